@@ -1,0 +1,195 @@
+"""Fill the settings from four layers, each a flat mapping of dotted keys, and remember who set what."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import SecretStr, ValidationError
+
+from .settings import Section, Settings
+
+# The variables that the libraries' own users already set.
+VARIABLES: Mapping[str, str] = {
+    "home": "MLOPS_HOME",
+    "environment": "ENVIRONMENT",
+    "mlflow.tracking_uri": "MLFLOW_TRACKING_URI",
+    "mlflow.artifact_root": "MLFLOW_ARTIFACT_ROOT",
+    "opik.url": "OPIK_URL_OVERRIDE",
+    "opik.api_key": "OPIK_API_KEY",
+    "opik.workspace": "OPIK_WORKSPACE",
+    "opik.project_name": "OPIK_PROJECT_NAME",
+    "feast.repo_path": "FEAST_REPO_PATH",
+    "bentoml.home": "BENTOML_HOME",
+}
+REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+
+
+class SettingsError(ValueError):
+    """A key, value or file of the configuration that cannot be used; the text says what to change."""
+
+
+@dataclass(frozen=True)
+class Value:
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    settings: Settings
+    values: Mapping[str, Value]
+
+    def report(self) -> Iterator[tuple[str, str, str]]:
+        """Key, effective value (secrets masked) and origin, in the order of the shipped file."""
+        for key, value in self.values.items():
+            shown = _leaf(self.settings, key)
+            masked = ("********" if shown.get_secret_value() else "") if isinstance(shown, SecretStr) else shown
+            yield key, _without_password(str(masked)), value.origin
+
+
+def load(environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
+    """Merge shipped defaults < user file < environment < flags.
+
+    Raises:
+        SettingsError: an unknown key, a value of the wrong type, an unreadable file or an unset variable.
+    """
+    env = os.environ if environ is None else environ
+    defaults = dict(_flatten(yaml.safe_load(_shipped()), "default", env))
+    layers = [defaults, _user_file(env, defaults), _environment(env, defaults), _flags(flags or {}, defaults)]
+    values = {key: value for layer in layers for key, value in layer.items()}
+    home = Path(values["home"].value or _platform_home()).expanduser().absolute()
+    values["home"] = Value(home, values["home"].origin)
+    return Loaded(_validated(values), values)
+
+
+def _shipped() -> str:
+    return files(__package__).joinpath("mlops.yaml").read_text(encoding="utf-8")
+
+
+def _platform_home() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("mlops-mcp", appauthor=False)
+
+
+def _user_file(env: Mapping[str, str], known: Mapping[str, Value]) -> dict[str, Value]:
+    named = env.get("MLOPS_CONFIG")
+    path = Path(named) if named else Path("mlops.yaml")
+    if not named and not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"cannot read the configuration file {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} must hold sections such as `mlflow:`, not a {type(content).__name__}")
+    layer = dict(_flatten(content, str(path), env))
+    for key in layer:
+        _require_known(key, known, str(path))
+    return layer
+
+
+def _flatten(
+    node: Mapping[str, Any], origin: str, env: Mapping[str, str], prefix: str = ""
+) -> Iterator[tuple[str, Value]]:
+    for name, child in node.items():
+        key = f"{prefix}{name}"
+        if isinstance(child, dict) and not prefix and _is_section(str(name)):
+            yield from _flatten(child, origin, env, f"{key}.")
+        elif (value := _expand(child, env, f"{key} in {origin}")) is not None:
+            yield key, Value(value, origin)
+
+
+def _is_section(name: str) -> bool:
+    field = Settings.model_fields.get(name)
+    return field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+
+
+def _expand(value: Any, env: Mapping[str, str], where: str) -> Any:
+    """Expand references; a value that is nothing but an unset reference counts as absent (None)."""
+    if isinstance(value, dict):
+        expanded = {key: _expand(item, env, where) for key, item in value.items()}
+        return {key: item for key, item in expanded.items() if item is not None}
+    if isinstance(value, list):
+        return [_expand(item, env, where) for item in value]
+    if not isinstance(value, str):
+        return value
+    whole = REFERENCE.fullmatch(value)
+    if whole and whole["default"] is None and whole["name"] not in env:
+        return None
+    return REFERENCE.sub(lambda match: _lookup(match, env, where), value)
+
+
+def _lookup(match: re.Match[str], env: Mapping[str, str], where: str) -> str:
+    name, default = match["name"], match["default"]
+    if name not in env and default is None:
+        raise SettingsError(f"{where} refers to ${{{name}}}, which is not set: set it or write ${{{name}:-default}}")
+    return env.get(name) or default or ""
+
+
+def _environment(env: Mapping[str, str], known: Mapping[str, Value]) -> dict[str, Value]:
+    names = {f"MLOPS_{key.upper().replace('.', '__')}": key for key in known}
+    for name in env:
+        if name.startswith("MLOPS_") and "__" in name and name not in names:
+            _refuse(name, names, "the environment")
+    found = {key: Value(env[name], name) for key, name in VARIABLES.items() if env.get(name)}
+    return found | {
+        key: Value(_parsed(env[name], known[key].value), name) for name, key in names.items() if env.get(name)
+    }
+
+
+def _parsed(text: str, default: Any) -> Any:
+    return text if isinstance(default, str | Path) else yaml.safe_load(text)
+
+
+def _flags(flags: Mapping[str, Any], known: Mapping[str, Value]) -> dict[str, Value]:
+    for key in flags:
+        _require_known(key, known, "the command line")
+    return {key: Value(value, "command line") for key, value in flags.items()}
+
+
+def _require_known(key: str, known: Mapping[str, Value], where: str) -> None:
+    if key not in known:
+        _refuse(key, known, where)
+
+
+def _refuse(key: str, known: Mapping[str, Any], where: str) -> None:
+    near = difflib.get_close_matches(key, list(known), n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else f"known keys: {', '.join(known)}"
+    raise SettingsError(f"unknown setting {key} in {where}: {hint}")
+
+
+def _validated(values: Mapping[str, Value]) -> Settings:
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        (tree.setdefault(section, {}) if section else tree)[name] = value.value
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        problems = (_problem(".".join(map(str, item["loc"])), item["msg"], values) for item in error.errors())
+        raise SettingsError("; ".join(problems)) from error
+
+
+def _problem(key: str, message: str, values: Mapping[str, Value]) -> str:
+    origin = next((value.origin for name, value in values.items() if key.startswith(name)), "the defaults")
+    return f"{key} (set by {origin}): {message}"
+
+
+def _leaf(settings: Settings, key: str) -> Any:
+    node: Any = settings
+    for name in key.split("."):
+        node = getattr(node, name)
+    return node
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(?<=://)([^:/@\s]+):[^@/\s]+@", r"\1:********@", text)

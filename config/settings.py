@@ -1,0 +1,128 @@
+"""The settings as one frozen, typed tree; `load.py` fills it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    toolsets: tuple[str, ...]
+    read_only: bool
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    allowed_hosts: tuple[str, ...]
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+class DataSettings(Section):
+    roots: tuple[Path, ...]
+
+
+class RuntimeSettings(Section):
+    call_timeout_s: Annotated[float, Field(gt=0)]
+    call_memory_mb: Annotated[int, Field(ge=512)]
+    job_slots: Annotated[int, Field(ge=0)]
+    job_memory_mb: Annotated[int, Field(ge=512)]
+    job_attempts: Annotated[int, Field(ge=1, le=10)]
+
+    @property
+    def slots(self) -> int:
+        """Jobs that may run at the same time on this machine."""
+        return self.job_slots or max(1, (os.cpu_count() or 1) // 2)
+
+    @property
+    def job_threads(self) -> int:
+        """Native threads of one job, so that all slots together fill the cores once."""
+        return max(1, (os.cpu_count() or 1) // self.slots)
+
+
+class TracingSettings(Section):
+    enabled: bool
+    capture: Literal["full", "metadata", "off"]
+    max_mb: Annotated[int, Field(ge=1)]
+
+
+class MlflowSettings(Section):
+    tracking_uri: str
+    artifact_root: str
+    experiment_prefix: str
+    default_tags: dict[str, str]
+
+
+class OpikSettings(Section):
+    url: str
+    api_key: SecretStr
+    workspace: str
+    project_name: str
+    environment: str
+    sampling_rate: Annotated[float, Field(ge=0, le=1)]
+
+
+class GreatExpectationsSettings(Section):
+    context_root: str
+    datasource_name: str
+    default_suites: dict[str, str]
+
+
+class FeastSettings(Section):
+    repo_path: str
+    project: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
+
+
+class OptunaSettings(Section):
+    study_storage: str
+
+
+class BentomlSettings(Section):
+    home: str
+    ready_timeout_s: Annotated[float, Field(gt=0)]
+
+
+class Settings(Section):
+    """Everything that can be configured; paths that were left empty resolve below `home`."""
+
+    home: Path
+    environment: str
+    server: ServerSettings
+    data: DataSettings
+    runtime: RuntimeSettings
+    tracing: TracingSettings
+    mlflow: MlflowSettings
+    opik: OpikSettings
+    great_expectations: GreatExpectationsSettings
+    feast: FeastSettings
+    optuna: OptunaSettings
+    bentoml: BentomlSettings
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.mlflow.tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def artifact_root(self) -> str:
+        return self.mlflow.artifact_root or str(self.home / "artifacts")
+
+    @property
+    def gx_home(self) -> Path:
+        return Path(self.great_expectations.context_root or self.home / "gx")
+
+    @property
+    def feast_home(self) -> Path:
+        return Path(self.feast.repo_path or self.home / "feast")
+
+    @property
+    def bentoml_home(self) -> Path:
+        return Path(self.bentoml.home or self.home / "bentoml")
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Folders whose files a tool may read, with symlinks resolved."""
+        return tuple(root.expanduser().resolve() for root in (*(self.data.roots or (Path.cwd(),)), self.home))

@@ -1,0 +1,1 @@
+"""Credit risk: the whole lifecycle on 28,638 loans."""

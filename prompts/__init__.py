@@ -1,0 +1,1 @@
+"""MCP prompts: a catalogue and one Markdown template each."""

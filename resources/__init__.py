@@ -1,0 +1,1 @@
+"""MCP resources: runs and registry entries as Markdown cards."""

@@ -1,0 +1,61 @@
+"""The composition root: what the server is made of, in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from mcp.server import MCPServer
+
+from ..config.load import SettingsError
+from ..config.settings import Settings
+from ..tools import wire
+from ..tools.errors import unknown
+from .host import Host
+from .middleware import TraceRequests
+from .services import Services
+
+INSTRUCTIONS = (
+    "Machine learning on real tools: data, validation, features, tuning, training, explanation, registry, serving. "
+    "State travels in handles such as dataset:loans@3f2a9c81d0be, run:…, models:/…, endpoint:…: pass them on as they are. "
+    "Where a dataset goes, a file path goes too. Long work returns a job with the next call to make. "
+    "Errors name the valid choices."
+)
+
+
+def create_server(settings: Settings) -> Host:
+    """Build a server; `server.services.running()` must be entered while it serves."""
+    services = Services(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Services]) -> AsyncIterator[Services]:
+        yield services
+
+    return Host(
+        services,
+        published_tools(settings),
+        name="mlops-mcp",
+        title="MLOps",
+        instructions=INSTRUCTIONS,
+        version=version("mlops-mcp"),
+        lifespan=lifespan,
+        middleware=[TraceRequests(services.tracer)],
+    )
+
+
+def published_tools(settings: Settings) -> dict[str, str]:
+    """Tool -> slice, for the enabled toolsets; a read-only server publishes what changes nothing.
+
+    Raises:
+        SettingsError: an unknown toolset.
+    """
+    slices = wire.index()
+    for name in settings.server.toolsets:
+        if name not in slices:
+            raise SettingsError(str(unknown("toolset", name, slices, "See server.toolsets.")))
+    chosen = settings.server.toolsets or tuple(slices)
+    tools = {tool: name for name in slices if name in chosen for tool in slices[name]}
+    if not settings.server.read_only:
+        return tools
+    return {tool: name for tool, name in tools.items() if wire.shipped(tool)["annotations"]["readOnlyHint"]}

@@ -1,0 +1,97 @@
+"""The `mlops-mcp` command. Each command imports what it needs: children of this script re-import this file."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..config.load import Loaded
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, load the settings and run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    from ..config.load import SettingsError, load
+
+    try:
+        loaded = load(flags=_flags(options))
+        from ..config.logs import configure
+
+        configure(loaded.settings.server.log_level)
+        return int(options.run(options, loaded) or 0)
+    except SettingsError as error:
+        print(f"mlops-mcp: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mlops-mcp", description="The machine-learning lifecycle as MCP tools.")
+    parser.add_argument("--home", help="state folder (default: MLOPS_HOME, or the platform's user-data folder)")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    serve = commands.add_parser("serve", help="serve MCP")
+    serve.add_argument("--transport", choices=("stdio", "http", "sse"), default="stdio")
+    serve.add_argument("--host")
+    serve.add_argument("--port", type=int)
+    serve.add_argument("--toolset", action="append", metavar="NAME", help="publish only these toolsets (repeatable)")
+    serve.add_argument("--read-only", action="store_true", default=None, help="publish only tools that change nothing")
+    serve.set_defaults(run=_serve)
+
+    doctor = commands.add_parser("doctor", help="what is installed and which backends answer")
+    doctor.set_defaults(run=_doctor)
+
+    config = commands.add_parser("config", help="the effective settings and where each came from")
+    config.set_defaults(run=_config)
+
+    demo = commands.add_parser("demo", help="run the whole lifecycle on the credit-risk data")
+    demo.add_argument("--keep", action="store_true", help="leave the endpoint running")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+FLAGS = {
+    "home": "home",
+    "host": "server.host",
+    "port": "server.port",
+    "toolset": "server.toolsets",
+    "read_only": "server.read_only",
+}
+
+
+def _flags(options: argparse.Namespace) -> dict[str, object]:
+    given = {key: getattr(options, flag, None) for flag, key in FLAGS.items()}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _serve(options: argparse.Namespace, loaded: Loaded) -> None:
+    # The imports leave no garbage worth collecting, and what they leave is never freed.
+    gc.disable()
+    from .transports import serve
+
+    gc.freeze()
+    gc.enable()
+    serve(loaded.settings, options.transport)
+
+
+def _doctor(_options: argparse.Namespace, loaded: Loaded) -> int:
+    from .doctor import print_report
+
+    return print_report(loaded.settings)
+
+
+def _config(_options: argparse.Namespace, loaded: Loaded) -> None:
+    width = max(len(key) for key in loaded.values)
+    for key, value, origin in loaded.report():
+        print(f"{key:<{width}}  {value:<40}  {origin}")
+
+
+def _demo(options: argparse.Namespace, loaded: Loaded) -> int:
+    from ..examples.credit_risk.demo import run
+
+    return run(loaded.settings, keep=options.keep)

@@ -1,0 +1,130 @@
+"""The MCP server itself: a ready-made tool list, slices imported at their first call, errors an agent can act on."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.types import CallToolResult, InputRequiredResult, TextContent
+from mcp.types import Tool as WireTool
+from pydantic import ValidationError
+
+from ..tools import catalog, wire
+from ..tools.errors import ToolFailure, unknown
+from ..tools.runtime.door import Door
+from ..tools.spec import DOOR, ToolSpec
+from ..tools.tracing.span import current
+from .idempotency import Answers
+from .services import Services
+
+logger = logging.getLogger(__name__)
+WARM_AFTER_S = 0.5
+
+
+class Host(MCPServer[Services]):
+    """Serves the published tools; nothing of a slice is loaded before one of its tools is called."""
+
+    def __init__(self, services: Services, published: Mapping[str, str], **options: Any) -> None:
+        super().__init__(**options)
+        self.services = services
+        self._slice_of = published
+        self._specs: dict[str, ToolSpec] = {}
+        self._answers = Answers(services.settings.home)
+
+    async def list_tools(self) -> list[WireTool]:
+        self.services.warm_later(WARM_AFTER_S)
+        return [WireTool.model_validate(wire.shipped(name)) for name in self._slice_of]
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        spec = self._spec(name)
+        known = wire.shipped(name)["inputSchema"]["properties"]
+        for argument in arguments:
+            if argument not in known:
+                raise _tool_error(unknown(f"argument of {name}", argument, known))
+        key = arguments.get("idempotency_key", "")
+        given = {argument: value for argument, value in arguments.items() if argument != "idempotency_key"}
+        token = DOOR.set(self._door(name, key, context))
+        try:
+            return await self._answers.once(name, key, given, lambda: self._run(spec, given, context))
+        except ToolFailure as failure:
+            raise _tool_error(failure) from failure
+        finally:
+            DOOR.reset(token)
+
+    async def _run(
+        self, spec: ToolSpec, arguments: dict[str, Any], context: Context[Services, Any] | None
+    ) -> CallToolResult:
+        try:
+            result = await super().call_tool(spec.name, arguments, context)
+        except UnexpectedToolError as error:
+            if isinstance(error.__cause__, ToolFailure):
+                raise error.__cause__ from None
+            raise _crashed(spec.name, error) from error.__cause__
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise _invalid(spec.name, error.__cause__) from None
+            raise
+        assert isinstance(result, CallToolResult)
+        return _compact(result)
+
+    def _spec(self, name: str) -> ToolSpec:
+        """The tool, imported and registered at its first use."""
+        if name not in self._slice_of:
+            raise _tool_error(unknown("tool", name, self._slice_of))
+        if name not in self._specs:
+            for spec in catalog.load(self._slice_of[name]).tools:
+                self._specs[spec.name] = spec
+        spec = self._specs[name]
+        if self._tool_manager.get_tool(name) is None:
+            self.add_tool(spec.function, title=spec.title)
+        return spec
+
+    def _door(self, tool: str, key: str, context: Context[Services, Any] | None) -> Door:
+        tell: Callable[[float, float, str], Awaitable[None]] = context.report_progress if context else _nobody
+        return Door(self.services.calls, self.services.jobs, tool, tell, key)
+
+
+async def _nobody(_done: float, _total: float, _message: str) -> None: ...
+
+
+def _tool_error(failure: ToolFailure) -> ToolError:
+    return ToolError(str(failure))
+
+
+def _invalid(tool: str, error: ValidationError) -> ToolFailure:
+    """What pydantic found, one clause per argument, without its links and wrapped model names."""
+    clauses = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"])
+        given = "" if item["type"] == "missing" else f" (got {str(item['input'])[:60]!r})"
+        clauses.append(f"{where}: {item['msg']}{given}")
+    return ToolFailure(f"{tool} cannot take these arguments: {'; '.join(clauses[:5])}")
+
+
+def _crashed(tool: str, error: UnexpectedToolError) -> UnexpectedToolError:
+    """The text of an unforeseen exception stays in the log and the trace; the agent gets the way there."""
+    logger.error("%s crashed", tool, exc_info=error.__cause__)
+    return UnexpectedToolError(
+        f"{tool} failed unexpectedly. get_trace(trace='trace:{current().trace_id}', detail='full') has the details."
+    )
+
+
+def _compact(result: CallToolResult) -> CallToolResult:
+    """The structured result as JSON text without blanks and absent values: half of the tokens, nothing less said."""
+    if result.structured_content is None:
+        return result
+    text = json.dumps(_present(result.structured_content), ensure_ascii=False, separators=(",", ":"))
+    return result.model_copy(update={"content": [TextContent(type="text", text=text)]})
+
+
+def _present(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _present(item) for key, item in value.items() if item is not None}
+    return [_present(item) for item in value] if isinstance(value, list) else value

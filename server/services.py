@@ -1,0 +1,59 @@
+"""What the whole server process shares: workers, jobs and the trace store. Built once, whatever the transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.to_thread
+
+from ..config.settings import Settings
+from ..tools.runtime.calls import CallPool
+from ..tools.runtime.jobs import Jobs
+from ..tools.tracing.span import Tracer
+from ..tools.tracing.store import TraceStore
+
+RECONCILE_EVERY_S = 5.0
+
+
+class Services:
+    """The process-wide parts, not bound to a connection: on SSE the SDK's lifespan runs once per client."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = TraceStore(settings.home / "traces.db", settings.tracing.max_mb)
+        self.tracer = Tracer(self.store.put, settings.tracing.capture if settings.tracing.enabled else "off")
+        self.calls = CallPool(settings, self.store.put)
+        self.jobs = Jobs(settings)
+        self._warming = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look after jobs while the body runs, then end the workers and write the last spans."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._look_after_jobs)
+            try:
+                yield
+            finally:
+                group.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self.close)
+
+    def warm_later(self, delay_s: float) -> None:
+        """Start the fork server soon, but not while the client still waits for its first answers."""
+        if not self._warming:
+            self._warming = True
+            asyncio.get_running_loop().call_later(delay_s, self.calls.warm)
+
+    async def _look_after_jobs(self) -> None:
+        while True:
+            await anyio.sleep(RECONCILE_EVERY_S)
+            if (self.settings.home / "jobs.db").exists():
+                await self.jobs.reconcile()
+
+    def close(self) -> None:
+        """End the workers and write the last spans; blocking."""
+        self.calls.close()
+        self.store.close()

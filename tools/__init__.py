@@ -1,0 +1,1 @@
+"""The tools: one folder per domain ("slice"), and beside them what every slice is made of."""

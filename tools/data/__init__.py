@@ -1,0 +1,1 @@
+"""Datasets: immutable Parquet files, named by their content (pandas, pyarrow)."""

@@ -1,0 +1,59 @@
+"""What the data tools say."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+
+class DatasetInfo(BaseModel):
+    """An immutable dataset. The handle holds the digest of its content."""
+
+    dataset: str
+    rows: int
+    columns: list[str]
+    source: str
+    created: str
+    notes: list[str] = []
+
+
+class ColumnProfile(BaseModel):
+    """One column; numbers and times have a range, text has its most frequent values."""
+
+    name: str
+    type: str
+    missing: int
+    unique: int
+    min: float | str | None = None
+    median: float | str | None = None
+    max: float | str | None = None
+    mean: float | None = None
+    top: dict[str, int] | None = None
+
+
+class DatasetProfile(BaseModel):
+    """What is in a dataset, column by column, and what an analyst would look at first."""
+
+    dataset: str
+    rows: int
+    duplicate_rows: int
+    columns: list[ColumnProfile]
+    constant_columns: list[str]
+    notes: list[str]
+    next_cursor: str | None = None
+
+
+class SplitPart(BaseModel):
+    """One part of a split; `first` and `last` are its times, `positive_rate` the mean of a 0/1 target."""
+
+    dataset: str
+    rows: int
+    first: str | None = None
+    last: str | None = None
+    positive_rate: float | None = None
+
+
+class Split(BaseModel):
+    train: SplitPart
+    validation: SplitPart | None
+    test: SplitPart
+    notes: list[str] = []

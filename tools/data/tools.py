@@ -1,0 +1,61 @@
+"""Tools of the data slice."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ..paging import Cursor, Limit, Page
+from ..spec import Through, Toolset, reads, writes
+from . import client
+from .models import DatasetInfo, DatasetProfile, Split
+
+Dataset = Annotated[str, Field(description="Handle, bare name or file path.")]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+async def load_dataset(
+    door: Through,
+    path: Annotated[str, Field(description="Parquet, CSV, TSV, JSON-lines or Feather file.")],
+    name: Annotated[str, Field(description="Default: the file's name.")] = "",
+) -> DatasetInfo:
+    """Load a file as an immutable dataset and return its handle."""
+    return await door.call(client.load_dataset, path, name)
+
+
+async def list_datasets(door: Through, limit: Limit = 20, cursor: Cursor = "") -> Page[DatasetInfo]:
+    """List datasets, newest first."""
+    return await door.call(client.list_datasets, limit, cursor)
+
+
+async def describe_dataset(
+    door: Through, dataset: Dataset, columns: list[str] | None = None, limit: Limit = 20, cursor: Cursor = ""
+) -> DatasetProfile:
+    """Profile a dataset: types, missing and unique values, ranges, duplicates, likely identifiers."""
+    return await door.call(client.describe_dataset, dataset, columns or [], limit, cursor)
+
+
+async def split_dataset(
+    door: Through,
+    dataset: Dataset,
+    strategy: client.Strategy,
+    column: Annotated[str, Field(description="Time column, or column to stratify by.")] = "",
+    validation: Share = 0.15,
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.15,
+    seed: int = 0,
+) -> Split:
+    """Split into train, validation and test datasets. Use `time` when rows have a time, or the future leaks."""
+    return await door.call(client.split_dataset, dataset, strategy, column, validation, test, seed)
+
+
+TOOLSET = Toolset(
+    name="data",
+    description="Load, describe and split datasets.",
+    tools=(
+        writes(load_dataset, "Load dataset", idempotent=True),
+        reads(list_datasets, "List datasets"),
+        reads(describe_dataset, "Describe dataset"),
+        writes(split_dataset, "Split dataset", idempotent=True),
+    ),
+)

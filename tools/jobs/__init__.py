@@ -1,0 +1,1 @@
+"""Jobs: long work that outlives the call that started it."""

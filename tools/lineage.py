@@ -1,0 +1,58 @@
+"""What was made from what: one edge per parent, written by the code that makes a thing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .database import database
+
+SCHEMA = """
+create table if not exists edges(
+  child text not null, parent text not null, by text not null, at real not null, primary key(child, parent));
+create index if not exists edges_parent on edges(parent);
+"""
+
+
+@dataclass(frozen=True)
+class Edge:
+    child: str
+    parent: str
+    by: str
+
+
+class Lineage:
+    """The graph of a state folder. Nodes are handles, and `file:<path>` for what came from outside."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "lineage.db"
+
+    def record(self, child: str, parents: Iterable[str], by: str) -> None:
+        """Note that `by` (a tool) made `child` from `parents`; repeating it changes nothing."""
+        rows = [(child, parent, by, time.time()) for parent in dict.fromkeys(parents) if parent and parent != child]
+        with database(self._path, SCHEMA) as db:
+            db.executemany("insert or ignore into edges values(?,?,?,?)", rows)
+
+    def ancestors(self, handle: str, limit: int = 200) -> list[Edge]:
+        """Everything the handle was made from, nearest first."""
+        return self._walk("child", "parent", handle, limit)
+
+    def descendants(self, handle: str, limit: int = 200) -> list[Edge]:
+        """Everything that was made from the handle, nearest first."""
+        return self._walk("parent", "child", handle, limit)
+
+    def nodes(self) -> set[str]:
+        with database(self._path, SCHEMA) as db:
+            return {row[0] for row in db.execute("select child from edges union select parent from edges")}
+
+    def _walk(self, here: str, there: str, handle: str, limit: int) -> list[Edge]:
+        query = (
+            f"with recursive walk(child, parent, by, depth) as ("
+            f"select child, parent, by, 1 from edges where {here}=? union "
+            f"select e.child, e.parent, e.by, depth + 1 from edges e join walk w on e.{here}=w.{there} where depth < 50) "
+            f"select child, parent, by, min(depth) d from walk group by child, parent order by d, child limit ?"
+        )
+        with database(self._path, SCHEMA) as db:
+            return [Edge(*row[:3]) for row in db.execute(query, (handle, limit))]

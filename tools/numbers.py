@@ -1,0 +1,14 @@
+"""Numbers that are safe on the wire."""
+
+from __future__ import annotations
+
+import math
+from typing import SupportsFloat
+
+
+def finite(value: SupportsFloat | None) -> float | None:
+    """A plain float, or None for what is missing or not finite: JSON knows neither NaN nor infinity."""
+    if value is None:
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,1 @@
+"""Traces of agents, tools and jobs (local store, Opik)."""

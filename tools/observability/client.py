@@ -1,0 +1,102 @@
+"""Read traces from the local store, and the lineage of handles."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from ..errors import unknown
+from ..handles import parse
+from ..lineage import Edge as StoredEdge
+from ..lineage import Lineage
+from ..paging import Page, offset_of
+from ..runtime.work import Work
+from ..tracing.span import Span
+from ..tracing.store import TraceReader
+from .models import Edge, LineageGraph, SpanNode, TraceLine, TraceTree
+
+Detail = Literal["brief", "full"]
+
+
+def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: str) -> Page[TraceLine]:
+    reader, start = _reader(work), offset_of(cursor)
+    total = reader.count(name, errors_only)
+    lines = [
+        TraceLine(
+            trace=f"trace:{found.trace_id}",
+            name=found.name,
+            start=datetime.fromtimestamp(found.start, UTC).isoformat(timespec="milliseconds"),
+            seconds=round(found.seconds, 3),
+            spans=found.spans,
+            errors=found.errors or 0,
+        )
+        for found in reader.traces(limit, start, name, errors_only)
+    ]
+    return Page(items=lines, total=total, next_cursor=str(start + limit) if start + limit < total else None)
+
+
+def get_trace(work: Work, trace: str, detail: Detail, limit: int) -> TraceTree:
+    identity = parse(trace, "trace").name
+    spans = _reader(work).spans(identity)
+    if not spans:
+        recent = (f"trace:{found.trace_id}" for found in _reader(work).traces(50, 0))
+        raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
+    ordered = _ordered(spans)
+    return TraceTree(
+        trace=f"trace:{identity}",
+        tree="\n".join(_line(span, depth) for span, depth in ordered[:limit]),
+        spans=[_node(span, depth) for span, depth in ordered[:limit]] if detail == "full" else [],
+        omitted=max(0, len(ordered) - limit),
+    )
+
+
+def get_lineage(work: Work, handle: str, limit: int) -> LineageGraph:
+    lineage = Lineage(work.home)
+    ancestors, descendants = lineage.ancestors(handle, limit), lineage.descendants(handle, limit)
+    if not ancestors and not descendants:
+        raise unknown("handle with a history", handle, lineage.nodes())
+    return LineageGraph(handle=handle, ancestors=_edges(ancestors), descendants=_edges(descendants))
+
+
+def _edges(edges: list[StoredEdge]) -> list[Edge]:
+    return [Edge(child=edge.child, parent=edge.parent, by=edge.by) for edge in edges]
+
+
+def _reader(work: Work) -> TraceReader:
+    return TraceReader(work.home / "traces.db")
+
+
+def _ordered(spans: list[Span]) -> list[tuple[Span, int]]:
+    """Depth first, children in order of their start; a span whose parent is not stored counts as a root."""
+    known = {span.id for span in spans}
+    children: dict[str, list[Span]] = {}
+    for span in spans:
+        children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
+    ordered: list[tuple[Span, int]] = []
+    waiting = [(span, 0) for span in reversed(children.get("", []))]
+    while waiting:
+        span, depth = waiting.pop()
+        ordered.append((span, depth))
+        waiting.extend((child, depth + 1) for child in reversed(children.get(span.id, [])))
+    return ordered
+
+
+def _line(span: Span, depth: int) -> str:
+    took = f"{span.end - span.start:.3f} s" if span.end else "running"
+    bad = f"  {span.status}: {span.error[:80]}" if span.status in ("error", "cancelled") else ""
+    return f"{'  ' * depth}{span.name}  {took}{bad}"
+
+
+def _node(span: Span, depth: int) -> SpanNode:
+    return SpanNode(
+        depth=depth,
+        span=span.id,
+        name=span.name,
+        kind=span.kind,
+        status=span.status,
+        seconds=round(span.end - span.start, 4) if span.end else None,
+        input=span.input,
+        output=span.output,
+        metadata=span.metadata or None,
+        error=span.error or None,
+    )

@@ -1,0 +1,37 @@
+"""Is the process of a job alive? It is while it holds a POSIX record lock on the job's file.
+
+Unlike `flock`, the lock is not inherited by a forked child, so a child that outlives its job does
+not keep the job alive; unlike a process id, it cannot be reused by another process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from pathlib import Path
+
+# struct flock on 64-bit Linux: type, whence, start, length, pid (native alignment)
+FLOCK = "@hhqqi"
+
+
+def hold(path: Path) -> int:
+    """Take the lock for the rest of the process. Never open the file again here: closing it would drop the lock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def holder(path: Path) -> int:
+    """The process that holds the lock, 0 when nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        question = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
+        return pid if kind != fcntl.F_UNLCK else 0
+    finally:
+        os.close(descriptor)

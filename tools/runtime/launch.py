@@ -1,0 +1,68 @@
+"""Start the process of a claimed job, detached from whoever starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ...config.settings import Settings
+from .limits import quiet_environment, thread_environment
+from .table import JobTable, Row
+from .trees import MARK
+
+SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
+
+
+def launch_next(settings: Settings, table: JobTable) -> list[subprocess.Popen[bytes]]:
+    """Claim and start queued jobs, oldest first, while slots are free."""
+    started: list[subprocess.Popen[bytes]] = []
+    while row := table.claim(settings.runtime.slots):
+        started.append(_launch(settings, row))
+    return started
+
+
+def lock_path(settings: Settings, identity: str) -> Path:
+    return settings.home / "jobs" / f"{identity}.lock"
+
+
+def log_path(settings: Settings, identity: str) -> Path:
+    return settings.home / "jobs" / f"{identity}.log"
+
+
+def table_of(settings: Settings) -> JobTable:
+    return JobTable(settings.home / "jobs.db")
+
+
+def mark_of(identity: str, attempt: int) -> str:
+    return f"{identity}.{attempt}"
+
+
+def _launch(settings: Settings, row: Row) -> subprocess.Popen[bytes]:
+    path = log_path(settings, row.id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ,
+        **quiet_environment(),
+        **thread_environment(settings.runtime.job_threads),
+        MARK: mark_of(row.id, row.attempt),
+        SETTINGS_VARIABLE: _revealed(settings),
+    }
+    with path.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mlops_mcp.tools.runtime.process", row.id, str(row.attempt)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environment,
+        )
+
+
+def _revealed(settings: Settings) -> str:
+    """The settings with secrets in clear: the environment of a process is readable by its owner only."""
+    tree = settings.model_dump(mode="json")
+    tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
+    return json.dumps(tree)

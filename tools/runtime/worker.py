@@ -1,0 +1,73 @@
+"""The inside of a call worker: one blocking library call at a time."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...config.settings import Settings
+from ..errors import NotInstalled, ToolFailure
+from ..tracing.span import Carrier, Span, Tracer, under
+from .limits import die_with_parent, divert_standard_streams, limit_memory
+from .work import Work
+
+# Set once by the initializer of the process; pebble offers no other place to keep it.
+_process: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Crash:
+    """An exception nobody foresaw; the text stays on the server."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    value: Any = None
+    failure: ToolFailure | None = None
+    crash: Crash | None = None
+    spans: list[Span] = field(default_factory=list[Span])
+
+
+def initialize(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Prepare a fresh worker before its first call."""
+    die_with_parent()
+    divert_standard_streams()
+    os.environ.update(environment)
+    limit_memory(settings.runtime.call_memory_mb)
+    _process.update(settings=settings, cache={})
+
+
+def invoke(function: Callable[..., Any], arguments: tuple[Any, ...], carrier: Carrier) -> Answer:
+    """Run one call and bring back its value or failure together with the spans it made."""
+    settings: Settings = _process["settings"]
+    spans: list[Span] = []
+    tracer = Tracer(spans.append, settings.tracing.capture)
+    with under(carrier):
+        outcome = attempt(lambda: function(Work(settings, tracer, cache=_process["cache"]), *arguments))
+    return Answer(outcome.value, outcome.failure, outcome.crash, spans)
+
+
+def attempt(run: Callable[[], Any]) -> Answer:
+    """Turn whatever library code raises into data, at the edge of the process."""
+    try:
+        return Answer(run())
+    except ToolFailure as failure:
+        return Answer(failure=failure)
+    except ModuleNotFoundError as error:
+        missing = NotInstalled.of(error.name or "")
+        return Answer(failure=missing) if missing else Answer(crash=_crash(error))
+    except MemoryError:
+        return Answer(failure=ToolFailure("the memory limit was reached", "Use fewer rows or columns."))
+    except Exception as error:  # the process edge: any library may raise anything
+        return Answer(crash=_crash(error))
+
+
+def _crash(error: Exception) -> Crash:
+    return Crash(type(error).__name__, str(error), traceback.format_exc())

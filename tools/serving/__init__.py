@@ -1,0 +1,1 @@
+"""Packaging and serving (BentoML)."""

@@ -1,0 +1,166 @@
+"""The local trace store: SQLite in WAL mode, written by one thread, readable by any process."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..database import database, transaction
+from .span import Span
+
+SCHEMA = """
+create table if not exists spans(
+  id text primary key, trace_id text not null, parent_id text not null, name text not null, kind text not null,
+  start real not null, end real not null, status text not null,
+  input text, output text, metadata text, error text not null);
+create index if not exists spans_trace on spans(trace_id);
+create index if not exists spans_start on spans(start);
+"""
+UPSERT = "insert or replace into spans values(?,?,?,?,?,?,?,?,?,?,?,?)"
+MAX_QUEUED = 20_000
+FLUSH_S = 0.1
+
+
+@dataclass(frozen=True)
+class TraceSummary:
+    trace_id: str
+    name: str
+    start: float
+    seconds: float
+    spans: int
+    errors: int
+
+
+class TraceReader:
+    """Read-only queries over the store."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def spans(self, trace_id: str) -> list[Span]:
+        """The spans of one trace in order of their start; `[]` for an unknown trace."""
+        with self._rows("select * from spans where trace_id=? order by start, id", trace_id) as rows:
+            return [_span(row) for row in rows]
+
+    def traces(self, limit: int, offset: int, name: str = "", errors_only: bool = False) -> list[TraceSummary]:
+        """Newest traces first, named by their earliest span."""
+        query = (
+            "select trace_id, (select name from spans s where s.trace_id=t.trace_id order by start, id limit 1) first, "
+            "min(start) began, max(max(end, start)) - min(start) took, count(*) n, sum(status='error') bad "
+            "from spans t group by trace_id having (?='' or sum(instr(lower(name), lower(?)))>0) and (not ? or bad>0) "
+            "order by began desc limit ? offset ?"
+        )
+        with self._rows(query, name, name, errors_only, limit, offset) as rows:
+            return [TraceSummary(*row) for row in rows]
+
+    def count(self, name: str = "", errors_only: bool = False) -> int:
+        query = (
+            "select count(*) from (select 1 from spans group by trace_id "
+            "having (?='' or sum(instr(lower(name), lower(?)))>0) and (not ? or sum(status='error')>0))"
+        )
+        with self._rows(query, name, name, errors_only) as rows:
+            return int(next(iter(rows), (0,))[0])
+
+    @contextmanager
+    def _rows(self, query: str, *parameters: Any) -> Iterator[Iterator[tuple[Any, ...]]]:
+        if not self._path.exists():
+            yield iter(())
+            return
+        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=5)) as connection:
+            yield iter(connection.execute(query, parameters))
+
+
+class TraceStore:
+    """Collects spans without blocking the caller and writes them every 100 ms."""
+
+    def __init__(self, path: Path, max_mb: int) -> None:
+        self._path = path
+        self._max_bytes = max_mb * 1024 * 1024
+        self._queue: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self.dropped = 0
+
+    def put(self, span: Span) -> None:
+        """Queue one span; when the disk cannot keep up the span is counted as dropped."""
+        if self._queue.qsize() >= MAX_QUEUED:
+            self.dropped += 1
+            return
+        self._queue.put(_row(span))
+        if self._thread is None:
+            self._start()
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="trace-writer", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        with database(self._path, SCHEMA) as connection:
+            flushes = 0
+            while not (self._stop.wait(FLUSH_S) and self._queue.empty()):
+                rows = list(self._drain())
+                if not rows:
+                    continue
+                self._write(connection, rows)
+                flushes += 1
+                if flushes % 100 == 1:
+                    self._evict(connection)
+
+    def _drain(self) -> Iterator[tuple[Any, ...]]:
+        for _ in range(1000):
+            try:
+                yield self._queue.get_nowait()
+            except queue.Empty:
+                return
+
+    def _write(self, connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+        try:
+            with transaction(connection):
+                connection.executemany(UPSERT, rows)
+        except sqlite3.OperationalError:  # disk full or locked for longer than the timeout
+            self.dropped += len(rows)
+
+    def _evict(self, connection: sqlite3.Connection) -> None:
+        pages, size = (connection.execute(f"pragma {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        free = connection.execute("pragma freelist_count").fetchone()[0]
+        if (pages - free) * size > self._max_bytes:
+            with transaction(connection):
+                connection.execute(
+                    "delete from spans where id in (select id from spans order by start limit "
+                    "(select max(1, count(*) / 10) from spans))"
+                )
+
+
+def _row(span: Span) -> tuple[Any, ...]:
+    return (
+        span.id, span.trace_id, span.parent_id, span.name, span.kind, span.start, span.end, span.status,
+        _json(span.input), _json(span.output), _json(span.metadata), span.error,
+    )  # fmt: skip
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _span(row: tuple[Any, ...]) -> Span:
+    identity, trace, parent, name, kind, start, end, status, given, made, metadata, error = row
+    return Span(
+        trace, parent, name, kind, identity, start, end, status,
+        json.loads(given or "null"), json.loads(made or "null"), json.loads(metadata or "{}"), error,
+    )  # fmt: skip

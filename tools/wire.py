@@ -1,0 +1,115 @@
+"""How a tool looks on the wire: rendered once from its function, shortened, and committed as one file per tool."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from mcp.server.mcpserver.tools import Tool
+
+from .spec import Toolset, ToolSpec
+
+FOLDER = "wire"
+INDEX = "index.json"
+KEY_SCHEMA = {"type": "string", "maxLength": 128}
+
+
+def index() -> dict[str, list[str]]:
+    """Slice -> its tools, in the order they are listed."""
+    return json.loads(_read(INDEX))  # type: ignore[no-any-return]
+
+
+def shipped(name: str) -> dict[str, Any]:
+    """The committed wire form of one tool."""
+    return json.loads(_read(f"{name}.json"))  # type: ignore[no-any-return]
+
+
+def registered(spec: ToolSpec) -> Tool:
+    """The SDK's tool object, which validates arguments and runs the function."""
+    return Tool.from_function(spec.function, title=spec.title, description=inspect.getdoc(spec.function))
+
+
+def render(spec: ToolSpec) -> dict[str, Any]:
+    """What `tools/list` says of a tool."""
+    tool = registered(spec)
+    parameters = _slim_input(tool.parameters)
+    if spec.takes_key:
+        parameters["properties"]["idempotency_key"] = KEY_SCHEMA
+    return {
+        "name": tool.name,
+        "title": spec.title,
+        "description": " ".join(tool.description.split()),
+        "inputSchema": parameters,
+        "outputSchema": _slim_output(tool.output_schema) if tool.output_schema else None,
+        "annotations": {
+            "readOnlyHint": spec.read_only,
+            "destructiveHint": spec.destructive,
+            "idempotentHint": spec.idempotent,
+            "openWorldHint": spec.open_world,
+        },
+    }
+
+
+def render_all(toolsets: Mapping[str, Toolset]) -> dict[str, str]:
+    """File name -> content of everything below `tools/wire/`."""
+    rendered = {INDEX: {name: [spec.name for spec in toolset.tools] for name, toolset in toolsets.items()}}
+    every = {f"{spec.name}.json": render(spec) for toolset in toolsets.values() for spec in toolset.tools}
+    return {
+        name: json.dumps(content, indent=1, ensure_ascii=False) + "\n" for name, content in (rendered | every).items()
+    }
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath(FOLDER, name).read_text(encoding="utf-8")
+
+
+def _slim_input(schema: dict[str, Any]) -> dict[str, Any]:
+    """Drop what costs tokens and says nothing, and refuse arguments that do not exist."""
+    slim = _walk(schema, _without_null)
+    slim.setdefault("properties", {})
+    return slim | {"additionalProperties": False}
+
+
+def _slim_output(schema: dict[str, Any]) -> dict[str, Any]:
+    return _walk(schema, _nullable_number)  # type: ignore[no-any-return]
+
+
+def _walk(node: Any, change: Any) -> Any:
+    if isinstance(node, list):
+        return [_walk(item, change) for item in node]
+    if not isinstance(node, dict):
+        return node
+    copy = {key: _walk_child(key, child, change) for key, child in node.items() if not _is_title(key, child)}
+    return change(copy)
+
+
+def _walk_child(key: str, child: Any, change: Any) -> Any:
+    if key in ("properties", "$defs") and isinstance(child, dict):
+        return {name: _walk(item, change) for name, item in child.items()}
+    return child if key in ("default", "enum", "examples", "const") else _walk(child, change)
+
+
+def _is_title(key: str, child: Any) -> bool:
+    return key == "title" and isinstance(child, str)
+
+
+def _without_null(node: dict[str, Any]) -> dict[str, Any]:
+    """An optional argument is one that may be left out; null says nothing more."""
+    if node.get("default", 0) is None or node.get("default") == "":
+        node.pop("default")
+    options = node.get("anyOf")
+    if isinstance(options, list):
+        kept = [option for option in options if option != {"type": "null"}]
+        if len(kept) == 1:
+            node.pop("anyOf")
+            return kept[0] | node
+        node["anyOf"] = kept
+    return node
+
+
+def _nullable_number(node: dict[str, Any]) -> dict[str, Any]:
+    """A number that is not finite goes out as null, which the schema has to allow."""
+    return node | {"type": ["number", "null"]} if node.get("type") == "number" else node
