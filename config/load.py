@@ -71,7 +71,7 @@ def load(environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | No
 
 
 def _shipped() -> str:
-    return files(__package__).joinpath("mlops.yaml").read_text(encoding="utf-8")
+    return files(__package__ or "").joinpath("mlops.yaml").read_text(encoding="utf-8")
 
 
 def _platform_home() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -18,7 +18,7 @@ from .services import Services
 
 INSTRUCTIONS = (
     "Machine learning on real tools: data, validation, features, tuning, training, explanation, registry, serving. "
-    "State travels in handles such as dataset:loans@3f2a9c81d0be, run:…, models:/…, endpoint:…: pass them on as they are. "
+    "State travels in handles such as dataset:loans@3f2a9c81d0be, run:…, models:/…, endpoint:…: pass them on unchanged. "
     "Where a dataset goes, a file path goes too. Long work returns a job with the next call to make. "
     "Errors name the valid choices."
 )
@@ -29,7 +29,7 @@ def create_server(settings: Settings) -> Host:
     services = Services(settings)
 
     @asynccontextmanager
-    async def lifespan(_: MCPServer[Services]) -> AsyncIterator[Services]:
+    async def lifespan(_: MCPServer[Services]) -> AsyncGenerator[Services]:
         yield services
 
     return Host(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -30,7 +30,7 @@ class Services:
         self._warming = False
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Look after jobs while the body runs, then end the workers and write the last spans."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._look_after_jobs)

@@ -7,7 +7,20 @@ from importlib import import_module
 
 from .spec import Toolset
 
-SLICES = ("data", "observability", "jobs")
+SLICES = (
+    "data",
+    "quality",
+    "features",
+    "tracking",
+    "registry",
+    "training",
+    "tuning",
+    "causal",
+    "explain",
+    "serving",
+    "observability",
+    "jobs",
+)
 
 
 def load(name: str) -> Toolset:

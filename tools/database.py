@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def database(path: Path, schema: str, timeout_s: float = 20.0) -> Iterator[sqlite3.Connection]:
+def database(path: Path, schema: str, timeout_s: float = 20.0) -> Generator[sqlite3.Connection]:
     """A connection in autocommit mode to the file, which is created if need be, readable by its owner only.
 
     Write inside `with transaction(db):`.
@@ -24,7 +24,7 @@ def database(path: Path, schema: str, timeout_s: float = 20.0) -> Iterator[sqlit
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
     """One write transaction that takes the lock at once, so that it cannot fail half-way."""
     connection.execute("begin immediate")
     try:

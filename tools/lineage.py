@@ -51,7 +51,8 @@ class Lineage:
         query = (
             f"with recursive walk(child, parent, by, depth) as ("
             f"select child, parent, by, 1 from edges where {here}=? union "
-            f"select e.child, e.parent, e.by, depth + 1 from edges e join walk w on e.{here}=w.{there} where depth < 50) "
+            f"select e.child, e.parent, e.by, depth + 1 from edges e join walk w on e.{here}=w.{there} "
+            f"where depth < 50) "
             f"select child, parent, by, min(depth) d from walk group by child, parent order by d, child limit ?"
         )
         with database(self._path, SCHEMA) as db:

@@ -19,12 +19,12 @@ KEY_SCHEMA = {"type": "string", "maxLength": 128}
 
 def index() -> dict[str, list[str]]:
     """Slice -> its tools, in the order they are listed."""
-    return json.loads(_read(INDEX))  # type: ignore[no-any-return]
+    return json.loads(_read(INDEX))
 
 
 def shipped(name: str) -> dict[str, Any]:
     """The committed wire form of one tool."""
-    return json.loads(_read(f"{name}.json"))  # type: ignore[no-any-return]
+    return json.loads(_read(f"{name}.json"))
 
 
 def registered(spec: ToolSpec) -> Tool:
@@ -63,7 +63,7 @@ def render_all(toolsets: Mapping[str, Toolset]) -> dict[str, str]:
 
 
 def _read(name: str) -> str:
-    return files(__package__).joinpath(FOLDER, name).read_text(encoding="utf-8")
+    return files(__package__ or "").joinpath(FOLDER, name).read_text(encoding="utf-8")
 
 
 def _slim_input(schema: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _slim_input(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _slim_output(schema: dict[str, Any]) -> dict[str, Any]:
-    return _walk(schema, _nullable_number)  # type: ignore[no-any-return]
+    return _walk(schema, _nullable_number)
 
 
 def _walk(node: Any, change: Any) -> Any:

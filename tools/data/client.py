@@ -132,7 +132,7 @@ def _profile(values: pd.Series) -> ColumnProfile:
     if values.dtype.kind == "M":
         return profile.model_copy(update={name: str(getattr(known, name)()) for name in ("min", "median", "max")})
     counts = known.astype(str).value_counts().head(TOP_VALUES)
-    return profile.model_copy(update={"top": {key[:80]: int(count) for key, count in counts.items()}})
+    return profile.model_copy(update={"top": {str(key)[:80]: int(count) for key, count in counts.items()}})
 
 
 def _unique(values: pd.Series) -> int:
@@ -140,10 +140,8 @@ def _unique(values: pd.Series) -> int:
 
 
 def _hashable(frame: pd.DataFrame) -> bool:
-    return not any(
-        isinstance(value, list | dict) or hasattr(value, "__array__")
-        for value in frame.head(1).to_numpy(dtype=object).ravel()
-    )
+    cells = frame.head(1).to_numpy(dtype=object).ravel().tolist()
+    return not any(isinstance(cell, list | dict) or hasattr(cell, "__array__") for cell in cells)
 
 
 def _notes(rows: int, profiles: list[ColumnProfile]) -> list[str]:

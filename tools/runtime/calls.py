@@ -41,13 +41,14 @@ class CallPool:
         self._settings = settings
         self._sink = sink
         self._lanes: dict[str, ProcessPool] = {}
-        self._context: multiprocessing.context.ForkServerContext | None = None
+        self._context = multiprocessing.get_context("forkserver")
+        self._warm = False
 
     def warm(self) -> None:
         """Start the fork server; it dies with the calling thread, so call from the main one."""
-        if self._context is not None:
+        if self._warm:
             return
-        self._context = multiprocessing.get_context("forkserver")
+        self._warm = True
         if threading.current_thread() is threading.main_thread():
             os.environ.update(thread_environment(1))
             self._context.set_forkserver_preload(list(PRELOAD))
@@ -77,7 +78,7 @@ class CallPool:
 
     def close(self) -> None:
         for lane in self._lanes.values():
-            lane.stop()
+            cast(Any, lane).stop()
         for lane in self._lanes.values():
             lane.join(timeout=5)
         self._lanes.clear()
@@ -89,7 +90,7 @@ class CallPool:
             self._lanes[lane] = ProcessPool(
                 max_workers=1,
                 max_tasks=WORKER_RECYCLED_AFTER,
-                context=cast(Any, self._context),
+                context=self._context,
                 initializer=initialize,
                 initargs=(self._settings, dict(quiet_environment())),
             )

@@ -18,7 +18,7 @@ def thread_environment(threads: int) -> Mapping[str, str]:
     """
     count = str(threads)
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
-    return {name: count for name in names} | {"OMP_WAIT_POLICY": "passive"}
+    return dict.fromkeys(names, count) | {"OMP_WAIT_POLICY": "passive"}
 
 
 def quiet_environment() -> Mapping[str, str]:

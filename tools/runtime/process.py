@@ -7,12 +7,10 @@ job when it ends, so that nothing depends on a server that may be gone.
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
@@ -71,10 +69,10 @@ def _run(settings: Settings, table: JobTable, row: Row) -> None:
             span.fail(failed)
         else:
             span.set_output(answer.value)
-    state = "failed" if failed else "done"
-    table.finish(
-        row.id, row.attempt, state, None if failed else result.dump_json(answer.value).decode(), failed or None
-    )
+    if failed:
+        table.finish(row.id, row.attempt, "failed", None, failed)
+    else:
+        table.finish(row.id, row.attempt, "done", result.dump_json(answer.value).decode(), None)
     store.close()
 
 

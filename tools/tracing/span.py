@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -87,7 +87,7 @@ class Tracer:
         input: Any = None,
         announce: bool = False,
         **attributes: Any,
-    ) -> Iterator[Span]:
+    ) -> Generator[Span]:
         """Time the body as one span; an exception marks it failed and goes on.
 
         Args:
@@ -127,7 +127,7 @@ class Tracer:
 
 
 @contextmanager
-def under(carrier: Carrier) -> Iterator[None]:
+def under(carrier: Carrier) -> Generator[None]:
     """Run the body as a child of a span of another process."""
     token = _current.set(carrier)
     try:

@@ -6,7 +6,7 @@ import json
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ class TraceReader:
             return int(next(iter(rows), (0,))[0])
 
     @contextmanager
-    def _rows(self, query: str, *parameters: Any) -> Iterator[Iterator[tuple[Any, ...]]]:
+    def _rows(self, query: str, *parameters: Any) -> Generator[Iterator[tuple[Any, ...]]]:
         if not self._path.exists():
             yield iter(())
             return
