@@ -16,10 +16,10 @@ Cursor = Annotated[str, Field(description="next_cursor of the page before.")]
 
 
 class Page(BaseModel, Generic[T]):
-    """One page of a list."""
+    """One page of a list; `total` where counting is cheap."""
 
     items: list[T]
-    total: int
+    total: int | None = None
     next_cursor: str | None = None
 
 

@@ -2,6 +2,89 @@
 
 from __future__ import annotations
 
-from ..spec import Toolset
+from typing import Annotated, Literal
 
-TOOLSET = Toolset(name="tracking", description="", tools=())
+from pydantic import Field, JsonValue
+
+from ..paging import Limit, Page
+from ..spec import Through, Toolset, reads, writes
+from . import client
+from .models import Experiment, Logged, Run, RunLine
+
+RunHandle = Annotated[str, Field(description="run:<id>")]
+Tags = dict[str, str]
+
+
+async def create_experiment(
+    door: Through,
+    name: Annotated[str, Field(min_length=1, max_length=400, description="Without the configured prefix.")],
+    tags: Tags | None = None,
+) -> Experiment:
+    """Get or create an MLflow experiment."""
+    return await door.call(client.create_experiment, name, tags or {})
+
+
+async def start_run(
+    door: Through,
+    experiment: Annotated[str, Field(description="Created if need be.")] = "",
+    name: str = "",
+    tags: Tags | None = None,
+) -> Run:
+    """Start an MLflow run. Pass its handle as `run` to other tools to log into it; close it with end_run."""
+    return await door.call(client.start_run, experiment, name, tags or {})
+
+
+async def log_run(
+    door: Through,
+    run: RunHandle,
+    params: dict[str, JsonValue] | None = None,
+    metrics: dict[str, float] | None = None,
+    step: Annotated[int, Field(ge=0, lt=2**63)] = 0,
+    tags: Tags | None = None,
+) -> Logged:
+    """Log params, metrics (at a step) and tags to a run. A param cannot change its value."""
+    return await door.call(client.log_run, run, params or {}, metrics or {}, step, tags or {})
+
+
+async def log_artifact(
+    door: Through, run: RunHandle, path: str, folder: Annotated[str, Field(description="Inside the run.")] = ""
+) -> Logged:
+    """Copy a file into a run's artifacts."""
+    return await door.call(client.log_artifact, run, path, folder)
+
+
+async def end_run(door: Through, run: RunHandle, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> Run:
+    """Close a run."""
+    return await door.call(client.end_run, run, status)
+
+
+async def get_run(door: Through, run: RunHandle) -> Run:
+    """Read a run: params, metrics, tags, duration, artifact URI, models."""
+    return await door.call(client.get_run, run)
+
+
+async def search_runs(
+    door: Through,
+    experiment: Annotated[str, Field(description="Default: all.")] = "",
+    where: Annotated[str, Field(description="MLflow filter, e.g. metrics.auc > 0.9")] = "",
+    order_by: Annotated[str, Field(description="e.g. metrics.auc desc")] = "",
+    limit: Limit = 10,
+    cursor: str = "",
+) -> Page[RunLine]:
+    """Search runs."""
+    return await door.call(client.search_runs, experiment, where, order_by, limit, cursor)
+
+
+TOOLSET = Toolset(
+    name="tracking",
+    description="Experiments and runs in MLflow.",
+    tools=(
+        writes(create_experiment, "Create experiment", idempotent=True),
+        writes(start_run, "Start run"),
+        writes(log_run, "Log to run"),
+        writes(log_artifact, "Log artifact", idempotent=True),
+        writes(end_run, "End run", idempotent=True),
+        reads(get_run, "Get run"),
+        reads(search_runs, "Search runs"),
+    ),
+)

@@ -2,6 +2,65 @@
 
 from __future__ import annotations
 
-from ..spec import Toolset
+from typing import Annotated
 
-TOOLSET = Toolset(name="training", description="", tools=())
+from pydantic import Field, JsonValue
+
+from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..spec import Through, Toolset, reads, writes
+from . import client
+from .models import Algorithms, EvaluateRequest, Evaluation, TaskChoice, Trained, TrainRequest
+
+Dataset = Annotated[str, Field(description="Handle or file path.")]
+
+
+async def list_algorithms(door: Through) -> Algorithms:
+    """List algorithms with their tasks, starting parameters and default search spaces."""
+    return await door.call(client.list_algorithms)
+
+
+async def train_model(
+    door: Through,
+    dataset: Dataset,
+    target: str,
+    algorithm: str = "XGBoost",
+    params: Annotated[dict[str, JsonValue] | None, Field(description="Over the algorithm's defaults.")] = None,
+    features: Annotated[list[str] | None, Field(description="Default: all that can be.")] = None,
+    exclude: list[str] | None = None,
+    validation: Annotated[str, Field(description="Dataset to score on as well.")] = "",
+    task: TaskChoice = "auto",
+    run: Annotated[str, Field(description="Log into this run; default: a new one.")] = "",
+    experiment: str = "",
+    seed: int = 0,
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Trained]:
+    """Train a model and log it in MLflow. Returns its handle models:/m-…, scores, and which columns were left out."""
+    request = TrainRequest(
+        dataset=dataset, target=target, algorithm=algorithm, task=task, params=params or {}, features=features or [],
+        exclude=exclude or [], validation=validation, run=run, experiment=experiment, seed=seed,
+    )  # fmt: skip
+    return await door.submit(client.train_model, request, wait_s)
+
+
+async def evaluate_model(
+    door: Through,
+    model: Annotated[str, Field(description="models:/m-…, model:<name>/<version> or run:<id>.")],
+    dataset: Dataset,
+    metric: Annotated[str, Field(description="Primary metric; default auc or rmse.")] = "",
+    log: Annotated[bool, Field(description="Log the scores to the model's run.")] = True,
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Evaluation]:
+    """Score a model on held-out data: all metrics, a 95 % interval, and a baseline without features."""
+    request = EvaluateRequest(model=model, dataset=dataset, metric=metric, log=log)
+    return await door.submit(client.evaluate_model, request, wait_s)
+
+
+TOOLSET = Toolset(
+    name="training",
+    description="Train and evaluate models.",
+    tools=(
+        reads(list_algorithms, "List algorithms"),
+        writes(train_model, "Train model"),
+        writes(evaluate_model, "Evaluate model", idempotent=True),
+    ),
+)

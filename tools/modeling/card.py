@@ -1,0 +1,51 @@
+"""The card of a model: everything needed to feed it, read its answers and know where it came from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, JsonValue
+
+Task = Literal["classification", "regression"]
+Kind = Literal["number", "category"]
+Label = str | int | float | bool
+
+CARD_FILE = "card.json"
+
+
+class Feature(BaseModel):
+    """One input column; booleans and integers count as numbers."""
+
+    name: str
+    kind: Kind
+
+
+class ModelCard(BaseModel):
+    """Stored beside every model we save."""
+
+    algorithm: str
+    task: Task
+    target: str
+    classes: list[Label] = []
+    features: list[Feature]
+    params: dict[str, JsonValue] = {}
+    seed: int = 0
+    dataset: str
+    rows: int
+    digest: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+    @property
+    def categories(self) -> list[str]:
+        return [feature.name for feature in self.features if feature.kind == "category"]
+
+    @property
+    def numbers(self) -> list[str]:
+        return [feature.name for feature in self.features if feature.kind == "number"]
+
+    @property
+    def binary(self) -> bool:
+        return self.task == "classification" and len(self.classes) == 2

@@ -1,0 +1,254 @@
+"""Store models in MLflow without pickle, and load them back without running code from them.
+
+A model is an MLflow logged model (`models:/m-…`): a skops file with its card beside it. On load the
+types inside the file are held against a list of ours; the list stored with the model is not believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+from ..errors import ToolFailure, unknown
+from ..handles import Handle, parse
+from ..lineage import Lineage
+from ..runtime.work import Work
+from ..tracking.backend import mlflow_client, translated
+from .card import CARD_FILE, ModelCard
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from sklearn.pipeline import Pipeline
+
+MODEL_FILE = "model.skops"
+# What a pipeline of ours may hold beyond skops' own defaults. Each type was looked at: none runs code when built.
+TRUSTED = (
+    "collections.OrderedDict",
+    "functools.partial",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "numpy.dtype",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.MultinomialLogit",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn._loss.loss.HalfMultinomialLoss",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils.validation.check_array",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+    "xgboost.sklearn.XGBRegressor",
+)
+REQUIREMENTS = ("scikit-learn", "skops", "pandas", "numpy", "xgboost", "lightgbm")
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model on disk: `uri` is `models:/m-…`, `handle` what the caller should see, `folder` holds the files."""
+
+    uri: str
+    handle: str
+    folder: Path
+    card: ModelCard
+
+    @property
+    def file(self) -> Path:
+        return self.folder / MODEL_FILE
+
+
+def log_model(work: Work, pipeline: Pipeline, card: ModelCard, run_id: str, sample: pd.DataFrame) -> str:
+    """Save a fitted pipeline as a logged model of a run; returns `models:/m-…`.
+
+    Args:
+        sample: some rows of the design, from which the signature is inferred.
+    """
+    client = mlflow_client(work)
+    with translated(), tempfile.TemporaryDirectory() as scratch:
+        experiment = client.get_run(run_id).info.experiment_id
+        logged = client.create_logged_model(
+            experiment, name=card.algorithm.lower(), source_run_id=run_id, model_type=card.task
+        )
+        try:
+            folder = _write(pipeline, card, sample, Path(scratch) / "model", logged, run_id)
+            client.log_model_artifacts(logged.model_id, str(folder))
+            _attach(client, run_id, logged.model_id)
+        except BaseException:
+            client.finalize_logged_model(logged.model_id, "FAILED")
+            raise
+        client.finalize_logged_model(logged.model_id, "READY")
+    return f"models:/{logged.model_id}"
+
+
+def find_model(work: Work, reference: str) -> StoredModel:
+    """The model behind `models:/m-…`, `model:<name>/<version>`, `model:<name>@<alias>` or a run with one model.
+
+    Raises:
+        ToolFailure: nothing of that name, or a model that was not saved by this server.
+    """
+    client = mlflow_client(work)
+    uri, handle = locate(client, reference)
+    with translated():
+        logged = client.get_logged_model(uri.removeprefix("models:/"))
+    folder = _local(work, logged.artifact_location, logged.model_id)
+    card_path = folder / CARD_FILE
+    if not card_path.is_file() or not (folder / MODEL_FILE).is_file():
+        raise ToolFailure(f"{reference} was not saved by this server", "Train it here with train_model.")
+    card = ModelCard.model_validate_json(card_path.read_bytes())
+    if digest(folder / MODEL_FILE) != card.digest:
+        raise ToolFailure(f"the file of {reference} is not the one that was saved", "Train it again.")
+    return StoredModel(uri, handle, folder, card)
+
+
+def load_pipeline(model: StoredModel) -> Pipeline:
+    """The fitted pipeline.
+
+    Raises:
+        ToolFailure: the file holds a type that no model of ours has.
+    """
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        return skops.io.load(model.file, trusted=list(TRUSTED))
+    except UntrustedTypesFoundException as error:
+        raise ToolFailure(f"{model.handle} holds types that are not trusted: {error}"[:400]) from error
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def locate(client: MlflowClient, reference: str) -> tuple[str, str]:
+    """`models:/m-…` and the handle to show for it."""
+    text = reference.strip()
+    if text.startswith(("models:/m-", "m-")):
+        uri = f"models:/{text.removeprefix('models:/')}"
+        _require_logged(client, uri)
+        return uri, uri
+    if text.startswith("run:"):
+        return _only_model_of(client, text)
+    return _registered(client, text.replace("models:/", "model:", 1))
+
+
+def _require_logged(client: MlflowClient, uri: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_logged_model(uri.removeprefix("models:/"))
+    except MlflowException as error:
+        experiments = [found.experiment_id for found in client.search_experiments(max_results=100)]
+        recent = client.search_logged_models(experiments, max_results=20) if experiments else []
+        raise unknown("model", uri, (f"models:/{found.model_id}" for found in recent), limit=3) from error
+
+
+def _only_model_of(client: MlflowClient, text: str) -> tuple[str, str]:
+    with translated():
+        run = client.get_run(parse(text, "run").name)
+    outputs = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
+    if len(outputs) != 1:
+        listed = ", ".join(f"models:/{model}" for model in outputs)
+        raise ToolFailure(
+            f"{text} holds {len(outputs)} models", f"Pass one of {listed}." if listed else "Train one in it."
+        )
+    return f"models:/{outputs[0]}", f"models:/{outputs[0]}"
+
+
+def _registered(client: MlflowClient, text: str) -> tuple[str, str]:
+    from mlflow.exceptions import MlflowException
+
+    name, at, alias = text.partition("@")
+    wanted = parse(name, "model")
+    with translated():
+        versions = client.search_model_versions(f"name='{wanted.name.replace(chr(39), '')}'")
+    if not versions:
+        names = (found.name for found in client.search_registered_models(max_results=200))
+        raise unknown("model", text, (f"model:{found}" for found in names), "Or pass models:/m-… of train_model.")
+    known = {str(found.version): found for found in versions}
+    if at:
+        try:
+            chosen = client.get_model_version_by_alias(wanted.name, alias)
+        except MlflowException as error:
+            aliases = client.get_registered_model(wanted.name).aliases
+            raise unknown(f"alias of model:{wanted.name}", alias, aliases) from error
+    elif wanted.version or len(known) == 1:
+        chosen = known.get(wanted.version or next(iter(known)))
+        if chosen is None:
+            raise unknown(f"version of model:{wanted.name}", wanted.version, known)
+    else:
+        raise ToolFailure(
+            f"model:{wanted.name} has {len(known)} versions",
+            f"Pass model:{wanted.name}/<version>, e.g. /{max(known, key=int)}.",
+        )
+    if not chosen.source.startswith("models:/m-"):
+        raise ToolFailure(f"{text} points to {chosen.source}, which this server did not save", "Register models:/m-….")
+    return chosen.source, str(Handle("model", wanted.name, str(chosen.version)))
+
+
+def _write(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Path, logged: Any, run_id: str) -> Path:
+    import mlflow.sklearn
+    from mlflow.models import Model, infer_signature
+
+    mlflow.sklearn.save_model(
+        pipeline,
+        path=str(folder),
+        mlflow_model=Model(
+            artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
+        ),
+        serialization_format="skops",
+        skops_trusted_types=list(TRUSTED),
+        signature=infer_signature(sample, pipeline.predict(sample)),
+        pip_requirements=_pinned(),
+    )
+    written = next(path for path in folder.iterdir() if path.suffix == ".skops")
+    if written.name != MODEL_FILE:
+        shutil.copy(written, folder / MODEL_FILE)
+    stamped = card.model_copy(update={"digest": digest(folder / MODEL_FILE)})
+    (folder / CARD_FILE).write_text(stamped.model_dump_json(indent=1), encoding="utf-8")
+    return folder
+
+
+def _attach(client: MlflowClient, run_id: str, model_id: str) -> None:
+    from mlflow.entities import LoggedModelOutput
+
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+
+
+def _pinned() -> list[str]:
+    pins: list[str] = []
+    for name in REQUIREMENTS:
+        try:
+            pins.append(f"{name}=={version(name)}")
+        except PackageNotFoundError:
+            continue
+    return pins
+
+
+def _local(work: Work, location: str, model_id: str) -> Path:
+    """The folder of a model: the live one if it is local, else a copy that is fetched once."""
+    parsed = urlparse(location)
+    if parsed.scheme in ("", "file"):
+        return Path(unquote(parsed.path))
+    target = work.home / "cache" / "models" / model_id
+    if not target.is_dir():
+        import mlflow.artifacts
+
+        draft = target.with_name(f".{model_id}")
+        with translated():
+            mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(draft))
+        draft.rename(target)
+    return target
+
+
+def record_model(work: Work, uri: str, parents: list[str], tool: str) -> None:
+    Lineage(work.home).record(uri, parents, tool)
