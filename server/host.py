@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+import sys
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, cast
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
@@ -24,13 +27,15 @@ from .services import Services
 
 logger = logging.getLogger(__name__)
 WARM_AFTER_S = 0.5
+KEY = "idempotency_key"
 
 
 class Host(MCPServer[Services]):
     """Serves the published tools; nothing of a slice is loaded before one of its tools is called."""
 
     def __init__(self, services: Services, published: Mapping[str, str], **options: Any) -> None:
-        super().__init__(**options)
+        with _rich_kept_out():
+            super().__init__(**options)
         self.services = services
         self._slice_of = published
         self._specs: dict[str, ToolSpec] = {}
@@ -43,20 +48,16 @@ class Host(MCPServer[Services]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        spec = self._spec(name)
-        known = wire.shipped(name)["inputSchema"]["properties"]
-        for argument in arguments:
-            if argument not in known:
-                raise _tool_error(unknown(f"argument of {name}", argument, known))
-        key = arguments.get("idempotency_key", "")
-        given = {argument: value for argument, value in arguments.items() if argument != "idempotency_key"}
-        token = DOOR.set(self._door(name, key, context))
         try:
-            return await self._answers.once(name, key, given, lambda: self._run(spec, given, context))
+            spec = self._spec(name)
+            key, given = _admitted(name, arguments)
+            token = DOOR.set(self._door(name, key, context))
+            try:
+                return await self._answers.once(name, key, given, lambda: self._run(spec, given, context))
+            finally:
+                DOOR.reset(token)
         except ToolFailure as failure:
-            raise _tool_error(failure) from failure
-        finally:
-            DOOR.reset(token)
+            raise ToolError(str(failure)) from failure
 
     async def _run(
         self, spec: ToolSpec, arguments: dict[str, Any], context: Context[Services, Any] | None
@@ -77,7 +78,7 @@ class Host(MCPServer[Services]):
     def _spec(self, name: str) -> ToolSpec:
         """The tool, imported and registered at its first use."""
         if name not in self._slice_of:
-            raise _tool_error(unknown("tool", name, self._slice_of))
+            raise unknown("tool", name, self._slice_of)
         if name not in self._specs:
             for spec in catalog.load(self._slice_of[name]).tools:
                 self._specs[spec.name] = spec
@@ -94,8 +95,33 @@ class Host(MCPServer[Services]):
 async def _nobody(_done: float, _total: float, _message: str) -> None: ...
 
 
-def _tool_error(failure: ToolFailure) -> ToolError:
-    return ToolError(str(failure))
+@contextmanager
+def _rich_kept_out() -> Generator[None]:
+    """The SDK's constructor imports rich for a log handler that is not used: logging is configured already."""
+    if "rich" in sys.modules:
+        yield
+        return
+    sys.modules["rich"] = cast(ModuleType, None)  # an import of it fails, which the SDK is prepared for
+    try:
+        yield
+    finally:
+        del sys.modules["rich"]
+
+
+def _admitted(tool: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The idempotency key and the arguments of the function.
+
+    Raises:
+        ToolFailure: an argument that does not exist, or a key that is none.
+    """
+    known = wire.shipped(tool)["inputSchema"]["properties"]
+    for argument in arguments:
+        if argument not in known:
+            raise unknown(f"argument of {tool}", argument, known)
+    key = arguments.get(KEY, "")
+    if not (isinstance(key, str) and len(key) <= wire.KEY_LENGTH):
+        raise ToolFailure(f"{tool} cannot take this {KEY}", f"Pass a text of at most {wire.KEY_LENGTH} characters.")
+    return key, {argument: value for argument, value in arguments.items() if argument != KEY}
 
 
 def _invalid(tool: str, error: ValidationError) -> ToolFailure:

@@ -14,7 +14,8 @@ from .spec import Toolset, ToolSpec
 
 FOLDER = "wire"
 INDEX = "index.json"
-KEY_SCHEMA = {"type": "string", "maxLength": 128}
+KEY_LENGTH = 128
+KEY_SCHEMA = {"type": "string", "maxLength": KEY_LENGTH}
 
 
 def index() -> dict[str, list[str]]:

@@ -1,0 +1,124 @@
+"""What every test stands on: settings of its own, and clients of a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from mcp import Client, StdioServerParameters
+
+from mlops_mcp.config.load import load
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.server.app import create_server
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
+
+ROOT = Path(__file__).parent.parent
+FOREIGN = ("MLOPS_", "MLFLOW_", "OPIK_", "FEAST_", "BENTOML_", "ENVIRONMENT")
+T = TypeVar("T")
+
+StdioClient = Callable[..., AbstractAsyncContextManager[Client]]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+    """Nothing that the developer has configured reaches a test or a process that it starts."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """The variables of an installation of its own: an empty state folder and no user file."""
+    config = tmp_path / "empty.yaml"
+    config.touch()
+    return {"MLOPS_HOME": str(tmp_path / "home"), "MLOPS_CONFIG": str(config)}
+
+
+@pytest.fixture
+def settings(environ: dict[str, str], tmp_path: Path) -> Settings:
+    roots = [str(ROOT / "examples"), str(tmp_path)]
+    return load(environ, {"data.roots": roots, "runtime.job_slots": 1}).settings
+
+
+@pytest.fixture
+def work(settings: Settings) -> Work:
+    """What a client function gets; it may be called right here, in the test's own process."""
+    return Work(settings, Tracer(lambda _span: None))
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncGenerator[Client]:
+    """A client of a server in this process."""
+    async with _in_a_task_of_its_own(connected(settings)) as client:
+        yield client
+
+
+@pytest.fixture
+def stdio_client(environ: dict[str, str], tmp_path: Path) -> StdioClient:
+    """Opens clients of `mlops-mcp serve` in a process of its own; the arguments are those of the command."""
+
+    def start(*arguments: str, **variables: str) -> AbstractAsyncContextManager[Client]:
+        return Client(
+            StdioServerParameters(
+                command=sys.executable,
+                args=["-m", "mlops_mcp.server", "serve", *arguments],
+                env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ, **variables},
+                cwd=tmp_path,
+            )
+        )
+
+    return start
+
+
+@pytest.fixture
+def probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[[str, str], Any]]:
+    """Writes a slice `probe.tools.<name>.client` to disk, where workers and job processes find it too."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def write(name: str, source: str) -> Any:
+        file = tmp_path / "probe" / "tools" / name / "client.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("from __future__ import annotations\n" + source, encoding="utf-8")
+        return __import__(f"probe.tools.{name}.client", fromlist=["client"])
+
+    yield write
+    for name in [name for name in sys.modules if name.split(".")[0] == "probe"]:
+        del sys.modules[name]
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncGenerator[Client]:
+    server = create_server(settings)
+    async with server.services.running(), Client(server) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _in_a_task_of_its_own(opening: AbstractAsyncContextManager[T]) -> AsyncGenerator[T]:
+    """Fixtures are set up and torn down in different tasks, which cancel scopes do not survive."""
+    opened: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    closing = asyncio.Event()
+
+    async def hold() -> None:
+        async with opening as thing:
+            opened.set_result(thing)
+            await closing.wait()
+
+    task = asyncio.create_task(hold())
+    either: set[asyncio.Future[Any]] = {task, opened}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        await task
+    try:
+        yield opened.result()
+    finally:
+        closing.set()
+        await task

@@ -1,0 +1,394 @@
+"""The rules of the house, read from the source: who may import whom, and how a file looks."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from mlops_mcp.tools.catalog import SLICES
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("config", "examples", "prompts", "resources", "server", "tools")
+MAX_LINES = 400
+MAX_FUNCTION_LINES = 50
+MAX_TOOL_BODY_LINES = 8
+
+FLOORS = {
+    "config": 1, "prompts": 1, "tools.errors": 1, "tools.paging": 1, "tools.numbers": 1, "tools.database": 1,
+    "tools.tracing": 2,
+    "tools.runtime": 3, "tools.handles": 3, "tools.lineage": 3, "tools.spec": 3, "tools.wire": 3,
+    "tools.data": 4, "tools.tracking": 4, "tools.modeling": 4, "tools.observability": 4, "tools.jobs": 4,
+    "tools.quality": 5, "tools.features": 5, "tools.registry": 5, "tools.training": 5, "tools.tuning": 5,
+    "tools.causal": 5, "tools.explain": 5, "tools.serving": 5,
+    "resources": 6, "tools.catalog": 6, "examples": 6,
+    "server": 7,
+}  # fmt: skip
+SLICE_FOLDERS = (*SLICES, "modeling")
+ANY = "*"
+OPEN_TO_MODELING = {"data": ("store", "models", "readers"), "tracking": ("client", "models")}
+OPEN_TO_FLOOR_5 = {"data": ("store", "models", "client"), "tracking": ("client", "models"), "modeling": (ANY,)}
+MAY_KNOW_MCP = ("tools", "spec", "wire", "catalog")
+
+HEAVY = frozenset(
+    (
+        "anthropic", "bentoml", "dask", "distributed", "duckdb", "econml", "feast", "great_expectations", "ibis",
+        "lightgbm", "matplotlib", "mlflow", "numpy", "opik", "optuna", "pandas", "pyarrow", "ray", "scipy", "shap",
+        "sklearn", "skops", "sqlalchemy", "torch", "xgboost",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module; ours are written from the root, e.g. `tools.data.store`."""
+
+    target: str
+    line: int
+    relative: bool
+    lazy: bool
+    typing_only: bool
+
+
+@dataclass(frozen=True)
+class Module:
+    """A source file; `name` is its dotted path below the root."""
+
+    path: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def parts(self) -> list[str]:
+        return self.name.split(".")
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.source)
+
+    def imports(self) -> list[Import]:
+        return list(_imports(self.tree.body, self, lazy=False, typing_only=False))
+
+
+def _imports(body: Iterable[ast.AST], module: Module, lazy: bool, typing_only: bool) -> Iterator[Import]:
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, False, lazy, typing_only) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            for target in _targets(node, module):
+                yield Import(target, node.lineno, node.level > 0, lazy, typing_only)
+        else:
+            inside = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            guarded = typing_only or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+            yield from _imports(ast.iter_child_nodes(node), module, inside, guarded)
+
+
+def _targets(node: ast.ImportFrom, module: Module) -> list[str]:
+    if not node.level:
+        return [node.module or ""]
+    package = module.path.split("/")[: -node.level]
+    base = ".".join([*package, *([node.module] if node.module else [])])
+    return [full if _is_module(full := f"{base}.{alias.name}") else base for alias in node.names]
+
+
+@cache
+def _is_module(dotted: str) -> bool:
+    path = ROOT / dotted.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def sources() -> list[Module]:
+    files = (file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py")))
+    return [Module(file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")) for file in files]
+
+
+def unit(name: str) -> str:
+    """What stands on a floor: a slice, a shared module of `tools`, or a whole folder."""
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "tools" and len(parts) > 1 else parts[0]
+
+
+def slice_of(name: str) -> str:
+    parts = name.split(".")
+    return parts[1] if parts[0] == "tools" and len(parts) > 1 and parts[1] in SLICE_FOLDERS else ""
+
+
+# Rules: each takes a module and yields what is wrong with it.
+
+
+def absolute_imports_of_ours(module: Module) -> Iterator[str]:
+    for item in module.imports():
+        top = item.target.split(".")[0]
+        if not item.relative and (top == "mlops_mcp" or top in PACKAGES):
+            yield f"{module.path}:{item.line} imports {item.target} absolutely"
+
+
+def upward_imports(module: Module) -> Iterator[str]:
+    here = FLOORS.get(unit(module.name))
+    if here is None and module.name != "tools":
+        yield f"{module.path} stands on no floor: add {unit(module.name)} to FLOORS"
+        return
+    for item in module.imports():
+        there = FLOORS.get(unit(item.target)) if item.relative else None
+        if there is not None and here is not None and there > here:
+            yield f"{module.path}:{item.line} (floor {here}) imports {item.target} (floor {there})"
+
+
+def imports_of_other_slices(module: Module) -> Iterator[str]:
+    mine = slice_of(module.name)
+    for item in module.imports() if mine else ():
+        theirs = slice_of(item.target) if item.relative else ""
+        if theirs and theirs != mine:
+            allowed = _open_to(mine).get(theirs, ())
+            if ANY not in allowed and item.target.split(".")[2:3] not in [[name] for name in allowed]:
+                yield f"{module.path}:{item.line} reaches into another slice: {item.target}"
+
+
+def _open_to(mine: str) -> dict[str, tuple[str, ...]]:
+    if mine == "modeling":
+        return OPEN_TO_MODELING
+    return OPEN_TO_FLOOR_5 if FLOORS[f"tools.{mine}"] == 5 else {}
+
+
+def wrong_order_inside_a_slice(module: Module) -> Iterator[str]:
+    mine = slice_of(module.name)
+    for item in module.imports() if mine else ():
+        if item.relative and slice_of(item.target) == mine:
+            if item.target.endswith(".tools"):
+                yield f"{module.path}:{item.line} imports tools.py, which stands on top of its slice"
+            elif module.name.endswith(".models"):
+                yield f"{module.path}:{item.line} models.py stands below {item.target}"
+
+
+def mcp_outside_its_files(module: Module) -> Iterator[str]:
+    if module.parts[0] == "tools" and module.parts[-1] not in MAY_KNOW_MCP:
+        for item in module.imports():
+            if item.target.split(".")[0] == "mcp":
+                yield f"{module.path}:{item.line} imports {item.target}"
+
+
+def heavy_imports_at_the_top(module: Module) -> Iterator[str]:
+    for item in module.imports():
+        if item.target.split(".")[0] in HEAVY and not item.lazy and not item.typing_only:
+            yield f"{module.path}:{item.line} imports {item.target} at module level"
+
+
+def eager_imports_of_examples(module: Module) -> Iterator[str]:
+    for item in module.imports():
+        if module.parts[0] == "server" and unit(item.target) == "examples" and not item.lazy and not item.typing_only:
+            yield f"{module.path}:{item.line} imports {item.target} before it is needed"
+
+
+def too_long_files(module: Module) -> Iterator[str]:
+    if (lines := module.source.count("\n")) > MAX_LINES:
+        yield f"{module.path} has {lines} lines"
+
+
+def too_long_functions(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > MAX_FUNCTION_LINES:
+                yield f"{module.path}:{node.lineno} {node.name} has {lines} lines"
+
+
+def too_long_tools(module: Module) -> Iterator[str]:
+    if not (slice_of(module.name) and module.parts[-1] == "tools"):
+        return
+    for node in module.tree.body:
+        if isinstance(node, ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            if body and (lines := (body[-1].end_lineno or 0) - body[0].lineno + 1) > MAX_TOOL_BODY_LINES:
+                yield f"{module.path}:{node.lineno} the body of {node.name} has {lines} lines"
+
+
+def code_in_package_files(module: Module) -> Iterator[str]:
+    if module.path.endswith("__init__.py"):
+        if ast.get_docstring(module.tree) is None:
+            yield f"{module.path} says nothing about its folder"
+        if len(module.tree.body) > 1:
+            yield f"{module.path} holds more than a docstring"
+
+
+def broad_excepts(module: Module) -> Iterator[str]:
+    if module.parts[0] == "server" or module.path == "tools/runtime/worker.py":
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ExceptHandler) and not _reraises(node) and _is_broad(node.type):
+            yield f"{module.path}:{node.lineno} catches everything"
+
+
+def _is_broad(caught: ast.expr | None) -> bool:
+    names = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(
+        name is None or (isinstance(name, ast.Name) and name.id in ("Exception", "BaseException")) for name in names
+    )
+
+
+def _reraises(handler: ast.ExceptHandler) -> bool:
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+Rule = Callable[[Module], Iterator[str]]
+
+
+def broken(rule: Rule) -> list[str]:
+    return [problem for module in sources() for problem in rule(module)]
+
+
+def test_our_modules_import_each_other_relatively() -> None:
+    assert broken(absolute_imports_of_ours) == []
+
+
+def test_every_import_goes_down_or_stays_on_its_floor() -> None:
+    assert broken(upward_imports) == []
+
+
+def test_a_slice_imports_from_another_only_what_that_one_opens() -> None:
+    assert broken(imports_of_other_slices) == []
+
+
+def test_inside_a_slice_models_stand_below_the_client_and_tools_above() -> None:
+    assert broken(wrong_order_inside_a_slice) == []
+
+
+def test_below_tools_only_four_kinds_of_file_know_mcp() -> None:
+    assert broken(mcp_outside_its_files) == []
+
+
+def test_no_module_imports_a_heavy_library_when_it_is_imported() -> None:
+    assert broken(heavy_imports_at_the_top) == []
+
+
+def test_the_server_imports_examples_only_when_the_demo_runs() -> None:
+    assert broken(eager_imports_of_examples) == []
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    tests = [Module(file.relative_to(ROOT).as_posix(), file.read_text()) for file in (ROOT / "tests").rglob("*.py")]
+    assert broken(too_long_files) + [problem for module in tests for problem in too_long_files(module)] == []
+
+
+def test_no_function_is_longer_than_50_lines() -> None:
+    assert broken(too_long_functions) == []
+
+
+def test_no_tool_body_is_longer_than_8_lines() -> None:
+    assert broken(too_long_tools) == []
+
+
+def test_package_files_hold_a_docstring_and_nothing_else() -> None:
+    assert broken(code_in_package_files) == []
+
+
+def test_below_the_server_only_the_edge_of_a_process_catches_everything() -> None:
+    assert broken(broad_excepts) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "source"),
+    [
+        (absolute_imports_of_ours, "tools/data/client.py", "from mlops_mcp.tools.errors import unknown"),
+        (absolute_imports_of_ours, "server/app.py", "import tools.errors"),
+        (upward_imports, "tools/errors.py", "from .runtime.work import Work"),
+        (upward_imports, "config/load.py", "def f():\n    from ..server import app"),
+        (upward_imports, "tools/novelty/client.py", "import json"),
+        (upward_imports, "tools/data/client.py", "from ..catalog import load"),
+        (imports_of_other_slices, "tools/tuning/client.py", "from ..training.client import train"),
+        (imports_of_other_slices, "tools/tuning/client.py", "from ..data import tools"),
+        (imports_of_other_slices, "tools/data/client.py", "from ..tracking.client import runs"),
+        (imports_of_other_slices, "tools/modeling/frame.py", "from ..data.client import load_dataset"),
+        (wrong_order_inside_a_slice, "tools/data/client.py", "from .tools import TOOLSET"),
+        (wrong_order_inside_a_slice, "tools/data/models.py", "from . import client"),
+        (mcp_outside_its_files, "tools/data/client.py", "def f():\n    from mcp.types import Tool"),
+        (heavy_imports_at_the_top, "tools/data/client.py", "import pandas as pd"),
+        (heavy_imports_at_the_top, "tools/data/client.py", "try:\n    from numpy import array\nexcept ImportError: 0"),
+        (eager_imports_of_examples, "server/cli.py", "from ..examples.credit_risk import demo"),
+        (too_long_files, "tools/long.py", "x = 1\n" * 401),
+        (too_long_functions, "tools/long.py", "def f():\n" + "    x = 1\n" * 50),
+        (too_long_tools, "tools/data/tools.py", "async def f():\n    '''Doc.'''\n" + "    x = 1\n" * 9),
+        (code_in_package_files, "tools/data/__init__.py", "'''Doc.'''\nimport json"),
+        (code_in_package_files, "tools/data/__init__.py", ""),
+        (broad_excepts, "tools/data/client.py", "try: f()\nexcept Exception: pass"),
+        (broad_excepts, "tools/data/client.py", "try: f()\nexcept (ValueError, BaseException) as e: print(e)"),
+        (broad_excepts, "tools/data/client.py", "try: f()\nexcept: raise KeyError()"),
+    ],
+)
+def test_each_rule_catches_what_it_forbids(rule: Rule, path: str, source: str) -> None:
+    assert list(rule(Module(path, source)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "source"),
+    [
+        (heavy_imports_at_the_top, "tools/data/client.py", "if TYPE_CHECKING:\n    import pandas as pd"),
+        (heavy_imports_at_the_top, "tools/data/client.py", "def f():\n    import pandas as pd"),
+        (imports_of_other_slices, "tools/tuning/client.py", "from ..modeling.frame import matrix"),
+        (imports_of_other_slices, "tools/tuning/client.py", "from ..data import store"),
+        (broad_excepts, "tools/data/client.py", "try: f()\nexcept BaseException:\n    g()\n    raise"),
+    ],
+)
+def test_each_rule_lets_pass_what_is_allowed(rule: Rule, path: str, source: str) -> None:
+    assert list(rule(Module(path, source))) == []
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    graph = {
+        module.name: {
+            item.target for item in module.imports() if item.relative and not item.lazy and not item.typing_only
+        }
+        for module in sources()
+    }
+    while leaves := {name for name, targets in graph.items() if not targets & graph.keys()}:
+        graph = {name: targets for name, targets in graph.items() if name not in leaves}
+    assert sorted(graph) == []
+
+
+def test_every_package_folder_is_shipped_and_every_source_folder_is_a_package() -> None:
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {module.path.rpartition("/")[0] for module in sources()}
+    assert sorted(shipped) == sorted(f"mlops_mcp.{folder.replace('/', '.')}" for folder in folders)
+    assert [folder for folder in folders if not (ROOT / folder / "__init__.py").is_file()] == []
+
+
+def test_every_slice_of_the_catalogue_is_a_folder_with_tools() -> None:
+    assert [name for name in SLICES if not (ROOT / "tools" / name / "tools.py").is_file()] == []
+
+
+def test_the_links_for_type_checkers_point_at_the_packages() -> None:
+    links = {link.name: link.readlink().as_posix() for link in (ROOT / "typings/mlops_mcp").iterdir()}
+    assert links == {package: f"../../{package}" for package in PACKAGES}
+
+
+def _modules_after(program: str) -> set[str]:
+    listing = f"import sys\n{program}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+def test_a_server_that_has_listed_its_tools_has_loaded_no_library(environ: dict[str, str]) -> None:
+    program = (
+        "import anyio\n"
+        "from mlops_mcp.config.load import load\n"
+        "from mlops_mcp.config.logs import configure\n"
+        "from mlops_mcp.server.app import create_server\n"
+        "configure('WARNING')\n"
+        f"server = create_server(load({environ!r}).settings)\n"
+        "assert anyio.run(server.list_tools)\n"
+    )
+    assert _modules_after(program) & (HEAVY | {"rich"}) == set()
+
+
+def test_the_command_line_module_loads_nothing_that_its_children_would_pay_for() -> None:
+    assert _modules_after("import mlops_mcp.server.cli") & (HEAVY | {"mcp", "pydantic", "yaml"}) == set()
