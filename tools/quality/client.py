@@ -1,0 +1,160 @@
+"""Keep suites of rules and validate datasets by them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ..data.store import Dataset, resolve
+from ..handles import check_name
+from ..lineage import Lineage
+from ..paging import Page, page
+from ..runtime.work import Work
+from .engine import Engine, Subject, run
+from .models import Condition, Expectation, RuleResult, StoredSuite, Suite, SuiteInfo, Validation, Verdict
+from .plain import shortened
+from .rows import conditions_for, select
+from .rules import checked
+from .suites import SuiteStore, columns_of
+
+Detail = Literal["brief", "full"]
+GRAVEST = ("critical", "warning", "info")
+BRIEF_RESULTS = 12
+
+
+def create_suite(work: Work, name: str, expectations: list[Expectation]) -> SuiteInfo:
+    """Check every rule and store them as a new version."""
+    check_name(name, "suite")
+    store = SuiteStore(work.settings)
+    before = store.latest(name)
+    suite = store.add(name, checked(expectations))
+    _record_version(work, suite)
+    if before and before.version == suite.version:
+        return _info(suite, ["these are the rules that the suite has already"])
+    return _info(suite, [f"replaces version {before.version}, kept as {_versioned(before)}"] if before else [])
+
+
+def get_suite(work: Work, suite: str, detail: Detail, limit: int, cursor: str) -> Suite:
+    return _shown(SuiteStore(work.settings).get(suite), detail, limit, cursor)
+
+
+def get_default_suite(work: Work, problem_type: str) -> Suite:
+    store = SuiteStore(work.settings)
+    return _shown(store.get(store.default(problem_type)), "brief", 20, "")
+
+
+def list_suites(work: Work, limit: int, cursor: str) -> Page[SuiteInfo]:
+    store = SuiteStore(work.settings)
+    names = page(store.names(), limit, cursor)
+    return Page(
+        items=[_info(store.get(name)) for name in names.items], total=names.total, next_cursor=names.next_cursor
+    )
+
+
+def validate_dataset(
+    work: Work, dataset: str, suite: str, split: str, row_condition: list[Condition], detail: Detail
+) -> Validation:
+    """Judge a dataset, or the rows of it that satisfy all conditions."""
+    started = time.perf_counter()
+    stored, source = SuiteStore(work.settings).get(suite), resolve(work, dataset)
+    conditions = conditions_for(source, split, row_condition)
+    with work.tracer.span("read rows", dataset=source.handle):
+        subject = _subject(source, stored.expectations, conditions)
+    with work.tracer.span("great expectations", rules=len(stored.expectations), rows=subject.table.num_rows):
+        results = run(work.once(Engine), subject, stored.expectations)
+    whole = _validation(source, stored, subject, results, time.perf_counter() - started)
+    _keep(work, whole, stored)
+    return _shortened(whole, detail)
+
+
+def _subject(source: Dataset, rules: Sequence[Expectation], conditions: Sequence[Condition]) -> Subject:
+    """Only the columns that a rule or condition names are read; rules about columns see the names of all."""
+    import pyarrow.parquet as pq
+
+    named = [column for rule in rules for column in columns_of(rule)] + [item.column for item in conditions]
+    wanted = [column for column in source.info.columns if column in named] or source.info.columns[:1]
+    rows = select(source.table(wanted), conditions)
+    return Subject(rows, pq.read_schema(source.path), bool(conditions))
+
+
+def _validation(
+    source: Dataset, suite: StoredSuite, subject: Subject, results: list[RuleResult], seconds: float
+) -> Validation:
+    counts: Counter[Verdict] = Counter(result.verdict for result in results)
+    gravest = {result.severity for result in results if result.verdict == "failed"}
+    verdict: Verdict = "failed" if counts["failed"] else "not_evaluated" if counts["not_evaluated"] else "passed"
+    return Validation(
+        validation=f"validation:{uuid.uuid4().hex[:12]}",
+        dataset=source.handle,
+        suite=f"suite:{suite.name}",
+        suite_version=suite.version,
+        verdict=verdict,
+        success=verdict == "passed",
+        passed=counts["passed"],
+        failed=counts["failed"],
+        not_evaluated=counts["not_evaluated"],
+        worst_failed=next((severity for severity in GRAVEST if severity in gravest), None),
+        rows=source.info.rows,
+        selected_rows=subject.table.num_rows,
+        duration_seconds=round(seconds, 3),
+        results=results,
+        notes=_notes(results),
+    )
+
+
+def _notes(results: Sequence[RuleResult]) -> list[str]:
+    tolerated = [result for result in results if result.verdict == "passed" and result.unexpected]
+    return [
+        f"rule {result.rule} passed although {result.unexpected} values break it (mostly={result.kwargs.get('mostly')})"
+        for result in tolerated[:5]
+    ]
+
+
+def _shortened(whole: Validation, detail: Detail) -> Validation:
+    """In brief only the rules that did not pass; long lists are cut either way."""
+    wanted = [result for result in whole.results if detail == "full" or result.verdict != "passed"]
+    kept = wanted if detail == "full" else wanted[:BRIEF_RESULTS]
+    shown = [result.model_copy(update={"kwargs": shortened(result.kwargs)}) for result in kept]
+    hidden = len(whole.results) - len(shown)
+    notes = [f"{hidden} rules are not listed: detail='full' lists all"] if hidden else []
+    return whole.model_copy(update={"results": shown, "notes": [*whole.notes, *notes]})
+
+
+def _keep(work: Work, whole: Validation, suite: StoredSuite) -> None:
+    folder = work.settings.gx_home / "validations"
+    folder.mkdir(parents=True, exist_ok=True)
+    path: Path = folder / f"{whole.validation.partition(':')[2]}.json"
+    path.write_text(whole.model_dump_json(indent=1), encoding="utf-8")
+    _record_version(work, suite)
+    Lineage(work.home).record(whole.validation, [whole.dataset, _versioned(suite)], "validate_dataset")
+
+
+def _record_version(work: Work, suite: StoredSuite) -> None:
+    by = "create_suite" if suite.created else "built in"
+    Lineage(work.home).record(_versioned(suite), [f"suite:{suite.name}"], by)
+
+
+def _versioned(suite: StoredSuite) -> str:
+    return f"suite:{suite.name}@{suite.version}"
+
+
+def _info(suite: StoredSuite, notes: Sequence[str] = ()) -> SuiteInfo:
+    return SuiteInfo(
+        suite=f"suite:{suite.name}",
+        version=suite.version,
+        rules=len(suite.expectations),
+        columns=list(dict.fromkeys(column for rule in suite.expectations for column in columns_of(rule))),
+        created=suite.created or "built in",
+        notes=list(notes),
+    )
+
+
+def _shown(suite: StoredSuite, detail: Detail, limit: int, cursor: str) -> Suite:
+    rules = suite.expectations
+    if detail == "brief":
+        rules = [rule.model_copy(update={"kwargs": shortened(rule.kwargs)}) for rule in rules]
+    return Suite(**_info(suite).model_dump(), expectations=page(rules, limit, cursor))

@@ -1,0 +1,117 @@
+"""Suites as our own JSON: every change is a new version, and no version is ever rewritten."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ...config.settings import Settings
+from ..errors import ToolFailure, unknown
+from ..handles import parse
+from .builtin import suite_of
+from .models import Expectation, StoredSuite
+
+COLUMN_KEYS = ("column", "column_A", "column_B")
+
+
+class SuiteStore:
+    """The suites of an installation, the built-in ones among them as their version 1."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.gx_home / "suites"
+        self._defaults = settings.great_expectations.default_suites
+
+    def names(self) -> list[str]:
+        stored = {folder.name for folder in self._folder.iterdir()} if self._folder.is_dir() else set[str]()
+        builtin = {name for kind, name in self._defaults.items() if suite_of(kind) is not None}
+        return sorted(stored | builtin)
+
+    def default(self, problem_type: str) -> str:
+        """The configured name for a problem type.
+
+        Raises:
+            ToolFailure: the setting has no suite for it.
+        """
+        if problem_type not in self._defaults:
+            raise unknown("problem type", problem_type, self._defaults, "Setting great_expectations.default_suites.")
+        return self._defaults[problem_type]
+
+    def latest(self, name: str) -> StoredSuite | None:
+        versions = self._versions(name)
+        return _read(versions[-1]) if versions else self._builtin(name)
+
+    def get(self, text: str) -> StoredSuite:
+        """The suite behind `suite:<name>`, a bare name, or `suite:<name>@<version>`.
+
+        Raises:
+            ToolFailure: there is no such suite or version.
+        """
+        wanted = parse(text, "suite")
+        newest = self.latest(wanted.name) if wanted.name in self.names() else None
+        if newest is None:
+            raise unknown("suite", text, self.names(), "create_suite makes one, list_suites shows all.")
+        if not wanted.version or wanted.version == str(newest.version):
+            return newest
+        older = {str(suite.version): suite for suite in self._all(wanted.name)}
+        if wanted.version not in older:
+            raise unknown(f"version of suite:{wanted.name}", wanted.version, older)
+        return older[wanted.version]
+
+    def add(self, name: str, expectations: Sequence[Expectation]) -> StoredSuite:
+        """Store a new version; the same rules as the newest version's are that version."""
+        newest = self.latest(name)
+        if newest and newest.expectations == list(expectations):
+            return newest
+        suite = StoredSuite(
+            name=name,
+            version=newest.version + 1 if newest else 1,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            expectations=list(expectations),
+        )
+        # Two writers at once: the second finds the number taken and stores the next one.
+        return suite if _place(self._folder / name, suite) else self.add(name, expectations)
+
+    def _versions(self, name: str) -> list[Path]:
+        return sorted((self._folder / name).glob("[0-9]*.json"))
+
+    def _all(self, name: str) -> Iterator[StoredSuite]:
+        if builtin := self._builtin(name):
+            yield builtin
+        yield from map(_read, self._versions(name))
+
+    def _builtin(self, name: str) -> StoredSuite | None:
+        for kind, configured in self._defaults.items():
+            if configured == name and (rules := suite_of(kind)) is not None:
+                return StoredSuite(name=name, version=1, created="", expectations=rules)
+        return None
+
+
+def columns_of(rule: Expectation) -> list[str]:
+    """The columns whose values a rule reads."""
+    named = [rule.kwargs[key] for key in COLUMN_KEYS if key in rule.kwargs]
+    several = rule.kwargs.get("column_list")
+    listed = several if isinstance(several, list) and not rule.type.startswith("expect_table_") else []
+    return [str(name) for name in [*named, *listed]]
+
+
+def _read(path: Path) -> StoredSuite:
+    try:
+        return StoredSuite.model_validate_json(path.read_bytes())
+    except ValueError as error:
+        raise ToolFailure(f"the stored suite {path.name} is damaged: {error}", "Create the suite again.") from error
+
+
+def _place(folder: Path, suite: StoredSuite) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{uuid.uuid4().hex}"
+    draft.write_text(suite.model_dump_json(indent=1), encoding="utf-8")
+    try:
+        os.link(draft, folder / f"{suite.version:06d}.json")
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
