@@ -1,7 +1,78 @@
-"""Tools of the explain slice."""
+"""Tools of the explanation slice."""
 
 from __future__ import annotations
 
-from ..spec import Toolset
+from typing import Annotated, Literal
 
-TOOLSET = Toolset(name="explain", description="", tools=())
+from mcp.server.mcpserver import Image
+from pydantic import Field, JsonValue
+
+from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..spec import Through, Toolset, reads, writes
+from . import client
+from .models import ExplainRequest, Explanation, Interactions, PredictionExplanation
+
+Model = Annotated[str, Field(description="models:/m-… or model:<name>/<version>.")]
+Label = Annotated[str, Field(description="Class to explain; default the last.")]
+
+
+async def explain_model(
+    door: Through,
+    model: Model,
+    dataset: str,
+    rows: Annotated[int, Field(ge=1, le=100_000, description="Sample size.")] = 1000,
+    label: Label = "",
+    seed: int = 0,
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Explanation]:
+    """SHAP importances of a model over a dataset, with base value and additivity check."""
+    request = ExplainRequest(model=model, dataset=dataset, rows=rows, label=label, seed=seed)
+    return await door.submit(client.explain_model, request, wait_s)
+
+
+async def explain_prediction(
+    door: Through,
+    model: Model,
+    row: dict[str, JsonValue] | None = None,
+    dataset: Annotated[str, Field(description="Instead of row, with index.")] = "",
+    index: Annotated[int, Field(ge=0)] = 0,
+    label: Label = "",
+    limit: Annotated[int, Field(ge=1, le=200)] = 15,
+) -> PredictionExplanation:
+    """SHAP contributions to the answer for one row."""
+    return await door.call(client.explain_prediction, model, row or {}, dataset, index, label, limit)
+
+
+async def explain_interactions(
+    door: Through,
+    model: Model,
+    dataset: str,
+    rows: Annotated[int, Field(ge=1, le=5000, description="Sample size.")] = 200,
+    label: Label = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Interactions]:
+    """SHAP interaction values of a tree model: which pairs of columns act together."""
+    request = ExplainRequest(model=model, dataset=dataset, rows=rows, label=label, seed=0)
+    return await door.submit(client.explain_interactions, request, wait_s)
+
+
+async def plot_explanation(
+    door: Through,
+    explanation: Annotated[str, Field(description="explanation:<id>")],
+    kind: Literal["beeswarm", "bar"] = "beeswarm",
+    limit: Annotated[int, Field(ge=1, le=40, description="Columns shown.")] = 12,
+) -> Image:
+    """Draw an explanation as a PNG."""
+    return Image(data=await door.call(client.plot_explanation, explanation, kind, limit), format="png")
+
+
+TOOLSET = Toolset(
+    name="explain",
+    description="SHAP explanations.",
+    tools=(
+        writes(explain_model, "Explain model"),
+        reads(explain_prediction, "Explain prediction"),
+        reads(explain_interactions, "Explain interactions"),
+        reads(plot_explanation, "Plot explanation"),
+    ),
+)

@@ -2,6 +2,65 @@
 
 from __future__ import annotations
 
-from ..spec import Toolset
+from typing import Annotated
 
-TOOLSET = Toolset(name="registry", description="", tools=())
+from pydantic import Field
+
+from ..paging import Cursor, Limit, Page
+from ..spec import Through, Toolset, reads, writes
+from . import client
+from .models import ModelLine, ModelVersion, RegisteredModel, Stage, Transition
+
+
+async def register_model(
+    door: Through,
+    model: Annotated[str, Field(description="models:/m-… of train_model, or run:<id>.")],
+    name: str,
+    tags: dict[str, str] | None = None,
+    description: str = "",
+) -> ModelVersion:
+    """Register a trained model as the next version of a name. Returns model:<name>/<version>."""
+    return await door.call(client.register_model, model, name, tags or {}, description)
+
+
+async def list_models(door: Through, limit: Limit = 20, cursor: Cursor = "") -> Page[ModelLine]:
+    """List registered models."""
+    return await door.call(client.list_models, limit, cursor)
+
+
+async def get_model(
+    door: Through,
+    model: Annotated[str, Field(description="Name, model:<name>/<version> or model:<name>@<alias>.")],
+    check: Annotated[bool, Field(description="Load it and predict some rows.")] = False,
+    limit: Limit = 10,
+) -> RegisteredModel:
+    """Read a registered model: versions, stages, aliases, inputs."""
+    return await door.call(client.get_model, model, limit, check)
+
+
+async def get_latest_version(door: Through, name: str, stages: list[Stage] | None = None) -> ModelVersion:
+    """The newest version in Production, else Staging, or in the given stages in their order."""
+    return await door.call(client.get_latest_version, name, stages or ["Production", "Staging"])
+
+
+async def transition_stage(
+    door: Through,
+    model: Annotated[str, Field(description="model:<name>/<version>")],
+    stage: Stage,
+    archive_existing: Annotated[bool, Field(description="Archive the versions now in that stage.")] = True,
+) -> Transition:
+    """Move a model version to a stage; Staging and Production also become its alias."""
+    return await door.call(client.transition_stage, model, stage, archive_existing)
+
+
+TOOLSET = Toolset(
+    name="registry",
+    description="Registered models, versions, stages.",
+    tools=(
+        writes(register_model, "Register model", idempotent=True),
+        reads(list_models, "List models"),
+        reads(get_model, "Get model"),
+        reads(get_latest_version, "Get latest version"),
+        writes(transition_stage, "Transition stage", destructive=True, idempotent=True),
+    ),
+)

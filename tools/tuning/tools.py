@@ -2,6 +2,55 @@
 
 from __future__ import annotations
 
-from ..spec import Toolset
+from typing import Annotated, Literal
 
-TOOLSET = Toolset(name="tuning", description="", tools=())
+from pydantic import Field, JsonValue
+
+from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..spec import Through, Toolset, reads, writes
+from . import client
+from .models import Study, Tuned, TuneRequest
+
+
+async def tune_model(
+    door: Through,
+    dataset: Annotated[str, Field(description="Training dataset.")],
+    target: str,
+    algorithm: str = "XGBoost",
+    search_space: Annotated[
+        dict[str, JsonValue] | None,
+        Field(description='param: [low, high] | {"low","high","log"} | {"choices":[]}. Default: the algorithm\'s.'),
+    ] = None,
+    n_trials: Annotated[int, Field(ge=1, le=2000)] = 50,
+    metric: Annotated[str, Field(description="Default auc or rmse.")] = "",
+    direction: Literal["", "maximize", "minimize"] = "",
+    timeout_s: Annotated[float, Field(ge=0, description="0: none.")] = 0,
+    validation: Annotated[str, Field(description="Dataset to score on; default: cross-validation.")] = "",
+    folds: Annotated[int, Field(ge=2, le=20)] = 3,
+    features: list[str] | None = None,
+    exclude: list[str] | None = None,
+    study: Annotated[str, Field(description="Resumed if it exists.")] = "",
+    experiment: str = "",
+    run: str = "",
+    seed: int = 0,
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Tuned]:
+    """Search hyper-parameters with Optuna. Returns the best params for train_model; each trial is an MLflow run."""
+    request = TuneRequest(
+        dataset=dataset, target=target, algorithm=algorithm, search_space=search_space or {}, n_trials=n_trials,
+        metric=metric, direction=direction, timeout_s=timeout_s, validation=validation, folds=folds,
+        features=features or [], exclude=exclude or [], study=study, experiment=experiment, run=run, seed=seed,
+    )  # fmt: skip
+    return await door.submit(client.tune_model, request, wait_s)
+
+
+async def get_study(door: Through, study: Annotated[str, Field(description="study:<name>")]) -> Study:
+    """Read a study: trials by state, the best ones, which parameters mattered."""
+    return await door.call(client.get_study, study)
+
+
+TOOLSET = Toolset(
+    name="tuning",
+    description="Hyper-parameter search.",
+    tools=(writes(tune_model, "Tune model"), reads(get_study, "Get study")),
+)

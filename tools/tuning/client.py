@@ -1,0 +1,313 @@
+"""Hyper-parameter search: one driver that asks Optuna for a point, scores it and tells (optuna.study.Study.ask)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..data.store import resolve
+from ..errors import ToolFailure
+from ..handles import check_name, parse
+from ..lineage import Lineage
+from ..modeling.algorithms import algorithm, estimator
+from ..modeling.card import ModelCard
+from ..modeling.frame import choose_features, classes_of, design, encode, infer_task
+from ..modeling.metrics import Metric, metric_named
+from ..modeling.pipelines import fit, scores
+from ..numbers import finite
+from ..runtime.work import Work
+from .models import Study, Trial, Tuned, TuneRequest
+from .report import TrialLog
+from .space import contains, describe, read_space
+from .storage import driving, find_study
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from optuna.distributions import BaseDistribution
+    from optuna.study import Study as OptunaStudy
+    from optuna.trial import FrozenTrial
+    from optuna.trial import Trial as OptunaTrial
+
+# What a library takes for a parameter that its constructor leaves at None (XGBoost's documentation).
+FALLBACKS = {"min_child_weight": 1.0, "reg_lambda": 1.0, "reg_alpha": 0.0, "gamma": 0.0}
+GIVE_UP_AFTER = 5
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Rows:
+    features: pd.DataFrame
+    target: np.ndarray
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a point is scored with: pairs of rows to fit on and rows to score on, the same for every point."""
+
+    card: ModelCard
+    metric: Metric
+    pairs: list[tuple[Rows, Rows]]
+    threads: int
+
+    def steps(self, params: dict[str, Any]) -> Iterator[float]:
+        """The score on each pair in turn."""
+        card = self.card.model_copy(update={"params": params})
+        for train, held_out in self.pairs:
+            pipeline = fit(card, train.features, train.target, self.threads)
+            yield self.metric.score(held_out.target, scores(pipeline, held_out.features, card))
+
+
+def tune_model(work: Work, request: TuneRequest) -> Tuned:
+    """Search until the trials or the time are used up, on a study that can be resumed by its name."""
+    began = time.monotonic()
+    objective, scored_on, notes = _objective(work, request)
+    space = read_space(request.search_space or algorithm(request.algorithm).space)
+    estimator(algorithm(request.algorithm), objective.card.task, dict.fromkeys(space, 1), 0, 1)
+    direction = request.direction or objective.metric.direction
+    if direction != objective.metric.direction:
+        raise ToolFailure(
+            f"{objective.metric.name} is better when it is {objective.metric.direction}d", "Leave direction out."
+        )
+    name = _study_name(request, objective.card)
+    with driving(work, name) as storage:
+        study = _open(storage, name, direction, objective, request)
+        _sweep(study)
+        default = _enqueue_default(study, objective.card, space)
+        log = TrialLog.open(work, request, name, objective.metric.name)
+        _search(work, study, objective, space, request, log, began)
+        log.close(study)
+    Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
+    return _result(study, objective, space, default, scored_on, log.run, time.monotonic() - began, notes)
+
+
+def get_study(work: Work, study: str) -> Study:
+    """A study's best trials and how many there are of each state."""
+    found = find_study(work, study)
+    trials = found.get_trials(deepcopy=False)
+    states = [trial.state.name.lower() for trial in trials]
+    top = _best_first(found)
+    return Study(
+        study=f"study:{found.study_name}",
+        direction=found.direction.name.lower(),
+        metric=found.user_attrs.get("metric"),
+        algorithm=found.user_attrs.get("algorithm"),
+        states={state: states.count(state) for state in sorted(set(states))},
+        best=_trial(top[0]) if top else None,
+        top=[_trial(trial) for trial in top[:TOP]],
+        importance=_importance(found),
+    )
+
+
+def _objective(work: Work, request: TuneRequest) -> tuple[Objective, str, list[str]]:
+    source = resolve(work, request.dataset)
+    source.require([request.target])
+    frame = source.frame()
+    task = infer_task(frame[request.target])
+    features, notes = choose_features(frame, request.target, request.features, request.exclude)
+    card = ModelCard(
+        algorithm=algorithm(request.algorithm, task).name,
+        task=task,
+        target=request.target,
+        classes=classes_of(frame[request.target]) if task == "classification" else [],
+        features=features,
+        seed=request.seed,
+        dataset=source.handle,
+        rows=len(frame),
+    )
+    rows = Rows(design(frame, card), encode(frame[request.target], card))
+    if request.validation:
+        held = resolve(work, request.validation)
+        held.require([request.target])
+        other = held.frame()
+        pairs = [(rows, Rows(design(other, card), encode(other[request.target], card)))]
+        scored_on = held.handle
+    else:
+        pairs, scored_on = _folds(rows, card, request.folds), f"{request.folds} folds of {source.handle}"
+    return (
+        Objective(card, metric_named(request.metric, card), pairs, work.settings.runtime.job_threads),
+        scored_on,
+        notes,
+    )
+
+
+def _folds(rows: Rows, card: ModelCard, count: int) -> list[tuple[Rows, Rows]]:
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    folds = StratifiedKFold if card.task == "classification" else KFold
+    split = folds(count, shuffle=True, random_state=card.seed).split(rows.features, rows.target)
+    return [(_take(rows, train), _take(rows, held_out)) for train, held_out in split]
+
+
+def _take(rows: Rows, index: np.ndarray) -> Rows:
+    return Rows(rows.features.iloc[index], rows.target[index])
+
+
+def _study_name(request: TuneRequest, card: ModelCard) -> str:
+    if request.study:
+        return check_name(parse(request.study, "study").name, "study")
+    data = parse(card.dataset, "dataset")
+    stamp = datetime.now(UTC).strftime("%y%m%d_%H%M%S")
+    return f"{card.algorithm.lower()}_{data.name[:24]}_{stamp}"
+
+
+def _open(storage: Any, name: str, direction: str, objective: Objective, request: TuneRequest) -> OptunaStudy:
+    """Create or resume. `load_if_exists` would overlook another direction, data set or metric."""
+    import optuna
+
+    identity = {
+        "algorithm": objective.card.algorithm,
+        "metric": objective.metric.name,
+        "dataset": objective.card.dataset,
+        "validation": request.validation,
+        "folds": request.folds if not request.validation else 0,
+        "features": objective.card.names,
+    }
+    study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+    for key, value in identity.items():
+        known = study.user_attrs.get(key)
+        if known is not None and known != value:
+            raise ToolFailure(
+                f"study:{name} was made with another {key} ({str(known)[:80]})", "Use another study name."
+            )
+        study.set_user_attr(key, value)
+    # A resumed study with the same seed would propose its first points again.
+    study.sampler = optuna.samplers.TPESampler(seed=request.seed + len(study.trials), multivariate=True)
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
+    return study
+
+
+def _sweep(study: OptunaStudy) -> None:
+    """Trials of a driver that died stay RUNNING for ever; fail them and try their points again."""
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+
+
+def _enqueue_default(study: OptunaStudy, card: ModelCard, space: dict[str, BaseDistribution]) -> int | None:
+    """The algorithm's own parameters come first; the number of that trial, None where the space excludes them."""
+    known = estimator(algorithm(card.algorithm), card.task, {}, 0, 1).get_params()
+    point = {name: known[name] if known[name] is not None else FALLBACKS.get(name) for name in space}
+    if study.trials or not contains(space, point):
+        return study.user_attrs.get("default_trial")
+    study.enqueue_trial(point)
+    study.set_user_attr("default_trial", 0)
+    return 0
+
+
+def _search(
+    work: Work,
+    study: OptunaStudy,
+    objective: Objective,
+    space: dict[str, BaseDistribution],
+    request: TuneRequest,
+    log: TrialLog,
+    began: float,
+) -> None:
+    failures: list[str] = []
+    for done in range(request.n_trials):
+        if request.timeout_s and time.monotonic() - began >= request.timeout_s:
+            break
+        work.progress(done, request.n_trials, f"trial {done + 1}/{request.n_trials}", _best_value(study))
+        trial = study.ask(space)
+        with work.tracer.span(f"trial {trial.number}", params=trial.params) as span:
+            failure = _score(study, trial, objective)
+            span.set_output({"value": study.trials[trial.number].value, "failure": failure})
+        log.add(study.trials[trial.number])
+        failures = [*failures, failure] if failure else []
+        if len(failures) >= GIVE_UP_AFTER:
+            raise ToolFailure(f"{GIVE_UP_AFTER} trials in a row failed: {failures[-1]}", "Change the search space.")
+    if _best_value(study) is None:
+        raise ToolFailure("no trial finished", "Allow more time, or change the search space.")
+
+
+def _score(study: OptunaStudy, trial: OptunaTrial, objective: Objective) -> str:
+    """Score one point and tell it; the text of the failure if it failed."""
+    from optuna.trial import TrialState
+
+    values: list[float] = []
+    try:
+        for step, value in enumerate(objective.steps(trial.params)):
+            values.append(value)
+            trial.report(sum(values) / len(values), step)
+            if len(values) < len(objective.pairs) and trial.should_prune():
+                study.tell(trial, state=TrialState.PRUNED)
+                return ""
+    except ToolFailure as failure:
+        study.tell(trial, state=TrialState.FAIL)
+        return str(failure)
+    study.tell(trial, sum(values) / len(values))
+    return ""
+
+
+def _result(
+    study: OptunaStudy,
+    objective: Objective,
+    space: dict[str, BaseDistribution],
+    default: int | None,
+    scored_on: str,
+    run: str,
+    seconds: float,
+    notes: list[str],
+) -> Tuned:
+    trials = study.get_trials(deepcopy=False)
+    states = [trial.state.name for trial in trials]
+    return Tuned(
+        study=f"study:{study.study_name}",
+        algorithm=objective.card.algorithm,
+        metric=objective.metric.name,
+        direction=study.direction.name.lower(),
+        scored_on=scored_on,
+        best_value=study.best_value,
+        best_params=study.best_params,
+        default_value=trials[default].value if default is not None else None,
+        trials=states.count("COMPLETE"),
+        pruned=states.count("PRUNED"),
+        failed=states.count("FAIL"),
+        search_space={name: describe(distribution) for name, distribution in space.items()},
+        importance=_importance(study),
+        run=run,
+        seconds=round(seconds, 1),
+        notes=[*notes, "best_value was searched for, so it is optimistic: evaluate the trained model on other data"],
+    )
+
+
+def _best_first(study: OptunaStudy) -> list[FrozenTrial]:
+    from optuna.trial import TrialState
+
+    complete = study.get_trials(states=[TrialState.COMPLETE])
+    sign = -1 if study.direction.name == "MAXIMIZE" else 1
+    return sorted(complete, key=lambda trial: sign * (trial.value if trial.value is not None else float("inf")))
+
+
+def _best_value(study: OptunaStudy) -> float | None:
+    best = _best_first(study)
+    return finite(best[0].value) if best else None
+
+
+def _importance(study: OptunaStudy) -> dict[str, float]:
+    """Share of each parameter (PED-ANOVA); empty before there are trials to compare."""
+    from optuna.importance import get_param_importances
+
+    if len(_best_first(study)) < 4:
+        return {}
+    try:
+        return {name: round(share, 4) for name, share in get_param_importances(study).items()}
+    except (ValueError, RuntimeError):
+        return {}
+
+
+def _trial(trial: FrozenTrial) -> Trial:
+    took = trial.duration.total_seconds() if trial.duration else None
+    return Trial(
+        number=trial.number,
+        state=trial.state.name.lower(),
+        value=finite(trial.value),
+        params=trial.params,
+        seconds=round(took, 2) if took is not None else None,
+    )

@@ -1,0 +1,91 @@
+"""Where studies live: one journal file each below home, or the configured database."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ToolFailure, unknown
+from ..handles import parse
+from ..runtime.work import Work
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+
+
+@contextmanager
+def driving(work: Work, name: str) -> Generator[BaseStorage]:
+    """The storage of a study, held by one driver at a time.
+
+    Raises:
+        ToolFailure: another job drives the study.
+    """
+    path = journal(work, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path.with_suffix(".driver"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not work.settings.optuna.study_storage:
+            repair(path)
+        yield open_storage(work, name)
+    except BlockingIOError as error:
+        raise ToolFailure(f"study:{name} is being tuned by another job", "Wait for it, or use another name.") from error
+    finally:
+        os.close(descriptor)
+
+
+def open_storage(work: Work, name: str) -> BaseStorage:
+    """The configured database, or the journal of one study."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if work.settings.optuna.study_storage:
+        return optuna.storages.RDBStorage(work.settings.optuna.study_storage)
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
+
+    path = str(journal(work, name))
+    return JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+
+
+def find_study(work: Work, handle: str) -> Study:
+    """A stored study.
+
+    Raises:
+        ToolFailure: there is none of that name.
+    """
+    import optuna
+
+    name = parse(handle, "study").name
+    if work.settings.optuna.study_storage or journal(work, name).is_file():
+        try:
+            return optuna.load_study(study_name=name, storage=open_storage(work, name))
+        except KeyError:
+            pass
+    raise unknown("study", handle, names(work), "tune_model makes one.")
+
+
+def names(work: Work) -> list[str]:
+    import optuna
+
+    if url := work.settings.optuna.study_storage:
+        return optuna.get_all_study_names(url)
+    return [path.stem for path in (work.home / "optuna").glob("*.log")]
+
+
+def journal(work: Work, name: str) -> Path:
+    return work.home / "optuna" / f"{name}.log"
+
+
+def repair(path: Path) -> None:
+    """Cut a line that a killed writer left half-written: the next write would merge into it and lose the study."""
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
