@@ -52,7 +52,7 @@ class Loaded:
         for key, value in self.values.items():
             shown = _leaf(self.settings, key)
             masked = ("********" if shown.get_secret_value() else "") if isinstance(shown, SecretStr) else shown
-            yield key, _without_password(str(masked)), value.origin
+            yield key, without_password(str(masked)), value.origin
 
 
 def load(environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
@@ -191,5 +191,6 @@ def _leaf(settings: Settings, key: str) -> Any:
     return node
 
 
-def _without_password(text: str) -> str:
-    return re.sub(r"(?<=://)([^:/@\s]+):[^@/\s]+@", r"\1:********@", text)
+def without_password(text: str) -> str:
+    """The text with the passwords of its URIs masked."""
+    return re.sub(r"(?<=://)([^:/@\s]*):[^\s]+(?=@)", r"\1:********", text)

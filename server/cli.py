@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     doctor = commands.add_parser("doctor", help="what is installed and which backends answer")
+    doctor.add_argument("--json", action="store_true", help="the same as one JSON object")
     doctor.set_defaults(run=_doctor)
 
     config = commands.add_parser("config", help="the effective settings and where each came from")
@@ -79,10 +80,10 @@ def _serve(options: argparse.Namespace, loaded: Loaded) -> None:
     serve(loaded.settings, options.transport)
 
 
-def _doctor(_options: argparse.Namespace, loaded: Loaded) -> int:
+def _doctor(options: argparse.Namespace, loaded: Loaded) -> int:
     from .doctor import print_report
 
-    return print_report(loaded.settings)
+    return print_report(loaded.settings, options.json)
 
 
 def _config(_options: argparse.Namespace, loaded: Loaded) -> None:

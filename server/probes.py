@@ -1,0 +1,242 @@
+"""Short, bounded questions to the backends of a configuration; no ML library is imported for any of them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+import sqlite3
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Literal
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+from ..config.load import without_password
+from ..config.settings import Settings
+
+TIMEOUT_S = 1.4
+PORTS = {
+    "postgresql": 5432,
+    "postgres": 5432,
+    "mysql": 3306,
+    "mariadb": 3306,
+    "mssql": 1433,
+    "oracle": 1521,
+    "redis": 6379,
+}
+OPIK_CLOUD = "https://www.comet.com/opik/api"
+
+State = Literal["ok", "embedded", "failed", "unchecked"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What one backend answered. `embedded` means: lies below home and is created at its first use."""
+
+    name: str
+    where: str
+    state: State
+    detail: str
+    remedy: str
+    milliseconds: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """Where a backend lies, the setting that says so, and how to ask it."""
+
+    name: str
+    where: str
+    setting: str
+    ask: Callable[[], str]
+
+
+class ProbeFailed(Exception):
+    """The backend does not answer as it should; the text says what happened."""
+
+
+class NotCreated(Exception):
+    """Nothing is there yet, which is how every installation begins."""
+
+
+class NotChecked(Exception):
+    """There is no cheap question for this kind of backend."""
+
+
+def questions(settings: Settings) -> list[Question]:
+    """What the configuration makes necessary to ask."""
+    home = settings.home
+    asked = [
+        Question("state folder", str(home), "home (MLOPS_HOME)", lambda: _folder(home)),
+        _store("mlflow", settings.tracking_uri, "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"),
+        Question(
+            "feast",
+            str(settings.feast_home),
+            "feast.repo_path (FEAST_REPO_PATH)",
+            lambda: _registry(settings.feast_home),
+        ),
+        _optuna(settings),
+        Question(
+            "bentoml",
+            str(settings.bentoml_home),
+            "bentoml.home (BENTOML_HOME)",
+            lambda: _folder(settings.bentoml_home),
+        ),
+        *(
+            Question(name, str(home / name), "home (MLOPS_HOME)", lambda name=name: _sqlite(home / name))
+            for name in ("jobs.db", "traces.db")
+        ),
+    ]
+    return [*asked, *_opik(settings)]
+
+
+def answers(asked: list[Question], timeout_s: float = TIMEOUT_S) -> list[Backend]:
+    """Ask all at the same time; whoever has not answered by then has failed."""
+    done: dict[str, Backend] = {}
+
+    def ask(question: Question) -> None:
+        done[question.name] = _answer(question)
+
+    # Not a pool: its threads are waited for at exit, and a name lookup cannot be interrupted.
+    threads = [threading.Thread(target=ask, args=(question,), daemon=True) for question in asked]
+    deadline = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = f"no answer within {timeout_s:g} s"
+    return [done.get(question.name) or _backend(question, "failed", late, timeout_s) for question in asked]
+
+
+def _answer(question: Question) -> Backend:
+    began = time.monotonic()
+    state: State
+    try:
+        state, detail = "ok", question.ask()
+    except NotCreated:
+        state, detail = "embedded", "not created yet"
+    except NotChecked as unchecked:
+        state, detail = "unchecked", str(unchecked)
+    # ValueError: a URL that is none
+    except (ProbeFailed, OSError, ValueError, sqlite3.Error) as error:
+        state, detail = "failed", without_password(str(error))
+    return _backend(question, state, detail, time.monotonic() - began)
+
+
+def _backend(question: Question, state: State, detail: str, seconds: float) -> Backend:
+    remedy = f"check {question.setting}" if state == "failed" else ""
+    return Backend(question.name, without_password(question.where), state, detail, remedy, round(seconds * 1000))
+
+
+def _optuna(settings: Settings) -> Question:
+    uri = settings.optuna.study_storage
+    if "://" in uri:
+        return _store("optuna", uri, "optuna.study_storage")
+    folder = Path(uri) if uri else settings.home / "optuna"
+    return Question("optuna", str(folder), "optuna.study_storage", lambda: _folder(folder))
+
+
+def _opik(settings: Settings) -> list[Question]:
+    if not (settings.opik.url or settings.opik.api_key.get_secret_value()):
+        return []
+    url = (settings.opik.url or OPIK_CLOUD).rstrip("/")
+    headers = {"Authorization": settings.opik.api_key.get_secret_value(), "Comet-Workspace": settings.opik.workspace}
+    sent = {name: value for name, value in headers.items() if value}
+    return [
+        Question("opik", url, "opik.url (OPIK_URL_OVERRIDE)", lambda: _http(f"{url}/is-alive/ping", sent)),
+    ]
+
+
+def _store(name: str, uri: str, setting: str) -> Question:
+    return Question(name, uri, setting, lambda: _database(uri))
+
+
+def _database(uri: str) -> str:
+    parts = urlsplit(uri)
+    scheme = parts.scheme.split("+")[0]
+    if uri.startswith("databricks"):
+        raise NotChecked("needs its own login")
+    if scheme == "sqlite":
+        return _sqlite(Path(uri.partition("///")[2]))
+    if scheme in ("http", "https"):
+        return _http(f"{uri.rstrip('/')}/health", {})
+    if scheme in PORTS:
+        return _tcp(parts, PORTS[scheme])
+    if scheme in ("", "file"):
+        return _folder(Path(unquote(parts.path)))
+    raise NotChecked(f"{scheme}: is not checked")
+
+
+def _http(url: str, headers: Mapping[str, str]) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        raise ProbeFailed("not an http or https URL")
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(bare, headers={**headers, **_basic(parts)}), timeout=TIMEOUT_S
+        ):
+            return "answers"
+    except urllib.error.HTTPError as error:
+        # A proxy that wants a token, or a server without this path, is alive all the same.
+        if error.code < 500:
+            return f"answers HTTP {error.code}"
+        raise ProbeFailed(f"answers HTTP {error.code}") from error
+    except urllib.error.URLError as error:
+        raise ProbeFailed(f"does not answer: {error.reason}") from error
+    except HTTPException as error:
+        raise ProbeFailed(f"does not speak HTTP: {error!r}") from error
+
+
+def _basic(parts: SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def _tcp(parts: SplitResult, default_port: int) -> str:
+    host, port = parts.hostname or "localhost", parts.port or default_port
+    try:
+        socket.create_connection((host, port), timeout=TIMEOUT_S).close()
+    except OSError as error:
+        raise ProbeFailed(f"{host}:{port} does not answer: {error}") from error
+    return f"{host}:{port} accepts connections"
+
+
+def _sqlite(path: Path) -> str:
+    if not path.exists():
+        _folder(path.parent)
+        raise NotCreated
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.5)) as db:
+        tables = int(db.execute("select count(*) from sqlite_master where type='table'").fetchone()[0])
+        if not tables:
+            raise ProbeFailed("holds no tables")
+    return f"{tables} tables, {path.stat().st_size / 1e6:.1f} MB"
+
+
+def _folder(path: Path) -> str:
+    """Whether files can be made there, now or once the folder is created."""
+    nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not nearest.is_dir():
+        raise ProbeFailed(f"{nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ProbeFailed(f"{nearest} is not writable")
+    if nearest != path:
+        raise NotCreated
+    return "writable"
+
+
+def _registry(folder: Path) -> str:
+    _folder(folder)
+    registries = sorted(folder.glob("registry*.db"))
+    if not registries:
+        raise NotCreated
+    return _sqlite(registries[0])
