@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
@@ -74,23 +75,23 @@ def questions(settings: Settings) -> list[Question]:
     """What the configuration makes necessary to ask."""
     home = settings.home
     asked = [
-        Question("state folder", str(home), "home (MLOPS_HOME)", lambda: _folder(home)),
+        Question("state folder", str(home), "home (MLOPS_HOME)", partial(_folder, home)),
         _store("mlflow", settings.tracking_uri, "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"),
         Question(
             "feast",
             str(settings.feast_home),
             "feast.repo_path (FEAST_REPO_PATH)",
-            lambda: _registry(settings.feast_home),
+            partial(_registry, settings.feast_home),
         ),
         _optuna(settings),
         Question(
             "bentoml",
             str(settings.bentoml_home),
             "bentoml.home (BENTOML_HOME)",
-            lambda: _folder(settings.bentoml_home),
+            partial(_folder, settings.bentoml_home),
         ),
         *(
-            Question(name, str(home / name), "home (MLOPS_HOME)", lambda name=name: _sqlite(home / name))
+            Question(name, str(home / name), "home (MLOPS_HOME)", partial(_sqlite, home / name))
             for name in ("jobs.db", "traces.db")
         ),
     ]
@@ -140,7 +141,7 @@ def _optuna(settings: Settings) -> Question:
     if "://" in uri:
         return _store("optuna", uri, "optuna.study_storage")
     folder = Path(uri) if uri else settings.home / "optuna"
-    return Question("optuna", str(folder), "optuna.study_storage", lambda: _folder(folder))
+    return Question("optuna", str(folder), "optuna.study_storage", partial(_folder, folder))
 
 
 def _opik(settings: Settings) -> list[Question]:
@@ -150,12 +151,12 @@ def _opik(settings: Settings) -> list[Question]:
     headers = {"Authorization": settings.opik.api_key.get_secret_value(), "Comet-Workspace": settings.opik.workspace}
     sent = {name: value for name, value in headers.items() if value}
     return [
-        Question("opik", url, "opik.url (OPIK_URL_OVERRIDE)", lambda: _http(f"{url}/is-alive/ping", sent)),
+        Question("opik", url, "opik.url (OPIK_URL_OVERRIDE)", partial(_http, f"{url}/is-alive/ping", sent)),
     ]
 
 
 def _store(name: str, uri: str, setting: str) -> Question:
-    return Question(name, uri, setting, lambda: _database(uri))
+    return Question(name, uri, setting, partial(_database, uri))
 
 
 def _database(uri: str) -> str:
@@ -180,9 +181,8 @@ def _http(url: str, headers: Mapping[str, str]) -> str:
         raise ProbeFailed("not an http or https URL")
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(bare, headers={**headers, **_basic(parts)}), timeout=TIMEOUT_S
-        ):
+        request = urllib.request.Request(bare, headers={**headers, **_basic(parts)})
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S):
             return "answers"
     except urllib.error.HTTPError as error:
         # A proxy that wants a token, or a server without this path, is alive all the same.
