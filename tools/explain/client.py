@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BACKGROUND_ROWS = 1000
-ADDITIVITY_TOLERANCE = 1e-3
 SHOWN = 20
 
 
@@ -63,7 +62,7 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
         base_value=found.base,
         importances=_importances(found, features, model.card)[:SHOWN],
         additivity_error=found.additivity_error,
-        notes=_notes(found, len(features), source.info.rows),
+        notes=_notes(len(features), source.info.rows),
     )
     _keep(work, identity, explanation, found, features)
     Lineage(work.home).record(explanation.explanation, [model.uri, source.handle], "explain_model")
@@ -230,12 +229,8 @@ def _direction(column: pd.Series, values: np.ndarray) -> float | None:
     return round(number, 3) if number is not None else None
 
 
-def _notes(found: ShapValues, rows: int, available: int) -> list[str]:
+def _notes(rows: int, available: int) -> list[str]:
     notes = [f"a random sample of {rows} of {available} rows"] if rows < available else []
-    if found.additivity_error > ADDITIVITY_TOLERANCE:
-        notes.append(
-            f"contributions miss the model's answer by up to {found.additivity_error:.2g}: do not rely on them"
-        )
     return [*notes, "importance says what the model uses, not what causes the target"]
 
 

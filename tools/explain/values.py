@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 MISSING_INDICATOR = "missingindicator_"
+# XGBoost sums in single precision.
+TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ def shap_values(
 
     Args:
         features, background: designs with the columns of the card; the background is only used by linear models.
+
+    Raises:
+        ToolFailure: the contributions do not add up to the model's answer.
     """
     model, columns = pipeline[-1], pipeline[:-1].transform(features)
     entry = algorithm(card.algorithm)
@@ -64,8 +70,13 @@ def shap_values(
         values, base, raw = _tree(model, columns, card, label)
         forest = entry.name == "RandomForest" and card.task == "classification"
         name, output = "shap.TreeExplainer", "probability" if forest else _margin(card)
-    folded = fold(values, list(columns.columns), card.names)
-    return ShapValues(folded, base, raw, name, output)
+    found = ShapValues(fold(values, list(columns.columns), card.names), base, raw, name, output)
+    if found.additivity_error > TOLERANCE * (1 + abs(raw).max()):
+        raise ToolFailure(
+            f"{name} does not explain this model: its contributions miss the answer by {found.additivity_error:.3g}",
+            "Train another algorithm, e.g. XGBoost, to explain it.",
+        )
+    return found
 
 
 def interaction_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFrame, label: int) -> np.ndarray:

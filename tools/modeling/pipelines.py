@@ -74,13 +74,14 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 
 def _native_options(entry: Algorithm, card: ModelCard) -> dict[str, Any]:
-    """How each library is told which columns are categories: their order is that of `_ordinal`."""
-    if not card.categories:
+    """How XGBoost is told which columns are categories: their order is that of `_ordinal`.
+
+    HistGradientBoosting takes the codes as numbers: shap explains its categorical splits wrongly.
+    """
+    if entry.library != "xgboost" or not card.categories:
         return {}
-    if entry.library == "xgboost":
-        kinds = ["c"] * len(card.categories) + ["q"] * len(card.numbers)
-        return {"enable_categorical": True, "feature_types": kinds}
-    return {"categorical_features": card.categories} if entry.name == "HistGradientBoosting" else {}
+    kinds = ["c"] * len(card.categories) + ["q"] * len(card.numbers)
+    return {"enable_categorical": True, "feature_types": kinds}
 
 
 def _ordinal(card: ModelCard) -> Any:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -44,7 +44,7 @@ def register_model(work: Work, model: str, name: str, tags: dict[str, str], desc
             client.set_model_version_tag(name, str(version.version), key, value)
         if description:
             client.update_model_version(name, str(version.version), description)
-        found = _version(client.get_model_version(name, str(version.version)))
+        found = _version(client.get_model_version(name, str(version.version)), _aliases(client, name))
     Lineage(work.home).record(found.model, [source.uri], "register_model")
     return found
 
@@ -76,7 +76,7 @@ def get_model(work: Work, model: str, limit: int, check: bool) -> RegisteredMode
     return RegisteredModel(
         name=wanted.name,
         description=registered.description or "",
-        versions=[_version(version) for version in versions[:limit]],
+        versions=[_version(version, registered.aliases) for version in versions[:limit]],
         omitted=max(0, len(versions) - limit),
         algorithm=stored.card.algorithm,
         target=stored.card.target,
@@ -90,7 +90,8 @@ def get_latest_version(work: Work, name: str, stages: list[Stage]) -> ModelVersi
     """The newest version in the first of the stages that holds one."""
     client = mlflow_client(work)
     bare = parse(name, "model").name
-    versions = [_version(version) for version in _versions(client, bare)]
+    found = _versions(client, bare)
+    versions = [_version(version, _aliases(client, bare)) for version in found]
     for stage in stages:
         for version in versions:
             if version.stage == stage:
@@ -162,12 +163,18 @@ def _versions(client: MlflowClient, name: str) -> list[MlflowVersion]:
     return sorted(found, key=lambda version: int(version.version), reverse=True)
 
 
-def _version(version: MlflowVersion) -> ModelVersion:
+def _aliases(client: MlflowClient, name: str) -> Mapping[str, object]:
+    with translated():
+        return client.get_registered_model(name).aliases
+
+
+def _version(version: MlflowVersion, aliases: Mapping[str, object]) -> ModelVersion:
+    """One version; the aliases come with the registered model, a search leaves them out."""
     return ModelVersion(
         model=str(Handle("model", version.name, str(version.version))),
         version=int(version.version),
         stage=cast(Stage, version.current_stage or "None"),
-        aliases=list(version.aliases or []),
+        aliases=sorted(alias for alias, held in aliases.items() if str(held) == str(version.version)),
         source=version.source,
         run=f"run:{version.run_id}" if version.run_id else None,
         created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
