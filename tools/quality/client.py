@@ -102,15 +102,19 @@ def _validation(
         selected_rows=subject.table.num_rows,
         duration_seconds=round(seconds, 3),
         results=results,
-        notes=_notes(results),
+        notes=_notes(subject, results),
     )
 
 
-def _notes(results: Sequence[RuleResult]) -> list[str]:
+def _notes(subject: Subject, results: Sequence[RuleResult]) -> list[str]:
     tolerated = [result for result in results if result.verdict == "passed" and result.unexpected]
+    infinite = subject.infinite()
     return [
-        f"rule {result.rule} passed although {result.unexpected} values break it (mostly={result.kwargs.get('mostly')})"
-        for result in tolerated[:5]
+        *(f"{name} holds {count} infinite values" for name, count in infinite.items()),
+        *(
+            f"rule {item.rule} passed although {item.unexpected} values break it (mostly={item.kwargs.get('mostly')})"
+            for item in tolerated[:5]
+        ),
     ]
 
 

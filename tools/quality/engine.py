@@ -15,8 +15,9 @@ from ..errors import unknown
 from .models import Expectation, RuleResult
 from .plain import plain, reason_of
 from .rows import compute
-from .rules import EXACT_INTEGER, build, times_for
+from .rules import EXACT_INTEGER, build
 from .suites import columns_of
+from .times import times_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 
 Scope = Literal["schema", "types", "values"]
 ABOUT_COLUMNS = ("expect_table_column", "expect_column_to_exist", "expect_column_type_to_be")
-ABOUT_TYPES = ("expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list")
+# They look at the type of a value, or at how it is written: 1 must not have become 1.0.
+ABOUT_TYPES = (
+    "expect_column_values_to_be_of_type",
+    "expect_column_values_to_be_in_type_list",
+    "expect_column_value_lengths",
+    "expect_column_values_to_match_regex",
+    "expect_column_values_to_not_match_regex",
+)
+ABOUT_SPREAD = ("expect_column_value_z_scores_to_be_less_than", "expect_column_values_to_not_be_outliers")
 ABOUT_NULLS = (
     "expect_column_values_to_be_null",
     "expect_column_values_to_not_be_null",
@@ -33,6 +42,7 @@ ABOUT_NULLS = (
 # They report no observed value at this level of detail even when they ran.
 WITHOUT_OBSERVED = "expect_column_distinct_values_"
 ORDERED_PAIR = "expect_column_pair_values_a_to_be_greater_than_b"
+NOT_IN_SET = "expect_column_values_to_not_be_in_set"
 ISO_TIME = r"\d{4}-\d{2}-\d{2}(?:[T ].*)?"
 EXAMPLES = 5
 
@@ -75,6 +85,15 @@ class Subject:
     def columns(self) -> list[str]:
         return list(self.schema.names)
 
+    def infinite(self) -> dict[str, int]:
+        """How many infinite values a column holds; they satisfy a one-sided bound."""
+        import pyarrow as pa
+
+        pc = compute()
+        floats = [field.name for field in self.table.schema if pa.types.is_floating(field.type)]
+        counts = {name: pc.sum(pc.is_inf(self.table.column(name))).as_py() or 0 for name in floats}
+        return {name: count for name, count in counts.items() if count}
+
     def frame(self, scope: Scope, columns: Sequence[str]) -> pd.DataFrame:
         import pandas as pd
         import pyarrow as pa
@@ -112,9 +131,10 @@ def _evaluated(
 ) -> dict[int, RuleResult]:
     named = dict.fromkeys(column for rule in rules.values() for column in columns_of(rule))
     frame = subject.frame(scope, list(named) or subject.table.column_names[:1])
-    built = [build(rule, times_for(rule.kwargs, _zone(subject, rule)), str(key)) for key, rule in rules.items()]
+    built = [build(rule, times_for(rule, _kind(subject, rule)), str(key)) for key, rule in rules.items()]
     raw = engine.validate(frame, built)
-    return {position: _judged(position, rule, raw.get(str(position))) for position, rule in rules.items()}
+    judged = {position: _judged(position, rule, raw.get(str(position))) for position, rule in rules.items()}
+    return {position: _explained(subject, rules[position], result) for position, result in judged.items()}
 
 
 def _judged(position: int, rule: Expectation, raw: Any) -> RuleResult:
@@ -137,9 +157,15 @@ def _judged(position: int, rule: Expectation, raw: Any) -> RuleResult:
     return result.model_copy(update={"verdict": "not_evaluated", "reason": obstacle}) if obstacle else result
 
 
+def _explained(subject: Subject, rule: Expectation, result: RuleResult) -> RuleResult:
+    strange = _strange_set(subject, rule) if result.verdict == "failed" else ""
+    return result.model_copy(update={"reason": strange}) if strange else result
+
+
 def _examples(found: Mapping[str, Any]) -> list[JsonValue] | None:
     values = found.get("partial_unexpected_list") or found.get("partial_missing_list") or _mismatched(found)
-    return [plain(value) for value in list(values)[:EXAMPLES]] or None
+    shown = [plain(value) for value in list(values)[:EXAMPLES]]
+    return shown if any(value is not None for value in shown) else None
 
 
 def _mismatched(found: Mapping[str, Any]) -> list[Any]:
@@ -176,6 +202,10 @@ def _obstacle(subject: Subject, rule: Expectation) -> str:
         return "no row satisfies the condition" if subject.conditional else "the dataset has no rows"
     if rule.type not in ABOUT_NULLS and len(columns_of(rule)) == 1 and _all_missing(subject, columns_of(rule)[0]):
         return "every value of the column is missing"
+    if rule.type in ABOUT_SPREAD and columns_of(rule)[0] in subject.infinite():
+        return "the column holds infinite values, so its spread is not defined"
+    if rule.type == NOT_IN_SET and (strange := _strange_set(subject, rule)):
+        return f"{strange}, so the rule would always pass"
     return _text_order(subject, rule) if rule.type == ORDERED_PAIR else ""
 
 
@@ -206,12 +236,26 @@ def _is_large(values: pa.ChunkedArray) -> bool:
 def _scope(rule: Expectation) -> Scope:
     if rule.type.startswith(ABOUT_COLUMNS):
         return "schema"
-    return "types" if rule.type in ABOUT_TYPES else "values"
+    return "types" if rule.type.startswith(ABOUT_TYPES) else "values"
 
 
-def _zone(subject: Subject, rule: Expectation) -> str | None:
-    kinds = [subject.table.schema.field(name).type for name in columns_of(rule) if name in subject.columns]
-    return next((getattr(kind, "tz", None) for kind in kinds), None)
+def _kind(subject: Subject, rule: Expectation) -> pa.DataType | None:
+    name = rule.kwargs.get("column")
+    return subject.schema.field(name).type if name in subject.columns else None
+
+
+def _strange_set(subject: Subject, rule: Expectation) -> str:
+    """A set whose members can never equal a value of the column."""
+    import pyarrow as pa
+
+    members, kind = rule.kwargs.get("value_set"), _kind(subject, rule)
+    if not isinstance(members, list) or kind is None:
+        return ""
+    texts = sum(isinstance(member, str) for member in members)
+    if pa.types.is_string(kind) and not texts:
+        return "the column holds text, the set none"
+    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return "the column holds numbers, the set only text" if numeric and texts == len(members) else ""
 
 
 def _result(position: int, rule: Expectation, verdict: Any, reason: str | None = None) -> RuleResult:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
@@ -29,6 +29,14 @@ RESERVED = {
     "batch_id", "catch_exceptions", "condition_parser", "description", "id", "library_metadata", "meta", "notes",
     "rendered_content", "result_format", "row_condition", "severity", "windows",
 }  # fmt: skip
+# Without them these types accept anything, although the library does not require them.
+NEEDED = {
+    "expect_column_values_to_match_regex": ("regex",),
+    "expect_column_values_to_be_in_type_list": ("type_list",),
+    "expect_table_columns_to_match_set": ("column_set",),
+    "expect_table_columns_to_match_ordered_list": ("column_list",),
+    "expect_column_kl_divergence_to_be_less_than": ("partition_object", "threshold"),
+}
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 REGEX_KEYS = ("regex", "regex_list")
 TYPE_KEYS = ("type_", "type_list")
@@ -67,13 +75,13 @@ def build(rule: Expectation, kwargs: dict[str, JsonValue], key: str) -> Any:
     Raises:
         ToolFailure: an argument is missing or has the wrong type.
     """
-    from great_expectations.compatibility import pydantic as library
+    from great_expectations.compatibility.pydantic import ValidationError  # pyright: ignore[reportPrivateImportUsage]
     from great_expectations.expectations.registry import get_expectation_impl
 
     make: Any = get_expectation_impl(rule.type)
     try:
         return make(**kwargs, meta={"key": key}, severity=rule.severity)
-    except library.ValidationError as error:
+    except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:4])
         raise ToolFailure(f"{rule.type} cannot take these kwargs: {found}") from error
 
@@ -85,7 +93,8 @@ def _checked(expectation: Expectation) -> Expectation:
         if name not in fields:
             hint = "Pass row_condition to validate_dataset." if name == "row_condition" else ""
             raise unknown(f"kwarg of {rule.type}", name, fields, hint)
-    missing = [name for name, required in fields.items() if required and name not in rule.kwargs]
+    needed = NEEDED.get(rule.type, ())
+    missing = [name for name in fields if (fields[name] or name in needed) and rule.kwargs.get(name) is None]
     if missing:
         raise ToolFailure(f"{rule.type} needs {', '.join(missing)}", f"Its kwargs: {', '.join(fields)}.")
     for name, value in rule.kwargs.items():
@@ -139,7 +148,7 @@ def _check_bounds(rule: Expectation, fields: dict[str, bool]) -> None:
     if not {"min_value", "max_value"} <= set(fields):
         return
     low, high = rule.kwargs.get("min_value"), rule.kwargs.get("max_value")
-    if low is None and high is None and "partition_object" not in fields:
+    if low is None and high is None and rule.type not in NEEDED:
         raise ToolFailure(f"{rule.type} needs min_value, max_value or both: without a bound it cannot fail")
     for name, bound in (("min_value", low), ("max_value", high)):
         _check_bound(name, bound)
@@ -198,16 +207,3 @@ def _parts(value: JsonValue) -> Iterator[JsonValue]:
 
 def _size(expectations: Sequence[Expectation]) -> int:
     return sum(len(json.dumps(expectation.kwargs)) for expectation in expectations)
-
-
-def times_for(kwargs: dict[str, JsonValue], zone: str | None) -> dict[str, JsonValue]:
-    """Times in the one form that compares with a datetime column: full, and with its zone."""
-    return {name: _time(value, zone) if name in ("min_value", "max_value") else value for name, value in kwargs.items()}
-
-
-def _time(value: JsonValue, zone: str | None) -> JsonValue:
-    if not isinstance(value, str):
-        return value
-    full = f"{date.fromisoformat(value).isoformat()}T00:00:00" if len(value) == 10 else value
-    aware = re.search(r"(Z|[+-]\d{2}:?\d{2})$", full) is not None
-    return f"{full}+00:00" if zone and not aware else full

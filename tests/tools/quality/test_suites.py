@@ -1,0 +1,143 @@
+"""Suites: what is accepted as a rule, and how versions are kept."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from mlops_mcp.config.load import load
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.lineage import Lineage
+from mlops_mcp.tools.quality import client
+from mlops_mcp.tools.quality.models import Expectation
+from mlops_mcp.tools.quality.suites import SuiteStore
+from mlops_mcp.tools.runtime.work import Work
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+BETWEEN = "expect_column_values_to_be_between"
+
+
+def rule(kind: str, **kwargs: Any) -> Expectation:
+    return Expectation(type=kind, kwargs=kwargs)
+
+
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        (rule("expect_column_values_to_be_betwen", column="a", min_value=0), f"Did you mean {BETWEEN}"),
+        (rule(BETWEEN, column="a", min=0), "Did you mean min_value"),
+        (rule(BETWEEN, column="a"), "without a bound it cannot fail"),
+        (rule(BETWEEN, min_value=0), "needs column"),
+        (rule(BETWEEN, column="a", min_value=5, max_value=1), "above max_value"),
+        (rule(BETWEEN, column="a", min_value="5"), "is text"),
+        (rule(BETWEEN, column="a", min_value=True), "neither a number nor a time"),
+        (rule(BETWEEN, column="a", min_value=10**17), "compared exactly"),
+        (rule(BETWEEN, column="a", min_value=float("nan")), "not a finite number"),
+        (rule(BETWEEN, column="a", min_value={"$PARAMETER": "low"}), "$PARAMETER"),
+        (rule(BETWEEN, column="a", min_value=0, mostly=0), "above 0"),
+        (rule(BETWEEN, column="a", min_value=0, mostly=1.5), "above 0"),
+        (rule(BETWEEN, column="a", min_value=0, row_condition="a.to_csv('f')"), "validate_dataset"),
+        (rule(BETWEEN, column=5, min_value=0), "column"),
+        (rule("expect_column_values_to_be_in_set", column="a", value_set=[]), "value_set is empty"),
+        (rule("expect_column_values_to_match_regex", column="a", regex="("), "regular expression"),
+        (rule("expect_column_values_to_match_regex", column="a"), "needs regex"),
+        (rule("expect_column_values_to_be_of_type", column="a", type_="strng"), "Did you mean str"),
+        (
+            rule("expect_column_values_to_match_json_schema", column="a", json_schema={"$ref": "file:///etc/passwd"}),
+            "reference",
+        ),
+        (rule("unexpected_rows_expectation", unexpected_rows_query="select 1"), "SQL"),
+        (rule("expect_column_values_to_match_like_pattern", column="a", like_pattern="b%"), "SQL"),
+    ],
+)
+def test_a_rule_that_would_be_dropped_or_misread_is_refused(work: Work, refused: Expectation, said: str) -> None:
+    with pytest.raises(ToolFailure) as failure:
+        client.create_suite(work, "rules", [rule("expect_column_values_to_be_unique", column="id"), refused])
+    assert "rule 2" in str(failure.value)
+    assert said in str(failure.value)
+    assert "rules" not in SuiteStore(work.settings).names()
+
+
+def test_an_empty_suite_and_a_repeated_rule_are_refused(work: Work) -> None:
+    unique = rule("expect_column_values_to_be_unique", column="id")
+    with pytest.raises(ToolFailure, match="without rules"):
+        client.create_suite(work, "empty", [])
+    with pytest.raises(ToolFailure, match="rule 2 repeats rule 1"):
+        client.create_suite(work, "twice", [unique, unique])
+
+
+def test_the_spelling_of_the_old_line_is_accepted(work: Work) -> None:
+    old = rule("expect_column_pair_values_A_to_be_greater_than_B", column_A="end", column_B="start")
+    client.create_suite(work, "dates", [old])
+    stored = client.get_suite(work, "suite:dates", "brief", 20, "").expectations.items[0]
+    assert stored.type == "expect_column_pair_values_a_to_be_greater_than_b"
+
+
+def test_every_change_is_a_new_version_and_the_old_one_stays(work: Work) -> None:
+    first, second = (rule(BETWEEN, column="a", min_value=bound) for bound in (0, 1))
+    assert client.create_suite(work, "bounds", [first]).version == 1
+    assert client.create_suite(work, "bounds", [second]).version == 2
+    assert client.create_suite(work, "bounds", [second]).version == 2
+    assert client.get_suite(work, "bounds@1", "brief", 20, "").expectations.items == [first]
+    assert client.get_suite(work, "bounds", "brief", 20, "").expectations.items == [second]
+    assert [edge.child for edge in Lineage(work.home).descendants("suite:bounds")] == [
+        "suite:bounds@1",
+        "suite:bounds@2",
+    ]
+
+
+def test_writers_at_once_lose_no_version(work: Work) -> None:
+    store = SuiteStore(work.settings)
+    bounds = range(12)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda bound: store.add("race", [rule(BETWEEN, column="a", min_value=bound)]), bounds))
+    kept = [store.get(f"race@{version}").expectations[0].kwargs["min_value"] for version in range(1, 13)]
+    assert sorted(map(str, kept)) == sorted(map(str, bounds))
+
+
+def test_the_built_in_suites_have_the_configured_names(work: Work) -> None:
+    assert [info.suite for info in client.list_suites(work, 20, "").items] == [
+        "suite:e2i_classification_suite",
+        "suite:e2i_regression_suite",
+    ]
+    assert client.get_default_suite(work, "classification").rules == 9
+    assert client.get_default_suite(work, "regression").rules == 10
+
+
+def test_a_default_can_be_replaced_and_then_the_built_in_one_is_its_first_version(work: Work) -> None:
+    info = client.create_suite(work, "e2i_classification_suite", [rule(BETWEEN, column="a", min_value=0)])
+    assert info.version == 2
+    assert client.get_default_suite(work, "classification").rules == 1
+    assert client.get_suite(work, "e2i_classification_suite@1", "brief", 20, "").rules == 9
+
+
+def test_a_configured_default_that_nobody_made_is_an_error(work: Work) -> None:
+    settings = load({"MLOPS_HOME": str(work.home), "MLOPS_CONFIG": str(_config(work))}).settings
+    with pytest.raises(ToolFailure, match="unknown suite 'rank_rules'"):
+        client.get_default_suite(Work(settings, work.tracer), "ranking")
+
+
+def test_unknown_names_are_errors_with_the_nearest_ones(work: Work) -> None:
+    with pytest.raises(ToolFailure, match="Did you mean e2i_classification_suite"):
+        client.get_suite(work, "e2i_clasification_suite", "brief", 20, "")
+    with pytest.raises(ToolFailure, match="Did you mean regression"):
+        client.get_default_suite(work, "regresion")
+    with pytest.raises(ToolFailure, match="unknown version"):
+        client.get_suite(work, "e2i_regression_suite@9", "brief", 20, "")
+    with pytest.raises(ToolFailure, match="is a dataset, not a suite"):
+        client.get_suite(work, "dataset:loans", "brief", 20, "")
+
+
+def test_long_value_sets_are_cut_in_brief_and_whole_in_full(work: Work) -> None:
+    many = rule("expect_column_values_to_be_in_set", column="a", value_set=list(range(500)))
+    client.create_suite(work, "many", [many])
+    assert client.get_suite(work, "many", "full", 20, "").expectations.items == [many]
+    assert len(client.get_suite(work, "many", "brief", 20, "").model_dump_json()) < 600
+
+
+def _config(work: Work) -> object:
+    path = work.home / "mlops.yaml"
+    path.write_text("great_expectations:\n  default_suites:\n    ranking: rank_rules\n", encoding="utf-8")
+    return path
