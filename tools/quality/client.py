@@ -161,4 +161,5 @@ def _shown(suite: StoredSuite, detail: Detail, limit: int, cursor: str) -> Suite
     rules = suite.expectations
     if detail == "brief":
         rules = [rule.model_copy(update={"kwargs": shortened(rule.kwargs)}) for rule in rules]
-    return Suite(**_info(suite).model_dump(), expectations=page(rules, limit, cursor))
+    part = page(rules, limit, cursor)
+    return Suite(**_info(suite).model_dump(), expectations=part.items, next_cursor=part.next_cursor)

@@ -149,7 +149,7 @@ def _judged(position: int, rule: Expectation, raw: Any) -> RuleResult:
             "elements": found.get("element_count"),
             "missing": found.get("missing_count"),
             "unexpected": found.get("unexpected_count"),
-            "unexpected_percent": plain(found.get("unexpected_percent")),
+            "unexpected_percent": _percent(found.get("unexpected_percent")),
             "examples": _examples(found),
         }
     )
@@ -160,6 +160,10 @@ def _judged(position: int, rule: Expectation, raw: Any) -> RuleResult:
 def _explained(subject: Subject, rule: Expectation, result: RuleResult) -> RuleResult:
     strange = _strange_set(subject, rule) if result.verdict == "failed" else ""
     return result.model_copy(update={"reason": strange}) if strange else result
+
+
+def _percent(value: float | None) -> float | None:
+    return round(value, 4) if value is not None else None
 
 
 def _examples(found: Mapping[str, Any]) -> list[JsonValue] | None:

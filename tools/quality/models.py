@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from ..paging import Page
-
 Severity = Literal["critical", "warning", "info"]
 Verdict = Literal["passed", "failed", "not_evaluated"]
 Operator = Literal["==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null"]
@@ -47,7 +45,8 @@ class SuiteInfo(BaseModel):
 class Suite(SuiteInfo):
     """A suite and one page of its rules, in their order."""
 
-    expectations: Page[Expectation]
+    expectations: list[Expectation]
+    next_cursor: str | None = None
 
 
 class StoredSuite(BaseModel):

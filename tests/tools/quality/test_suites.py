@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_an_empty_suite_and_a_repeated_rule_are_refused(work: Work) -> None:
 def test_the_spelling_of_the_old_line_is_accepted(work: Work) -> None:
     old = rule("expect_column_pair_values_A_to_be_greater_than_B", column_A="end", column_B="start")
     client.create_suite(work, "dates", [old])
-    stored = client.get_suite(work, "suite:dates", "brief", 20, "").expectations.items[0]
+    stored = client.get_suite(work, "suite:dates", "brief", 20, "").expectations[0]
     assert stored.type == "expect_column_pair_values_a_to_be_greater_than_b"
 
 
@@ -80,8 +81,8 @@ def test_every_change_is_a_new_version_and_the_old_one_stays(work: Work) -> None
     assert client.create_suite(work, "bounds", [first]).version == 1
     assert client.create_suite(work, "bounds", [second]).version == 2
     assert client.create_suite(work, "bounds", [second]).version == 2
-    assert client.get_suite(work, "bounds@1", "brief", 20, "").expectations.items == [first]
-    assert client.get_suite(work, "bounds", "brief", 20, "").expectations.items == [second]
+    assert client.get_suite(work, "bounds@1", "brief", 20, "").expectations == [first]
+    assert client.get_suite(work, "bounds", "brief", 20, "").expectations == [second]
     assert [edge.child for edge in Lineage(work.home).descendants("suite:bounds")] == [
         "suite:bounds@1",
         "suite:bounds@2",
@@ -130,10 +131,17 @@ def test_unknown_names_are_errors_with_the_nearest_ones(work: Work) -> None:
         client.get_suite(work, "dataset:loans", "brief", 20, "")
 
 
+def test_a_suite_is_paged_and_crosses_processes(work: Work) -> None:
+    page = client.get_suite(work, "e2i_classification_suite", "brief", 4, "")
+    assert pickle.loads(pickle.dumps(page)) == page
+    assert (len(page.expectations), page.next_cursor) == (4, "4")
+    assert len(client.get_suite(work, "e2i_classification_suite", "brief", 4, "8").expectations) == 1
+
+
 def test_long_value_sets_are_cut_in_brief_and_whole_in_full(work: Work) -> None:
     many = rule("expect_column_values_to_be_in_set", column="a", value_set=list(range(500)))
     client.create_suite(work, "many", [many])
-    assert client.get_suite(work, "many", "full", 20, "").expectations.items == [many]
+    assert client.get_suite(work, "many", "full", 20, "").expectations == [many]
     assert len(client.get_suite(work, "many", "brief", 20, "").model_dump_json()) < 600
 
 
