@@ -1,0 +1,213 @@
+"""The store of bentos: find one, or build one from a model (BentoML)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+
+from ..errors import ToolFailure, unknown
+from ..handles import check_name, parse, slug
+from ..modeling.card import CARD_FILE
+from ..modeling.store import MODEL_FILE, REQUIREMENTS, TRUSTED, StoredModel, digest, find_model
+from ..runtime.work import Work
+from .locks import locked
+from .models import PackageRequest, ServiceSpec
+
+SPEC_FILE = "spec.json"
+CODE = {"service.py": "service.py.txt", "rows.py": "rows.py"}
+VERSION = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+VERSION_LENGTH = 12
+BUILD_PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Bento:
+    """A built bento of ours."""
+
+    spec: ServiceSpec
+    folder: Path
+
+    @property
+    def tag(self) -> str:
+        return f"{self.spec.name}:{self.spec.version}"
+
+    @property
+    def handle(self) -> str:
+        return f"bento:{self.tag}"
+
+
+def find_bento(work: Work, text: str) -> Bento:
+    """The bento behind `bento:<name>:<version>`, or behind its name if it has one version.
+
+    Raises:
+        ToolFailure: nothing of that name, several versions of it, or a bento that was not packaged here.
+    """
+    name, _, wanted = str(parse(text.lower(), "bento").name).partition(":")
+    tags = _tags(work)
+    versions = [tag.partition(":")[2] for tag in tags if tag.partition(":")[0] == name]
+    if not versions or (wanted and wanted not in versions):
+        raise unknown("bento", text, (f"bento:{tag}" for tag in tags), "package_model makes one.")
+    if not wanted and len(versions) > 1:
+        raise ToolFailure(
+            f"{text!r} has {len(versions)} versions",
+            f"Pass one of {', '.join(f'bento:{name}:{each}' for each in versions[:8])}.",
+        )
+    folder = _bentos(work) / name / (wanted or versions[0])
+    spec = folder / "src" / SPEC_FILE
+    if not spec.is_file():
+        raise ToolFailure(f"{text} was not packaged by this server", "Package its model with package_model.")
+    return Bento(ServiceSpec.model_validate_json(spec.read_bytes()), folder)
+
+
+def make_bento(work: Work, request: PackageRequest) -> tuple[Bento, bool]:
+    """Build the bento of a model, unless it is there; True if it had to be built.
+
+    Without a version it is named by its content, so the same model is the same bento.
+    """
+    model = find_model(work, request.model)
+    spec = _spec(model, request)
+    _require_free(work, spec)
+    if (_bentos(work) / spec.name / spec.version).is_dir():
+        return find_bento(work, f"{spec.name}:{spec.version}"), False
+    with locked(work.settings.bentoml_home / "build.lock", BUILD_PATIENCE_S, "another bento is being built"):
+        with work.tracer.span("store model", tag=spec.model_tag):
+            _store_model(work, model, spec)
+        with work.tracer.span("build bento", tag=f"{spec.name}:{spec.version}"):
+            _build(work, spec)
+    return find_bento(work, f"{spec.name}:{spec.version}"), True
+
+
+def _spec(model: StoredModel, request: PackageRequest) -> ServiceSpec:
+    name = check_name(request.name or _default_name(model), "bento")
+    if request.version and not VERSION.fullmatch(request.version.lower()):
+        raise ToolFailure(f"{request.version!r} cannot be a version", "Use letters, digits, '_', '.' and '-'.")
+    spec = ServiceSpec(
+        name=name,
+        model_handle=model.handle,
+        model_uri=model.uri,
+        model_tag=f"{name}:{model.card.digest[:VERSION_LENGTH]}",
+        sha256=model.card.digest,
+        algorithm=model.card.algorithm,
+        task=model.card.task,
+        target=model.card.target,
+        features=model.card.features,
+        classes=model.card.classes,
+        trusted=list(TRUSTED),
+        packages=_packages(),
+        batchable=request.batchable,
+    )
+    content = _content(spec)
+    return spec.model_copy(update={"content": content, "version": request.version.lower() or content})
+
+
+def _default_name(model: StoredModel) -> str:
+    if model.handle.startswith("model:"):
+        return slug(parse(model.handle, "model").name)
+    return slug(f"{model.card.target}_{model.card.algorithm}")
+
+
+def _content(spec: ServiceSpec) -> str:
+    """A digest of everything that goes into the bento; which handle led to the model does not matter."""
+    parts = [spec.model_dump_json(exclude={"model_handle"}), *(_code(source) for source in CODE.values())]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:VERSION_LENGTH]
+
+
+def _require_free(work: Work, spec: ServiceSpec) -> None:
+    if not (_bentos(work) / spec.name / spec.version).is_dir():
+        return
+    found = find_bento(work, f"{spec.name}:{spec.version}")
+    if found.spec.content != spec.content:
+        raise ToolFailure(
+            f"{found.handle} exists and holds {found.spec.model_handle}, or was built with other options or packages",
+            f"Leave `version` out (it would be {spec.content}), or choose another.",
+        )
+
+
+def _packages() -> list[str]:
+    pins: list[str] = []
+    for name in ("bentoml", *REQUIREMENTS):
+        try:
+            pins.append(f"{name}=={version(name)}")
+        except PackageNotFoundError:
+            continue
+    return pins
+
+
+def _store_model(work: Work, model: StoredModel, spec: ServiceSpec) -> None:
+    """Copy the model into BentoML's store, replacing a copy that is not the original any more."""
+    with _bentoml(work):
+        import bentoml
+        from bentoml.exceptions import NotFound
+
+        try:
+            stored = Path(bentoml.models.get(spec.model_tag).path) / MODEL_FILE
+            if stored.is_file() and digest(stored) == spec.sha256:
+                return
+            bentoml.models.delete(spec.model_tag)
+        except NotFound:
+            pass
+        metadata = {"sha256": spec.sha256, "model": spec.model_uri, "algorithm": spec.algorithm}
+        with bentoml.models.create(spec.model_tag, metadata=metadata) as made:
+            for name in (MODEL_FILE, CARD_FILE):
+                shutil.copy(model.folder / name, made.path_of(name))
+
+
+def _build(work: Work, spec: ServiceSpec) -> None:
+    # A module name of its own: BentoML imports the service, and would take the one of an earlier build of this
+    # process for it.
+    module = f"service_{spec.content}"
+    with _bentoml(work), tempfile.TemporaryDirectory() as folder:
+        import bentoml
+        from bentoml.exceptions import BentoMLException
+
+        context = Path(folder)
+        (context / SPEC_FILE).write_text(spec.model_dump_json(indent=1), encoding="utf-8")
+        for name, source in CODE.items():
+            target = f"{module}.py" if name == "service.py" else name
+            (context / target).write_text(_code(source), encoding="utf-8")
+        try:
+            bentoml.build(
+                f"{module}:Predictor",
+                name=spec.name,
+                version=spec.version,
+                build_ctx=folder,
+                include=["*.py", SPEC_FILE],
+                labels={"content": spec.content, "algorithm": spec.algorithm},
+                description=f"{spec.algorithm} for {spec.target}, from {spec.model_uri}",
+                python={"packages": spec.packages, "lock_packages": False},
+            )
+        except BentoMLException as error:
+            raise ToolFailure(f"BentoML could not build {spec.name}:{spec.version}: {str(error)[:400]}") from error
+
+
+@contextmanager
+def _bentoml(work: Work) -> Generator[None]:
+    """BentoML reads these when it is imported or looks for uv, which lies beside our interpreter."""
+    home, path = work.settings.bentoml_home, os.environ.get("PATH", "")
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ["BENTOML_HOME"] = str(home)
+    os.environ["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{path}"
+    yield
+    os.environ["PATH"] = path
+
+
+def _bentos(work: Work) -> Path:
+    return work.settings.bentoml_home / "bentos"
+
+
+def _tags(work: Work) -> list[str]:
+    return sorted(f"{file.parent.parent.name}:{file.parent.name}" for file in _bentos(work).glob("*/*/bento.yaml"))
+
+
+def _code(name: str) -> str:
+    return files(__package__ or "").joinpath(name).read_text(encoding="utf-8")

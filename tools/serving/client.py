@@ -1,0 +1,329 @@
+"""Package models and run them as endpoints (BentoML)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import psutil
+
+from ..errors import ToolFailure, unknown
+from ..handles import parse
+from ..lineage import Lineage
+from ..modeling.store import MODEL_FILE, digest
+from ..paging import Page, page
+from ..runtime.work import Work
+from . import endpoints, processes
+from .bentos import Bento, find_bento, make_bento
+from .connection import Connections, Unreachable, ask_predictions, is_ready
+from .models import (
+    Deployed,
+    Deployment,
+    DeploymentLine,
+    DeployRequest,
+    EndpointFile,
+    EndpointLine,
+    Packaged,
+    PackageRequest,
+    Prediction,
+    Row,
+    State,
+    Stopped,
+    Traffic,
+)
+from .processes import Plan, free_ports, master
+
+# What an endpoint was measured to take: its master, and each replica.
+MASTER_MB = 200
+REPLICA_MB = 400
+UNITS = {"": 0, "k": 10, "ki": 10, "m": 20, "mi": 20, "g": 30, "gi": 30}
+SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmg]i?|)b?")
+
+
+def package_model(work: Work, request: PackageRequest) -> Packaged:
+    """Build a bento of a model: its file, a service around it, pinned packages."""
+    bento, built = make_bento(work, request)
+    spec = bento.spec
+    Lineage(work.home).record(bento.handle, [spec.model_handle, spec.model_uri], "package_model")
+    return Packaged(
+        bento=bento.handle,
+        model=spec.model_handle,
+        task=spec.task,
+        features=spec.features,
+        classes=spec.classes,
+        routes=["/predict", "/predict_rows"] if spec.batchable else ["/predict"],
+        packages=spec.packages,
+        built=built,
+        notes=[] if built else ["this model was packaged before; nothing was built"],
+        next=f"deploy_model(bento={bento.handle!r}, endpoint={spec.name!r})",
+    )
+
+
+def deploy_model(work: Work, request: DeployRequest) -> Deployed:
+    """Start a bento, and give it the calls of an endpoint once it answers."""
+    return deploy(work, request, free_ports())
+
+
+def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed:
+    name = endpoints.endpoint_name(request.endpoint)
+    bento = find_bento(work, request.bento)
+    _require_model(work, bento)
+    plan = Plan(name, bento, request.replicas, max(1, int(request.resources.cpu)), size(request.resources.memory))
+    with endpoints.change(work, name):
+        running = _settle(work, name)
+        _require_room(plan, running, request.percent)
+        work.progress(1, 3, f"starting {bento.handle}")
+        began = time.perf_counter()
+        with work.tracer.span("start service", bento=bento.handle, replicas=plan.replicas):
+            made = _started(work, plan, running, ports)
+        took = time.perf_counter() - began
+        work.progress(2, 3, "switching the calls over")
+        traffic, stopped = _switch(work, name, running, made, request.percent)
+    Lineage(work.home).record(f"endpoint:{name}", [bento.handle], "deploy_model")
+    return Deployed(
+        endpoint=f"endpoint:{name}",
+        bento=bento.handle,
+        url=made.url,
+        replicas=made.replicas,
+        traffic=traffic,
+        ready_seconds=round(took, 2),
+        memory_mb=processes.memory_mb(work, name, made),
+        stopped=stopped,
+        next=f"predict(endpoint={f'endpoint:{name}'!r}, rows=[{{feature: value}}])",
+    )
+
+
+def set_traffic(work: Work, endpoint: str, bento: str, percent: int) -> Traffic:
+    """Give one bento of an endpoint its percentage of the calls; the others share the rest as before."""
+    name = endpoints.read(work, endpoint).endpoint
+    with endpoints.change(work, name):
+        state = endpoints.read(work, name)
+        chosen = _deployment_of(state, bento)
+        if percent and master(chosen) is None:
+            raise ToolFailure(f"{chosen.bento} is dead", f"Deploy it again: {_redeploy(state)}")
+        percents = endpoints.share({each.id: each.percent for each in state.deployments}, chosen.id, percent)
+        _write(work, name, state.deployments, percents)
+    state = endpoints.read(work, name)
+    idle = [each.bento for each in state.deployments if not each.percent]
+    notes = [f"{each} keeps running without calls; deploy_model replaces it, stop_endpoint ends it" for each in idle]
+    return Traffic(endpoint=f"endpoint:{name}", traffic=_traffic(state), notes=notes)
+
+
+def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
+    """Ask the bento whose turn it is; if that one is dead, another one of the endpoint."""
+    state = endpoints.read(work, endpoint)
+    name = state.endpoint
+    chosen, notes = _next(work, state)
+    began = time.perf_counter()
+    try:
+        with work.tracer.span("ask service", bento=chosen.bento, rows=len(rows)):
+            answer = ask_predictions(work.once(_connections), chosen, rows)
+    except Unreachable as error:
+        raise ToolFailure(
+            f"{chosen.bento} of endpoint:{name} does not answer: {error}", f"Deploy it again: {_redeploy(state)}"
+        ) from error
+    return Prediction(
+        endpoint=f"endpoint:{name}",
+        bento=chosen.bento,
+        predictions=answer.predictions,
+        probabilities=answer.probabilities,
+        classes=answer.classes,
+        ms=round((time.perf_counter() - began) * 1000, 2),
+        notes=notes,
+    )
+
+
+def list_endpoints(work: Work, limit: int, cursor: str) -> Page[EndpointLine]:
+    """What runs, as seen from its processes. Leftovers of deployments that never finished are ended on the way."""
+    chosen = page(endpoints.names(work), limit, cursor)
+    lines = [_line(work, name) for name in chosen.items if endpoints.exists(work, name)]
+    return Page(items=lines, total=chosen.total, next_cursor=chosen.next_cursor)
+
+
+def stop_endpoint(work: Work, endpoint: str) -> Stopped:
+    """End every process of an endpoint and forget it."""
+    name = endpoints.read(work, endpoint).endpoint
+    with endpoints.change(work, name):
+        state = endpoints.read(work, name)
+        ended = sum(processes.stop(work, name, each) for each in state.deployments)
+        processes.sweep(work, name, set())
+        endpoints.remove(work, name)
+    return Stopped(endpoint=f"endpoint:{name}", bentos=[each.bento for each in state.deployments], processes=ended)
+
+
+def size(text: str) -> int:
+    """Bytes of 512Mi, 2G, 1.5 GiB; a bare number is bytes, nothing is 0.
+
+    Raises:
+        ToolFailure: no such size, or too small for any service.
+    """
+    if not text:
+        return 0
+    match = SIZE.fullmatch(text.strip().lower())
+    if match is None:
+        raise ToolFailure(f"{text!r} is no amount of memory", "Write e.g. 2Gi or 800Mi.")
+    count = int(float(match["number"]) * (1 << UNITS[match["unit"]]))
+    if count < REPLICA_MB << 20:
+        raise ToolFailure(f"{text} is too little for a service", f"A replica takes about {REPLICA_MB}Mi.")
+    return count
+
+
+def _settle(work: Work, name: str) -> list[Deployment]:
+    """The deployments that live; what is left of dead or unfinished ones is ended and forgotten."""
+    state = endpoints.read(work, name) if endpoints.exists(work, name) else EndpointFile(endpoint=name)
+    alive = [each for each in state.deployments if each.ready and master(each)]
+    processes.sweep(work, name, {each.id for each in alive})
+    return alive
+
+
+def _require_model(work: Work, bento: Bento) -> None:
+    """The service checks this as well, but only its log would say so."""
+    name, _, version = bento.spec.model_tag.partition(":")
+    file = work.settings.bentoml_home / "models" / name / version / MODEL_FILE
+    if not file.is_file() or digest(file) != bento.spec.sha256:
+        raise ToolFailure(
+            f"the model file of {bento.handle} is not the one that was packaged",
+            f"Package it again: package_model(model={bento.spec.model_handle!r}, name={name!r})",
+        )
+
+
+def _require_room(plan: Plan, running: list[Deployment], percent: int) -> None:
+    """Refuse what could not be served before anything is started."""
+    if percent < 100:
+        endpoints.share({each.id: each.percent for each in running}, "new", percent)
+        if plan.bento.handle in [each.bento for each in running]:
+            raise ToolFailure(f"{plan.bento.handle} runs there already", "Use set_traffic to change its share.")
+    needed = max((MASTER_MB + REPLICA_MB * plan.replicas) << 20, plan.memory * plan.replicas)
+    free = psutil.virtual_memory().available
+    if free < needed:
+        raise ToolFailure(
+            f"{free >> 20} MB of memory are free, and {plan.replicas} replica(s) need {needed >> 20} MB",
+            "Stop another endpoint (list_endpoints shows their memory), or ask for less.",
+        )
+
+
+def _started(work: Work, plan: Plan, running: list[Deployment], ports: Iterator[int]) -> Deployment:
+    """Start it beside what runs; while it starts, the endpoint's file says so."""
+
+    def note(starting: Deployment) -> None:
+        endpoints.write(work, EndpointFile(endpoint=plan.endpoint, deployments=[*running, starting]))
+
+    try:
+        return processes.start(work, plan, note, ports)
+    except BaseException:
+        _restore(work, plan.endpoint, running)
+        raise
+
+
+def _restore(work: Work, name: str, running: list[Deployment]) -> None:
+    if running:
+        endpoints.write(work, EndpointFile(endpoint=name, deployments=running))
+    else:
+        endpoints.remove(work, name)
+
+
+def _switch(
+    work: Work, name: str, running: list[Deployment], made: Deployment, percent: int
+) -> tuple[dict[str, int], list[str]]:
+    """Point the calls at the new deployment; at 100 % the old ones end, after their last answers."""
+    every = [*running, made]
+    if percent < 100:
+        percents = endpoints.share({each.id: each.percent for each in running}, made.id, percent)
+        return _write(work, name, every, percents), []
+    traffic = _write(work, name, [made], {made.id: 100})
+    for each in running:
+        processes.stop(work, name, each)
+    return traffic, [each.bento for each in running]
+
+
+def _write(work: Work, name: str, deployments: list[Deployment], percents: dict[str, int]) -> dict[str, int]:
+    changed = [each.model_copy(update={"percent": percents[each.id]}) for each in deployments]
+    state = EndpointFile(endpoint=name, deployments=changed)
+    endpoints.write(work, state)
+    return _traffic(state)
+
+
+def _next(work: Work, state: EndpointFile) -> tuple[Deployment, list[str]]:
+    serving = [each for each in state.deployments if each.ready and each.percent]
+    alive = [each for each in serving if master(each)]
+    if not alive:
+        word = "dead" if serving else "still starting" if endpoints.is_changing(work, state.endpoint) else "dead"
+        raise ToolFailure(f"endpoint:{state.endpoint} is {word}", f"Deploy it again: {_redeploy(state)}")
+    calls = work.once(_calls)
+    call = calls.get(state.endpoint, 0)
+    calls[state.endpoint] = call + 1
+    dead = [each.bento for each in serving if each not in alive]
+    return endpoints.pick(alive, call), [f"{each} is dead; its calls go elsewhere" for each in dead]
+
+
+def _line(work: Work, name: str) -> EndpointLine:
+    if not endpoints.is_changing(work, name):
+        with endpoints.change(work, name):
+            _forget_unfinished(work, name)
+    state = endpoints.read(work, name)
+    lines = [_deployment_line(work, name, each) for each in state.deployments]
+    found = _state(lines)
+    notes = [] if found in ("ready", "starting") else [f"Deploy it again: {_redeploy(state)}"]
+    return EndpointLine(
+        endpoint=f"endpoint:{name}", state=found, traffic=_traffic(state), deployments=lines, notes=notes
+    )
+
+
+def _forget_unfinished(work: Work, name: str) -> None:
+    state = endpoints.read(work, name)
+    finished = [each for each in state.deployments if each.ready]
+    # An orphan of a dead master goes with the next deployment: until then it shows what happened.
+    processes.sweep(work, name, {each.id for each in finished})
+    if len(finished) < len(state.deployments):
+        _restore(work, name, finished)
+
+
+def _deployment_line(work: Work, name: str, deployment: Deployment) -> DeploymentLine:
+    alive = master(deployment) is not None
+    up: State = "ready" if deployment.ready and alive and is_ready(deployment.port) else "starting"
+    return DeploymentLine(
+        bento=deployment.bento,
+        state=up if alive else "dead",
+        percent=deployment.percent,
+        url=deployment.url,
+        replicas=deployment.replicas,
+        memory_mb=processes.memory_mb(work, name, deployment),
+        started=deployment.started,
+    )
+
+
+def _state(lines: list[DeploymentLine]) -> State:
+    serving: set[State] = {line.state for line in lines if line.percent}
+    if not serving:
+        return "starting" if any(line.state == "starting" for line in lines) else "dead"
+    return next(iter(serving)) if len(serving) == 1 else "degraded"
+
+
+def _deployment_of(state: EndpointFile, bento: str) -> Deployment:
+    tag = parse(bento.lower(), "bento").name
+    found = [each for each in state.deployments if each.ready and tag in (_tag(each), _tag(each).partition(":")[0])]
+    if len(found) != 1:
+        raise unknown(f"bento of endpoint:{state.endpoint}", bento, (each.bento for each in state.deployments))
+    return found[0]
+
+
+def _tag(deployment: Deployment) -> str:
+    return parse(deployment.bento, "bento").name
+
+
+def _traffic(state: EndpointFile) -> dict[str, int]:
+    return {each.bento: each.percent for each in state.deployments if each.ready}
+
+
+def _redeploy(state: EndpointFile) -> str:
+    bento = max(state.deployments, key=lambda each: each.percent).bento
+    return f"deploy_model(bento={bento!r}, endpoint='endpoint:{state.endpoint}')"
+
+
+def _connections(_: object) -> Connections:
+    return Connections()
+
+
+def _calls(_: object) -> dict[str, int]:
+    return {}

@@ -1,0 +1,118 @@
+"""The state of endpoints: one small file each, changed under a lock, and how calls are shared among its bentos."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from ..errors import ToolFailure, unknown
+from ..handles import check_name, parse
+from ..runtime.work import Work
+from .locks import is_free, locked
+from .models import Deployment, EndpointFile
+
+LOCK_PATIENCE_S = 2.0
+# Coprime to 100 and near its golden section: any 100 calls in a row meet every position once, evenly spread.
+STRIDE = 61
+
+
+def endpoint_name(text: str) -> str:
+    return check_name(parse(text, "endpoint").name, "endpoint")
+
+
+def names(work: Work) -> list[str]:
+    return sorted(file.stem for file in _root(work).glob("*.json"))
+
+
+def exists(work: Work, name: str) -> bool:
+    return _file(work, name).is_file()
+
+
+def read(work: Work, text: str) -> EndpointFile:
+    """What is kept of an endpoint.
+
+    Raises:
+        ToolFailure: there is none of that name.
+    """
+    name = parse(text, "endpoint").name
+    try:
+        # A name of another form could lead out of the folder.
+        return EndpointFile.model_validate_json(_file(work, check_name(name, "endpoint")).read_bytes())
+    except (FileNotFoundError, ToolFailure):
+        known = (f"endpoint:{each}" for each in names(work))
+        raise unknown("endpoint", text, known, "deploy_model starts one.") from None
+
+
+def write(work: Work, state: EndpointFile) -> None:
+    path = _file(work, state.endpoint)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{uuid.uuid4().hex}")
+    draft.write_text(state.model_dump_json(indent=1), encoding="utf-8")
+    os.replace(draft, path)
+
+
+def remove(work: Work, name: str) -> None:
+    _file(work, name).unlink(missing_ok=True)
+
+
+def change(work: Work, name: str) -> AbstractContextManager[None]:
+    """The right to change an endpoint, held for as long as a deployment takes."""
+    return locked(
+        _lock(work, name),
+        LOCK_PATIENCE_S,
+        f"endpoint:{name} is being changed by another call",
+        "list_jobs(state='running') shows a deployment; wait for it or cancel it.",
+    )
+
+
+def is_changing(work: Work, name: str) -> bool:
+    return not is_free(_lock(work, name))
+
+
+def folder(work: Work, name: str, identity: str) -> Path:
+    """What a deployment writes: its log, its temporary files, its metrics."""
+    return _root(work) / name / identity
+
+
+def pick(deployments: Sequence[Deployment], call: int) -> Deployment:
+    """The deployment for the n-th call: of any 100 calls in a row each gets exactly its percentage."""
+    position = call * STRIDE % sum(each.percent for each in deployments)
+    for each in deployments:
+        position -= each.percent
+        if position < 0:
+            return each
+    raise ValueError("no deployment has traffic")
+
+
+def share(percents: Mapping[str, int], chosen: str, percent: int) -> dict[str, int]:
+    """Give `chosen` its percentage; the others keep their proportions in what is left, in whole numbers.
+
+    Raises:
+        ToolFailure: there is no other to take the rest.
+    """
+    others = {key: value for key, value in percents.items() if key != chosen}
+    left = 100 - percent
+    if left and not others:
+        raise ToolFailure("nothing else runs there to take the rest of the calls", "Leave percent at 100.")
+    weights = others if sum(others.values()) else dict.fromkeys(others, 1)
+    total = sum(weights.values()) or 1
+    shares = {key: weight * left // total for key, weight in weights.items()}
+    by_remainder = sorted(weights, key=lambda key: -(weights[key] * left % total))
+    for key in by_remainder[: left - sum(shares.values())]:
+        shares[key] += 1
+    return {key: percent if key == chosen else shares[key] for key in (*percents, chosen)}
+
+
+def _root(work: Work) -> Path:
+    return work.home / "endpoints"
+
+
+def _file(work: Work, name: str) -> Path:
+    return _root(work) / f"{name}.json"
+
+
+def _lock(work: Work, name: str) -> Path:
+    return _root(work) / f"{name}.lock"

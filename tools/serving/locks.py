@@ -1,0 +1,55 @@
+"""One process at a time: a lock that ends with its holder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import ToolFailure
+
+POLL_S = 0.1
+
+
+@contextmanager
+def locked(path: Path, patience_s: float, busy: str, hint: str = "Try again later.") -> Generator[None]:
+    """Hold the lock of a file, which no program that is started meanwhile inherits.
+
+    Raises:
+        ToolFailure: somebody else held it all the time.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        if not _take(descriptor, time.monotonic() + patience_s):
+            raise ToolFailure(busy, hint)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody holds the lock at this moment."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        return _take(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_S)
+        else:
+            return True

@@ -1,0 +1,164 @@
+"""What the serving tools take and say, and what is kept of bentos and endpoints."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from ..modeling.card import Feature, Label, Task
+
+State = Literal["ready", "starting", "degraded", "dead"]
+Percent = Annotated[int, Field(ge=0, le=100)]
+Row = dict[str, JsonValue]
+
+
+class ServiceSpec(BaseModel):
+    """`spec.json` of a bento: all that its service has to know, and where it came from."""
+
+    name: str
+    version: str = ""
+    model_handle: str
+    model_uri: str
+    model_tag: str
+    sha256: str
+    algorithm: str
+    task: Task
+    target: str
+    features: list[Feature]
+    classes: list[Label] = []
+    trusted: list[str]
+    packages: list[str]
+    batchable: bool
+    content: str = ""
+
+
+class PackageRequest(BaseModel):
+    model: str
+    name: str
+    version: str
+    batchable: bool
+
+
+class Packaged(BaseModel):
+    """A bento: the model, its service and its pinned packages. `routes` are what an endpoint of it answers to POST."""
+
+    bento: str
+    model: str
+    task: Task
+    features: list[Feature]
+    classes: list[Label] = []
+    routes: list[str]
+    packages: list[str]
+    built: bool
+    notes: list[str] = []
+    next: str
+
+
+class Resources(BaseModel):
+    """Per replica. `cpu`: native threads. `memory`: limit of its data, e.g. 2Gi."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cpu: Annotated[float, Field(gt=0, le=256)] = 1
+    memory: str = ""
+
+
+class DeployRequest(BaseModel):
+    bento: str
+    endpoint: str
+    replicas: int
+    resources: Resources
+    percent: int
+
+
+class Deployment(BaseModel):
+    """One running bento of an endpoint, as kept in the endpoint's state file."""
+
+    id: str
+    bento: str
+    pid: int
+    created: float
+    port: int
+    started: str
+    replicas: int
+    percent: int = 0
+    ready: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/predict"
+
+
+class EndpointFile(BaseModel):
+    endpoint: str
+    deployments: list[Deployment] = []
+
+
+class Deployed(BaseModel):
+    """An endpoint that answers. `traffic` is the percentage of calls that each bento gets."""
+
+    endpoint: str
+    bento: str
+    url: str
+    replicas: int
+    traffic: dict[str, int]
+    ready_seconds: float
+    memory_mb: int
+    stopped: list[str] = []
+    notes: list[str] = []
+    next: str
+
+
+class Traffic(BaseModel):
+    endpoint: str
+    traffic: dict[str, int]
+    notes: list[str] = []
+
+
+class DeploymentLine(BaseModel):
+    bento: str
+    state: State
+    percent: int
+    url: str
+    replicas: int
+    memory_mb: int
+    started: str
+
+
+class EndpointLine(BaseModel):
+    """An endpoint: `degraded` when a bento that should get calls is dead and another one stands in."""
+
+    endpoint: str
+    state: State
+    traffic: dict[str, int]
+    deployments: list[DeploymentLine]
+    notes: list[str] = []
+
+
+class Stopped(BaseModel):
+    """An endpoint that is gone; `processes` is how many were ended."""
+
+    endpoint: str
+    bentos: list[str]
+    processes: int
+
+
+class ServiceAnswer(BaseModel):
+    """What the service itself answers."""
+
+    predictions: list[Label]
+    probabilities: list[list[float]] | None = None
+    classes: list[Label] = []
+
+
+class Prediction(BaseModel):
+    """One prediction per row; `probabilities` in the order of `classes`, null for regression."""
+
+    endpoint: str
+    bento: str
+    predictions: list[Label]
+    probabilities: list[list[float]] | None = None
+    classes: list[Label] = []
+    ms: float
+    notes: list[str] = []
