@@ -10,6 +10,7 @@ from mcp.server import MCPServer
 
 from ..config.load import SettingsError
 from ..config.settings import Settings
+from ..resources.catalog import add_resources
 from ..tools import wire
 from ..tools.errors import unknown
 from .host import Host
@@ -32,7 +33,7 @@ def create_server(settings: Settings) -> Host:
     async def lifespan(_: MCPServer[Services]) -> AsyncGenerator[Services]:
         yield services
 
-    return Host(
+    host = Host(
         services,
         published_tools(settings),
         name="mlops-mcp",
@@ -42,6 +43,8 @@ def create_server(settings: Settings) -> Host:
         lifespan=lifespan,
         middleware=[TraceRequests(services.tracer)],
     )
+    add_resources(host, services.calls)
+    return host
 
 
 def published_tools(settings: Settings) -> dict[str, str]:

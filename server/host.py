@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, cast
 
-from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent
@@ -23,6 +22,7 @@ from ..tools.runtime.door import Door
 from ..tools.spec import DOOR, ToolSpec
 from ..tools.tracing.span import current
 from .idempotency import Answers
+from .prompts import PromptHost
 from .services import Services
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ WARM_AFTER_S = 0.5
 KEY = "idempotency_key"
 
 
-class Host(MCPServer[Services]):
+class Host(PromptHost):
     """Serves the published tools; nothing of a slice is loaded before one of its tools is called."""
 
     def __init__(self, services: Services, published: Mapping[str, str], **options: Any) -> None:

@@ -2,6 +2,38 @@
 
 from __future__ import annotations
 
-from ..spec import Toolset
+from typing import Annotated
 
-TOOLSET = Toolset(name="causal", description="", tools=())
+from pydantic import Field
+
+from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..spec import Through, Toolset, writes
+from . import client
+from .models import Effect, EffectRequest, Estimator
+
+
+async def estimate_effect(
+    door: Through,
+    dataset: Annotated[str, Field(description="Handle or file path.")],
+    treatment: Annotated[str, Field(description="Two values, or a number.")],
+    outcome: str,
+    effect_modifiers: Annotated[list[str] | None, Field(description="The effect may vary with these.")] = None,
+    controls: Annotated[list[str] | None, Field(description="Other confounders.")] = None,
+    estimator: Estimator = "LinearDML",
+    name: Annotated[str, Field(description="Of the dataset with each row's effect.")] = "",
+    seed: int = 0,
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Effect]:
+    """Estimate the effect of a treatment: average with interval, per row, overlap, naive difference (econml)."""
+    request = EffectRequest(
+        dataset=dataset, treatment=treatment, outcome=outcome, effect_modifiers=effect_modifiers or [],
+        controls=controls or [], estimator=estimator, name=name, seed=seed,
+    )  # fmt: skip
+    return await door.submit(client.estimate_effect, request, wait_s)
+
+
+TOOLSET = Toolset(
+    name="causal",
+    description="Treatment effects.",
+    tools=(writes(estimate_effect, "Estimate effect"),),
+)

@@ -27,7 +27,7 @@ def build(card: ModelCard, threads: int) -> Pipeline:
 
     entry = algorithm(card.algorithm, card.task)
     model = estimator(entry, card.task, _native_options(entry, card) | card.params, card.seed, threads)
-    pre = _ordinal(card) if entry.encoding == "ordinal" else _onehot(card, scale=entry.explainer == "linear")
+    pre = _ordinal(card) if entry.encoding == "ordinal" else onehot(card, scale=entry.explainer == "linear")
     return Pipeline([("pre", pre), ("model", model)])
 
 
@@ -98,7 +98,8 @@ def _ordinal(card: ModelCard) -> Any:
     ).set_output(transform="pandas")
 
 
-def _onehot(card: ModelCard, scale: bool) -> Any:
+def onehot(card: ModelCard, scale: bool) -> Any:
+    """Unfitted one-hot columns of the categories beside the numbers, imputed and, for linear models, scaled."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline

@@ -50,8 +50,9 @@ def register_model(work: Work, model: str, name: str, tags: dict[str, str], desc
 
 
 def list_models(work: Work, limit: int, cursor: str) -> Page[ModelLine]:
+    client = mlflow_client(work)
     with translated():
-        found = mlflow_client(work).search_registered_models(max_results=1000)
+        found = client.search_registered_models(max_results=1000)
     lines = [
         ModelLine(
             name=model.name,

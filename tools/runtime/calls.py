@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 # Imported by the fork server, in the background: what nearly every call needs, nothing that takes seconds.
 PRELOAD = ("mlops_mcp.tools.runtime.guard", "mlops_mcp.tools.runtime.worker", "pyarrow.parquet", "pandas")
-# Slices whose library is the same share one worker, so that it is imported once.
-SHARED_LANES = {"registry": "tracking"}
+# What uses the same library shares one worker, so that it is imported once.
+SHARED_LANES = {"registry": "tracking", "runs": "tracking"}
 WORKER_RECYCLED_AFTER = 2000
 
 
@@ -112,5 +112,5 @@ class CallCrashed(Exception):
 
 
 def _slice_of(function: Callable[..., Any]) -> str:
-    """`mlops_mcp.tools.<slice>.client` -> `<slice>`."""
+    """`mlops_mcp.tools.<slice>.client` -> `<slice>`, `mlops_mcp.resources.<module>` -> `<module>`."""
     return function.__module__.split(".")[2]

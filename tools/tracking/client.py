@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
 
-DEFAULT_EXPERIMENT = "default"
+DEFAULT_EXPERIMENT = "mlops"
 MAX_PARAM = 6000
 MAX_SHOWN = 40
 REFERENCE = re.compile(
@@ -134,7 +134,7 @@ def get_run(work: Work, run: str) -> Run:
 def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: int, cursor: str) -> Page[RunLine]:
     """One page of runs. MLflow answers an unknown experiment, metric or param with silence; here each is an error."""
     client = mlflow_client(work)
-    experiments = _experiments(work, client, experiment)
+    experiments = _experiments(work, experiment)
     for text in (where, order_by):
         for match in REFERENCE.finditer(text):
             _require_key(client, experiments, match)
@@ -153,9 +153,16 @@ def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: i
     )
 
 
-def _experiments(work: Work, client: MlflowClient, name: str) -> list[str]:
+def experiment_ids(work: Work) -> dict[str, str]:
+    """Name -> id of the active experiments."""
+    client = mlflow_client(work)
     with translated():
-        known = {found.name: found.experiment_id for found in client.search_experiments(max_results=1000)}
+        found = client.search_experiments(max_results=1000)
+    return {experiment.name: experiment.experiment_id for experiment in found}
+
+
+def _experiments(work: Work, name: str) -> list[str]:
+    known = experiment_ids(work)
     if not name:
         return list(known.values())
     full = f"{work.settings.mlflow.experiment_prefix}{name}"

@@ -1,0 +1,76 @@
+"""The resources, and the completion of what stands in their addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+
+from ..tools.errors import ToolFailure, Unavailable
+from ..tools.runtime.calls import CallPool
+from . import registry, runs
+
+MARKDOWN = "text/markdown"
+Reference = ResourceTemplateReference | PromptReference
+
+
+def add_resources(server: MCPServer[Any], calls: CallPool) -> None:
+    """Publish runs and registry entries; each is read in the worker of its slice."""
+
+    async def experiments() -> str:
+        return await _read(calls.call(runs.experiments_card))
+
+    async def run(run_id: str) -> str:
+        return await _read(calls.call(runs.run_card, run_id))
+
+    async def model(name: str) -> str:
+        return await _read(calls.call(registry.model_card, name))
+
+    async def version(name: str, version: str) -> str:
+        return await _read(calls.call(registry.version_card, name, version))
+
+    about: tuple[tuple[str, Callable[..., Awaitable[str]], str, str], ...] = (
+        ("mlflow://experiments", experiments, "Experiments", "All MLflow experiments."),
+        ("mlflow://runs/{run_id}", run, "Run", "One MLflow run: metrics, params, models."),
+        ("mlflow://models/{name}", model, "Registered model", "A registered model and its versions."),
+        ("mlflow://models/{name}/versions/{version}", version, "Model version", "One version and what it takes."),
+    )
+    for uri, function, title, description in about:
+        server.resource(uri, title=title, description=description, mime_type=MARKDOWN)(function)
+    _add_completion(server, calls)
+
+
+def _add_completion(server: MCPServer[Any], calls: CallPool) -> None:
+    async def complete(
+        _ref: Reference, argument: CompletionArgument, context: CompletionContext | None
+    ) -> Completion | None:
+        values = await _candidates(calls, argument, (context.arguments if context else None) or {})
+        return Completion(values=values[:100], total=len(values), has_more=len(values) > 100)
+
+    cast(Any, server).completion()(complete)
+
+
+async def _candidates(calls: CallPool, argument: CompletionArgument, given: dict[str, str]) -> list[str]:
+    try:
+        if argument.name == "run_id":
+            return await calls.call(runs.recent_runs, argument.value)
+        if argument.name == "name":
+            return await calls.call(registry.model_names, argument.value)
+        if argument.name == "version":
+            return await calls.call(registry.version_numbers, given.get("name", ""), argument.value)
+    except ToolFailure:
+        # A suggestion is a courtesy: with a dead backend there is none.
+        return []
+    return []
+
+
+async def _read(card: Awaitable[str]) -> str:
+    try:
+        return await card
+    except Unavailable as failure:
+        raise ResourceError(str(failure)) from failure
+    except ToolFailure as failure:
+        raise ResourceNotFoundError(str(failure)) from failure

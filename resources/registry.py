@@ -1,0 +1,66 @@
+"""Registered models and versions as Markdown cards."""
+
+from __future__ import annotations
+
+from ..tools.errors import unknown
+from ..tools.registry import client as registry
+from ..tools.registry.models import ModelVersion, RegisteredModel
+from ..tools.runtime.work import Work
+from .runs import cell
+
+
+def model_card(work: Work, name: str) -> str:
+    """A registered model with its versions."""
+    model = registry.get_model(work, name, 20, False)
+    lines = [_row(version) for version in model.versions]
+    more = f"\n\n{model.omitted} older versions are left out." if model.omitted else ""
+    table = "\n".join(["| version | stage | aliases | source | created |", "|---|---|---|---|---|", *lines])
+    return f"# Model {model.name}\n\n{_summary(model)}\n\n{table}{more}"
+
+
+def version_card(work: Work, name: str, version: str) -> str:
+    """One version: where it came from, what it takes."""
+    model = registry.get_model(work, f"model:{name}/{version}", 1000, False)
+    found = next((entry for entry in model.versions if str(entry.version) == version), None)
+    if found is None:
+        raise unknown(f"version of model:{name}", version, (str(entry.version) for entry in model.versions))
+    inputs = "\n".join(f"- `{feature.name}` ({feature.kind})" for feature in model.inputs)
+    return f"# {found.model}\n\n{_summary(model)}\n\n{_facts(found)}\n\n## Inputs\n{inputs}"
+
+
+def model_names(work: Work, prefix: str) -> list[str]:
+    """For completion."""
+    names = [line.name for line in registry.list_models(work, 100, "").items]
+    return [name for name in names if name.startswith(prefix)]
+
+
+def version_numbers(work: Work, name: str, prefix: str) -> list[str]:
+    """For completion; empty for an unknown model."""
+    if name not in model_names(work, name):
+        return []
+    numbers = [str(version.version) for version in registry.get_model(work, name, 100, False).versions]
+    return [number for number in numbers if number.startswith(prefix)]
+
+
+def _row(version: ModelVersion) -> str:
+    cells = (version.version, version.stage, ", ".join(version.aliases), f"`{version.source}`", version.created)
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _summary(model: RegisteredModel) -> str:
+    labels = f", classes {', '.join(map(str, model.classes))}" if model.classes else ""
+    about = f"{cell(model.description)}\n\n" if model.description else ""
+    return f"{about}{model.algorithm} for **{model.target}**{labels}"
+
+
+def _facts(version: ModelVersion) -> str:
+    facts = {
+        "stage": version.stage,
+        "aliases": ", ".join(version.aliases),
+        "source": version.source,
+        "run": version.run,
+        "created": version.created,
+        "description": version.description,
+        **version.tags,
+    }
+    return "\n".join(f"- {name}: {cell(value)}" for name, value in facts.items() if value)

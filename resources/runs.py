@@ -1,0 +1,53 @@
+"""Experiments and runs as Markdown cards."""
+
+from __future__ import annotations
+
+from ..tools.runtime.work import Work
+from ..tools.tracking import client as tracking
+from ..tools.tracking.models import Run, RunLine
+
+RECENT = 20
+
+
+def experiments_card(work: Work) -> str:
+    """Every experiment with the number of its runs."""
+    lines = [f"- **{name}** (id {identity})" for name, identity in tracking.experiment_ids(work).items()]
+    return "\n".join(["# Experiments", "", *(lines or ["None yet. `start_run` or `train_model` makes one."])])
+
+
+def run_card(work: Work, run_id: str) -> str:
+    return _run(tracking.get_run(work, run_id))
+
+
+def recent_runs(work: Work, prefix: str) -> list[str]:
+    """Run ids that start with the prefix, newest first; for completion."""
+    found: list[RunLine] = tracking.search_runs(work, "", "", "", 100, "").items
+    ids = [line.run.removeprefix("run:") for line in found]
+    return [identity for identity in ids if identity.startswith(prefix)][:RECENT]
+
+
+def _run(run: Run) -> str:
+    took = f"{run.duration_s:.1f} s" if run.duration_s is not None else "running"
+    parts = [
+        f"# Run {run.name or run.run}",
+        f"`{run.run}` in experiment **{run.experiment}**: {run.status}, {took}, started {run.started}",
+        _table("Metrics", {name: f"{value:.6g}" for name, value in run.metrics.items()}),
+        _table("Params", run.params),
+        _table("Tags", run.tags),
+        "\n".join(["## Models", *(f"- `{model}`" for model in run.models)]) if run.models else "",
+        f"Artifacts: `{run.artifact_uri}`",
+        f"Left out: {run.omitted}; see get_run." if run.omitted else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(title: str, rows: dict[str, str]) -> str:
+    if not rows:
+        return ""
+    body = [f"| {name} | {cell(value)} |" for name, value in rows.items()]
+    return "\n".join([f"## {title}", "| name | value |", "|---|---|", *body])
+
+
+def cell(value: object) -> str:
+    """Text that cannot break out of a table cell."""
+    return str(value).replace("|", "\\|").replace("\n", " ")

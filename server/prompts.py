@@ -1,0 +1,53 @@
+"""Publish the prompts of the catalogue; arguments are checked here, where an error can name them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcp import MCPError
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult, PromptArgument, PromptMessage, TextContent
+from mcp.types import Prompt as WirePrompt
+
+from ..prompts.catalog import PROMPTS, PromptSpec, render
+from ..tools.errors import unknown
+from .services import Services
+
+
+class PromptHost(MCPServer[Services]):
+    """A server whose prompts are data."""
+
+    async def list_prompts(self) -> list[WirePrompt]:
+        return [_wire(spec) for spec in PROMPTS]
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Services, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        spec = next((spec for spec in PROMPTS if spec.name == name), None)
+        if spec is None:
+            raise MCPError(code=INVALID_PARAMS, message=str(unknown("prompt", name, (spec.name for spec in PROMPTS))))
+        given = {key: str(value) for key, value in (arguments or {}).items()}
+        _require(spec, given)
+        text = TextContent(type="text", text=render(spec, given))
+        return GetPromptResult(description=spec.description, messages=[PromptMessage(role="user", content=text)])
+
+
+def _require(spec: PromptSpec, given: dict[str, str]) -> None:
+    for name in given:
+        if name not in spec.arguments:
+            raise MCPError(code=INVALID_PARAMS, message=str(unknown(f"argument of {spec.name}", name, spec.arguments)))
+    if missing := [name for name in spec.arguments if not given.get(name)]:
+        raise MCPError(code=INVALID_PARAMS, message=f"{spec.name} needs {', '.join(missing)}")
+
+
+def _wire(spec: PromptSpec) -> WirePrompt:
+    return WirePrompt(
+        name=spec.name,
+        title=spec.title,
+        description=spec.description,
+        arguments=[
+            PromptArgument(name=name, description=description, required=True)
+            for name, description in spec.arguments.items()
+        ],
+    )
