@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -12,18 +13,28 @@ from pydantic import BaseModel, SecretStr
 MAX_NODES = 1500
 MAX_DEPTH = 12
 MAX_TEXT = 8 * 1024
+MAX_CHARACTERS = 64 * 1024
 REDACTED = "[redacted]"
+# Read on beyond the cut, so that a secret which the cut splits is still recognised.
+OVERLAP = 512
+# What a foreign object may raise while it is read.
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 SECRET_NAME = re.compile(
     r"(?i)(api[-_]?key|access[-_]?key|secret|passw(or)?d|passwd|credential|authorization|private[-_]?key"
     r"|bearer|cookie|(^|[-_])token($|[-_]))"
 )
 SECRET_SHAPES = (
-    re.compile(r"(?<=://)[^:/@\s\"]+:[^@/\s\"]+(?=@)"),
+    re.compile(r"(?<=://)[^:/?#\s\"]*:[^\s\"/]+(?=@)"),
     re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),
     re.compile(r"\b(?:sk|pk|rk)[-_][\w-]{16,}"),
-    re.compile(r"\b(?:ghp|gho|ghs|ghu|github_pat|glpat|xox[abprs]|hf|npm)[-_]\w[\w-]{14,}"),
+    re.compile(r"\b(?:ghp|gho|ghs|ghu|github_pat|glpat|xox[abprs]|hf|npm|pypi)[-_]\w[\w-]{14,}"),
     re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-    re.compile(r"(?i)\bbearer\s+[\w.~+/-]{8,}=*"),
+    re.compile(r"\bAIza[\w-]{30,}|\bdapi[0-9a-f]{32}\b|(?<=hooks\.slack\.com/services/)[\w/]+"),
+    re.compile(r"(?i)\b(?:bearer|authorization: basic)\s+[\w.~+/-]{8,}=*"),
+    re.compile(
+        r"(?i)(?<![a-z])(?:passw(?:or)?d|pwd|(?:aws_)?secret_access_key|accountkey|sharedaccesskey|x-amz-signature"
+        r"|x-amz-security-token|api[-_]?key|client[-_]?secret)[\"']?\s*[=:]\s*[\"']?[^\s\"'&;,]{4,}"
+    ),
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
 )
 
@@ -36,24 +47,43 @@ def redact(text: str) -> str:
 
 
 def snapshot(value: Any) -> Any:
-    """A JSON-ready copy of at most `MAX_NODES` nodes; never raises on odd values, never holds the original."""
-    return _copy(value, [MAX_NODES], 0)
+    """A JSON-ready copy within the bounds above; never raises on odd values, never holds the original."""
+    return _copy(value, _Budget(), 0)
 
 
-def _copy(value: Any, budget: list[int], depth: int) -> Any:
-    budget[0] -= 1
+@dataclass
+class _Budget:
+    """What may still be copied."""
+
+    nodes: int = MAX_NODES
+    characters: int = MAX_CHARACTERS
+
+    @property
+    def spent(self) -> bool:
+        return self.nodes <= 0 or self.characters <= 0
+
+
+def _copy(value: Any, budget: _Budget, depth: int) -> Any:
+    budget.nodes -= 1
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, str):
-        return _text(value)
+        return _text(value, budget)
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, SecretStr):
         return REDACTED
-    if depth >= MAX_DEPTH or budget[0] <= 0:
+    if depth >= MAX_DEPTH or budget.spent:
         return "..."
+    try:
+        return _container(value, budget, depth)
+    except UNREADABLE:
+        return f"<unreadable {type(value).__name__}>"
+
+
+def _container(value: Any, budget: _Budget, depth: int) -> Any:
     if isinstance(value, BaseModel):
         value = {name: getattr(value, name) for name in type(value).model_fields}
     if isinstance(value, Mapping):
@@ -63,26 +93,28 @@ def _copy(value: Any, budget: list[int], depth: int) -> Any:
     return f"<{type(value).__name__}>"
 
 
-def _text(value: str) -> str:
-    kept = redact(value[:MAX_TEXT])
-    return kept if len(value) <= MAX_TEXT else f"{kept}... ({len(value)} characters)"
+def _text(value: str, budget: _Budget) -> str:
+    room = max(0, min(MAX_TEXT, budget.characters))
+    kept = redact(value[: room + OVERLAP])[:room].encode("utf-8", "replace").decode()
+    budget.characters -= len(kept)
+    return kept if len(value) <= room else f"{kept}... ({len(value)} characters)"
 
 
-def _mapping(value: Mapping[Any, Any], budget: list[int], depth: int) -> dict[str, Any]:
+def _mapping(value: Mapping[Any, Any], budget: _Budget, depth: int) -> dict[str, Any]:
     copy: dict[str, Any] = {}
     for key, item in value.items():
-        if budget[0] <= 0:
+        if budget.spent:
             copy["..."] = f"{len(value) - len(copy)} more"
             break
-        name = _text(str(key))
+        name = _text(str(key), budget)
         copy[name] = REDACTED if SECRET_NAME.search(str(key)) and item else _copy(item, budget, depth + 1)
     return copy
 
 
-def _items(value: Sequence[Any] | Set[Any], budget: list[int], depth: int) -> list[Any]:
+def _items(value: Sequence[Any] | Set[Any], budget: _Budget, depth: int) -> list[Any]:
     copy: list[Any] = []
     for item in value:
-        if budget[0] <= 0:
+        if budget.spent:
             copy.append(f"... {len(value) - len(copy)} more")
             break
         copy.append(_copy(item, budget, depth + 1))

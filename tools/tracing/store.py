@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import sqlite3
 import threading
@@ -25,7 +26,11 @@ create index if not exists spans_start on spans(start);
 """
 UPSERT = "insert or replace into spans values(?,?,?,?,?,?,?,?,?,?,?,?)"
 MAX_QUEUED = 20_000
+ROWS_PER_WRITE = 1000
 FLUSH_S = 0.1
+RETRY_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,35 +100,43 @@ class TraceStore:
             self.dropped += 1
             return
         self._queue.put(_row(span))
-        if self._thread is None:
-            self._start()
+        self._ensure_running()
 
     def close(self) -> None:
         """Write what is queued and end the thread."""
         self._stop.set()
+        if not self._queue.empty():
+            self._ensure_running()
         if self._thread is not None:
             self._thread.join(timeout=5)
 
-    def _start(self) -> None:
+    def _ensure_running(self) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            return
         with self._lock:
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="trace-writer", daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:
-        with database(self._path, SCHEMA) as connection:
-            flushes = 0
-            while not (self._stop.wait(FLUSH_S) and self._queue.empty()):
-                rows = list(self._drain())
-                if not rows:
-                    continue
-                self._write(connection, rows)
-                flushes += 1
-                if flushes % 100 == 1:
-                    self._evict(connection)
+        while True:
+            try:
+                with database(self._path, SCHEMA) as connection:
+                    return self._pump(connection)
+            except (OSError, sqlite3.Error) as error:
+                logger.warning("traces cannot be written to %s: %s", self._path, error)
+            if self._stop.wait(RETRY_S):
+                self.dropped += len(list(self._drain(MAX_QUEUED)))
+                return None
 
-    def _drain(self) -> Iterator[tuple[Any, ...]]:
-        for _ in range(1000):
+    def _pump(self, connection: sqlite3.Connection) -> None:
+        while not (self._stop.wait(FLUSH_S) and self._queue.empty()):
+            if rows := list(self._drain(ROWS_PER_WRITE)):
+                self._write(connection, rows)
+                self._evict(connection)
+
+    def _drain(self, limit: int) -> Iterator[tuple[Any, ...]]:
+        for _ in range(limit):
             try:
                 yield self._queue.get_nowait()
             except queue.Empty:
@@ -137,25 +150,39 @@ class TraceStore:
             self.dropped += len(rows)
 
     def _evict(self, connection: sqlite3.Connection) -> None:
-        pages, size = (connection.execute(f"pragma {name}").fetchone()[0] for name in ("page_count", "page_size"))
-        free = connection.execute("pragma freelist_count").fetchone()[0]
-        if (pages - free) * size > self._max_bytes:
+        """Delete the oldest tenth until the rest fits; the file keeps its size and reuses the pages."""
+        while self._used_bytes(connection) > self._max_bytes:
             with transaction(connection):
-                connection.execute(
+                deleted = connection.execute(
                     "delete from spans where id in (select id from spans order by start limit "
                     "(select max(1, count(*) / 10) from spans))"
-                )
+                ).rowcount
+            if not deleted:
+                return
+
+    def _used_bytes(self, connection: sqlite3.Connection) -> int:
+        pages, free, size = (
+            int(connection.execute(f"pragma {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (pages - free) * size
 
 
 def _row(span: Span) -> tuple[Any, ...]:
     return (
-        span.id, span.trace_id, span.parent_id, span.name, span.kind, span.start, span.end, span.status,
-        _json(span.input), _json(span.output), _json(span.metadata), span.error,
+        span.id, _storable(span.trace_id), _storable(span.parent_id), _storable(span.name), span.kind,
+        span.start, span.end, span.status,
+        _json(span.input), _json(span.output), _json(span.metadata), _storable(span.error),
     )  # fmt: skip
 
 
 def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
+    return None if value is None else _storable(json.dumps(value, ensure_ascii=False))
+
+
+def _storable(text: str) -> str:
+    """SQLite takes no lone surrogates, which JSON may carry."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _span(row: tuple[Any, ...]) -> Span:

@@ -1,0 +1,131 @@
+"""The local trace store: written by several processes, read by any, and never above its size."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+from mlops_mcp.tools.tracing.span import Carrier, Span, Tracer
+from mlops_mcp.tools.tracing.store import MAX_QUEUED, TraceReader, TraceStore
+
+WRITER = """
+import sys
+from pathlib import Path
+from mlops_mcp.tools.tracing.span import Carrier, Tracer
+from mlops_mcp.tools.tracing.store import TraceStore
+
+store = TraceStore(Path(sys.argv[1]), 64)
+tracer = Tracer(store.put)
+with tracer.span(sys.argv[2], parent=Carrier("shared", "")):
+    for number in range(200):
+        with tracer.span(f"{sys.argv[2]} {number}", input={"number": number}):
+            pass
+store.close()
+assert store.dropped == 0
+"""
+
+
+def written(path: Path, *names: str, max_mb: int = 64) -> TraceStore:
+    store = TraceStore(path, max_mb)
+    tracer = Tracer(store.put)
+    for name in names:
+        with tracer.span(name):
+            pass
+    store.close()
+    return store
+
+
+def test_a_span_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    spans: list[Span] = []
+    with Tracer(spans.append).span("call", "tool", input={"a": [1, None, "ü"]}, method="tools/call") as span:
+        span.set_output({"rows": 3})
+    store = TraceStore(tmp_path / "traces.db", 64)
+    store.put(spans[0])
+    store.close()
+    assert TraceReader(tmp_path / "traces.db").spans(spans[0].trace_id) == spans
+
+
+def test_two_processes_write_one_trace_at_the_same_time_and_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in ("left", "right")]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    reader = TraceReader(path)
+    assert len(reader.spans("shared")) == 402
+    assert reader.count() == 1
+    assert reader.traces(5, 0)[0].spans == 402
+
+
+def test_traces_are_listed_newest_first_and_found_by_name_and_by_failure(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    store = TraceStore(path, 64)
+    for number, name in enumerate(["train_model", "get_run", "train_model"]):
+        span = Span(f"trace-{number}", "", name, "tool", start=float(number), end=number + 0.5)
+        if number == 2:
+            span.fail("boom")
+        store.put(span)
+    store.close()
+    reader = TraceReader(path)
+    assert [trace.trace_id for trace in reader.traces(10, 0)] == ["trace-2", "trace-1", "trace-0"]
+    assert [trace.trace_id for trace in reader.traces(1, 1)] == ["trace-1"]
+    assert [trace.trace_id for trace in reader.traces(10, 0, name="TRAIN")] == ["trace-2", "trace-0"]
+    assert [trace.trace_id for trace in reader.traces(10, 0, errors_only=True)] == ["trace-2"]
+    assert (reader.count(), reader.count("train"), reader.count(errors_only=True)) == (3, 2, 1)
+
+
+def test_a_store_that_nothing_was_written_to_is_an_empty_list(tmp_path: Path) -> None:
+    reader = TraceReader(tmp_path / "traces.db")
+    assert (reader.traces(10, 0), reader.count(), reader.spans("x")) == ([], 0, [])
+
+
+def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    written(tmp_path / "traces.db", "call")
+    assert stat.S_IMODE((tmp_path / "traces.db").stat().st_mode) == 0o600
+
+
+def test_the_oldest_spans_go_when_the_store_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    for batch in range(12):
+        store = TraceStore(path, max_mb=1)
+        for number in range(60):
+            store.put(
+                Span(f"trace-{batch:02}-{number:02}", "", "big", "tool", start=batch * 100.0 + number, input="x" * 4096)
+            )
+        store.close()
+    kept = [trace.trace_id for trace in TraceReader(path).traces(1000, 0)]
+    assert kept[0] == "trace-11-59"
+    assert kept == sorted(kept, reverse=True)
+    assert 100 < len(kept) < 400
+    assert path.stat().st_size < 3e6
+
+
+def test_a_writer_that_cannot_keep_up_drops_spans_and_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = TraceStore(tmp_path / "file" / "traces.db", 64)  # no folder, so nothing can be written
+    span = Span("t", "", "call", "tool")
+    for _ in range(MAX_QUEUED + 10):
+        store.put(span)
+    store.close()
+    assert store.dropped == MAX_QUEUED + 10
+
+
+def test_text_that_is_not_valid_unicode_does_not_end_the_writer(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    store = TraceStore(path, 64)
+    odd = Span("trace-1", "", "call \ud800", "tool")
+    odd.fail("bad \udfff")
+    odd.metadata = {"key": "\ud800"}
+    store.put(odd)
+    store.put(Span("trace-2", "", "next", "tool"))
+    store.close()
+    assert {trace.trace_id for trace in TraceReader(path).traces(10, 0)} == {"trace-1", "trace-2"}
+
+
+def test_a_span_put_after_closing_is_still_written_by_the_next_close(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    store = written(path, "first")
+    with Tracer(store.put).span("late", parent=Carrier("late-trace", "")):
+        pass
+    store.close()
+    assert [span.name for span in TraceReader(path).spans("late-trace")] == ["late"]
