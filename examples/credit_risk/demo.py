@@ -1,0 +1,49 @@
+"""`mlops-mcp demo`: run the scripted agent against a server of its own and show what happens."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import anyio
+from mcp import Client
+
+from ...config.settings import Settings
+from .agent import STEPS, Findings
+from .report import Board, summary
+from .session import Session, ToolRefused, server_parameters
+
+
+def run(settings: Settings, keep: bool) -> int:
+    """Run every step; returns the exit code. Without `keep` nothing that was started stays alive."""
+    return anyio.run(_run, settings.home, keep)
+
+
+async def _run(home: Path, keep: bool) -> int:
+    from ...tools.tracing.ids import uuid7
+
+    began = time.monotonic()
+    found = Findings()
+    async with Client(server_parameters(home)) as client:
+        session = Session(client, uuid7())
+        try:
+            with Board(len(STEPS)) as board:
+                failed = await _steps(session, found, board)
+        finally:
+            if not keep and "endpoint" in found.handles:
+                await session.call("stop_endpoint", endpoint="credit_risk")
+    if failed:
+        return 1
+    summary(found, home, session, time.monotonic() - began, keep)
+    return 0
+
+
+async def _steps(session: Session, found: Findings, board: Board) -> bool:
+    for title, step in STEPS:
+        session.progress = board.start(title)
+        try:
+            board.finish(title, await step(session, found))
+        except ToolRefused as error:
+            board.fail(title, str(error))
+            return True
+    return False
