@@ -89,7 +89,7 @@ class Host(PromptHost):
 
     def _door(self, tool: str, key: str, context: Context[Services, Any] | None) -> Door:
         tell: Callable[[float, float, str], Awaitable[None]] = context.report_progress if context else _nobody
-        return Door(self.services.calls, self.services.jobs, tool, tell, key)
+        return Door(self.services.calls, self.services.jobs, tool, tell, self.services.settle, key)
 
 
 async def _nobody(_done: float, _total: float, _message: str) -> None: ...

@@ -41,6 +41,10 @@ class Services:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(self.close)
 
+    async def settle(self) -> None:
+        """Wait until every span that was closed so far can be read."""
+        await anyio.to_thread.run_sync(self.store.flush)
+
     def warm_later(self, delay_s: float) -> None:
         """Start the fork server soon, but not while the client still waits for its first answers."""
         if not self._warming:

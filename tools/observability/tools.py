@@ -20,6 +20,7 @@ async def search_traces(
     cursor: Cursor = "",
 ) -> Page[TraceLine]:
     """List traces, newest first."""
+    await door.settle()
     return await door.call(client.search_traces, name, errors_only, limit, cursor)
 
 
@@ -30,6 +31,7 @@ async def get_trace(
     limit: Limit = 60,
 ) -> TraceTree:
     """Show a trace as a tree of tool calls, jobs and their inner steps."""
+    await door.settle()
     return await door.call(client.get_trace, trace, detail, limit)
 
 

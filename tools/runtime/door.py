@@ -23,12 +23,16 @@ Tell = Callable[[float, float, str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Door:
-    """What a tool may use; `tell` sends a progress notification to the caller."""
+    """What a tool may use.
+
+    `tell` sends a progress notification to the caller; `settle` waits until the spans so far can be read.
+    """
 
     calls: CallPool
     jobs: Jobs
     tool: str
     tell: Tell
+    settle: Callable[[], Awaitable[None]]
     idempotency: str = ""
 
     async def call(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter
 
 from ...config.settings import Settings
-from ..tracing.span import Carrier, Tracer
+from ..tracing.span import Carrier, Span, Tracer
 from ..tracing.store import TraceStore
 from .alive import hold
 from .launch import SETTINGS_VARIABLE, launch_next, lock_path, table_of
@@ -64,16 +64,21 @@ def _run(settings: Settings, table: JobTable, row: Row) -> None:
         f"job {row.tool}", parent=Carrier(row.trace_id, row.span_id), announce=True, job=row.id, attempt=row.attempt
     ) as span:
         work = Work(settings, tracer, Reporter(table, row))
-        answer = attempt(lambda: function(work, request.validate_json(row.request)))
+        answer = attempt(lambda: _work(function, work, request.validate_json(row.request), result, span))
         if failed := _error(answer):
             span.fail(failed)
-        else:
-            span.set_output(answer.value)
+    # Whoever sees the outcome finds the spans already there.
+    store.close()
     if failed:
         table.finish(row.id, row.attempt, "failed", None, failed)
     else:
-        table.finish(row.id, row.attempt, "done", result.dump_json(answer.value).decode(), None)
-    store.close()
+        table.finish(row.id, row.attempt, "done", answer.value, None)
+
+
+def _work(function: Callable[..., Any], work: Work, request: Any, result: TypeAdapter[Any], span: Span) -> str:
+    value = function(work, request)
+    span.set_output(value)
+    return result.dump_json(value).decode()
 
 
 def _error(answer: Answer) -> str:

@@ -88,7 +88,7 @@ class TraceStore:
     def __init__(self, path: Path, max_mb: int) -> None:
         self._path = path
         self._max_bytes = max_mb * 1024 * 1024
-        self._queue: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Any, ...] | threading.Event] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -101,6 +101,13 @@ class TraceStore:
             return
         self._queue.put(_row(span))
         self._ensure_running()
+
+    def flush(self, timeout_s: float = 1.0) -> None:
+        """Wait until every span put so far can be read; blocking."""
+        if self._thread is not None:
+            written = threading.Event()
+            self._queue.put(written)
+            written.wait(timeout_s)
 
     def close(self) -> None:
         """Write what is queued and end the thread."""
@@ -131,11 +138,15 @@ class TraceStore:
 
     def _pump(self, connection: sqlite3.Connection) -> None:
         while not (self._stop.wait(FLUSH_S) and self._queue.empty()):
-            if rows := list(self._drain(ROWS_PER_WRITE)):
+            items = list(self._drain(ROWS_PER_WRITE))
+            if rows := [item for item in items if isinstance(item, tuple)]:
                 self._write(connection, rows)
                 self._evict(connection)
+            for item in items:
+                if isinstance(item, threading.Event):
+                    item.set()
 
-    def _drain(self, limit: int) -> Iterator[tuple[Any, ...]]:
+    def _drain(self, limit: int) -> Iterator[tuple[Any, ...] | threading.Event]:
         for _ in range(limit):
             try:
                 yield self._queue.get_nowait()
