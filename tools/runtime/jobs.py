@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -33,7 +33,7 @@ class Jobs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._table = table_of(settings)
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: list[int] = []
 
     async def submit(
         self,
@@ -95,11 +95,13 @@ class Jobs:
         """End a job and every process it started; what it reached so far stays in its row."""
 
         def end() -> Row:
-            row = self._read(identity)
-            if self._table.cancel(identity) and row.attempt:
+            self._read(identity)
+            ended = self._table.cancel(identity)
+            row = self._table.get(identity)
+            if ended and row.attempt:
                 trees.kill(mark_of(row.id, row.attempt))
             self._start()
-            return self._table.get(identity)
+            return row
 
         return await anyio.to_thread.run_sync(end)
 
@@ -130,8 +132,8 @@ class Jobs:
         self._start()
 
     def _start(self) -> None:
-        self._children = {pid: child for pid, child in self._children.items() if child.poll() is None}
-        self._children |= {child.pid: child for child in launch_next(self._settings, self._table)}
+        self._children = [pid for pid in self._children if not _reaped(pid)]
+        self._children += launch_next(self._settings, self._table)
 
     def _dead(self, row: Row) -> bool:
         if holder(lock_path(self._settings, row.id)):
@@ -145,3 +147,11 @@ class Jobs:
         trees.kill(mark_of(row.id, row.attempt))
         self._table.lose(row.id, row.attempt, f"its process died; {self.log_tail(row.id, 300)}".strip("; "))
         self._start()
+
+
+def _reaped(pid: int) -> bool:
+    """Whether a child has ended; asking keeps it from staying behind as a zombie."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True

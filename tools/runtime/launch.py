@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from .trees import MARK
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
 
 
-def launch_next(settings: Settings, table: JobTable) -> list[subprocess.Popen[bytes]]:
-    """Claim and start queued jobs, oldest first, while slots are free."""
-    started: list[subprocess.Popen[bytes]] = []
+def launch_next(settings: Settings, table: JobTable) -> list[int]:
+    """Claim and start queued jobs, oldest first, while slots are free; the process ids of those started."""
+    started: list[int] = []
     while row := table.claim(settings.runtime.slots):
         started.append(_launch(settings, row))
     return started
@@ -40,25 +39,29 @@ def mark_of(identity: str, attempt: int) -> str:
     return f"{identity}.{attempt}"
 
 
-def _launch(settings: Settings, row: Row) -> subprocess.Popen[bytes]:
-    path = log_path(settings, row.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _launch(settings: Settings, row: Row) -> int:
+    log = log_path(settings, row.id)
+    log.parent.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
         **quiet_environment(),
         **thread_environment(settings.runtime.job_threads),
+        "PYTHONUNBUFFERED": "1",
         MARK: mark_of(row.id, row.attempt),
         SETTINGS_VARIABLE: _revealed(settings),
     }
-    with path.open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "mlops_mcp.tools.runtime.process", row.id, str(row.attempt)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=environment,
-        )
+    # Not subprocess: its object would have to be kept and waited for, and this process may end before the job does.
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "mlops_mcp.tools.runtime.process", row.id, str(row.attempt)],
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
 
 
 def _revealed(settings: Settings) -> str:

@@ -65,9 +65,9 @@ def attempt(run: Callable[[], Any]) -> Answer:
         return Answer(failure=missing) if missing else Answer(crash=_crash(error))
     except MemoryError:
         return Answer(failure=ToolFailure("the memory limit was reached", "Use fewer rows or columns."))
-    except Exception as error:  # the process edge: any library may raise anything
+    except (Exception, SystemExit) as error:  # the process edge: any library may raise anything, or call exit
         return Answer(crash=_crash(error))
 
 
-def _crash(error: Exception) -> Crash:
+def _crash(error: BaseException) -> Crash:
     return Crash(type(error).__name__, str(error), traceback.format_exc())

@@ -1,0 +1,321 @@
+"""Jobs: long work in processes of their own, which outlive clients, servers and their own death."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.runtime import trees
+from mlops_mcp.tools.runtime.alive import holder
+from mlops_mcp.tools.runtime.jobs import Jobs
+from mlops_mcp.tools.runtime.launch import lock_path, mark_of, table_of
+from mlops_mcp.tools.runtime.models import ENDED, Progress
+from mlops_mcp.tools.runtime.table import Row
+from mlops_mcp.tools.tracing.span import Tracer
+from mlops_mcp.tools.tracing.store import TraceReader, TraceStore
+
+pytestmark = pytest.mark.slow
+
+LONG = """
+import os, subprocess, sys, time
+from pathlib import Path
+from pydantic import BaseModel
+from mlops_mcp.tools.errors import ToolFailure
+
+class Request(BaseModel):
+    folder: str
+    name: str = "a"
+    steps: int = 3
+    gate: str = ""
+
+class Result(BaseModel):
+    name: str
+    total: float
+
+def note(request, text):
+    with open(Path(request.folder) / "log", "a") as log: log.write(f"{text} {request.name}\\n")
+
+def wait_for(path):
+    while not Path(path).exists(): time.sleep(0.01)
+
+def count(work, request: Request) -> Result:
+    note(request, "start")
+    for step in range(request.steps):
+        work.progress(step + 1, request.steps, f"trial {step + 1}", best=step / 10)
+    with work.tracer.span("inner", steps=request.steps): pass
+    if request.gate: wait_for(request.gate)
+    note(request, "end")
+    return Result(name=request.name, total=request.steps)
+
+def family(work, request: Request) -> Result:
+    work.progress(2, 9, "trial 2", best=0.75)
+    child = "import os, time; os.setsid(); time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", child])
+    orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
+    subprocess.Popen([sys.executable, "-c", orphan])
+    note(request, "start")
+    wait_for("/never")
+
+def twice(work, request: Request) -> Result:
+    marker = Path(request.folder) / "first"
+    note(request, "start")
+    if not marker.exists():
+        marker.touch()
+        wait_for("/never")
+    return Result(name="second", total=2)
+
+def hopeless(work, request: Request) -> Result:
+    print("about to die", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), 9)
+
+def fail(work, request: Request) -> Result: raise ToolFailure("no such column", "Try describe_dataset.")
+def crash(work, request: Request) -> Result: raise ZeroDivisionError("by zero")
+def leave(work, request: Request) -> Result: sys.exit(3)
+def wrong(work, request: Request) -> Result: return {"name": object()}
+def chat(work, request: Request) -> Result:
+    print("python says hello"); os.write(1, b"fd says hello\\n")
+    return Result(name=os.environ["OMP_WAIT_POLICY"], total=os.getsid(0) == os.getpid())
+"""
+
+Probes = Callable[[str, str], Any]
+
+
+@pytest.fixture
+def jobs(settings: Settings) -> Generator[Jobs]:
+    yield Jobs(settings)
+    for row in table_of(settings).running():  # of a test that failed half-way
+        trees.kill(mark_of(row.id, row.attempt))
+
+
+@pytest.fixture
+def long(probes: Probes) -> Any:
+    return probes("long", LONG)
+
+
+async def ended(jobs: Jobs, row: Row, within_s: float = 30.0) -> Row:
+    rows = [row async for row in jobs.watch(row.id, within_s)]
+    assert rows[-1].state in ENDED, f"still {rows[-1].state} after {within_s} s: {jobs.log_tail(row.id)}"
+    return rows[-1]
+
+
+async def until(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
+    async with asyncio.timeout(within_s):
+        while not (value := condition()):
+            await asyncio.sleep(0.01)
+    return value
+
+
+def logged(folder: Path) -> list[str]:
+    return (folder / "log").read_text().splitlines() if (folder / "log").exists() else []
+
+
+async def test_a_job_runs_reports_progress_and_keeps_its_result(jobs: Jobs, long: Any, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = await jobs.submit("train_model", long.count, long.Request(folder=str(tmp_path), gate=str(gate)))
+    seen: list[Progress] = []
+    async for row in jobs.watch(job.id, 20):
+        if row.progress:
+            seen.append(Progress.model_validate_json(row.progress))
+            gate.touch()
+    row = await jobs.get(job.id)
+    assert (row.state, json.loads(row.result or ""), row.error) == ("done", {"name": "a", "total": 3.0}, None)
+    assert seen[-1] == Progress(done=3, total=3, best=0.2, message="trial 3")
+
+
+async def test_cancelling_kills_the_whole_tree_within_two_seconds_and_keeps_the_progress(
+    jobs: Jobs, long: Any, tmp_path: Path
+) -> None:
+    row = await jobs.submit("tune_model", long.family, long.Request(folder=str(tmp_path)))
+    mark = mark_of(row.id, 1)
+    await until(lambda: logged(tmp_path))
+    await until(lambda: sum("sleep(600)" in " ".join(process.cmdline()) for process in trees.marked(mark)) >= 2)
+    began = time.monotonic()
+    row = await jobs.cancel(row.id)
+    assert time.monotonic() - began < 2
+    assert trees.marked(mark) == []
+    assert row.state == "cancelled"
+    assert Progress.model_validate_json(row.progress or "").best == 0.75
+
+
+async def test_a_job_that_was_killed_is_started_again_and_ends(jobs: Jobs, long: Any, tmp_path: Path) -> None:
+    row = await jobs.submit("train_model", long.twice, long.Request(folder=str(tmp_path)))
+    await until(lambda: (tmp_path / "first").exists())
+    os.kill((await jobs.get(row.id)).pid, signal.SIGKILL)
+    row = await ended(jobs, row)
+    assert (row.state, row.attempt, json.loads(row.result or "")["name"]) == ("done", 2, "second")
+
+
+async def test_a_job_that_dies_every_time_is_lost_and_says_what_it_logged_last(
+    jobs: Jobs, long: Any, tmp_path: Path
+) -> None:
+    row = await ended(jobs, await jobs.submit("train_model", long.hopeless, long.Request(folder=str(tmp_path))))
+    assert (row.state, row.attempt) == ("lost", 2)
+    assert "its process died; " in (row.error or "")
+    assert "about to die" in (row.error or "")
+
+
+async def test_work_that_must_not_be_repeated_is_lost_at_its_first_death(jobs: Jobs, long: Any, tmp_path: Path) -> None:
+    request = long.Request(folder=str(tmp_path))
+    row = await ended(jobs, await jobs.submit("deploy_model", long.hopeless, request, once=True))
+    assert (row.state, row.attempt) == ("lost", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("fail", "no such column. Try describe_dataset."),
+        ("crash", "ZeroDivisionError: by zero"),
+        ("leave", "SystemExit: 3"),
+        ("wrong", "PydanticSerializationError"),
+    ],
+)
+async def test_a_job_that_raises_has_failed_and_is_not_started_again(
+    jobs: Jobs, long: Any, tmp_path: Path, name: str, error: str
+) -> None:
+    row = await ended(jobs, await jobs.submit("x", getattr(long, name), long.Request(folder=str(tmp_path))))
+    assert (row.state, row.attempt) == ("failed", 1)
+    assert error in (row.error or "")
+
+
+async def test_eight_jobs_run_in_the_order_they_came_and_never_more_than_there_are_slots(
+    jobs: Jobs, long: Any, tmp_path: Path
+) -> None:
+    rows = [
+        await jobs.submit("x", long.count, long.Request(folder=str(tmp_path), name=str(number))) for number in range(8)
+    ]
+    for row in rows:
+        assert (await ended(jobs, row, 60)).state == "done"
+    assert logged(tmp_path) == [f"{what} {number}" for number in range(8) for what in ("start", "end")]
+
+
+async def test_two_slots_run_two_jobs_at_a_time_and_not_three(settings: Settings, long: Any, tmp_path: Path) -> None:
+    runtime = settings.runtime.model_copy(update={"job_slots": 2})
+    jobs = Jobs(settings.model_copy(update={"runtime": runtime}))
+    request = long.Request(folder=str(tmp_path), gate=str(tmp_path / "gate"))
+    rows = [await jobs.submit("x", long.count, request.model_copy(update={"name": str(n)})) for n in range(3)]
+    await until(lambda: len(logged(tmp_path)) == 2)
+    assert [(await jobs.get(row.id)).state for row in rows] == ["running", "running", "queued"]
+    (tmp_path / "gate").touch()
+    assert [(await ended(jobs, row)).state for row in rows] == ["done"] * 3
+
+
+async def test_a_queued_job_is_cancelled_without_ever_starting(jobs: Jobs, long: Any, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    first = await jobs.submit("x", long.count, long.Request(folder=str(tmp_path), name="first", gate=str(gate)))
+    second = await jobs.submit("x", long.count, long.Request(folder=str(tmp_path), name="second"))
+    assert (await jobs.cancel(second.id)).state == "cancelled"
+    gate.touch()
+    assert (await ended(jobs, first)).state == "done"
+    assert logged(tmp_path) == ["start first", "end first"]
+
+
+async def test_a_job_that_has_ended_cannot_be_cancelled_any_more(jobs: Jobs, long: Any, tmp_path: Path) -> None:
+    row = await ended(jobs, await jobs.submit("x", long.count, long.Request(folder=str(tmp_path))))
+    assert (await jobs.cancel(row.id)).state == "done"
+
+
+async def test_the_same_idempotency_key_finds_the_same_job(jobs: Jobs, long: Any, tmp_path: Path) -> None:
+    request = long.Request(folder=str(tmp_path))
+    first = await jobs.submit("train_model", long.count, request, "key")
+    assert (await jobs.submit("train_model", long.count, request, "key")).id == first.id
+    assert (await jobs.submit("other_tool", long.count, request, "key")).id != first.id
+    with pytest.raises(ToolFailure, match="used before with other arguments"):
+        await jobs.submit("train_model", long.count, request.model_copy(update={"steps": 4}), "key")
+
+
+async def test_an_unknown_job_is_refused_with_the_nearest(jobs: Jobs, long: Any, tmp_path: Path) -> None:
+    row = await ended(jobs, await jobs.submit("x", long.count, long.Request(folder=str(tmp_path))))
+    with pytest.raises(ToolFailure, match=f"Did you mean {row.id}"):
+        await jobs.get(f"{row.id}x")
+
+
+async def test_a_job_finishes_and_starts_the_next_after_its_server_is_gone(
+    settings: Settings, jobs: Jobs, long: Any, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    program = (
+        "import anyio, os, sys\n"
+        "from mlops_mcp.config.settings import Settings\n"
+        "from mlops_mcp.tools.runtime.jobs import Jobs\n"
+        "from probe.tools.long import client\n"
+        f"jobs = Jobs(Settings.model_validate_json({settings.model_dump_json()!r}))\n"
+        "async def main():\n"
+        "    for name in ('first', 'second'):\n"
+        f"        request = client.Request(folder={str(tmp_path)!r}, name=name, gate={str(gate)!r})\n"
+        "        await jobs.submit('x', client.count, request)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "anyio.run(main)\n"
+    )
+    server = subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
+    assert server.returncode == -signal.SIGKILL
+    rows, total = await jobs.page(10, 0, "")
+    assert (total, sorted(row.state for row in rows)) == (2, ["queued", "running"])
+    gate.touch()
+    # Nobody reconciles here: the ended job itself starts the next one.
+    await until(lambda: logged(tmp_path)[-1:] == ["end second"])
+    for row in rows:
+        assert (await ended(jobs, row)).state == "done"
+
+
+async def test_a_server_that_starts_takes_up_the_work_of_one_that_was_killed_with_its_job(
+    settings: Settings, jobs: Jobs, long: Any, tmp_path: Path
+) -> None:
+    row = await jobs.submit("x", long.twice, long.Request(folder=str(tmp_path)))
+    await until(lambda: (tmp_path / "first").exists())
+    pid = (await jobs.get(row.id)).pid
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not holder(lock_path(settings, row.id)))
+    later = Jobs(settings)
+    await later.reconcile()
+    assert (await ended(later, row)).state == "done"
+
+
+async def test_what_a_job_prints_goes_to_its_log_and_it_has_a_session_of_its_own(
+    jobs: Jobs, long: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    row = await ended(jobs, await jobs.submit("x", long.chat, long.Request(folder=str(tmp_path))))
+    assert json.loads(row.result or "") == {"name": "passive", "total": 1.0}
+    assert jobs.log_tail(row.id).splitlines() == ["python says hello", "fd says hello"]
+    assert "hello" not in capfd.readouterr().out
+
+
+async def test_the_spans_of_a_job_hang_under_the_call_that_submitted_it(
+    settings: Settings, jobs: Jobs, long: Any, tmp_path: Path
+) -> None:
+    store = TraceStore(settings.home / "traces.db", 16)
+    with Tracer(store.put).span("train_model") as call:
+        row = await jobs.submit("train_model", long.count, long.Request(folder=str(tmp_path)))
+    store.close()
+    await ended(jobs, row)
+    reader = TraceReader(settings.home / "traces.db")
+    await until(lambda: "job train_model" in {span.name for span in reader.spans(call.trace_id) if span.end})
+    spans = {span.name: span for span in reader.spans(call.trace_id)}
+    assert spans["job train_model"].parent_id == call.id
+    assert spans["inner"].parent_id == spans["job train_model"].id
+    assert spans["job train_model"].output == {"name": "a", "total": 3.0}
+
+
+async def test_the_environment_of_a_job_shows_no_settings_to_its_children(
+    jobs: Jobs, long: Any, tmp_path: Path
+) -> None:
+    row = await jobs.submit("x", long.family, long.Request(folder=str(tmp_path)))
+    await until(lambda: logged(tmp_path))
+    children = await until(
+        lambda: [p for p in trees.marked(mark_of(row.id, 1)) if "sleep(600)" in " ".join(p.cmdline())]
+    )
+    environments = [child.environ() for child in children if psutil.pid_exists(child.pid)]
+    await jobs.cancel(row.id)
+    assert all("MLOPS_JOB_SETTINGS" not in environment for environment in environments)
