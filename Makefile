@@ -4,7 +4,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 UV := $(BIN)/python -m uv
 PACKAGES := config examples prompts resources server tools
-PYTEST := $(BIN)/pytest -o asyncio_default_fixture_loop_scope=function
+PYTEST := $(BIN)/pytest
 
 export UV_HTTP_TIMEOUT ?= 180
 # pyright and its node come with the lock: no download, no question for newer versions.

@@ -22,7 +22,7 @@ MAX_FUNCTION_LINES = 50
 MAX_TOOL_BODY_LINES = 8
 
 FLOORS = {
-    "config": 1, "prompts": 1, "tools.errors": 1, "tools.paging": 1, "tools.numbers": 1, "tools.database": 1,
+    "config": 1, "prompts": 1, "tools.errors": 1, "tools.files": 1, "tools.paging": 1, "tools.numbers": 1, "tools.database": 1,
     "tools.tracing": 2,
     "tools.runtime": 3, "tools.handles": 3, "tools.lineage": 3, "tools.spec": 3, "tools.wire": 3,
     "tools.data": 4, "tools.tracking": 4, "tools.modeling": 4, "tools.observability": 4, "tools.jobs": 4,
@@ -33,8 +33,8 @@ FLOORS = {
 }  # fmt: skip
 SLICE_FOLDERS = (*SLICES, "modeling")
 ANY = "*"
-OPEN_TO_MODELING = {"data": ("store", "models", "readers"), "tracking": ("client", "models")}
-OPEN_TO_FLOOR_5 = {"data": ("store", "models", "client"), "tracking": ("client", "models"), "modeling": (ANY,)}
+OPEN_TO_FLOOR_4 = {"data": ("store", "models", "readers"), "tracking": ("client", "models", "backend")}
+OPEN_TO_FLOOR_5 = {**OPEN_TO_FLOOR_4, "data": ("store", "models", "client"), "modeling": (ANY,)}
 MAY_KNOW_MCP = ("tools", "spec", "wire", "catalog")
 
 HEAVY = frozenset(
@@ -156,7 +156,7 @@ def imports_of_other_slices(module: Module) -> Iterator[str]:
 
 def _open_to(mine: str) -> dict[str, tuple[str, ...]]:
     if mine == "modeling":
-        return OPEN_TO_MODELING
+        return OPEN_TO_FLOOR_4
     return OPEN_TO_FLOOR_5 if FLOORS[f"tools.{mine}"] == 5 else {}
 
 

@@ -15,7 +15,8 @@ from .spec import Toolset, ToolSpec
 FOLDER = "wire"
 INDEX = "index.json"
 KEY_LENGTH = 128
-KEY_SCHEMA = {"type": "string", "maxLength": KEY_LENGTH}
+KEY_SCHEMA = {"type": "string"}
+ANY_JSON = {"$ref": "#/$defs/JsonValue"}
 
 
 def index() -> dict[str, list[str]]:
@@ -69,8 +70,12 @@ def _read(name: str) -> str:
 
 def _slim_input(schema: dict[str, Any]) -> dict[str, Any]:
     """Drop what costs tokens and says nothing, and refuse arguments that do not exist."""
-    slim = _walk(schema, _without_null)
+    slim = _walk(schema, _terse)
     slim.setdefault("properties", {})
+    if "$defs" in slim:
+        slim["$defs"].pop("JsonValue", None)
+        if not slim["$defs"]:
+            slim.pop("$defs")
     return slim | {"additionalProperties": False}
 
 
@@ -97,10 +102,19 @@ def _is_title(key: str, child: Any) -> bool:
     return key == "title" and isinstance(child, str)
 
 
-def _without_null(node: dict[str, Any]) -> dict[str, Any]:
-    """An optional argument is one that may be left out; null says nothing more."""
+def _terse(node: dict[str, Any]) -> dict[str, Any]:
+    """An argument that may be left out needs no null, no empty default and no empty choice beside the others."""
     if node.get("default", 0) is None or node.get("default") == "":
         node.pop("default")
+        if isinstance(node.get("enum"), list):
+            node["enum"] = [choice for choice in node["enum"] if choice != ""]
+    if isinstance(node.get("default"), float) and node["default"].is_integer():
+        node["default"] = int(node["default"])
+    # Any JSON at all: the schema of pydantic's JsonValue is empty.
+    if node.get("additionalProperties") in (True, {}):
+        node.pop("additionalProperties")
+    if node.get("$ref") == ANY_JSON["$ref"]:
+        node.pop("$ref")
     options = node.get("anyOf")
     if isinstance(options, list):
         kept = [option for option in options if option != {"type": "null"}]

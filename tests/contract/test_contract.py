@@ -70,8 +70,8 @@ def test_the_tool_table_of_the_readme_is_current() -> None:
 
 
 @every_tool
-def test_a_tool_is_named_verb_noun(name: str) -> None:
-    assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", name)
+def test_a_tool_is_named_in_small_letters_and_underscores(name: str) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)
     assert len(name) <= 64
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure, unknown
+from ..files import readable
 from ..handles import Handle, check_name, parse, slug
 from ..lineage import Lineage
 from ..runtime.work import Work
@@ -85,25 +86,9 @@ def resolve(work: Work, text: str) -> Dataset:
 
 def load_file(work: Work, path: str, name: str) -> Dataset:
     """Read a file below one of the configured roots into the store."""
-    source = readable(work, path)
+    source = readable(work.settings, path)
     table, notes = read_table(source)
     return save(work, table, name or slug(source.stem), [f"file:{source}"], "load_dataset", notes)
-
-
-def readable(work: Work, path: str) -> Path:
-    """The resolved path of a file that tools may read.
-
-    Raises:
-        ToolFailure: it lies outside the roots, after symlinks, or does not exist.
-    """
-    source = Path(path.removeprefix("file:")).expanduser().resolve()
-    roots = work.settings.roots
-    if not any(source.is_relative_to(root) for root in roots):
-        listed = ", ".join(map(str, roots))
-        raise ToolFailure(f"{path!r} lies outside the readable folders", f"Readable: {listed} (setting data.roots).")
-    if not source.is_file():
-        raise unknown("file", path, (str(item) for item in _siblings(source)))
-    return source
 
 
 def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str, notes: Sequence[str] = ()) -> Dataset:
@@ -152,10 +137,6 @@ def _exact(work: Work, handle: Handle) -> Dataset:
 
 def _looks_like_path(text: str) -> bool:
     return text.startswith(("/", "./", "../", "~", "file:")) or "/" in text or Path(text).suffix != ""
-
-
-def _siblings(path: Path) -> list[Path]:
-    return [item for item in path.parent.iterdir() if item.is_file()][:200] if path.parent.is_dir() else []
 
 
 def _file(work: Work, digest: str) -> Path:

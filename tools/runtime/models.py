@@ -11,7 +11,7 @@ ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "lost")
 R = TypeVar("R")
 
 DEFAULT_WAIT_S = 25.0
-Wait = Annotated[float, Field(ge=0, le=50, description="Seconds to wait for the result.")]
+Wait = Annotated[float, Field(ge=0, le=50)]
 
 
 class Progress(BaseModel):

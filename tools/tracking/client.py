@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import JsonValue
 
-from ..data.store import readable
 from ..errors import ToolFailure, unknown
+from ..files import readable
 from ..handles import parse
 from ..numbers import finite
 from ..paging import Page
@@ -110,7 +110,7 @@ def log_run(
 
 def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
     """Copy one readable file into a run."""
-    source = readable(work, path)
+    source = readable(work.settings, path)
     client = mlflow_client(work)
     identity = _require_open(client, run)
     with translated():
