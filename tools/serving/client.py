@@ -17,6 +17,7 @@ from ..runtime.work import Work
 from . import endpoints, processes
 from .bentos import Bento, find_bento, make_bento
 from .connection import Connections, Unreachable, ask_predictions, is_ready
+from .locks import Busy
 from .models import (
     Deployed,
     Deployment,
@@ -37,6 +38,7 @@ from .processes import Plan, free_ports, master
 # What an endpoint was measured to take: its master, and each replica.
 MASTER_MB = 200
 REPLICA_MB = 400
+MODELS = ("model:", "models:/", "run:", "m-")
 UNITS = {"": 0, "k": 10, "ki": 10, "m": 20, "mi": 20, "g": 30, "gi": 30}
 SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmg]i?|)b?")
 
@@ -67,7 +69,7 @@ def deploy_model(work: Work, request: DeployRequest) -> Deployed:
 
 def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed:
     name = endpoints.endpoint_name(request.endpoint)
-    bento = find_bento(work, request.bento)
+    bento = _bento(work, request.bento)
     _require_model(work, bento)
     plan = Plan(name, bento, request.replicas, max(1, int(request.resources.cpu)), size(request.resources.memory))
     with endpoints.change(work, name):
@@ -177,6 +179,14 @@ def _settle(work: Work, name: str) -> list[Deployment]:
     return alive
 
 
+def _bento(work: Work, text: str) -> Bento:
+    """The bento of that name, or the one of a model, which is packaged on the way."""
+    if not text.startswith(MODELS):
+        return find_bento(work, text)
+    packaged = package_model(work, PackageRequest(model=text, name="", version="", batchable=False))
+    return find_bento(work, packaged.bento)
+
+
 def _require_model(work: Work, bento: Bento) -> None:
     """The service checks this as well, but only its log would say so."""
     name, _, version = bento.spec.model_tag.partition(":")
@@ -248,8 +258,7 @@ def _next(work: Work, state: EndpointFile) -> tuple[Deployment, list[str]]:
     serving = [each for each in state.deployments if each.ready and each.percent]
     alive = [each for each in serving if master(each)]
     if not alive:
-        word = "dead" if serving else "still starting" if endpoints.is_changing(work, state.endpoint) else "dead"
-        raise ToolFailure(f"endpoint:{state.endpoint} is {word}", f"Deploy it again: {_redeploy(state)}")
+        raise _silent(state)
     calls = work.once(_calls)
     call = calls.get(state.endpoint, 0)
     calls[state.endpoint] = call + 1
@@ -257,10 +266,23 @@ def _next(work: Work, state: EndpointFile) -> tuple[Deployment, list[str]]:
     return endpoints.pick(alive, call), [f"{each} is dead; its calls go elsewhere" for each in dead]
 
 
+def _silent(state: EndpointFile) -> ToolFailure:
+    """Why nothing of an endpoint can answer, and which call helps."""
+    idle = [each.bento for each in state.deployments if each.ready and not each.percent and master(each)]
+    if idle:
+        instead = f"Give its calls to {idle[0]} with set_traffic, or deploy it again: {_redeploy(state)}"
+        return ToolFailure(f"what endpoint:{state.endpoint} sends its calls to is dead", instead)
+    if any(master(each) for each in state.deployments):
+        return ToolFailure(f"endpoint:{state.endpoint} is still starting", "list_jobs(state='running') shows its job.")
+    return ToolFailure(f"endpoint:{state.endpoint} is dead", f"Deploy it again: {_redeploy(state)}")
+
+
 def _line(work: Work, name: str) -> EndpointLine:
-    if not endpoints.is_changing(work, name):
-        with endpoints.change(work, name):
+    try:
+        with endpoints.change(work, name, patience_s=0):
             _forget_unfinished(work, name)
+    except Busy:
+        pass  # a deployment is under way: it is shown as it stands
     state = endpoints.read(work, name)
     lines = [_deployment_line(work, name, each) for each in state.deployments]
     found = _state(lines)

@@ -56,6 +56,10 @@ class Connections:
                 raise Unreachable(str(error)) from error
         return self.post(deployment, path, content)
 
+    def close(self) -> None:
+        for identity in list(self._open):
+            self._close(identity)
+
     def _send(self, deployment: Deployment, path: str, body: bytes) -> Reply:
         connection = self._of(deployment)
         try:

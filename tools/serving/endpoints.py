@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +12,7 @@ from pathlib import Path
 from ..errors import ToolFailure, unknown
 from ..handles import check_name, parse
 from ..runtime.work import Work
-from .locks import is_free, locked
+from .locks import locked
 from .models import Deployment, EndpointFile
 
 LOCK_PATIENCE_S = 2.0
@@ -56,20 +57,17 @@ def write(work: Work, state: EndpointFile) -> None:
 
 def remove(work: Work, name: str) -> None:
     _file(work, name).unlink(missing_ok=True)
+    shutil.rmtree(_root(work) / name, ignore_errors=True)
 
 
-def change(work: Work, name: str) -> AbstractContextManager[None]:
+def change(work: Work, name: str, patience_s: float = LOCK_PATIENCE_S) -> AbstractContextManager[None]:
     """The right to change an endpoint, held for as long as a deployment takes."""
     return locked(
         _lock(work, name),
-        LOCK_PATIENCE_S,
+        patience_s,
         f"endpoint:{name} is being changed by another call",
         "list_jobs(state='running') shows a deployment; wait for it or cancel it.",
     )
-
-
-def is_changing(work: Work, name: str) -> bool:
-    return not is_free(_lock(work, name))
 
 
 def folder(work: Work, name: str, identity: str) -> Path:

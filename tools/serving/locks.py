@@ -14,31 +14,23 @@ from ..errors import ToolFailure
 POLL_S = 0.1
 
 
+class Busy(ToolFailure):
+    """Somebody else holds the lock."""
+
+
 @contextmanager
 def locked(path: Path, patience_s: float, busy: str, hint: str = "Try again later.") -> Generator[None]:
     """Hold the lock of a file, which no program that is started meanwhile inherits.
 
     Raises:
-        ToolFailure: somebody else held it all the time.
+        Busy: somebody else held it all the time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         if not _take(descriptor, time.monotonic() + patience_s):
-            raise ToolFailure(busy, hint)
+            raise Busy(busy, hint)
         yield
-    finally:
-        os.close(descriptor)
-
-
-def is_free(path: Path) -> bool:
-    """Whether nobody holds the lock at this moment."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        return _take(descriptor, 0)
     finally:
         os.close(descriptor)
 

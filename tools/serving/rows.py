@@ -60,10 +60,13 @@ def _number(index: int, name: str, value: object) -> float:
         return math.nan
     if not isinstance(value, int | float):
         raise ValueError(f"row {index}: {name} must be a number, but is {str(value)[:40]!r}")
-    # An integer beyond the range of floats is refused like an infinite one.
-    if math.isinf(value) or abs(value) > 1.8e308:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if math.isinf(number):
         raise ValueError(f"row {index}: {name} is not finite")
-    return float(value)
+    return number
 
 
 def _category(index: int, name: str, value: object) -> Cell:

@@ -44,14 +44,14 @@ async def package_model(
 
 async def deploy_model(
     door: Through,
-    bento: Bento,
-    endpoint: Annotated[str, Field(description="Name; a new one is started.")],
+    bento: Annotated[str, Field(description="bento:<name>:<version>, or a model.")],
+    endpoint: str,
     replicas: Annotated[int, Field(ge=1, le=16)] = 1,
     resources: Resources | None = None,
-    percent: Annotated[Percent, Field(description="Below 100: run beside the present bento with this share.")] = 100,
+    percent: Annotated[Percent, Field(description="Below 100: share the calls with what runs there.")] = 100,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Deployed]:
-    """Serve a bento on this machine and wait until it answers. On an endpoint that exists it replaces what runs there
+    """Serve a bento at an endpoint and wait until it answers. If the endpoint exists, what runs there is replaced
     without a gap."""
     request = DeployRequest(
         bento=bento, endpoint=endpoint, replicas=replicas, resources=resources or Resources(), percent=percent

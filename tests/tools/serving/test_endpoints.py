@@ -1,0 +1,140 @@
+"""How calls are shared, what is kept of an endpoint, and who may change it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.serving import client, endpoints
+from mlops_mcp.tools.serving.bentos import find_bento
+from mlops_mcp.tools.serving.locks import Busy
+from mlops_mcp.tools.serving.models import Deployment, DeployRequest, EndpointFile, Resources
+
+
+def deployment(identity: str, percent: int, pid: int = 0) -> Deployment:
+    return Deployment(
+        id=identity, bento=f"bento:credit:{identity}", pid=pid, created=0, port=1, started="", replicas=1,
+        percent=percent, ready=True,
+    )  # fmt: skip
+
+
+@given(percent=st.integers(0, 100), start=st.integers(0, 10_000))
+def test_of_any_hundred_calls_in_a_row_each_bento_gets_exactly_its_percentage(percent: int, start: int) -> None:
+    both = [deployment("old", 100 - percent), deployment("new", percent)]
+    found = Counter(endpoints.pick(both, call).id for call in range(start, start + 100))
+    assert (found["old"], found["new"]) == (100 - percent, percent)
+
+
+def test_a_tenth_of_the_calls_is_spread_over_the_hundred_and_not_sent_in_one_go() -> None:
+    both = [deployment("old", 90), deployment("new", 10)]
+    turns = [call for call in range(200) if endpoints.pick(both, call).id == "new"]
+    assert max(later - earlier for earlier, later in pairwise(turns)) <= 20
+
+
+def test_when_one_is_dead_the_others_take_its_calls_in_their_proportion() -> None:
+    found = Counter(endpoints.pick([deployment("a", 20), deployment("b", 20)], call).id for call in range(40))
+    assert found == {"a": 20, "b": 20}
+
+
+@given(
+    percents=st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 100), min_size=1),
+    percent=st.integers(0, 100),
+)
+def test_shares_are_whole_and_always_add_up_to_a_hundred(percents: dict[str, int], percent: int) -> None:
+    found = endpoints.share(percents, "new", percent)
+    assert sum(found.values()) == 100
+    assert found["new"] == percent
+    assert min(found.values()) >= 0
+
+
+def test_the_others_keep_their_proportions_in_what_is_left() -> None:
+    assert endpoints.share({"a": 75, "b": 25}, "c", 20) == {"a": 60, "b": 20, "c": 20}
+
+
+def test_a_lone_bento_cannot_have_less_than_all_calls() -> None:
+    with pytest.raises(ToolFailure, match="nothing else runs there"):
+        endpoints.share({"a": 100}, "a", 40)
+
+
+def test_what_is_written_of_an_endpoint_is_read_back(work: Work) -> None:
+    state = EndpointFile(endpoint="credit", deployments=[deployment("old", 30), deployment("new", 70)])
+    endpoints.write(work, state)
+    assert endpoints.read(work, "endpoint:credit") == endpoints.read(work, "credit") == state
+    assert endpoints.names(work) == ["credit"]
+    assert [path.name for path in (work.home / "endpoints").iterdir()] == ["credit.json"]
+
+
+def test_an_unknown_endpoint_is_refused_with_the_nearest_one(work: Work) -> None:
+    endpoints.write(work, EndpointFile(endpoint="credit"))
+    for call in (lambda: client.predict(work, "credti", [{}]), lambda: client.stop_endpoint(work, "credti")):
+        with pytest.raises(ToolFailure, match="Did you mean endpoint:credit"):
+            call()
+
+
+@pytest.mark.parametrize("name", ["../credit", "a/b", "", "dataset:credit"])
+def test_a_name_that_is_none_reads_nothing(work: Work, name: str) -> None:
+    (work.home / "credit.json").parent.mkdir(parents=True, exist_ok=True)
+    (work.home / "credit.json").write_text('{"endpoint": "credit"}')
+    with pytest.raises(ToolFailure):
+        endpoints.read(work, name)
+
+
+def test_two_cannot_change_an_endpoint_at_once_but_two_endpoints_can_be_changed(work: Work) -> None:
+    with endpoints.change(work, "credit"), endpoints.change(work, "other"), pytest.raises(Busy, match="list_jobs"):
+        endpoints.change(work, "credit", patience_s=0).__enter__()
+    with endpoints.change(work, "credit", patience_s=0):
+        pass
+
+
+def test_an_endpoint_whose_process_is_another_one_by_now_is_dead_and_says_how_to_revive_it(work: Work) -> None:
+    # Our own process id, but not our start time: the number was used again.
+    endpoints.write(work, EndpointFile(endpoint="credit", deployments=[deployment("old", 100, os.getpid())]))
+    line = client.list_endpoints(work, 20, "").items[0]
+    assert (line.state, line.deployments[0].state) == ("dead", "dead")
+    with pytest.raises(ToolFailure, match=r"deploy_model\(bento='bento:credit:old', endpoint='endpoint:credit'\)"):
+        client.predict(work, "credit", [{}])
+    with pytest.raises(ToolFailure, match="is dead"):
+        client.set_traffic(work, "credit", "bento:credit:old", 100)
+    assert client.stop_endpoint(work, "credit").processes == 0
+    assert client.list_endpoints(work, 20, "").total == 0
+
+
+def test_a_bento_of_no_endpoint_cannot_get_its_calls(work: Work) -> None:
+    endpoints.write(work, EndpointFile(endpoint="credit", deployments=[deployment("old", 100)]))
+    with pytest.raises(ToolFailure, match="Did you mean bento:credit:old"):
+        client.set_traffic(work, "credit", "bento:credit:odl", 10)
+
+
+def test_an_unknown_bento_is_refused_with_those_that_exist(work: Work) -> None:
+    with pytest.raises(ToolFailure, match=r"no bento yet\. package_model makes one"):
+        find_bento(work, "bento:credit:1")
+    (work.settings.bentoml_home / "bentos/credit/1").mkdir(parents=True)
+    (work.settings.bentoml_home / "bentos/credit/1/bento.yaml").touch()
+    with pytest.raises(ToolFailure, match="Did you mean bento:credit:1"):
+        find_bento(work, "credit:2")
+    with pytest.raises(ToolFailure, match="not packaged by this server"):
+        find_bento(work, "credit")
+
+
+def test_a_deployment_with_a_bad_name_is_refused_before_anything_is_looked_up(work: Work) -> None:
+    request = DeployRequest(bento="x", endpoint="Credit Risk", replicas=1, resources=Resources(), percent=100)
+    with pytest.raises(ToolFailure, match=r"e\.g\. 'credit_risk'"):
+        client.deploy_model(work, request)
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("2Gi", 2 << 30), ("512 MiB", 512 << 20), ("1.5g", 3 << 29)])
+def test_sizes_are_read_as_kubernetes_writes_them(text: str, count: int) -> None:
+    assert client.size(text) == count
+
+
+@pytest.mark.parametrize("text", ["lots", "-1Gi", "2Ti", "100Mi", "5"])
+def test_a_size_that_is_none_or_too_small_is_refused(text: str) -> None:
+    with pytest.raises(ToolFailure):
+        client.size(text)

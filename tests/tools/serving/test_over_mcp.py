@@ -1,0 +1,91 @@
+"""The serving tools as an agent calls them, through a server in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from mcp import Client
+from mcp.types import TextContent
+
+from mlops_mcp.tools.serving.processes import HOME
+
+LOANS = Path(__file__).parents[3] / "examples/credit_risk/loan_table.parquet"
+LOAN = {
+    "person_age": 30, "person_income": 60000, "loan_amnt": 9000, "loan_int_rate": None, "loan_intent": "MEDICAL",
+}  # fmt: skip
+
+pytestmark = pytest.mark.slow
+
+
+async def answer(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    found = await client.call_tool(tool, arguments)
+    assert not found.is_error, found.content
+    assert found.structured_content is not None
+    return found.structured_content
+
+
+async def refusal(client: Client, tool: str, **arguments: Any) -> str:
+    found = await client.call_tool(tool, arguments)
+    assert found.is_error
+    assert isinstance(found.content[0], TextContent)
+    return found.content[0].text
+
+
+def serving_processes(home: str) -> int:
+    count = 0
+    for process in psutil.process_iter():
+        try:
+            count += process.environ().get(HOME) == home
+        except psutil.Error:
+            continue
+    return count
+
+
+async def test_a_model_goes_from_training_to_predictions_and_nothing_of_it_is_left(
+    stdio_client: Any, environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "loans.parquet").write_bytes(LOANS.read_bytes())
+    async with stdio_client() as client:
+        trained = await answer(
+            client, "train_model", dataset="loans.parquet", target="loan_status", algorithm="LogisticRegression",
+            features=list(LOAN), wait_s=50,
+        )  # fmt: skip
+        # A model is packaged on the way, and the deployment outlives the job that made it.
+        model = trained["result"]["model"]
+        deployed = await answer(client, "deploy_model", bento=model, endpoint="credit", wait_s=50)
+        assert deployed["state"] == "done"
+        packed = await answer(client, "package_model", model=model, wait_s=50)
+        assert (packed["result"]["built"], packed["result"]["bento"]) == (False, deployed["result"]["bento"])
+
+        found = await answer(client, "predict", endpoint="credit", rows=[LOAN, {**LOAN, "loan_intent": "NEVER SEEN"}])
+        assert (found["bento"], found["classes"]) == (deployed["result"]["bento"], [0, 1])
+        assert [round(sum(row), 9) for row in found["probabilities"]] == [1, 1]
+        assert "unknown loan_amt: did you mean loan_amnt?" in await refusal(
+            client, "predict", endpoint="credit", rows=[{**LOAN, "loan_amt": 1}]
+        )
+        assert "Did you mean endpoint:credit" in await refusal(client, "predict", endpoint="credits", rows=[LOAN])
+        lineage = await answer(client, "get_lineage", handle="endpoint:credit")
+        assert [edge["parent"] for edge in lineage["ancestors"] if edge["parent"].startswith("file:")]
+
+        # A deployment that is cancelled while it starts leaves what was there before.
+        job = await answer(client, "deploy_model", bento=packed["result"]["bento"], endpoint="credit", wait_s=0)
+        states: list[str] = []
+        while "starting" not in states:
+            listed = await answer(client, "list_endpoints")
+            states = [each["state"] for each in listed["items"][0]["deployments"]]
+            assert (await answer(client, "get_job", job=job["job"]))["state"] in ("queued", "running")
+        await answer(client, "cancel_job", job=job["job"])
+        listed = await answer(client, "list_endpoints")
+        assert [each["state"] for each in listed["items"][0]["deployments"]] == ["ready"]
+        assert serving_processes(environ["MLOPS_HOME"]) == 2
+        assert (await answer(client, "predict", endpoint="credit", rows=[LOAN]))["bento"] == found["bento"]
+
+    # Neither does the end of the server end it.
+    async with stdio_client() as client:
+        assert (await answer(client, "list_endpoints"))["items"][0]["state"] == "ready"
+        assert (await answer(client, "stop_endpoint", endpoint="endpoint:credit"))["processes"] == 2
+        assert serving_processes(environ["MLOPS_HOME"]) == 0
+        assert (await answer(client, "list_endpoints"))["items"] == []

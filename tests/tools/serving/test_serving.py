@@ -1,0 +1,326 @@
+"""Models on their way to an endpoint and back out of it, with real services."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import socket
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from mlops_mcp.config.load import load
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.lineage import Lineage
+from mlops_mcp.tools.modeling.frame import design
+from mlops_mcp.tools.modeling.pipelines import scores
+from mlops_mcp.tools.modeling.store import find_model, load_pipeline
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.serving import client, endpoints, processes
+from mlops_mcp.tools.serving.bentos import find_bento
+from mlops_mcp.tools.serving.connection import Connections
+from mlops_mcp.tools.serving.models import Deployed, DeployRequest, Packaged, PackageRequest, Resources, Row
+from mlops_mcp.tools.tracing.span import Tracer
+from mlops_mcp.tools.training.client import train_model
+from mlops_mcp.tools.training.models import TrainRequest
+
+ROOT = Path(__file__).parents[3]
+LOANS = ROOT / "examples/credit_risk/loan_table.parquet"
+
+# What the libraries warn of when they are imported is theirs; what we leave open is ours.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore", "error::ResourceWarning")]
+
+
+@dataclass(frozen=True)
+class Served:
+    """Two models in one state folder, both packaged, the old one deployed as `credit`."""
+
+    work: Work
+    old: Packaged
+    new: Packaged
+    deployed: Deployed
+    rows: list[Row]
+
+    def deploy(self, bento: str, endpoint: str, percent: int = 100, replicas: int = 1) -> Deployed:
+        return client.deploy_model(self.work, request(bento, endpoint, percent, replicas))
+
+
+def request(bento: str, endpoint: str, percent: int = 100, replicas: int = 1) -> DeployRequest:
+    return DeployRequest(
+        bento=bento, endpoint=endpoint, replicas=replicas, resources=Resources(memory="1Gi"), percent=percent
+    )
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
+    home = tmp_path_factory.mktemp("serving")
+    (home / "empty.yaml").touch()
+    environ = {"MLOPS_HOME": str(home / "home"), "MLOPS_CONFIG": str(home / "empty.yaml")}
+    work = Work(load(environ, {"data.roots": [str(ROOT / "examples")]}).settings, Tracer(lambda _span: None))
+    old, new = packaged(work, trained(work, 20), "credit"), packaged(work, trained(work, 40), "credit")
+    rows: list[Row] = json.loads(pd.read_parquet(LOANS)[names(old)].head(200).to_json(orient="records"))
+    try:
+        yield Served(work, old, new, client.deploy_model(work, request(old.bento, "credit")), rows)
+    finally:
+        for line in client.list_endpoints(work, 100, "").items:
+            client.stop_endpoint(work, line.endpoint)
+        assert serving_processes(work) == []
+        close_connections(work)
+
+
+def trained(work: Work, trees: int) -> str:
+    wanted = TrainRequest(
+        dataset=str(LOANS), target="loan_status", algorithm="XGBoost", task="auto", params={"n_estimators": trees},
+        features=[], exclude=[], validation="", run="", experiment="", seed=0,
+    )  # fmt: skip
+    return train_model(work, wanted).model
+
+
+def packaged(work: Work, model: str, name: str, version: str = "", batchable: bool = False) -> Packaged:
+    return client.package_model(work, PackageRequest(model=model, name=name, version=version, batchable=batchable))
+
+
+def names(bento: Packaged) -> list[str]:
+    return [feature.name for feature in bento.features]
+
+
+def serving_processes(work: Work) -> list[int]:
+    """Everything alive that belongs to an endpoint of this state folder."""
+    found: list[int] = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(processes.HOME) == str(work.home.resolve()):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def close_connections(work: Work) -> None:
+    for kept in work.cache.values():
+        if isinstance(kept, Connections):
+            kept.close()
+
+
+def master_of(served: Served, endpoint: str) -> int:
+    return endpoints.read(served.work, endpoint).deployments[0].pid
+
+
+def test_packaging_a_model_again_is_the_same_bento_and_builds_nothing(served: Served) -> None:
+    again = packaged(served.work, served.old.model, "credit")
+    assert (again.bento, again.built, served.old.built) == (served.old.bento, False, True)
+    assert served.new.bento != served.old.bento
+
+
+def test_a_version_that_holds_something_else_is_not_overwritten(served: Served) -> None:
+    named = packaged(served.work, served.old.model, "named", "V1")
+    assert named.bento == "bento:named:v1"
+    with pytest.raises(ToolFailure, match="bento:named:v1 exists and holds models:/m-"):
+        packaged(served.work, served.new.model, "named", "v1")
+    with pytest.raises(ToolFailure, match="other options"):
+        packaged(served.work, served.old.model, "named", "v1", batchable=True)
+
+
+@pytest.mark.parametrize(("name", "version"), [("Credit Risk", ""), ("credit", "a/b"), ("credit", "..")])
+def test_a_name_or_version_that_bentoml_would_change_is_refused(served: Served, name: str, version: str) -> None:
+    with pytest.raises(ToolFailure, match=r"cannot (name|be)"):
+        packaged(served.work, served.old.model, name, version)
+
+
+def test_an_endpoint_says_exactly_what_the_registered_model_says(served: Served) -> None:
+    rows = [dict(row) for row in served.rows]
+    for index, row in enumerate(rows):
+        row[names(served.old)[index % len(row)]] = None
+        if index % 3 == 0:
+            row["loan_intent"] = "A PURPOSE THAT TRAINING NEVER SAW"
+    answer = client.predict(served.work, "credit", rows)
+    model = find_model(served.work, served.old.model)
+    expected = scores(load_pipeline(model), design(pd.DataFrame(rows), model.card), model.card)
+    assert expected.shape == (200, 2)
+    assert abs(np.array(answer.probabilities) - expected).max() <= 1e-9
+    assert answer.predictions == [answer.classes[best] for best in expected.argmax(axis=1)]
+    assert answer.bento == served.old.bento
+
+
+def test_what_the_model_cannot_take_is_refused_with_the_field(served: Served) -> None:
+    def refusal(rows: list[Row]) -> str:
+        with pytest.raises(ToolFailure) as caught:
+            client.predict(served.work, "credit", rows)
+        return str(caught.value)
+
+    good = served.rows[0]
+    assert "row 1: unknown person_aeg: did you mean person_age?" in refusal([good, {**good, "person_aeg": 3}])
+    assert "row 0: person_age is absent" in refusal([{key: good[key] for key in good if key != "person_age"}])
+    assert "person_income must be a number, but is 'much'" in refusal([{**good, "person_income": "much"}])
+    assert "at least one row" in refusal([])
+
+
+def test_a_bento_knows_its_model_and_an_endpoint_its_bento(served: Served) -> None:
+    ancestors = Lineage(served.work.home).ancestors("endpoint:credit")
+    assert ("endpoint:credit", served.old.bento) in [(edge.child, edge.parent) for edge in ancestors]
+    assert (served.old.bento, served.old.model) in [(edge.child, edge.parent) for edge in ancestors]
+    assert [edge.parent for edge in ancestors if edge.parent.startswith("dataset:loan_table@")]
+
+
+def test_a_port_that_another_program_took_is_left_to_it_and_another_one_is_used(served: Served) -> None:
+    def ports(taken: int) -> Iterator[int]:
+        yield taken
+        yield from processes.free_ports()
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        made = client.deploy(served.work, request(served.old.bento, "busy"), ports(taken))
+    assert f":{taken}/" not in made.url
+    assert client.predict(served.work, "busy", served.rows[:1]).bento == served.old.bento
+    client.stop_endpoint(served.work, "busy")
+
+
+def test_two_bentos_share_the_calls_as_told_and_each_answer_names_its_bento(served: Served) -> None:
+    def answered() -> Counter[str]:
+        return Counter(client.predict(served.work, "shared", served.rows[:1]).bento for _ in range(100))
+
+    old, new = served.old.bento, served.new.bento
+    served.deploy(old, "shared")
+    assert served.deploy(new, "shared", percent=10).traffic == {old: 90, new: 10}
+    assert answered() == {old: 90, new: 10}
+    with pytest.raises(ToolFailure, match="Use set_traffic"):
+        served.deploy(new, "shared", percent=20)
+    assert client.set_traffic(served.work, "shared", new, 35).traffic == {old: 65, new: 35}
+    assert answered() == {old: 65, new: 35}
+    client.set_traffic(served.work, "shared", new, 100)
+    assert answered() == {new: 100}
+    assert sorted(served.deploy(old, "shared").stopped) == sorted([old, new])
+    assert client.stop_endpoint(served.work, "shared").bentos == [old]
+
+
+def test_a_dead_bento_is_reported_and_the_other_one_stands_in(served: Served) -> None:
+    served.deploy(served.old.bento, "pair")
+    served.deploy(served.new.bento, "pair", percent=50)
+    kill(master_of(served, "pair"))
+    line = next(each for each in client.list_endpoints(served.work, 20, "").items if each.endpoint == "endpoint:pair")
+    assert (line.state, [each.state for each in line.deployments]) == ("degraded", ["dead", "ready"])
+    answers = [client.predict(served.work, "pair", served.rows[:1]) for _ in range(4)]
+    assert {answer.bento for answer in answers} == {served.new.bento}
+    assert answers[0].notes == [f"{served.old.bento} is dead; its calls go elsewhere"]
+    client.stop_endpoint(served.work, "pair")
+
+
+def test_when_the_master_was_killed_the_endpoint_is_dead_and_a_new_version_answers_in_its_place(served: Served) -> None:
+    first = served.deploy(served.old.bento, "killed")
+    kill(master_of(served, "killed"))
+    line = next(each for each in client.list_endpoints(served.work, 20, "").items if each.endpoint == "endpoint:killed")
+    assert line.state == "dead"
+    assert served.old.bento in line.notes[0]
+    with pytest.raises(ToolFailure, match=r"is dead\. Deploy it again: deploy_model"):
+        client.predict(served.work, "killed", served.rows[:1])
+    # The orphaned worker still listens on the old port: the new version has to answer even there.
+    orphaned = int(first.url.split(":")[2].split("/")[0])
+
+    def ports() -> Iterator[int]:
+        yield orphaned
+        yield from processes.free_ports()
+
+    client.deploy(served.work, request(served.new.bento, "killed"), ports())
+    assert client.predict(served.work, "killed", served.rows[:1]).bento == served.new.bento
+    state = endpoints.read(served.work, "killed")
+    assert {each.split(".")[1] for each in marks(served, "killed")} == {state.deployments[0].id}
+    client.stop_endpoint(served.work, "killed")
+
+
+def test_stopping_an_endpoint_leaves_no_process_and_no_file(served: Served) -> None:
+    served.deploy(served.old.bento, "short", replicas=2)
+    assert len(marks(served, "short")) == 3
+    stopped = client.stop_endpoint(served.work, "short")
+    assert (stopped.endpoint, stopped.processes) == ("endpoint:short", 3)
+    assert marks(served, "short") == []
+    left = [path.name for path in (served.work.home / "endpoints").rglob("*") if "short" in str(path)]
+    assert left == ["short.lock"]
+    with pytest.raises(ToolFailure, match="unknown endpoint"):
+        client.predict(served.work, "short", served.rows[:1])
+
+
+def test_a_pickle_in_the_place_of_the_model_is_never_loaded(served: Served, tmp_path: Path) -> None:
+    own = packaged(served.work, served.old.model, "planted")
+    spec = find_bento(served.work, own.bento).spec
+    file = served.work.settings.bentoml_home / "models" / spec.model_tag.replace(":", "/") / "model.skops"
+    file.chmod(0o600)
+    file.write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    with pytest.raises(ToolFailure, match="not the one that was packaged"):
+        served.deploy(own.bento, "planted")
+    plan = processes.Plan("planted", find_bento(served.work, own.bento), 1, 1, 0)
+    with pytest.raises(ToolFailure, match="its sha256 differs"):
+        processes.start(served.work, plan, lambda _started: None, processes.free_ports())
+    assert not (tmp_path / "sprung").exists()
+    assert marks(served, "planted") == []
+
+
+def test_a_file_of_types_that_are_not_trusted_is_not_loaded_even_if_its_digest_fits(served: Served) -> None:
+    own = packaged(served.work, served.old.model, "untrusted")
+    bento = find_bento(served.work, own.bento)
+    file = bento.folder / "src/spec.json"
+    file.chmod(0o600)
+    file.write_text(bento.spec.model_copy(update={"trusted": ["numpy.dtype"]}).model_dump_json())
+    plan = processes.Plan("untrusted", bento, 1, 1, 0)
+    with pytest.raises(ToolFailure, match="UntrustedTypesFoundException"):
+        processes.start(served.work, plan, lambda _started: None, processes.free_ports())
+
+
+def test_a_batchable_bento_answers_row_by_row_as_well_and_refuses_the_same(served: Served) -> None:
+    bento = packaged(served.work, served.old.model, "batched", batchable=True)
+    assert bento.routes == ["/predict", "/predict_rows"]
+    made = served.deploy(bento.bento, "batched")
+    whole = client.predict(served.work, "batched", served.rows)
+    assert whole.probabilities is not None
+    url = made.url.replace("/predict", "/predict_rows")
+    single = [
+        {"prediction": p, "probabilities": q} for p, q in zip(whole.predictions, whole.probabilities, strict=True)
+    ]
+    assert post(url, {"rows": served.rows}) == (200, single)
+    assert post(url, {"rows": []})[0] == 400
+    assert post(url, {"rows": [{"x": 1}]})[0] == 400
+    client.stop_endpoint(served.work, "batched")
+
+
+class Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(pid)])
+
+
+def marks(served: Served, endpoint: str) -> list[str]:
+    found: list[str] = []
+    for pid in serving_processes(served.work):
+        mark = psutil.Process(pid).environ()[processes.MARK]
+        found += [mark] if mark.startswith(f"{endpoint}.") else []
+    return found
+
+
+def post(url: str, content: Any) -> tuple[int, Any]:
+    import http.client
+
+    host, _, path = url.removeprefix("http://").partition("/")
+    connection = http.client.HTTPConnection(host, timeout=30)
+    connection.request("POST", f"/{path}", json.dumps(content), {"Content-Type": "application/json"})
+    reply = connection.getresponse()
+    try:
+        return reply.status, json.loads(reply.read())
+    finally:
+        connection.close()
