@@ -2,6 +2,110 @@
 
 from __future__ import annotations
 
-from ..spec import Toolset
+from typing import Annotated
 
-TOOLSET = Toolset(name="features", description="", tools=())
+from pydantic import Field, JsonValue
+
+from ..paging import Cursor, Limit, Page
+from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..spec import Through, Toolset, reads, writes
+from . import client
+from .models import (
+    DType,
+    FeatureJoin,
+    Materialized,
+    MaterializeRequest,
+    OnlineFeatures,
+    View,
+    ViewStatistics,
+)
+
+Dataset = Annotated[str, Field(description="Handle, bare name or file path.")]
+References = Annotated[list[str], Field(description="view:feature, or view for all of a view.", min_length=1)]
+
+
+async def register_features(
+    door: Through,
+    dataset: Dataset,
+    view: str,
+    entity: Annotated[str, Field(description="Key column.")],
+    timestamp_column: Annotated[str, Field(description="When a value became true.")],
+    features: Annotated[list[str] | None, Field(description="Default: all other columns.")] = None,
+    created_timestamp_column: Annotated[str, Field(description="Decides between equal times.")] = "",
+    ttl_days: Annotated[float | None, Field(gt=0, description="Default: no limit.")] = None,
+    description: str = "",
+) -> View:
+    """Register columns of a dataset as a feature view; again with new data to replace it."""
+    request = (dataset, view, entity, timestamp_column, features or [], created_timestamp_column)
+    return await door.call(client.register_features, *request, ttl_days, description)
+
+
+async def register_feature(
+    door: Through,
+    name: Annotated[str, Field(description="Column of the group's dataset.")],
+    group: Annotated[str, Field(description="Feature view.")],
+    entity: str,
+    dtype: DType,
+    description: str = "",
+) -> View:
+    """Add one feature to a registered view."""
+    return await door.call(client.register_feature, name, group, entity, dtype, description)
+
+
+async def list_features(door: Through, view: str = "", limit: Limit = 10, cursor: Cursor = "") -> Page[View]:
+    """List feature views and their features, or show one view."""
+    return await door.call(client.list_features, view, limit, cursor)
+
+
+async def get_historical_features(
+    door: Through,
+    dataset: Dataset,
+    features: References,
+    timestamp_column: Annotated[str, Field(description="Time of a row; default event_timestamp.")] = "",
+    full_feature_names: Annotated[bool, Field(description="view__feature")] = False,
+    name: Annotated[str, Field(description="Of the new dataset.")] = "",
+) -> FeatureJoin:
+    """Join features to the rows of a dataset as they were known at each row's time, into a new dataset."""
+    request = (dataset, features, timestamp_column, full_feature_names, name)
+    return await door.call(client.get_historical_features, *request)
+
+
+async def materialize_features(
+    door: Through,
+    views: Annotated[list[str] | None, Field(description="Default: all.")] = None,
+    start: Annotated[str, Field(description="ISO time; default: the first value.")] = "",
+    end: Annotated[str, Field(description="Default: now.")] = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Materialized]:
+    """Copy the newest value of each key to the online store (a job)."""
+    request = MaterializeRequest(views=views or [], start=start, end=end)
+    return await door.submit(client.materialize_features, request, wait_s)
+
+
+async def get_online_features(
+    door: Through,
+    features: References,
+    rows: Annotated[list[dict[str, JsonValue]], Field(description="One {key: value} per row.", max_length=100)],
+) -> OnlineFeatures:
+    """Read the newest materialized values of some keys."""
+    return await door.call(client.get_online_features, features, rows)
+
+
+async def get_feature_statistics(door: Through, view: str, limit: Limit = 20, cursor: Cursor = "") -> ViewStatistics:
+    """Show distribution, missing values and age of the features of a view."""
+    return await door.call(client.get_feature_statistics, view, limit, cursor)
+
+
+TOOLSET = Toolset(
+    name="features",
+    description="Feature store: point-in-time joins and online values.",
+    tools=(
+        writes(register_features, "Register features", idempotent=True),
+        writes(register_feature, "Register feature", idempotent=True),
+        reads(list_features, "List features"),
+        writes(get_historical_features, "Get historical features", idempotent=True),
+        writes(materialize_features, "Materialize features", idempotent=True),
+        reads(get_online_features, "Get online features"),
+        reads(get_feature_statistics, "Get feature statistics"),
+    ),
+)

@@ -1,0 +1,196 @@
+"""Register features, join them to rows as of a time, and serve their newest values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import JsonValue
+
+from ..data.store import save
+from ..errors import ToolFailure
+from ..paging import Page, page
+from ..runtime.work import Work
+from .history import join, match, output_names, rows_of
+from .models import (
+    DType,
+    FeatureJoin,
+    Materialized,
+    MaterializeRequest,
+    OnlineFeatures,
+    View,
+    ViewMatch,
+    ViewStatistics,
+)
+from .online import MAX_ROWS, keys_of, materialize, moment, online_row, read, written
+from .register import register_one, register_view
+from .registry import opened
+from .statistics import describe
+from .views import Definition, all_views, find_view, requested
+
+
+def register_features(
+    work: Work,
+    dataset: str,
+    view: str,
+    entity: str,
+    timestamp_column: str,
+    features: list[str],
+    created_timestamp_column: str,
+    ttl_days: float | None,
+    description: str,
+) -> View:
+    definition, notes = register_view(
+        work, dataset, view, entity, timestamp_column, features, created_timestamp_column, ttl_days, description
+    )
+    return _shown(work, definition, notes)
+
+
+def register_feature(work: Work, name: str, group: str, entity: str, dtype: DType, description: str) -> View:
+    return _shown(work, register_one(work, name, group, entity, dtype, description))
+
+
+def list_features(work: Work, view: str, limit: int, cursor: str) -> Page[View]:
+    with opened(work) as store:
+        views = [find_view(store, view)] if view else all_views(store)
+    part = page(views, limit, cursor)
+    return Page(items=[_shown(work, item) for item in part.items], total=part.total, next_cursor=part.next_cursor)
+
+
+def get_historical_features(
+    work: Work, dataset: str, features: list[str], timestamp_column: str, full_feature_names: bool, name: str
+) -> FeatureJoin:
+    """A new dataset: all rows and columns of the old one, and the features beside them."""
+    rows = rows_of(work, dataset, timestamp_column)
+    table, matches = rows.table, list[ViewMatch]()
+    with opened(work) as store:
+        wanted = requested(store, features)
+        names = output_names(rows, wanted, full_feature_names)
+        for view, chosen in wanted:
+            columns = join(work, store, rows, view, chosen)
+            matches.append(match(rows, view))
+            for feature, values in columns.items():
+                table = table.append_column(names[view.name, feature], values)
+    parents = [rows.source.handle, *(view.versioned for view, _ in wanted)]
+    made = save(work, table, name or f"{rows.source.name}_features"[:63], parents, "get_historical_features")
+    return FeatureJoin(
+        dataset=made.handle,
+        rows=made.info.rows,
+        added=list(names.values()),
+        views=matches,
+        notes=[f"values as of {rows.time}", *_join_notes(made.info.rows, matches)],
+    )
+
+
+def materialize_features(work: Work, request: MaterializeRequest) -> Materialized:
+    """Copy the newest values of views to the online store."""
+    start, end = moment(request.start, "start"), moment(request.end, "end") or datetime.now(UTC)
+    if start and start > end:
+        raise ToolFailure(f"start {request.start} is after end {end.isoformat()}", "Swap them.")
+    done = Materialized(views=[])
+    with opened(work) as store:
+        views = [find_view(store, name) for name in dict.fromkeys(request.views)] or all_views(store)
+        if not views:
+            raise ToolFailure("there is no feature view yet", "register_features makes one.")
+        for number, view in enumerate(views):
+            work.progress(number, len(views), f"view {number + 1} of {len(views)}: {view.name}")
+            done.notes += _kept_keys(work, view)
+            done.views.append(materialize(work, store, view.name, start, end))
+    work.progress(len(views), len(views), "done")
+    return done
+
+
+def get_online_features(work: Work, features: list[str], rows: list[dict[str, JsonValue]]) -> OnlineFeatures:
+    if not 1 <= len(rows) <= MAX_ROWS:
+        raise ToolFailure(f"{len(rows)} rows", f"Ask for 1 to {MAX_ROWS} rows at a time.")
+    with opened(work) as store:
+        wanted = requested(store, features)
+        notes = [note for view, _ in wanted for note in _freshness(work, view)]
+        store.refresh_registry()
+        columns = _online_names(wanted)
+        found = [read(store, view, names, keys_of(view, rows)) for view, names in wanted]
+    answers = [
+        online_row(
+            row, [(view, columns[view.name], part[number]) for (view, _), part in zip(wanted, found, strict=True)]
+        )
+        for number, row in enumerate(rows)
+    ]
+    lacking = sum(answer.status != "found" for answer in answers)
+    notes += [f"{lacking} of {len(rows)} rows lack values: see status"] if lacking else []
+    return OnlineFeatures(rows=answers, notes=notes)
+
+
+def get_feature_statistics(work: Work, view: str, limit: int, cursor: str) -> ViewStatistics:
+    with opened(work) as store:
+        definition = find_view(store, view)
+    part = page(list(definition.features), limit, cursor)
+    frame = definition.frame([definition.entity, definition.timestamp, *part.items])
+    times = frame[definition.timestamp].dt.tz_localize(None).dt.tz_localize("UTC")
+    return ViewStatistics(
+        view=definition.handle,
+        dataset=definition.dataset,
+        rows=len(frame),
+        keys=int(frame[definition.entity].nunique()),
+        first=times.min().isoformat(),
+        last=times.max().isoformat(),
+        age_days=round((datetime.now(UTC) - times.max()).total_seconds() / 86400, 2),
+        features=[describe(frame[name], definition.features[name]) for name in part.items],
+        notes=["over all rows, older versions of a key included"]
+        if frame[definition.entity].duplicated().any()
+        else [],
+        next_cursor=part.next_cursor,
+    )
+
+
+def _shown(work: Work, view: Definition, notes: list[str] | None = None) -> View:
+    online = written(work.settings, view.name)
+    return View(
+        view=view.handle,
+        dataset=view.dataset,
+        entity=view.entity,
+        entity_type=view.entity_type,
+        timestamp_column=view.timestamp,
+        created_timestamp_column=view.created or None,
+        ttl_days=view.ttl.total_seconds() / 86400 if view.ttl else None,
+        features=dict(view.features),
+        description=view.description,
+        online_until=online.end.isoformat() if online else None,
+        notes=notes or [],
+    )
+
+
+def _join_notes(rows: int, matches: list[ViewMatch]) -> list[str]:
+    return [
+        f"{match.view}: {rows - match.matched} of {rows} rows got no value and are null"
+        for match in matches
+        if match.matched < rows
+    ]
+
+
+def _freshness(work: Work, view: Definition) -> list[str]:
+    online = written(work.settings, view.name)
+    if online is None:
+        raise ToolFailure(
+            f"{view.handle} was never materialized, so it has no online values",
+            f"materialize_features(views=['{view.name}']) writes them.",
+        )
+    if online.dataset == view.dataset:
+        return []
+    return [f"{view.handle}: online values are still those of {online.dataset}; materialize_features renews them"]
+
+
+def _kept_keys(work: Work, view: Definition) -> list[str]:
+    before = written(work.settings, view.name)
+    if before is None or before.dataset == view.dataset:
+        return []
+    return [f"{view.handle}: keys that only {before.dataset} had keep their old online values"]
+
+
+def _online_names(wanted: list[tuple[Definition, list[str]]]) -> Mapping[str, dict[str, str]]:
+    """view -> feature -> its name in the answer, with the view in front where two views share a name."""
+    every: list[Any] = [name for _, names in wanted for name in names]
+    return {
+        view.name: {name: name if every.count(name) == 1 else f"{view.name}__{name}" for name in names}
+        for view, names in wanted
+    }

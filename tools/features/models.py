@@ -1,0 +1,121 @@
+"""What the feature tools take and say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, JsonValue
+
+DType = Literal["int64", "int32", "float64", "float32", "string", "bool", "timestamp"]
+RowStatus = Literal["found", "partly", "unknown", "expired"]
+
+
+class View(BaseModel):
+    """A feature view: columns of a dataset that are looked up by a key as of a time."""
+
+    view: str
+    dataset: str
+    entity: str
+    entity_type: DType
+    timestamp_column: str
+    created_timestamp_column: str | None = None
+    ttl_days: Annotated[float | None, Field(description="null: a value never gets too old.")] = None
+    features: dict[str, DType]
+    description: str = ""
+    online_until: Annotated[str | None, Field(description="End of the data that online reads see.")] = None
+    notes: list[str] = []
+
+
+class ViewMatch(BaseModel):
+    """How many rows got a value from a view, and why the others did not."""
+
+    view: str
+    matched: int
+    key_or_time_missing: int = 0
+    key_unknown: int = 0
+    before_first_value: int = 0
+    older_than_ttl: int = 0
+    oldest_match_days: float | None = None
+
+
+class FeatureJoin(BaseModel):
+    """A dataset with the features as they were known at the time of each row."""
+
+    dataset: str
+    rows: int
+    added: list[str]
+    views: list[ViewMatch]
+    notes: list[str] = []
+
+
+class MaterializeRequest(BaseModel):
+    """Which views to copy to the online store, and the times of the values to take."""
+
+    views: list[str]
+    start: str
+    end: str
+
+
+class MaterializedView(BaseModel):
+    """One view after its newest values were written; `keys` are those with a value in the window."""
+
+    view: str
+    dataset: str
+    start: str
+    end: str
+    keys: int
+    left_out_after_end: int
+    seconds: float
+
+
+class Materialized(BaseModel):
+    views: list[MaterializedView]
+    notes: list[str] = []
+
+
+class OnlineRow(BaseModel):
+    """The features of one key; `as_of` is the time of each view's value, null when it has none."""
+
+    status: RowStatus
+    key: dict[str, JsonValue]
+    values: dict[str, JsonValue]
+    as_of: dict[str, str | None]
+
+
+class OnlineFeatures(BaseModel):
+    """Rows in the order of the request."""
+
+    rows: list[OnlineRow]
+    notes: list[str] = []
+
+
+class FeatureStatistics(BaseModel):
+    """One feature over all rows; text has its most frequent values."""
+
+    name: str
+    dtype: DType
+    missing: int
+    unique: int
+    mean: float | None = None
+    std: float | None = None
+    min: float | str | None = None
+    p01: float | None = None
+    median: float | None = None
+    p99: float | None = None
+    max: float | str | None = None
+    top: dict[str, int] | None = None
+
+
+class ViewStatistics(BaseModel):
+    """What a view holds, and how old its newest value is."""
+
+    view: str
+    dataset: str
+    rows: int
+    keys: int
+    first: str
+    last: str
+    age_days: float
+    features: list[FeatureStatistics]
+    notes: list[str] = []
+    next_cursor: str | None = None

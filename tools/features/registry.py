@@ -1,0 +1,148 @@
+"""Open the Feast store: SQL registry, DuckDB for history, SQLite for online reads, all below one folder."""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...config.settings import Settings
+from ..errors import ToolFailure, Unavailable
+from ..runtime.work import Work
+from .locks import locked
+
+# Feast executes what these tables hold as soon as somebody lists or joins views.
+CODE_TABLES = ("on_demand_feature_views", "stream_feature_views")
+BATCH = 2000
+PATIENCE_S = 20.0
+
+
+@contextmanager
+def opened(work: Work) -> Generator[Any]:
+    """The store of this installation, with what Feast raises put into words.
+
+    Raises:
+        ToolFailure: the registry holds views that are code.
+        Unavailable: a database of the store cannot be used.
+    """
+    try:
+        _refuse_code(_registry(work.settings))
+        yield work.once(_open)
+    except _database_errors() as error:
+        raise Unavailable(
+            f"the feature store cannot be used: {str(error).splitlines()[0][:200]}",
+            f"It lies in {work.settings.feast_home} (setting feast.repo_path); another process may be writing.",
+        ) from error
+
+
+@contextmanager
+def changing(work: Work, view: str) -> Generator[None]:
+    """Change one view, alone: Feast loses what two writers do at once."""
+    busy = f"features:{view} is being written by another process"
+    with locked(work.settings.feast_home / "locks" / f"{view}.lock", PATIENCE_S, busy):
+        yield
+
+
+@contextmanager
+def applying(settings: Settings) -> Generator[None]:
+    """Change the registry, alone: parallel first writes collide."""
+    with locked(settings.feast_home / "locks" / ".registry.lock", PATIENCE_S, "the feature registry is being changed"):
+        yield
+
+
+@contextmanager
+def reading_history() -> Generator[None]:
+    """A DuckDB connection for one join: the library leaves two views in it each time."""
+    import ibis
+
+    connection: Any = ibis.duckdb.connect()
+    ibis.set_backend(connection)
+    try:
+        yield
+    finally:
+        connection.disconnect()
+
+
+def online_keys(settings: Settings, view: str) -> int:
+    """Keys of a view that have a row in the online store."""
+    table = f"{settings.feast.project}_{view}"
+    with closing(sqlite3.connect(_online(settings))) as database:
+        known = database.execute("select 1 from sqlite_master where name = ?", (table,)).fetchone()
+        return database.execute(f'select count(distinct entity_key) from "{table}"').fetchone()[0] if known else 0
+
+
+def _open(settings: Settings) -> Any:
+    feast = _imported()
+    home = settings.feast_home
+    home.mkdir(parents=True, exist_ok=True)
+    configuration = feast.RepoConfig(
+        project=settings.feast.project,
+        provider="local",
+        repo_path=home,
+        registry={"registry_type": "sql", "path": f"sqlite:///{_registry(settings)}", "cache_ttl_seconds": 5},
+        online_store={"type": "sqlite", "path": str(_online(settings))},
+        offline_store={"type": "duckdb"},
+        materialization={"online_write_batch_size": BATCH},
+        entity_key_serialization_version=3,
+    )
+    store = feast.FeatureStore(repo_path=str(home), config=configuration)
+    with applying(settings):
+        store.list_feature_views()
+        with closing(sqlite3.connect(_online(settings))) as database:
+            database.execute("pragma journal_mode=wal")
+    return store
+
+
+def _imported() -> Any:
+    """Feast without the run-time type checks that cost two thirds of its import."""
+    try:
+        import typeguard
+    except ModuleNotFoundError:
+        import feast  # says which of our extras is missing
+
+        return feast
+    real: Any = typeguard.typechecked
+
+    def unchecked(target: Any = None, **_: Any) -> Any:
+        return target if target is not None else lambda function: function
+
+    typeguard.typechecked = unchecked
+    try:
+        import feast
+    finally:
+        typeguard.typechecked = real
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(ibis|feast)\.")
+    return feast
+
+
+def _database_errors() -> tuple[type[BaseException], ...]:
+    try:
+        import duckdb
+        from sqlalchemy.exc import SQLAlchemyError
+    except ModuleNotFoundError:
+        return (sqlite3.Error,)
+    return sqlite3.Error, SQLAlchemyError, duckdb.Error
+
+
+def _refuse_code(registry: Path) -> None:
+    if not registry.exists():
+        return
+    with closing(sqlite3.connect(f"file:{registry}?mode=ro", uri=True)) as database:
+        tables = {row[0] for row in database.execute("select name from sqlite_master where type = 'table'")}
+        for table in CODE_TABLES:
+            if table in tables and database.execute(f"select 1 from {table} limit 1").fetchone():
+                raise ToolFailure(
+                    f"the registry {registry.name} holds {table.replace('_', ' ')}, which run code when it is read",
+                    "Remove them, or point feast.repo_path to another folder.",
+                )
+
+
+def _registry(settings: Settings) -> Path:
+    return settings.feast_home / "registry.db"
+
+
+def _online(settings: Settings) -> Path:
+    return settings.feast_home / "online.db"
