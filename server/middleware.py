@@ -13,6 +13,7 @@ from ..tools.tracing.span import Carrier, Kind, Span, Tracer
 from .services import Services
 
 TRACED: Mapping[str, Kind] = {"tools/call": "tool", "resources/read": "general", "prompts/get": "general"}
+IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")
 
 
@@ -38,10 +39,16 @@ class TraceRequests:
 def _caller(ctx: ServerRequestContext[Services]) -> Carrier | None:
     """The span the caller works in: Opik's own ids first, then a W3C trace id turned into one of ours."""
     meta: Mapping[str, Any] = ctx.meta or {}
-    if trace := meta.get("opik_trace_id"):
-        return Carrier(str(trace), str(meta.get("opik_parent_span_id") or ""))
+    if trace := _identifier(meta.get("opik_trace_id")):
+        return Carrier(trace, _identifier(meta.get("opik_parent_span_id")))
     match = TRACEPARENT.fullmatch(str(meta.get("traceparent") or ""))
     return Carrier(_as_uuid7(match["trace"]), "") if match else None
+
+
+def _identifier(given: Any) -> str:
+    """The id if it is one: what a caller sends is stored and shown, and Opik refuses anything else."""
+    text = str(given).lower()
+    return text if IDENTIFIER.fullmatch(text) else ""
 
 
 def _as_uuid7(trace: str) -> str:

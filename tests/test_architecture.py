@@ -33,8 +33,15 @@ FLOORS = {
 }  # fmt: skip
 SLICE_FOLDERS = (*SLICES, "modeling")
 ANY = "*"
-OPEN_TO_FLOOR_4 = {"data": ("store", "models", "readers"), "tracking": ("client", "models", "backend")}
-OPEN_TO_FLOOR_5 = {**OPEN_TO_FLOOR_4, "data": ("store", "models", "client"), "modeling": (ANY,)}
+OPEN_TO_FLOOR_4: dict[str, tuple[str, ...]] = {
+    "data": ("store", "models", "readers"),
+    "tracking": ("client", "models", "backend"),
+}
+OPEN_TO_FLOOR_5: dict[str, tuple[str, ...]] = {
+    **OPEN_TO_FLOOR_4,
+    "data": ("store", "models", "client"),
+    "modeling": (ANY,),
+}
 MAY_KNOW_MCP = ("tools", "spec", "wire", "catalog")
 
 HEAVY = frozenset(

@@ -1,0 +1,84 @@
+"""Every request that does work is one span, below the caller's own if it names one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.tracing.span import Span
+from mlops_mcp.tools.tracing.store import TraceReader
+
+TRACE = "01934567-89ab-7cde-8f01-23456789abcd"
+PARENT = "01934567-89ab-7cde-8f01-23456789abce"
+
+
+async def spans_of(settings: Settings, count: int = 1) -> list[Span]:
+    reader = TraceReader(settings.home / "traces.db")
+    async with asyncio.timeout(5):
+        while len(traces := reader.traces(50, 0)) < count:
+            await asyncio.sleep(0.02)
+    return [span for trace in traces for span in reader.spans(trace.trace_id)]
+
+
+async def test_a_refused_call_is_a_failed_span_with_what_was_asked_and_said(client: Client, settings: Settings) -> None:
+    await client.call_tool("get_trace", {"tracs": "x", "api_key": "hunter2"})
+    (span,) = await spans_of(settings)
+    assert (span.name, span.kind, span.status, span.parent_id) == ("get_trace", "tool", "error", "")
+    assert span.input == {"tracs": "x", "api_key": "[redacted]"}
+    assert span.error.startswith("unknown argument of get_trace 'tracs'")
+
+
+async def test_a_call_goes_under_the_opik_span_that_the_caller_names(client: Client, settings: Settings) -> None:
+    meta: Any = {"opik_trace_id": TRACE, "opik_parent_span_id": PARENT}
+    await client.call_tool("list_jobs", {}, meta=meta)
+    (span,) = await spans_of(settings)
+    assert (span.trace_id, span.parent_id, span.status) == (TRACE, PARENT, "ok")
+
+
+async def test_calls_of_one_w3c_trace_share_one_trace_whose_id_opik_takes(client: Client, settings: Settings) -> None:
+    for span_id in ("00f067aa0ba902b7", "00f067aa0ba902b8"):
+        meta: Any = {"traceparent": f"00-4bf92f3577b34da6a3ce929d0e0e4736-{span_id}-01"}
+        await client.call_tool("list_jobs", {}, meta=meta)
+    reader = TraceReader(settings.home / "traces.db")
+    async with asyncio.timeout(5):
+        while len(spans := await spans_of(settings)) < 2:
+            await asyncio.sleep(0.02)
+    assert {span.trace_id for span in spans} == {"4bf92f35-77b3-7da6-83ce-929d0e0e4736"}
+    assert reader.count() == 1
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [{"traceparent": "garbage"}, {"traceparent": 5}, {"opik_trace_id": {"a": 1}}, {"opik_trace_id": "../../x"}],
+)
+async def test_a_caller_that_names_no_usable_span_starts_a_trace_of_its_own(
+    client: Client, settings: Settings, meta: Any
+) -> None:
+    result = await client.call_tool("list_jobs", {}, meta=meta)
+    assert not result.is_error
+    (span,) = await spans_of(settings)
+    assert span.parent_id == ""
+    assert span.trace_id[14] == "7"
+
+
+async def test_listing_leaves_no_trace(client: Client, settings: Settings) -> None:
+    await client.list_tools()
+    await client.call_tool("list_jobs", {})
+    assert [span.name for span in await spans_of(settings)] == ["list_jobs"]
+
+
+async def test_a_crash_tells_the_agent_nothing_but_the_way_to_its_trace(
+    client: Client, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    (settings.home).mkdir(parents=True, exist_ok=True)
+    (settings.home / "jobs.db").write_text("this is no database")
+    result = await client.call_tool("list_jobs", {})
+    (span,) = await spans_of(settings)
+    assert result.is_error
+    assert f"get_trace(trace='trace:{span.trace_id}', detail='full')" in str(result.content)
+    assert "database" not in str(result.content)
+    assert "file is not a database" in caplog.text

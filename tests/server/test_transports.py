@@ -1,0 +1,198 @@
+"""The three transports, each as the process that a user starts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from mcp import Client
+from mcp.client.sse import sse_client
+
+from mlops_mcp.tools import wire
+
+pytestmark = pytest.mark.slow
+
+CLIENT = {"name": "test", "version": "1"}
+NAMES = [name for names in wire.index().values() for name in names]
+StdioClient = Callable[..., AbstractAsyncContextManager[Client]]
+Served = Callable[..., AbstractAsyncContextManager[tuple[asyncio.subprocess.Process, str]]]
+
+
+@pytest.fixture
+def served(environ: dict[str, str], tmp_path: Path) -> Served:
+    """Starts `mlops-mcp serve` on a free port and yields the process and its address."""
+
+    @asynccontextmanager
+    async def start(transport: str) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "mlops_mcp.server", "serve", "--transport", transport, "--port", "0"),
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ},
+            cwd=tmp_path,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stderr
+        try:
+            async with asyncio.timeout(30):
+                line = (await process.stderr.readline()).decode()
+            found = re.search(r"http://\S+", line)
+            assert found, line + (await process.stderr.read()).decode()
+            yield process, found[0]
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    return start
+
+
+async def use(client: Client, tmp_path: Path) -> None:
+    """List, call into a worker, and be refused: over every transport the same."""
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n")
+    assert [tool.name for tool in (await client.list_tools()).tools] == NAMES
+    loaded = await client.call_tool("load_dataset", {"path": str(tmp_path / "rows.csv")})
+    assert loaded.structured_content
+    assert loaded.structured_content["rows"] == 2
+    assert (await client.call_tool("load_dataset", {"path": "nowhere.csv"})).is_error
+
+
+async def test_stdio_serves_the_tools(stdio_client: StdioClient, tmp_path: Path) -> None:
+    async with stdio_client() as client:
+        await use(client, tmp_path)
+
+
+async def test_streamable_http_serves_the_tools_and_ends_within_two_seconds(served: Served, tmp_path: Path) -> None:
+    async with served("http") as (process, url):
+        async with Client(url) as client:
+            await use(client, tmp_path)
+        await ends_on(signal.SIGTERM, process)
+
+
+async def test_sse_serves_the_tools_and_ends_within_two_seconds(served: Served, tmp_path: Path) -> None:
+    async with served("sse") as (process, url):
+        async with Client(sse_client(url)) as client:
+            await use(client, tmp_path)
+        await ends_on(signal.SIGTERM, process)
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_a_server_ends_within_two_seconds_while_clients_are_connected(
+    served: Served, transport: str, tmp_path: Path
+) -> None:
+    async with served(transport) as (process, url):
+        client = Client(url if transport == "http" else sse_client(url), mode="legacy")
+        opened = asyncio.Event()
+
+        async def stay() -> None:
+            async with client:
+                await use(client, tmp_path)
+                opened.set()
+                await asyncio.Event().wait()
+
+        staying = asyncio.create_task(stay())
+        async with asyncio.timeout(30):
+            await opened.wait()
+        await ends_on(signal.SIGTERM, process)
+        staying.cancel()
+        await asyncio.wait([staying])
+
+
+async def ends_on(number: signal.Signals, process: asyncio.subprocess.Process) -> None:
+    """The process and everything it started end in time."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    began = time.monotonic()
+    process.send_signal(number)
+    async with asyncio.timeout(10):
+        await process.wait()
+    assert time.monotonic() - began < 2
+    await asyncio.to_thread(psutil.wait_procs, family, 0.5)
+    assert [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stdio_server_ends_within_two_seconds_when_it_is_told_to(
+    environ: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    with started(environ, tmp_path) as server:
+        say(server, "initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": CLIENT})
+        assert server.stdout
+        assert b'"serverInfo"' in server.stdout.readline()
+        began = time.monotonic()
+        server.send_signal(number)
+        assert server.wait(10) == 128 + number
+        assert time.monotonic() - began < 2
+
+
+def test_a_stdio_server_ends_within_two_seconds_when_its_client_is_gone(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    with started(environ, tmp_path) as server:
+        say(server, "initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": CLIENT})
+        assert server.stdout
+        assert server.stdin
+        server.stdout.readline()
+        began = time.monotonic()
+        server.stdin.close()
+        assert server.wait(10) == 0
+        assert time.monotonic() - began < 2
+
+
+def started(environ: dict[str, str], tmp_path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "mlops_mcp.server", "serve"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ},
+        cwd=tmp_path,
+    )
+
+
+def say(server: subprocess.Popen[bytes], method: str, params: dict[str, Any]) -> None:
+    assert server.stdin
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    server.stdin.write(json.dumps(message).encode() + b"\n")
+    server.stdin.flush()
+
+
+async def test_a_browser_page_from_elsewhere_is_refused(served: Served) -> None:
+    async with served("http") as (_, url):
+
+        def ask(**headers: str) -> int:
+            request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json", **headers})
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(request, timeout=5)
+            caught.value.close()
+            return caught.value.code
+
+        assert await asyncio.to_thread(ask, Host="evil.example") == 421
+        assert await asyncio.to_thread(ask, Origin="http://evil.example") == 403
+
+
+def test_a_port_that_is_taken_is_an_error_with_a_remedy(environ: dict[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "mlops_mcp.server", "serve", "--transport", "http", "--port", port],
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
+    assert "choose another with --port" in done.stderr
