@@ -73,29 +73,18 @@ class NotChecked(Exception):
 
 def questions(settings: Settings) -> list[Question]:
     """What the configuration makes necessary to ask."""
-    home = settings.home
-    asked = [
-        Question("state folder", str(home), "home (MLOPS_HOME)", partial(_folder, home)),
+    home, feast, bentoml = settings.home, settings.feast_home, settings.bentoml_home
+    ours = "home (MLOPS_HOME)"
+    return [
+        Question("state folder", str(home), ours, partial(_folder, home)),
+        Question("jobs", str(home / "jobs.db"), ours, partial(_sqlite, home / "jobs.db")),
+        Question("traces", str(home / "traces.db"), ours, partial(_sqlite, home / "traces.db")),
         _store("mlflow", settings.tracking_uri, "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"),
-        Question(
-            "feast",
-            str(settings.feast_home),
-            "feast.repo_path (FEAST_REPO_PATH)",
-            partial(_registry, settings.feast_home),
-        ),
+        Question("feast", str(feast), "feast.repo_path (FEAST_REPO_PATH)", partial(_registry, feast)),
         _optuna(settings),
-        Question(
-            "bentoml",
-            str(settings.bentoml_home),
-            "bentoml.home (BENTOML_HOME)",
-            partial(_folder, settings.bentoml_home),
-        ),
-        *(
-            Question(name, str(home / name), "home (MLOPS_HOME)", partial(_sqlite, home / name))
-            for name in ("jobs.db", "traces.db")
-        ),
+        Question("bentoml", str(bentoml), "bentoml.home (BENTOML_HOME)", partial(_folder, bentoml)),
+        *_opik(settings),
     ]
-    return [*asked, *_opik(settings)]
 
 
 def answers(asked: list[Question], timeout_s: float = TIMEOUT_S) -> list[Backend]:
@@ -145,14 +134,13 @@ def _optuna(settings: Settings) -> Question:
 
 
 def _opik(settings: Settings) -> list[Question]:
-    if not (settings.opik.url or settings.opik.api_key.get_secret_value()):
+    key = settings.opik.api_key.get_secret_value()
+    if not (settings.opik.url or key):
         return []
     url = (settings.opik.url or OPIK_CLOUD).rstrip("/")
-    headers = {"Authorization": settings.opik.api_key.get_secret_value(), "Comet-Workspace": settings.opik.workspace}
-    sent = {name: value for name, value in headers.items() if value}
-    return [
-        Question("opik", url, "opik.url (OPIK_URL_OVERRIDE)", partial(_http, f"{url}/is-alive/ping", sent)),
-    ]
+    headers = {"Authorization": key, "Comet-Workspace": settings.opik.workspace}
+    given = {name: value for name, value in headers.items() if value}
+    return [Question("opik", url, "opik.url (OPIK_URL_OVERRIDE)", partial(_http, f"{url}/is-alive/ping", given))]
 
 
 def _store(name: str, uri: str, setting: str) -> Question:

@@ -22,7 +22,8 @@ MAX_FUNCTION_LINES = 50
 MAX_TOOL_BODY_LINES = 8
 
 FLOORS = {
-    "config": 1, "prompts": 1, "tools.errors": 1, "tools.files": 1, "tools.paging": 1, "tools.numbers": 1, "tools.database": 1,
+    "config": 1, "prompts": 1,
+    "tools.errors": 1, "tools.files": 1, "tools.paging": 1, "tools.numbers": 1, "tools.database": 1,
     "tools.tracing": 2,
     "tools.runtime": 3, "tools.handles": 3, "tools.lineage": 3, "tools.spec": 3, "tools.wire": 3,
     "tools.data": 4, "tools.tracking": 4, "tools.modeling": 4, "tools.observability": 4, "tools.jobs": 4,
