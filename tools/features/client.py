@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..data.store import save
 from ..errors import ToolFailure
 from ..paging import Page, page
 from ..runtime.work import Work
-from .history import join, match, output_names, rows_of
+from .history import Rows, join, match, output_names, rows_of
 from .models import (
     DType,
     FeatureJoin,
@@ -28,6 +28,8 @@ from .register import register_one, register_view
 from .registry import opened
 from .statistics import describe
 from .views import Definition, all_views, find_view, requested
+
+LISTED_FEATURES = 20
 
 
 def register_features(
@@ -55,7 +57,8 @@ def list_features(work: Work, view: str, limit: int, cursor: str) -> Page[View]:
     with opened(work) as store:
         views = [find_view(store, view)] if view else all_views(store)
     part = page(views, limit, cursor)
-    return Page(items=[_shown(work, item) for item in part.items], total=part.total, next_cursor=part.next_cursor)
+    shown = [_shown(work, item) if view else _shortened(_shown(work, item)) for item in part.items]
+    return Page(items=shown, total=part.total, next_cursor=part.next_cursor)
 
 
 def get_historical_features(
@@ -79,7 +82,7 @@ def get_historical_features(
         rows=made.info.rows,
         added=list(names.values()),
         views=matches,
-        notes=[f"values as of {rows.time}", *_join_notes(made.info.rows, matches)],
+        notes=_join_notes(rows, wanted, matches),
     )
 
 
@@ -160,11 +163,25 @@ def _shown(work: Work, view: Definition, notes: list[str] | None = None) -> View
     )
 
 
-def _join_notes(rows: int, matches: list[ViewMatch]) -> list[str]:
+def _shortened(view: View) -> View:
+    more = len(view.features) - LISTED_FEATURES
+    if more <= 0:
+        return view
+    notes = [*view.notes, f"{more} more features: list_features(view={view.view!r})"]
+    return view.model_copy(update={"features": dict(list(view.features.items())[:LISTED_FEATURES]), "notes": notes})
+
+
+def _join_notes(rows: Rows, wanted: Sequence[tuple[Definition, list[str]]], matches: Sequence[ViewMatch]) -> list[str]:
+    total = rows.table.num_rows
+    own = [view.handle for view, _ in wanted if view.dataset == rows.source.handle]
     return [
-        f"{match.view}: {rows - match.matched} of {rows} rows got no value and are null"
-        for match in matches
-        if match.matched < rows
+        f"values as of {rows.time}, those of that very moment included",
+        *(f"{handle} is made of these same rows, so a row may be given its own outcome" for handle in own),
+        *(
+            f"{match.view}: {total - match.matched} of {total} rows got no value and are null"
+            for match in matches
+            if match.matched < total
+        ),
     ]
 
 

@@ -90,12 +90,13 @@ class OnlineFeatures(BaseModel):
 
 
 class FeatureStatistics(BaseModel):
-    """One feature over all rows; text has its most frequent values."""
+    """One feature over all rows; numbers without their infinite values, text with its most frequent ones."""
 
     name: str
     dtype: DType
     missing: int
     unique: int
+    infinite: int | None = None
     mean: float | None = None
     std: float | None = None
     min: float | str | None = None

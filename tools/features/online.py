@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, JsonValue
 
 from ...config.settings import Settings
-from ..errors import ToolFailure, unknown
+from ..errors import ToolFailure
 from ..numbers import finite
 from ..runtime.work import Work
 from .models import MaterializedView, OnlineRow, RowStatus
@@ -107,7 +107,9 @@ def keys_of(view: Definition, rows: Sequence[Mapping[str, JsonValue]]) -> list[J
     keys: list[JsonValue] = []
     for number, row in enumerate(rows, 1):
         if view.entity not in row:
-            raise unknown(f"key in row {number}: {view.handle} needs {view.entity}; there is no", view.entity, row)
+            raise ToolFailure(
+                f"row {number} has no {view.entity}, the key of {view.handle}", f"It has {', '.join(row)}."
+            )
         key = row[view.entity]
         fits = isinstance(key, str) if view.entity_type == "string" else type(key) is int
         if not fits:

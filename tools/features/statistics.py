@@ -25,6 +25,13 @@ def describe(values: pd.Series, dtype: DType) -> FeatureStatistics:
         return result.model_copy(update={"top": {str(value)[:80]: int(count) for value, count in counts.items()}})
     if dtype == "timestamp":
         return result.model_copy(update={"min": known.min().isoformat(), "max": known.max().isoformat()})
+    bounded = known[~known.isin([float("inf"), float("-inf")])]
+    if bounded.empty:
+        return result.model_copy(update={"infinite": len(known)})
+    return result.model_copy(update=_numbers(bounded) | {"infinite": len(known) - len(bounded) or None})
+
+
+def _numbers(known: pd.Series) -> dict[str, float | None]:
     low, middle, high = known.quantile([0.01, 0.5, 0.99])
     numbers = {
         "mean": known.mean(),
@@ -35,4 +42,4 @@ def describe(values: pd.Series, dtype: DType) -> FeatureStatistics:
         "p99": high,
         "max": known.max(),
     }
-    return result.model_copy(update={name: finite(value) for name, value in numbers.items()})
+    return {name: finite(value) for name, value in numbers.items()}
