@@ -39,6 +39,8 @@ from .processes import Plan, free_ports, master
 MASTER_MB = 200
 REPLICA_MB = 400
 MODELS = ("model:", "models:/", "run:", "m-")
+# More numbers than these are left out of an answer.
+MAX_PROBABILITIES = 400
 UNITS = {"": 0, "k": 10, "ki": 10, "m": 20, "mi": 20, "g": 30, "gi": 30}
 SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmg]i?|)b?")
 
@@ -125,11 +127,15 @@ def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
         raise ToolFailure(
             f"{chosen.bento} of endpoint:{name} does not answer: {error}", f"Deploy it again: {_redeploy(state)}"
         ) from error
+    fits = len(rows) * len(answer.classes) <= MAX_PROBABILITIES
+    if not fits:
+        most = max(1, MAX_PROBABILITIES // len(answer.classes))
+        notes.append(f"probabilities left out: {len(answer.classes)} for each row; send at most {most} rows for them")
     return Prediction(
         endpoint=f"endpoint:{name}",
         bento=chosen.bento,
         predictions=answer.predictions,
-        probabilities=answer.probabilities,
+        probabilities=answer.probabilities if fits else None,
         classes=answer.classes,
         ms=round((time.perf_counter() - began) * 1000, 2),
         notes=notes,

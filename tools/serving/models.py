@@ -153,7 +153,7 @@ class ServiceAnswer(BaseModel):
 
 
 class Prediction(BaseModel):
-    """One prediction per row; `probabilities` in the order of `classes`, null for regression."""
+    """One prediction per row; `probabilities` in the order of `classes`, null for regression or if a note says so."""
 
     endpoint: str
     bento: str

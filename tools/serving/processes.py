@@ -118,9 +118,16 @@ def stop(work: Work, endpoint: str, deployment: Deployment) -> int:
     processes = _found(work, endpoint).get(deployment.id, [])
     if process := master(deployment):
         process.terminate()
-        psutil.wait_procs([process], timeout=GRACE_S)
+        _wait_ended(deployment)
     _clear(work, endpoint, deployment.id)
     return len(processes)
+
+
+def _wait_ended(deployment: Deployment) -> None:
+    """Not by waiting for the process itself: where nobody reaps it, it would stay for ever."""
+    deadline = time.monotonic() + GRACE_S
+    while master(deployment) and time.monotonic() < deadline:
+        time.sleep(POLL_S / 2)
 
 
 def sweep(work: Work, endpoint: str, keep: set[str]) -> int:

@@ -24,7 +24,7 @@ from .models import (
     Traffic,
 )
 
-MAX_ROWS = 500
+MAX_ROWS = 100
 
 Bento = Annotated[str, Field(description="bento:<name>:<version>")]
 

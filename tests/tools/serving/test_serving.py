@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import signal
-import socket
 from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -162,6 +161,16 @@ def test_what_the_model_cannot_take_is_refused_with_the_field(served: Served) ->
     assert "row 0: person_age is absent" in refusal([{key: good[key] for key in good if key != "person_age"}])
     assert "person_income must be a number, but is 'much'" in refusal([{**good, "person_income": "much"}])
     assert "at least one row" in refusal([])
+    deployment = endpoints.read(served.work, "credit").deployments[0]
+    log = (endpoints.folder(served.work, "credit", deployment.id) / processes.LOG_FILE).read_text()
+    assert "much" not in log
+    assert "/predict" in log
+
+
+def test_an_answer_that_would_be_too_long_says_what_it_leaves_out_and_how_to_get_it(served: Served) -> None:
+    answer = client.predict(served.work, "credit", [*served.rows, served.rows[0]])
+    assert (len(answer.predictions), answer.probabilities) == (201, None)
+    assert answer.notes == ["probabilities left out: 2 for each row; send at most 200 rows for them"]
 
 
 def test_a_bento_knows_its_model_and_an_endpoint_its_bento(served: Served) -> None:
@@ -171,19 +180,17 @@ def test_a_bento_knows_its_model_and_an_endpoint_its_bento(served: Served) -> No
     assert [edge.parent for edge in ancestors if edge.parent.startswith("dataset:loan_table@")]
 
 
-def test_a_port_that_another_program_took_is_left_to_it_and_another_one_is_used(served: Served) -> None:
-    def ports(taken: int) -> Iterator[int]:
-        yield taken
+def test_a_port_on_which_another_endpoint_answers_is_left_to_it(served: Served) -> None:
+    def ports() -> Iterator[int]:
+        yield endpoints.read(served.work, "credit").deployments[0].port
         yield from processes.free_ports()
 
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        taken = other.getsockname()[1]
-        made = client.deploy(served.work, request(served.old.bento, "busy"), ports(taken))
-    assert f":{taken}/" not in made.url
+    # The same bento answers there, so only its mark tells that it is not the one that was started.
+    made = client.deploy(served.work, request(served.old.bento, "busy"), ports())
+    assert made.url != served.deployed.url
     assert client.predict(served.work, "busy", served.rows[:1]).bento == served.old.bento
     client.stop_endpoint(served.work, "busy")
+    assert client.predict(served.work, "credit", served.rows[:1]).bento == served.old.bento
 
 
 def test_two_bentos_share_the_calls_as_told_and_each_answer_names_its_bento(served: Served) -> None:
