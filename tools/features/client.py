@@ -158,6 +158,7 @@ def _shown(work: Work, view: Definition, notes: list[str] | None = None) -> View
         ttl_days=view.ttl.total_seconds() / 86400 if view.ttl else None,
         features=dict(view.features),
         description=view.description,
+        feature_descriptions=dict(view.descriptions) or None,
         online_until=online.end.isoformat() if online else None,
         notes=notes or [],
     )

@@ -22,6 +22,7 @@ class View(BaseModel):
     ttl_days: Annotated[float | None, Field(description="null: a value never gets too old.")] = None
     features: dict[str, DType]
     description: str = ""
+    feature_descriptions: dict[str, str] | None = None
     online_until: Annotated[str | None, Field(description="End of the data that online reads see.")] = None
     notes: list[str] = []
 

@@ -104,13 +104,21 @@ def _write(work: Work, store: Any, wanted: Definition) -> list[str]:
     with applying(work.settings):
         existing = {view.name: view for view in all_views(store)}
         _check_clashes(existing, wanted)
-        write_view(store, wanted)
+        before = existing.get(wanted.name)
+        kept = {name: text for name, text in (before.descriptions if before else {}).items() if name in wanted.features}
+        write_view(store, replace(wanted, descriptions={**kept, **wanted.descriptions}))
     lineage = Lineage(work.home)
     lineage.record(wanted.versioned, [wanted.dataset, wanted.handle], "register_features")
-    before = existing.get(wanted.name)
-    if before is None or before.dataset == wanted.dataset:
-        return []
-    return [f"replaces the view over {before.dataset}; online reads keep its values until materialize_features"]
+    return _changes(before, wanted) if before else []
+
+
+def _changes(before: Definition, wanted: Definition) -> list[str]:
+    notes: list[str] = []
+    if gone := [name for name in before.features if name not in wanted.features]:
+        notes.append(f"the view no longer has {', '.join(gone)}")
+    if before.dataset != wanted.dataset:
+        notes.append(f"it was over {before.dataset}; online reads keep those values until materialize_features")
+    return notes
 
 
 def _check_clashes(existing: Mapping[str, Definition], wanted: Definition) -> None:

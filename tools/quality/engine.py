@@ -51,11 +51,10 @@ class Engine:
     """One ephemeral context with one asset: a new one for every frame keeps all of them in memory."""
 
     def __init__(self, _: Settings) -> None:
+        import great_expectations as gx
         import tqdm  # type: ignore[import-untyped]
 
         tqdm.tqdm.monitor_interval = 0  # a validation starts a monitor thread otherwise
-        import great_expectations as gx
-
         logging.captureWarnings(False)
         context: Any = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}

@@ -1,0 +1,153 @@
+"""Online values: the newest ones, in the order of the request, and never an absent one as if it were there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+from pydantic import JsonValue
+
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.features import client
+from mlops_mcp.tools.features.models import Materialized, MaterializeRequest, View
+from mlops_mcp.tools.runtime.models import Progress
+from mlops_mcp.tools.runtime.work import Work
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+Register = Callable[..., View]
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+
+
+def history() -> pd.DataFrame:
+    """Key 1 has two values and one in the future, key 2 a tie, key 3 a missing newest value."""
+    return pd.DataFrame(
+        {
+            "key": [1, 1, 1, 2, 2, 3, 3],
+            "at": [NOW - 9 * DAY, NOW - 2 * DAY, NOW + DAY, NOW - 5 * DAY, NOW - 5 * DAY, NOW - 8 * DAY, NOW - 7 * DAY],
+            "made": [NOW - 9 * DAY, NOW, NOW, NOW - 4 * DAY, NOW - 3 * DAY, NOW, NOW],
+            "value": [1.0, 2.0, 99.0, 3.0, 4.0, 5.0, None],
+            "name": ["a", "b", "z", "c", "d", "e", "f"],
+            "count": pd.array([1, 2, 99, 3, 4, 5, 2**60 + 1], dtype="Int64"),
+        }
+    )
+
+
+def materialize(work: Work, *views: str, start: str = "", end: str = "") -> Materialized:
+    return client.materialize_features(work, MaterializeRequest(views=list(views), start=start, end=end))
+
+
+def test_the_newest_values_come_in_the_order_of_the_request(work: Work, register: Register) -> None:
+    register(history(), created="made")
+    written = materialize(work).views[0]
+    assert (written.keys, written.left_out_after_end) == (3, 1)
+    answer = client.get_online_features(
+        work, ["things:name", "things:count", "things:value"], [{"key": key} for key in (3, 1, 2)]
+    )
+    assert [list(row.values.items()) for row in answer.rows] == [
+        [("name", "f"), ("count", 2**60 + 1), ("value", None)],
+        [("name", "b"), ("count", 2), ("value", 2.0)],
+        [("name", "d"), ("count", 4), ("value", 4.0)],
+    ]
+    assert answer.rows[1].as_of == {"features:things": (NOW - 2 * DAY).isoformat()}
+    assert [row.status for row in answer.rows] == ["found"] * 3
+
+
+def test_an_unknown_key_is_told_from_a_missing_value(work: Work, register: Register) -> None:
+    register(history(), created="made")
+    materialize(work)
+    unknown, known = client.get_online_features(work, ["things:value"], [{"key": 77}, {"key": 3}]).rows
+    assert (unknown.status, unknown.as_of) == ("unknown", {"features:things": None})
+    assert (known.status, known.values) == ("found", {"value": None})
+
+
+def test_a_value_beyond_its_ttl_is_withheld_as_in_a_join(work: Work, register: Register) -> None:
+    register(history(), created="made", ttl_days=4)
+    materialize(work)
+    old, young = client.get_online_features(work, ["things:name"], [{"key": 2}, {"key": 1}]).rows
+    assert (old.status, old.values) == ("expired", {"name": None})
+    assert (young.status, young.values) == ("found", {"name": "b"})
+
+
+def test_older_values_never_replace_newer_ones(work: Work, register: Register) -> None:
+    register(history(), created="made")
+    materialize(work)
+    with pytest.raises(ToolFailure, match="older values would replace newer ones"):
+        materialize(work, end=(NOW - 6 * DAY).isoformat())
+    assert client.get_online_features(work, ["things:name"], [{"key": 1}]).rows[0].values == {"name": "b"}
+
+
+def test_a_window_is_respected_and_an_empty_one_is_an_error(work: Work, register: Register) -> None:
+    register(history(), created="made")
+    assert materialize(work, start=(NOW - 9 * DAY).isoformat(), end=(NOW - 6 * DAY).isoformat()).views[0].keys == 2
+    assert client.get_online_features(work, ["things:name"], [{"key": 1}]).rows[0].values == {"name": "a"}
+    with pytest.raises(ToolFailure, match="has no value from"):
+        materialize(work, start="2001-01-01", end="2001-02-01")
+    with pytest.raises(ToolFailure, match="is after end"):
+        materialize(work, start="2024-02-01", end="2024-01-01")
+    with pytest.raises(ToolFailure, match="is not a time"):
+        materialize(work, start="yesterday")
+
+
+def test_a_view_that_was_never_materialized_is_an_error(work: Work, register: Register) -> None:
+    register(history(), created="made")
+    with pytest.raises(ToolFailure, match=r"never materialized.*materialize_features"):
+        client.get_online_features(work, ["things"], [{"key": 1}])
+    with pytest.raises(ToolFailure, match="Did you mean things"):
+        materialize(work, "thing")
+
+
+def test_values_of_a_replaced_dataset_are_said_to_be_so_until_they_are_renewed(work: Work, register: Register) -> None:
+    before = register(history(), created="made").dataset
+    materialize(work)
+    register(history().query("key != 2").assign(name="new"), created="made")
+    stale = client.get_online_features(work, ["things:name"], [{"key": 1}])
+    assert stale.rows[0].values == {"name": "b"}
+    assert any(before in note for note in stale.notes)
+    assert any("keep their old online values" in note for note in materialize(work).notes)
+    renewed = client.get_online_features(work, ["things:name"], [{"key": 1}])
+    assert (renewed.rows[0].values, renewed.notes) == ({"name": "new"}, [])
+
+
+def test_two_views_are_read_for_each_row_at_once(work: Work, register: Register) -> None:
+    register(history(), created="made")
+    people = pd.DataFrame({"person": ["ann"], "at": [NOW - DAY], "name": ["Ann"]})
+    register(people, "people", entity="person")
+    materialize(work)
+    rows: list[dict[str, JsonValue]] = [{"key": 1, "person": "bob"}, {"person": "ann", "key": 77}]
+    first, second = client.get_online_features(work, ["people:name", "things:name", "things:value"], rows).rows
+    assert first.values == {"people__name": None, "things__name": "b", "value": 2.0}
+    assert second.values == {"people__name": "Ann", "things__name": None, "value": None}
+    assert (first.status, second.status) == ("partly", "partly")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"kee": 1}, "has no key, the key of features:things. It has kee"),
+        ({"key": "1"}, "is int64, not '1'"),
+        ({"key": 1.0}, "is int64, not 1.0"),
+        ({"key": None}, "is int64, not None"),
+        ({"key": True}, "is int64, not True"),
+    ],
+)
+def test_a_key_of_another_name_or_type_is_refused(
+    work: Work, register: Register, row: dict[str, JsonValue], said: str
+) -> None:
+    register(history(), created="made")
+    materialize(work)
+    with pytest.raises(ToolFailure, match=said):
+        client.get_online_features(work, ["things"], [{"key": 1}, row])
+
+
+def test_progress_is_told_view_by_view(work: Work, register: Register) -> None:
+    told: list[Progress] = []
+    register(history(), created="made")
+    register(history(), "others", created="made")
+    client.materialize_features(
+        Work(work.settings, work.tracer, told.append), MaterializeRequest(views=[], start="", end="")
+    )
+    assert [(step.done, step.total) for step in told] == [(0, 2), (1, 2), (2, 2)]
+    assert told[0].message == "view 1 of 2: others"
