@@ -118,7 +118,7 @@ def _admitted(tool: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, A
     for argument in arguments:
         if argument not in known:
             raise unknown(f"argument of {tool}", argument, known)
-    key = arguments.get(KEY, "")
+    key = "" if arguments.get(KEY) is None else arguments[KEY]
     if not (isinstance(key, str) and len(key) <= wire.KEY_LENGTH):
         raise ToolFailure(f"{tool} cannot take this {KEY}", f"Pass a text of at most {wire.KEY_LENGTH} characters.")
     return key, {argument: value for argument, value in arguments.items() if argument != KEY}

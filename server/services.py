@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -16,6 +18,8 @@ from ..tools.tracing.span import Tracer
 from ..tools.tracing.store import TraceStore
 
 RECONCILE_EVERY_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 class Services:
@@ -55,7 +59,10 @@ class Services:
         while True:
             await anyio.sleep(RECONCILE_EVERY_S)
             if (self.settings.home / "jobs.db").exists():
-                await self.jobs.reconcile()
+                try:
+                    await self.jobs.reconcile()
+                except (OSError, sqlite3.Error) as error:  # a full disk must not end the server
+                    logger.warning("jobs cannot be looked after: %s", error)
 
     def close(self) -> None:
         """End the workers and write the last spans; blocking."""

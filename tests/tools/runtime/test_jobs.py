@@ -212,6 +212,19 @@ async def test_two_slots_run_two_jobs_at_a_time_and_not_three(settings: Settings
     assert [(await ended(jobs, row)).state for row in rows] == ["done"] * 3
 
 
+async def test_servers_that_share_a_state_folder_share_its_slots(
+    settings: Settings, jobs: Jobs, long: Any, tmp_path: Path
+) -> None:
+    servers = [jobs, Jobs(settings), Jobs(settings)]
+    requests = [long.Request(folder=str(tmp_path), name=str(number)) for number in range(9)]
+    rows = await asyncio.gather(*(servers[n % 3].submit("x", long.count, each) for n, each in enumerate(requests)))
+    for number, row in enumerate(rows):
+        assert (await ended(servers[(number + 1) % 3], row, 60)).state == "done"
+    words = [line.split() for line in logged(tmp_path)]
+    assert [(begin[0], end[0]) for begin, end in zip(words[::2], words[1::2], strict=True)] == [("start", "end")] * 9
+    assert all(begin[1] == end[1] for begin, end in zip(words[::2], words[1::2], strict=True))
+
+
 async def test_a_queued_job_is_cancelled_without_ever_starting(jobs: Jobs, long: Any, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     first = await jobs.submit("x", long.count, long.Request(folder=str(tmp_path), name="first", gate=str(gate)))
