@@ -76,9 +76,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
         close_connections(work)
 
 
-def trained(work: Work, trees: int) -> str:
+def trained(work: Work, trees: int, target: str = "loan_status") -> str:
     wanted = TrainRequest(
-        dataset=str(LOANS), target="loan_status", algorithm="XGBoost", task="auto", params={"n_estimators": trees},
+        dataset=str(LOANS), target=target, algorithm="XGBoost", params={"n_estimators": trees},
+        task="regression" if target == "loan_amnt" else "auto",
         features=[], exclude=[], validation="", run="", experiment="", seed=0,
     )  # fmt: skip
     return train_model(work, wanted).model
@@ -148,6 +149,19 @@ def test_an_endpoint_says_exactly_what_the_registered_model_says(served: Served)
     assert abs(np.array(answer.probabilities) - expected).max() <= 1e-9
     assert answer.predictions == [answer.classes[best] for best in expected.argmax(axis=1)]
     assert answer.bento == served.old.bento
+
+
+def test_a_regression_answers_with_its_numbers_and_no_probabilities(served: Served) -> None:
+    reference = trained(served.work, 20, "loan_amnt")
+    made = served.deploy(reference, "amounts")
+    model = find_model(served.work, reference)
+    rows = [{name: row.get(name, 0) for name in model.card.names} for row in served.rows]
+    answer = client.predict(served.work, "amounts", rows)
+    expected = scores(load_pipeline(model), design(pd.DataFrame(rows), model.card), model.card)
+    assert made.bento.startswith("bento:loan_amnt_xgboost:")
+    assert (answer.probabilities, answer.classes, answer.notes) == (None, [], [])
+    assert abs(np.array(answer.predictions) - expected).max() <= 1e-9
+    client.stop_endpoint(served.work, "amounts")
 
 
 def test_what_the_model_cannot_take_is_refused_with_the_field(served: Served) -> None:
