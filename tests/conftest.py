@@ -27,8 +27,11 @@ StdioClient = Callable[..., AbstractAsyncContextManager[Client]]
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+def _clean_environment(  # pyright: ignore[reportUnusedFunction]
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Nothing that the developer has configured reaches a test or a process that it starts."""
+    monkeypatch.chdir(tmp_path_factory.getbasetemp())  # away from a mlops.yaml
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         monkeypatch.delenv(name)
 
