@@ -76,7 +76,7 @@ def _labels(
         if frame[column].isna().any():
             raise ToolFailure(f"{column} has missing times", "Drop those rows first, or split at random.")
         # Equal times share a rank, so that no moment lies on both sides of a cut.
-        rank = frame[column].rank(method="min", pct=True).to_numpy()
+        rank = frame[column].rank(method="average", pct=True).to_numpy()
         return _cut(rank, validation, test)
     random = np.random.default_rng(seed)
     if strategy == "random":

@@ -41,9 +41,14 @@ def normalise(table: pa.Table) -> tuple[pa.Table, list[str]]:
     columns, notes = [], []
     for field in table.schema:
         target = _plain(field.type)
-        column = table.column(field.name)
-        columns.append(column if target == field.type else column.cast(target))
-        if pa.types.is_decimal(field.type) or pa.types.is_date(field.type):
+        try:
+            columns.append(table.column(field.name).cast(target))
+            changed = pa.types.is_decimal(field.type) or pa.types.is_date(field.type)
+        except pa.ArrowInvalid:
+            # Only times finer than a microsecond do not fit; nothing downstream keeps them.
+            columns.append(table.column(field.name).cast(target, safe=False))
+            changed = True
+        if changed:
             notes.append(f"{field.name}: {field.type} stored as {target}")
     return pa.table(columns, names=table.column_names), notes
 

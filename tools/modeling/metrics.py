@@ -91,7 +91,11 @@ def _classification() -> list[Metric]:
             "average_precision", "classification", "maximize",
             lambda y, p: sk.average_precision_score(y, p[:, 1]), binary_only=True,
         ),
-        Metric("log_loss", "classification", "minimize", lambda y, p: sk.log_loss(y, p, labels=range(p.shape[1]))),
+        Metric(
+            "log_loss", "classification", "minimize",
+            # XGBoost's single-precision probabilities do not quite sum to one.
+            lambda y, p: sk.log_loss(y, p / p.sum(axis=1, keepdims=True), labels=range(p.shape[1])),
+        ),
         Metric(
             "brier", "classification", "minimize", lambda y, p: sk.brier_score_loss(y, p[:, 1]), binary_only=True
         ),

@@ -1,0 +1,93 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.modeling.card import Feature, ModelCard
+from mlops_mcp.tools.modeling.frame import choose_features, classes_of, design, encode, infer_task
+
+CARD = ModelCard(
+    algorithm="XGBoost",
+    task="classification",
+    target="y",
+    classes=["no", "yes"],
+    features=[Feature(name="n", kind="number"), Feature(name="c", kind="category")],
+    dataset="dataset:d@0",
+    rows=3,
+)
+
+
+def test_columns_are_taken_by_name_whatever_their_order() -> None:
+    frame = pd.DataFrame({"extra": [0], "c": ["a"], "n": [1]})
+    assert list(design(frame, CARD).columns) == ["n", "c"]
+    assert design(frame, CARD)["n"].dtype == np.float64
+
+
+def test_none_is_missing_and_not_a_category() -> None:
+    made = design(pd.DataFrame({"n": [1, None, 3], "c": ["a", None, float("nan")]}), CARD)
+    assert made["c"].isna().tolist() == [False, True, True]
+    assert not any(value is None for value in made["c"])
+
+
+@pytest.mark.parametrize(
+    ("frame", "says"),
+    [
+        ({"n": [1]}, "unknown column for feature 'c'"),
+        ({"n": ["many"], "c": ["a"]}, "n must be a number"),
+        ({"n": [float("inf")], "c": ["a"]}, "infinite"),
+    ],
+)
+def test_rows_a_model_would_misread_are_refused(frame: dict[str, list[object]], says: str) -> None:
+    with pytest.raises(ToolFailure, match=says):
+        design(pd.DataFrame(frame), CARD)
+
+
+def test_identifiers_times_and_constants_are_left_out_and_said() -> None:
+    frame = pd.DataFrame(
+        {
+            "id": range(200),
+            "key": [f"k{n}" for n in range(200)],
+            "when": pd.date_range("2024-01-01", periods=200),
+            "same": 1,
+            "x": np.linspace(0, 1, 200),
+            "flag": [True, False] * 100,
+            "y": [0, 1] * 100,
+        }
+    )
+    features, notes = choose_features(frame, "y", [], [])
+    assert [(feature.name, feature.kind) for feature in features] == [("x", "number"), ("flag", "number")]
+    assert len(notes) == 4
+
+
+def test_named_features_are_taken_as_they_are() -> None:
+    frame = pd.DataFrame({"id": range(200), "y": [0, 1] * 100})
+    assert [feature.name for feature in choose_features(frame, "y", ["id"], [])[0]] == ["id"]
+    with pytest.raises(ToolFailure, match="cannot be a feature"):
+        choose_features(frame, "y", ["y"], [])
+    with pytest.raises(ToolFailure, match="Did you mean id"):
+        choose_features(frame, "y", ["idd"], [])
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        (["a", "b"], "classification"),
+        ([True, False], "classification"),
+        ([0, 1, 1], "classification"),
+        ([0.0, 1.0], "classification"),
+        ([0.5, 1.5], "regression"),
+        (list(range(50)), "regression"),
+    ],
+)
+def test_the_task_follows_from_the_target(values: list[object], task: str) -> None:
+    assert infer_task(pd.Series(values)) == task
+
+
+def test_labels_become_positions_and_unknown_ones_are_refused() -> None:
+    assert encode(pd.Series(["yes", "no"], name="y"), CARD).tolist() == [1, 0]
+    with pytest.raises(ToolFailure, match="maybe"):
+        encode(pd.Series(["maybe"], name="y"), CARD)
+    with pytest.raises(ToolFailure, match="missing in 1 rows"):
+        encode(pd.Series(["yes", None], name="y"), CARD)
+    with pytest.raises(ToolFailure, match="1 distinct"):
+        classes_of(pd.Series(["yes", "yes"]))
