@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -360,26 +358,3 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
     while leaves := {name for name, targets in graph.items() if not targets & graph.keys()}:
         graph = {name: targets for name, targets in graph.items() if name not in leaves}
     assert sorted(graph) == []
-
-
-def _modules_after(program: str) -> set[str]:
-    listing = f"import sys\n{program}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True, cwd=ROOT)
-    return set(done.stdout.split())
-
-
-def test_a_server_that_has_listed_its_tools_has_loaded_no_library(environ: dict[str, str]) -> None:
-    program = (
-        "import anyio\n"
-        "from mlops_mcp.config.load import load\n"
-        "from mlops_mcp.config.logs import configure\n"
-        "from mlops_mcp.server.app import create_server\n"
-        "configure('WARNING')\n"
-        f"server = create_server(load({environ!r}).settings)\n"
-        "assert anyio.run(server.list_tools)\n"
-    )
-    assert _modules_after(program) & (HEAVY | {"rich"}) == set()
-
-
-def test_the_command_line_module_loads_nothing_that_its_children_would_pay_for() -> None:
-    assert _modules_after("import mlops_mcp.server.cli") & (HEAVY | {"mcp", "pydantic", "yaml"}) == set()

@@ -89,6 +89,14 @@ async def test_sse_serves_the_tools_and_ends_within_two_seconds(served: Served, 
         await ends_on(signal.SIGTERM, process)
 
 
+async def test_a_server_that_is_killed_leaves_no_worker_behind(served: Served, tmp_path: Path) -> None:
+    async with served("http") as (process, url):
+        async with Client(url) as client:
+            await use(client, tmp_path)
+        assert psutil.Process(process.pid).children(recursive=True)
+        await ends_on(signal.SIGKILL, process)
+
+
 @pytest.mark.parametrize("transport", ["http", "sse"])
 async def test_a_server_ends_within_two_seconds_while_clients_are_connected(
     served: Served, transport: str, tmp_path: Path

@@ -11,8 +11,8 @@ from typing import Any
 
 from ...config.settings import Settings
 from ..errors import ToolFailure, Unavailable
+from ..locks import locked
 from ..runtime.work import Work
-from .locks import locked
 
 # Feast executes what these tables hold as soon as somebody lists or joins views.
 CODE_TABLES = ("on_demand_feature_views", "stream_feature_views")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import warnings
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +13,7 @@ from ..data.store import resolve
 from ..errors import ToolFailure, unknown
 from ..handles import Handle, parse
 from ..lineage import Lineage
+from ..locks import locked
 from ..modeling.card import Label
 from ..modeling.frame import design
 from ..modeling.store import StoredModel, find_model, load_pipeline
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 CHECK_ROWS = 5
+PATIENCE_S = 30.0
 
 
 def register_model(work: Work, model: str, name: str, tags: dict[str, str], description: str) -> ModelVersion:
@@ -192,13 +192,6 @@ def _check(work: Work, model: StoredModel) -> CheckResult:
     return CheckResult(loaded=True, rows=len(rows), predictions=labels)
 
 
-@contextmanager
-def _locked(work: Work) -> Generator[None]:
+def _locked(work: Work) -> AbstractContextManager[None]:
     """MLflow's setters are a transaction each: two promotions at once would mix."""
-    work.home.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(work.home / "registry.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return locked(work.home / "registry.lock", PATIENCE_S, "the model registry is being changed")

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from ..errors import ToolFailure, unknown
 from ..handles import check_name, parse, slug
+from ..locks import locked
 from ..modeling.card import CARD_FILE
 from ..modeling.store import MODEL_FILE, REQUIREMENTS, TRUSTED, StoredModel, digest, find_model
 from ..runtime.work import Work
-from .locks import locked
 from .models import PackageRequest, ServiceSpec
 
 SPEC_FILE = "spec.json"

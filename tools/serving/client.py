@@ -11,13 +11,13 @@ import psutil
 from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Lineage
+from ..locks import Busy
 from ..modeling.store import MODEL_FILE, digest
 from ..paging import Page, page
 from ..runtime.work import Work
 from . import endpoints, processes
 from .bentos import Bento, find_bento, make_bento
 from .connection import Connections, Unreachable, ask_predictions, is_ready
-from .locks import Busy
 from .models import (
     Deployed,
     Deployment,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..errors import ToolFailure, unknown
 from ..handles import check_name, parse
+from ..locks import locked
 from ..runtime.work import Work
-from .locks import locked
 from .models import Deployment, EndpointFile
 
 LOCK_PATIENCE_S = 2.0

@@ -76,9 +76,9 @@ def _choices(name: str, choices: list[JsonValue]) -> BaseDistribution:
 
     if not choices or len({repr(choice) for choice in choices}) < len(choices):
         raise ToolFailure(f"{name}: choices must be given, each once", NOTATION)
-    plain = [choice for choice in choices if choice is None or isinstance(choice, bool | int | float | str)]
+    plain = [choice for choice in choices if choice is None or isinstance(choice, bool | str) or _is_number(choice)]
     if len(plain) < len(choices):
-        raise ToolFailure(f"{name}: a choice must be a text, number, boolean or null", NOTATION)
+        raise ToolFailure(f"{name}: a choice must be a text, finite number, boolean or null", NOTATION)
     return CategoricalDistribution(plain)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ToolFailure, unknown
+from ..errors import unknown
 from ..handles import parse
+from ..locks import locked
 from ..runtime.work import Work
 
 if TYPE_CHECKING:
@@ -26,17 +26,11 @@ def driving(work: Work, name: str) -> Generator[BaseStorage]:
         ToolFailure: another job drives the study.
     """
     path = journal(work, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path.with_suffix(".driver"), os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    busy = f"study:{name} is being tuned by another job"
+    with locked(path.with_suffix(".driver"), 0, busy, "Wait for it, or use another name."):
         if not work.settings.optuna.study_storage:
             repair(path)
         yield open_storage(work, name)
-    except BlockingIOError as error:
-        raise ToolFailure(f"study:{name} is being tuned by another job", "Wait for it, or use another name.") from error
-    finally:
-        os.close(descriptor)
 
 
 def open_storage(work: Work, name: str) -> BaseStorage:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.locks import Busy
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import client, endpoints
 from mlops_mcp.tools.serving.bentos import find_bento
-from mlops_mcp.tools.serving.locks import Busy
 from mlops_mcp.tools.serving.models import Deployment, DeployRequest, EndpointFile, Resources
 
 

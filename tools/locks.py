@@ -9,9 +9,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ToolFailure
+from .errors import ToolFailure
 
-POLL_S = 0.1
+POLL_S = 0.05
+TRY_AGAIN = "list_jobs shows what runs; try again when it has ended."
 
 
 class Busy(ToolFailure):
@@ -19,7 +20,9 @@ class Busy(ToolFailure):
 
 
 @contextmanager
-def locked(path: Path, patience_s: float, busy: str, hint: str = "Try again later.") -> Generator[None]:
+def locked(
+    path: Path, patience_s: float, busy: str, hint: str = "list_jobs shows what runs; try again when it has ended."
+) -> Generator[None]:
     """Hold the lock of a file, which no program that is started meanwhile inherits.
 
     Raises:

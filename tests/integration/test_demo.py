@@ -1,0 +1,36 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.timeout(400)
+def test_the_demo_runs_the_whole_lifecycle_and_leaves_nothing_running(environ: dict[str, str], tmp_path: Path) -> None:
+    variables = {**os.environ, **environ, "COLUMNS": "160"}
+    for attempt in ("on an empty folder", "on the same folder again"):
+        done = subprocess.run(
+            [sys.executable, "-m", "mlops_mcp.server", "demo"],
+            env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{attempt}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        score = re.search(r"test AUC (0\.\d+) \[(0\.\d+), (0\.\d+)\], dummy 0\.50", done.stdout)
+        assert score, done.stdout
+        assert float(score[1]) > 0.93
+        assert "rightly failed" in done.stdout
+        assert "chance of default" in done.stdout
+    home = environ["MLOPS_HOME"]
+    left = [process for process in psutil.process_iter() if _belongs_to(process, home)]
+    assert left == []
+
+
+def _belongs_to(process: psutil.Process, home: str) -> bool:
+    try:
+        return process.pid != os.getpid() and process.environ().get("MLOPS_HOME") == home
+    except psutil.Error:
+        return False

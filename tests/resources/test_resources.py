@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mcp import Client, MCPError
+from mcp.types import ResourceTemplateReference, TextResourceContents
+
+pytestmark = pytest.mark.slow
+
+
+async def _text(client: Client, uri: str) -> str:
+    content = (await client.read_resource(uri)).contents[0]
+    assert isinstance(content, TextResourceContents)
+    assert content.mime_type == "text/markdown"
+    return content.text
+
+
+async def test_runs_and_registry_entries_are_cards_with_completions(client: Client, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    pd.DataFrame({"x": x, "y": (x > 0).astype(int)}).to_parquet(tmp_path / "rows.parquet")
+    answer = await client.call_tool(
+        "train_model",
+        {"dataset": str(tmp_path / "rows.parquet"), "target": "y", "algorithm": "LogisticRegression", "wait_s": 50},
+    )
+    assert answer.structured_content is not None
+    trained = answer.structured_content["result"]
+    await client.call_tool("register_model", {"model": trained["model"], "name": "credit", "description": "a|b"})
+
+    assert "mlops" in await _text(client, "mlflow://experiments")
+    run = trained["run"].removeprefix("run:")
+    assert "train_auc" in await _text(client, f"mlflow://runs/{run}")
+    assert "| 1 | None |" in await _text(client, "mlflow://models/credit")
+    assert "`x` (number)" in await _text(client, "mlflow://models/credit/versions/1")
+    for uri, says in (
+        ("mlflow://runs/nope", "unknown run"),
+        ("mlflow://models/credt", "Did you mean credit"),
+        ("mlflow://models/credit/versions/9", "Valid: 1"),
+    ):
+        with pytest.raises(MCPError, match=says):
+            await client.read_resource(uri)
+
+    model = ResourceTemplateReference(uri="mlflow://models/{name}/versions/{version}")
+    named = await client.complete(model, {"name": "name", "value": "cr"})
+    numbered = await client.complete(model, {"name": "version", "value": ""}, {"name": "credit"})
+    runs = await client.complete(
+        ResourceTemplateReference(uri="mlflow://runs/{run_id}"), {"name": "run_id", "value": run[:4]}
+    )
+    assert (named.completion.values, numbered.completion.values) == (["credit"], ["1"])
+    assert run in runs.completion.values

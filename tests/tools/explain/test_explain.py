@@ -1,0 +1,147 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_mcp.tools.data.store import resolve
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.explain import client
+from mlops_mcp.tools.explain.models import ExplainRequest
+from mlops_mcp.tools.explain.values import fold
+from mlops_mcp.tools.lineage import Lineage
+from mlops_mcp.tools.modeling.frame import design
+from mlops_mcp.tools.modeling.store import find_model, load_pipeline
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.training.client import train_model
+from mlops_mcp.tools.training.models import TrainRequest
+
+pytestmark = pytest.mark.slow
+
+LOANS = Path(__file__).parents[3] / "examples" / "credit_risk" / "loan_table.parquet"
+
+
+@pytest.fixture
+def loans(work: Work, tmp_path: Path) -> str:
+    pd.read_parquet(LOANS).sample(1500, random_state=0).to_parquet(tmp_path / "loans.parquet", index=False)
+    return resolve(work, str(tmp_path / "loans.parquet")).handle
+
+
+def train(work: Work, dataset: str, algorithm: str, target: str = "loan_status", **params: object) -> str:
+    return train_model(
+        work,
+        TrainRequest.model_validate(
+            {
+                "dataset": dataset, "target": target, "algorithm": algorithm, "task": "auto", "params": params,
+                "features": [], "exclude": [], "validation": "", "run": "", "experiment": "", "seed": 0,
+            }
+        ),
+    ).model  # fmt: skip
+
+
+def explain(work: Work, model: str, dataset: str, **changes: object):  # type: ignore[no-untyped-def]
+    request = {"model": model, "dataset": dataset, "rows": 200, "label": "", "seed": 0} | changes
+    return client.explain_model(work, ExplainRequest.model_validate(request))
+
+
+@pytest.mark.parametrize("algorithm", ["XGBoost", "LightGBM"])
+def test_native_contributions_equal_those_of_shaps_tree_explainer(work: Work, loans: str, algorithm: str) -> None:
+    import shap
+
+    model = train(work, loans, algorithm, n_estimators=40)
+    explained = explain(work, model, loans)
+    folder = work.home / "explanations" / explained.explanation.partition(":")[2]
+    stored = find_model(work, model)
+    features = design(pd.read_parquet(folder / "features.parquet"), stored.card)
+    pipeline = load_pipeline(stored)
+    columns = pipeline[:-1].transform(features)
+    expected = shap.TreeExplainer(pipeline[-1]).shap_values(columns)
+    order = [list(columns.columns).index(name) for name in stored.card.names]
+    assert np.abs(np.load(folder / "values.npy") - expected[:, order]).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "target"),
+    [
+        ("XGBoost", "loan_status"),
+        ("LightGBM", "loan_status"),
+        ("RandomForest", "loan_status"),
+        ("HistGradientBoosting", "loan_status"),
+        ("LogisticRegression", "loan_status"),
+        ("XGBoost", "person_home_ownership"),
+        ("LightGBM", "person_home_ownership"),
+        ("RandomForest", "person_home_ownership"),
+        ("LogisticRegression", "person_home_ownership"),
+        ("XGBoost", "loan_int_rate"),
+        ("RandomForest", "loan_int_rate"),
+        ("Ridge", "loan_int_rate"),
+    ],
+)
+def test_contributions_add_up_to_the_answer_for_every_algorithm_and_task(
+    work: Work, loans: str, algorithm: str, target: str
+) -> None:
+    params = {"n_estimators": 30} if algorithm in ("XGBoost", "LightGBM", "RandomForest") else {}
+    model = train(work, loans, algorithm, target, **params)
+    explained = explain(work, model, loans)
+    assert explained.additivity_error < 1e-3
+    assert sum(item.share for item in explained.importances) == pytest.approx(1)
+    one = client.explain_prediction(work, model, {}, loans, 3, "", 50)
+    assert one.base_value + sum(item.contribution for item in one.contributions) == pytest.approx(
+        one.prediction, abs=1e-3
+    )
+
+
+def test_the_other_class_of_two_has_the_opposite_contributions(work: Work, loans: str) -> None:
+    model = train(work, loans, "XGBoost", n_estimators=20)
+    ones, zeros = (client.explain_prediction(work, model, {}, loans, 0, label, 1) for label in ("1", "0"))
+    assert ones.prediction == pytest.approx(-zeros.prediction)
+    assert ones.probability is not None
+    assert zeros.probability is not None
+    assert ones.probability + zeros.probability == pytest.approx(1, abs=1e-6)
+
+
+def test_derived_columns_are_summed_onto_the_longest_matching_source() -> None:
+    values = np.array([[1.0, 2.0, 4.0, 8.0]])
+    columns = ["a_x", "a_b_y", "missingindicator_n", "n"]
+    assert fold(values, columns, ["a", "a_b", "n"]).tolist() == [[1.0, 2.0, 12.0]]
+
+
+def test_interactions_find_the_pair_that_was_planted(work: Work, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(1500, 4)), columns=list("abcd"))
+    frame.assign(y=((frame["a"] * frame["b"]) > 0).astype(int)).to_parquet(tmp_path / "xor.parquet")
+    model = train(work, str(tmp_path / "xor.parquet"), "XGBoost", "y", n_estimators=60)
+    request = ExplainRequest(model=model, dataset=str(tmp_path / "xor.parquet"), rows=200, label="", seed=0)
+    assert client.explain_interactions(work, request).pairs[0].features == ["a", "b"]
+
+
+def test_an_explanation_is_drawn_as_a_png_and_leads_back_to_model_and_data(work: Work, loans: str) -> None:
+    model = train(work, loans, "LogisticRegression")
+    explained = explain(work, model, loans)
+    for kind in ("beeswarm", "bar"):
+        assert client.plot_explanation(work, explained.explanation, kind, 5).startswith(b"\x89PNG")
+    parents = {edge.parent for edge in Lineage(work.home).ancestors(explained.explanation)}
+    assert {model, loans} <= parents
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda work, model, loans: explain(work, model, loans, label="2"), "unknown class"),
+        (lambda work, model, loans: explain(work, model, "nothing"), "unknown dataset"),
+        (lambda work, model, loans: client.explain_prediction(work, model, {}, loans, 9999, "", 5), "no row 9999"),
+        (lambda work, model, loans: client.explain_prediction(work, model, {}, "", 0, "", 5), "one row"),
+        (lambda work, model, loans: client.explain_prediction(work, model, {"x": 1}, "", 0, "", 5), "unknown column"),
+        (lambda work, model, loans: client.plot_explanation(work, "explanation:no", "bar", 5), "unknown explanation"),
+        (
+            lambda work, model, loans: client.explain_interactions(
+                work, ExplainRequest(model=model, dataset=loans, rows=10, label="", seed=0)
+            ),
+            "no interactions",
+        ),
+    ],
+)
+def test_what_cannot_be_explained_is_an_error(work: Work, loans: str, call, says: str) -> None:  # type: ignore[no-untyped-def]
+    model = train(work, loans, "LogisticRegression")
+    with pytest.raises(ToolFailure, match=says):
+        call(work, model, loans)
