@@ -101,7 +101,7 @@ async def join_features(session: Session, found: Findings) -> str:
         timestamp_column="event_timestamp",
         created_timestamp_column="created_timestamp",
     )
-    names = [f"zipcode_features:{feature['name']}" for feature in view["features"]]
+    names = [f"zipcode_features:{name}" for name in view["features"]]
     joined = await session.call(
         "get_historical_features", dataset=found.handles["loans"], features=names, timestamp_column="event_timestamp"
     )
