@@ -168,9 +168,9 @@ def _overlap(problem: Problem, seed: int) -> Overlapping:
     known = [part for part in (problem.modifiers, problem.controls) if part is not None]
     if not problem.discrete or not known:
         return Overlapping(verdict="not_evaluated")
-    chances = cross_val_predict(
-        _stages(problem, seed)[1], np.hstack(known), problem.treatment, cv=FOLDS, method="predict_proba"
-    )[:, 1]
+    stage = _stages(problem, seed)[1]
+    both = cross_val_predict(stage, np.hstack(known), problem.treatment, cv=FOLDS, method="predict_proba")
+    chances = np.asarray(both)[:, 1]
     outside = float(((chances < LOW) | (chances > HIGH)).mean())
     verdict: Overlap = "good" if outside < 0.1 else "weak" if outside < 0.5 else "none"
     return Overlapping(verdict=verdict, propensity=_quantiles(chances), outside_5_95=round(outside, 4))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import uuid
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..database import place
 from ..errors import ToolFailure, unknown
 from ..files import readable
 from ..handles import Handle, check_name, parse, slug
@@ -116,9 +116,9 @@ def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         notes=[*notes, *changed],
     )
-    _write_card(folder / f"{name}@{digest}.json", info)
+    kept = _write_card(folder / f"{name}@{digest}.json", info)
     Lineage(work.home).record(str(handle), sources, by)
-    return Dataset(info, path)
+    return Dataset(kept, path)
 
 
 def stored(work: Work) -> list[DatasetInfo]:
@@ -143,12 +143,9 @@ def _file(work: Work, digest: str) -> Path:
     return work.home / "datasets" / f"{digest}.parquet"
 
 
-def _write_card(path: Path, info: DatasetInfo) -> None:
+def _write_card(path: Path, info: DatasetInfo) -> DatasetInfo:
+    """Store the description unless there is one; the first one stays."""
     draft = path.with_suffix(f".{uuid.uuid4().hex}")
-    draft.write_text(json.dumps(info.model_dump(), indent=1), encoding="utf-8")
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+    draft.write_text(info.model_dump_json(indent=1), encoding="utf-8")
+    place(draft, path)
+    return DatasetInfo.model_validate_json(path.read_bytes())

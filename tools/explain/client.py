@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,7 +151,11 @@ def plot_explanation(work: Work, explanation: str, kind: str, limit: int) -> byt
     figure = plt.figure()
     try:
         style = "bar" if kind == "bar" else "dot"
-        shap.summary_plot(values, shown, plot_type=style, max_display=limit, show=False, rng=np.random.default_rng(0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            shap.summary_plot(
+                values, shown, plot_type=style, max_display=limit, show=False, rng=np.random.default_rng(0)
+            )
         picture = io.BytesIO()
         figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
     finally:

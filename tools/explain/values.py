@@ -83,7 +83,8 @@ def interaction_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFra
     """SHAP interaction values of shape (rows, source columns, source columns), for tree models."""
     import numpy as np
 
-    model, columns = pipeline[-1], pipeline[:-1].transform(features)
+    model: Any = pipeline[-1]
+    columns = pipeline[:-1].transform(features)
     if algorithm(card.algorithm).library == "xgboost":
         import xgboost
 

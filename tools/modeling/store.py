@@ -190,16 +190,17 @@ def _registered(client: MlflowClient, text: str) -> tuple[str, str]:
             f"model:{wanted.name} has {len(known)} versions",
             f"Pass model:{wanted.name}/<version>, e.g. /{max(known, key=int)}.",
         )
-    if not chosen.source.startswith("models:/m-"):
-        raise ToolFailure(f"{text} points to {chosen.source}, which this server did not save", "Register models:/m-….")
-    return chosen.source, str(Handle("model", wanted.name, str(chosen.version)))
+    source = chosen.source or ""
+    if not source.startswith("models:/m-"):
+        raise ToolFailure(f"{text} points to {source}, which this server did not save", "Register models:/m-….")
+    return source, str(Handle("model", wanted.name, str(chosen.version)))
 
 
 def _write(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Path, logged: Any, run_id: str) -> Path:
-    import mlflow.sklearn
+    from mlflow import sklearn as flavor
     from mlflow.models import Model, infer_signature
 
-    mlflow.sklearn.save_model(
+    flavor.save_model(
         pipeline,
         path=str(folder),
         mlflow_model=Model(

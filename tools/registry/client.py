@@ -56,7 +56,7 @@ def list_models(work: Work, limit: int, cursor: str) -> Page[ModelLine]:
     lines = [
         ModelLine(
             name=model.name,
-            latest_version=max((int(version.version) for version in model.latest_versions), default=None),
+            latest_version=max((int(version.version) for version in model.latest_versions or ()), default=None),
             aliases={alias: str(version) for alias, version in model.aliases.items()},
             description=(model.description or "")[:200],
         )
@@ -176,7 +176,7 @@ def _version(version: MlflowVersion, aliases: Mapping[str, object]) -> ModelVers
         version=int(version.version),
         stage=cast(Stage, version.current_stage or "None"),
         aliases=sorted(alias for alias, held in aliases.items() if str(held) == str(version.version)),
-        source=version.source,
+        source=version.source or "",
         run=f"run:{version.run_id}" if version.run_id else None,
         created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
         description=version.description or "",

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...config.load import without_password
 from ...config.settings import Settings
 from ..database import place
 from ..errors import ToolFailure, Unavailable
@@ -59,6 +60,7 @@ def probe(uri: str) -> None:
     Raises:
         Unavailable: nothing answers within 1.5 s, or an error does.
     """
+    shown = without_password(uri)
     hint = "Start the server, or change mlflow.tracking_uri (MLFLOW_TRACKING_URI); all other tools work on."
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_TIMEOUT_S):
@@ -67,10 +69,10 @@ def probe(uri: str) -> None:
         # A proxy that wants a token, or an older server without /health, is alive all the same.
         if error.code < 500:
             return
-        raise Unavailable(f"the MLflow server at {uri} answers HTTP {error.code}", hint) from error
+        raise Unavailable(f"the MLflow server at {shown} answers HTTP {error.code}", hint) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise Unavailable(f"the MLflow server at {uri} does not answer: {reason}", hint) from error
+        raise Unavailable(f"the MLflow server at {shown} does not answer: {reason}", hint) from error
 
 
 @contextmanager
@@ -104,7 +106,7 @@ def build_template(folder: Path) -> bytes:
 
     path = folder / "template.db"
     store = SqlAlchemyStore(f"{SQLITE}{path}", str(folder / "unused"))
-    store._dispose_engine()
+    store._dispose_engine()  # pyright: ignore[reportPrivateUsage]
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for statement in (
             "pragma journal_mode=wal",
@@ -118,7 +120,12 @@ def build_template(folder: Path) -> bytes:
 
 def _require_current(draft: Path) -> None:
     """Migrate the draft if the installed MLflow is newer than the one the template was made with."""
-    from mlflow.store.db.utils import _get_latest_schema_revision, _upgrade_db, create_sqlalchemy_engine
+    # MLflow offers no public way to ask for the schema it expects.
+    from mlflow.store.db.utils import (
+        _get_latest_schema_revision,  # pyright: ignore[reportPrivateUsage]
+        _upgrade_db,  # pyright: ignore[reportPrivateUsage]
+        create_sqlalchemy_engine,
+    )
 
     with closing(sqlite3.connect(draft)) as db:
         found = db.execute("select version_num from alembic_version").fetchone()[0]

@@ -205,7 +205,7 @@ def _require_open(client: MlflowClient, run: str) -> str:
     found = _find(client, run)
     if found.info.lifecycle_stage == "deleted":
         raise ToolFailure(f"run:{found.info.run_id} is deleted", "Start a new run.")
-    return cast(str, found.info.run_id)
+    return found.info.run_id
 
 
 def _check_values(params: dict[str, JsonValue], metrics: dict[str, float]) -> None:

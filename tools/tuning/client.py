@@ -15,7 +15,7 @@ from ..lineage import Lineage
 from ..modeling.algorithms import algorithm, estimator
 from ..modeling.card import ModelCard
 from ..modeling.frame import choose_features, classes_of, design, encode, infer_task
-from ..modeling.metrics import Metric, metric_named
+from ..modeling.metrics import Direction, Metric, metric_named
 from ..modeling.pipelines import fit, scores
 from ..numbers import finite
 from ..runtime.work import Work
@@ -67,8 +67,8 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
     objective, scored_on, notes = _objective(work, request)
     space = read_space(request.search_space or algorithm(request.algorithm).space)
     estimator(algorithm(request.algorithm), objective.card.task, dict.fromkeys(space, 1), 0, 1)
-    direction = request.direction or objective.metric.direction
-    if direction != objective.metric.direction:
+    direction = objective.metric.direction
+    if request.direction not in ("", direction):
         raise ToolFailure(
             f"{objective.metric.name} is better when it is {objective.metric.direction}d", "Leave direction out."
         )
@@ -154,7 +154,7 @@ def _study_name(request: TuneRequest, card: ModelCard) -> str:
     return f"{card.algorithm.lower()}_{data.name[:24]}_{stamp}"
 
 
-def _open(storage: Any, name: str, direction: str, objective: Objective, request: TuneRequest) -> OptunaStudy:
+def _open(storage: Any, name: str, direction: Direction, objective: Objective, request: TuneRequest) -> OptunaStudy:
     """Create or resume. `load_if_exists` would overlook another direction, data set or metric."""
     import optuna
 

@@ -76,7 +76,11 @@ def _choices(name: str, choices: list[JsonValue]) -> BaseDistribution:
 
     if not choices or len({repr(choice) for choice in choices}) < len(choices):
         raise ToolFailure(f"{name}: choices must be given, each once", NOTATION)
-    plain = [choice for choice in choices if choice is None or isinstance(choice, bool | str) or _is_number(choice)]
+    plain: list[bool | int | float | str | None] = [
+        choice
+        for choice in choices
+        if choice is None or isinstance(choice, bool | str) or (isinstance(choice, int | float) and _is_number(choice))
+    ]
     if len(plain) < len(choices):
         raise ToolFailure(f"{name}: a choice must be a text, finite number, boolean or null", NOTATION)
     return CategoricalDistribution(plain)

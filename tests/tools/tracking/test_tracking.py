@@ -119,7 +119,7 @@ def test_four_processes_that_meet_on_an_empty_folder_all_succeed(environ: dict[s
 
 
 def test_the_shipped_store_has_the_schema_of_the_installed_mlflow(tmp_path: Path) -> None:
-    from mlflow.store.db.utils import _get_latest_schema_revision
+    from mlflow.store.db.utils import _get_latest_schema_revision  # pyright: ignore[reportPrivateUsage]
 
     path = tmp_path / "mlflow.db"
     backend.place_store(path)
