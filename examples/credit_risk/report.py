@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -100,11 +101,12 @@ def _handles(found: Findings) -> Table:
 
 
 def _places(found: Findings, home: Path, picture: Path, keep: bool) -> Group:
+    tools = Path(sys.executable).parent
     lines = [
         f"state folder     {home}",
         f"SHAP picture     {picture}",
-        f"MLflow UI        mlflow ui --backend-store-uri sqlite:///{home / 'mlflow.db'}",
-        f"serve these      MLOPS_HOME={home} mlops-mcp serve",
+        f"MLflow UI        {tools / 'mlflow'} ui --backend-store-uri sqlite:///{home / 'mlflow.db'}",
+        f"serve these      {tools / 'mlops-mcp'} --home {home} serve",
     ]
     if keep:
         lines.append(f"endpoint         {found.results['url']} (stop it with the tool stop_endpoint)")
