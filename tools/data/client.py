@@ -10,6 +10,7 @@ from ..paging import Page, page
 from ..runtime.work import Work
 from .models import ColumnProfile, DatasetInfo, DatasetProfile, Split, SplitPart
 from .store import Dataset, load_file, resolve, save, stored
+from .synthetic import Kind, generate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,10 +18,18 @@ if TYPE_CHECKING:
 
 Strategy = Literal["time", "random", "stratified"]
 TOP_VALUES = 5
+SYNTHETIC = "synthetic_"
 
 
 def load_dataset(work: Work, path: str, name: str) -> DatasetInfo:
     return load_file(work, path, name).info
+
+
+def generate_dataset(work: Work, kind: Kind, rows: int, seed: int, name: str) -> DatasetInfo:
+    """Made-up data under a name that says so; the same arguments give the same dataset."""
+    table, notes = generate(kind, rows, seed)
+    label = f"{SYNTHETIC}{(name or kind).removeprefix(SYNTHETIC)}"
+    return save(work, table, label, [f"synthetic:{kind}/rows={rows}/seed={seed}"], "generate_dataset", notes).info
 
 
 def list_datasets(work: Work, limit: int, cursor: str) -> Page[DatasetInfo]:

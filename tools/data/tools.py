@@ -24,6 +24,17 @@ async def load_dataset(
     return await door.call(client.load_dataset, path, name)
 
 
+async def generate_dataset(
+    door: Through,
+    kind: client.Kind = "e2i_classification",
+    rows: Annotated[int, Field(ge=100, le=1_000_000)] = 2000,
+    seed: Annotated[int, Field(ge=0)] = 0,
+    name: str = "",
+) -> DatasetInfo:
+    """Make synthetic pharma data: HCPs, calls, a target, a confounded treatment. Its notes tell the true effect."""
+    return await door.call(client.generate_dataset, kind, rows, seed, name)
+
+
 async def list_datasets(door: Through, limit: Limit = 20, cursor: Cursor = "") -> Page[DatasetInfo]:
     """List datasets, newest first."""
     return await door.call(client.list_datasets, limit, cursor)
@@ -51,9 +62,10 @@ async def split_dataset(
 
 TOOLSET = Toolset(
     name="data",
-    description="Load, describe and split datasets.",
+    description="Load, generate, describe and split datasets.",
     tools=(
         writes(load_dataset, "Load dataset", idempotent=True),
+        writes(generate_dataset, "Generate dataset", idempotent=True),
         reads(list_datasets, "List datasets"),
         reads(describe_dataset, "Describe dataset"),
         writes(split_dataset, "Split dataset", idempotent=True),
