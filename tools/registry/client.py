@@ -11,16 +11,29 @@ from typing import TYPE_CHECKING, cast
 
 from ..data.store import resolve
 from ..errors import ToolFailure, unknown
+from ..files import readable
 from ..handles import Handle, parse
 from ..lineage import Lineage
 from ..locks import locked
 from ..modeling.card import Label
 from ..modeling.frame import design
 from ..modeling.store import StoredModel, find_model, load_pipeline
+from ..modeling.store import log_model as store_model
 from ..paging import Page, page
 from ..runtime.work import Work
 from ..tracking.backend import mlflow_client, translated
-from .models import CheckResult, ModelLine, ModelVersion, RegisteredModel, Stage, Transition
+from ..tracking.client import end_run, get_run, start_run
+from .files import read_model
+from .models import (
+    CheckResult,
+    LoggedModel,
+    LogRequest,
+    ModelLine,
+    ModelVersion,
+    RegisteredModel,
+    Stage,
+    Transition,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,6 +60,39 @@ def register_model(work: Work, model: str, name: str, tags: dict[str, str], desc
         found = _version(client.get_model_version(name, str(version.version)), _aliases(client, name))
     Lineage(work.home).record(found.model, [source.uri], "register_model")
     return found
+
+
+def log_model(work: Work, request: LogRequest) -> LoggedModel:
+    """Log a trained model, or one from a file, in a run, and register it if a name is given."""
+    if bool(request.model) == bool(request.path):
+        raise ToolFailure(
+            "one model is logged at a time", "Pass either `model`, or `path` with `dataset` and `target`."
+        )
+    if request.path and not (request.dataset and request.target):
+        raise ToolFailure(
+            "a model file does not say what it predicts", "Pass the `dataset` and `target` it was made for."
+        )
+    if request.model:
+        source = find_model(work, request.model)
+        pipeline, card = load_pipeline(source), source.card
+        rows, parents = design(resolve(work, card.dataset).frame(card.names).head(CHECK_ROWS), card), [source.uri]
+    else:
+        pipeline, card, rows = read_model(work, request.path, request.preprocessor, request.dataset, request.target)
+        parents = [f"file:{readable(work.settings, request.path)}", card.dataset]
+    run = request.run or start_run(work, "", f"log {card.algorithm}", {}).run
+    uri = store_model(work, pipeline, card, get_run(work, run).run.removeprefix("run:"), rows)
+    Lineage(work.home).record(uri, parents, "log_model")
+    if not request.run:
+        end_run(work, run, "FINISHED")
+    return LoggedModel(
+        model=uri,
+        run=run,
+        algorithm=card.algorithm,
+        task=card.task,
+        features=card.names,
+        classes=card.classes,
+        registered=register_model(work, uri, request.register_as, {}, "").model if request.register_as else None,
+    )
 
 
 def list_models(work: Work, limit: int, cursor: str) -> Page[ModelLine]:

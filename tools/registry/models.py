@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from ..modeling.card import Feature, Label
+from ..modeling.card import Feature, Label, Task
 
 Stage = Literal["None", "Staging", "Production", "Archived"]
 
@@ -23,6 +23,30 @@ class ModelVersion(BaseModel):
     created: str
     description: str = ""
     tags: dict[str, str] = {}
+
+
+class LogRequest(BaseModel):
+    """Either `model`, or `path` with `dataset` and `target`."""
+
+    model: str
+    path: str
+    preprocessor: str
+    dataset: str
+    target: str
+    run: str
+    register_as: str
+
+
+class LoggedModel(BaseModel):
+    """A model logged in a run, and the version it was registered as, if it was."""
+
+    model: str
+    run: str
+    algorithm: str
+    task: Task
+    features: list[str]
+    classes: list[Label] = []
+    registered: str | None = None
 
 
 class CheckResult(BaseModel):

@@ -9,7 +9,25 @@ from pydantic import Field
 from ..paging import Cursor, Limit, Page
 from ..spec import Through, Toolset, reads, writes
 from . import client
-from .models import ModelLine, ModelVersion, RegisteredModel, Stage, Transition
+from .models import LoggedModel, LogRequest, ModelLine, ModelVersion, RegisteredModel, Stage, Transition
+
+
+async def log_model(
+    door: Through,
+    model: Annotated[str, Field(description="A trained model, to log in another run.")] = "",
+    path: Annotated[str, Field(description="Or a file: .skops, or .ubj/.json of XGBoost.")] = "",
+    preprocessor: Annotated[str, Field(description=".skops transformer before the file's model.")] = "",
+    dataset: Annotated[str, Field(description="What the file's model was made for.")] = "",
+    target: str = "",
+    run: str = "",
+    register_as: str = "",
+) -> LoggedModel:
+    """Log a model in an MLflow run and optionally register it."""
+    request = LogRequest(
+        model=model, path=path, preprocessor=preprocessor, dataset=dataset, target=target, run=run,
+        register_as=register_as,
+    )  # fmt: skip
+    return await door.call(client.log_model, request)
 
 
 async def register_model(
@@ -57,6 +75,7 @@ TOOLSET = Toolset(
     name="registry",
     description="Registered models, versions, stages.",
     tools=(
+        writes(log_model, "Log model"),
         writes(register_model, "Register model", idempotent=True),
         reads(list_models, "List models"),
         reads(get_model, "Get model"),

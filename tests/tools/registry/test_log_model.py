@@ -1,0 +1,108 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.lineage import Lineage
+from mlops_mcp.tools.modeling.frame import design
+from mlops_mcp.tools.modeling.store import find_model, load_pipeline
+from mlops_mcp.tools.registry import client
+from mlops_mcp.tools.registry.models import LoggedModel, LogRequest
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracking.client import get_run, start_run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=300), "z": rng.normal(size=300)})
+    frame = frame.assign(y=(frame["x"] + 0.3 * frame["z"] > 0).astype(int))
+    frame.to_parquet(tmp_path / "rows.parquet")
+    return frame
+
+
+def log(work: Work, tmp_path: Path, file: str, **changes: str) -> LoggedModel:
+    request = {
+        "model": "", "path": str(tmp_path / file) if file else "", "preprocessor": "", "dataset": str(tmp_path / "rows.parquet"), "target": "y",
+        "run": "", "register_as": "",
+    }  # fmt: skip
+    return client.log_model(work, LogRequest.model_validate(request | changes))
+
+
+def answers(work: Work, model: str, frame: pd.DataFrame) -> np.ndarray:
+    stored = find_model(work, model)
+    return np.asarray(load_pipeline(stored).predict_proba(design(frame, stored.card)))
+
+
+@pytest.mark.parametrize("suffix", [".ubj", ".json"])
+def test_an_xgboost_file_answers_as_it_did_where_it_was_trained(
+    work: Work, tmp_path: Path, frame: pd.DataFrame, suffix: str
+) -> None:
+    from xgboost import XGBClassifier
+
+    trained = XGBClassifier(n_estimators=20).fit(frame[["x", "z"]], frame["y"])
+    trained.save_model(tmp_path / f"model{suffix}")
+    logged = log(work, tmp_path, f"model{suffix}", register_as="credit")
+    assert (logged.algorithm, logged.registered, logged.features) == ("XGBoost", "model:credit/1", ["x", "z"])
+    assert np.allclose(answers(work, "model:credit/1", frame), trained.predict_proba(frame[["x", "z"]]), atol=1e-9)
+    parents = [edge.parent for edge in Lineage(work.home).ancestors("model:credit/1")]
+    assert f"file:{tmp_path / f'model{suffix}'}" in parents
+
+
+def test_a_preprocessor_and_a_model_become_one(work: Work, tmp_path: Path, frame: pd.DataFrame) -> None:
+    import skops.io
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(frame[["x", "z"]])
+    model = LogisticRegression().fit(scaler.transform(frame[["x", "z"]]), frame["y"])
+    skops.io.dump(scaler, tmp_path / "scaler.skops")
+    skops.io.dump(model, tmp_path / "model.skops")
+    logged = log(work, tmp_path, "model.skops", preprocessor=str(tmp_path / "scaler.skops"))
+    expected = model.predict_proba(scaler.transform(frame[["x", "z"]]))
+    assert np.allclose(answers(work, logged.model, frame), expected, atol=1e-12)
+
+
+def test_a_trained_model_is_logged_in_another_run(work: Work, tmp_path: Path, frame: pd.DataFrame) -> None:
+    from xgboost import XGBClassifier
+
+    XGBClassifier(n_estimators=5).fit(frame[["x", "z"]], frame["y"]).save_model(tmp_path / "model.ubj")
+    first = log(work, tmp_path, "model.ubj")
+    run = start_run(work, "other", "", {}).run
+    again = log(work, tmp_path, "", model=first.model, run=run)
+    assert again.model != first.model
+    assert get_run(work, run).models == [again.model]
+    assert np.array_equal(answers(work, again.model, frame), answers(work, first.model, frame))
+
+
+def test_files_that_could_run_code_or_do_not_fit_are_refused(work: Work, tmp_path: Path, frame: pd.DataFrame) -> None:
+    import skops.io
+    from sklearn.linear_model import LogisticRegression
+
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(LogisticRegression()))
+    (tmp_path / "broken.ubj").write_bytes(b"{}")
+    (tmp_path / "broken.skops").write_bytes(b"no zip")
+    skops.io.dump({"run": pickle.Unpickler}, tmp_path / "evil.skops")
+    other = frame.rename(columns={"x": "a"})
+    skops.io.dump(LogisticRegression().fit(other[["a", "z"]], other["y"]), tmp_path / "other.skops")
+    labels = frame["y"].map({0: "no", 1: "yes"})
+    skops.io.dump(LogisticRegression().fit(frame[["x", "z"]], labels), tmp_path / "labels.skops")
+    for name, says in (
+        ("model.pkl", "no pickles"),
+        ("broken.ubj", "no XGBoost model"),
+        ("broken.skops", "no skops file"),
+        ("evil.skops", "not trusted"),
+        ("other.skops", "unknown column"),
+        ("labels.skops", "Encode the labels"),
+    ):
+        with pytest.raises(ToolFailure, match=says):
+            log(work, tmp_path, name)
+    with pytest.raises(ToolFailure, match="one model is logged"):
+        log(work, tmp_path, "")
+    with pytest.raises(ToolFailure, match="what it predicts"):
+        log(work, tmp_path, "other.skops", dataset="")
