@@ -28,9 +28,14 @@ def frame(tmp_path: Path) -> pd.DataFrame:
 
 def log(work: Work, tmp_path: Path, file: str, **changes: str) -> LoggedModel:
     request = {
-        "model": "", "path": str(tmp_path / file) if file else "", "preprocessor": "", "dataset": str(tmp_path / "rows.parquet"), "target": "y",
-        "run": "", "register_as": "",
-    }  # fmt: skip
+        "model": "",
+        "path": str(tmp_path / file) if file else "",
+        "preprocessor": "",
+        "dataset": str(tmp_path / "rows.parquet"),
+        "target": "y",
+        "run": "",
+        "register_as": "",
+    }
     return client.log_model(work, LogRequest.model_validate(request | changes))
 
 
