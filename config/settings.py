@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class Section(BaseModel):
@@ -15,6 +15,7 @@ class Section(BaseModel):
 
 class ServerSettings(Section):
     toolsets: tuple[str, ...]
+    agent: str
     read_only: bool
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
@@ -79,10 +80,12 @@ class FeastSettings(Section):
 
 class OptunaSettings(Section):
     study_storage: str
+    mlflow_tracking_uri: str
 
 
 class BentomlSettings(Section):
     home: str
+    environment: str
     ready_timeout_s: Annotated[float, Field(gt=0)]
 
 
@@ -102,9 +105,26 @@ class Settings(Section):
     optuna: OptunaSettings
     bentoml: BentomlSettings
 
+    @model_validator(mode="after")
+    def _one_mlflow(self) -> Self:
+        trials, every = self.optuna.mlflow_tracking_uri, self.mlflow.tracking_uri
+        if trials and every and trials != every:
+            raise ValueError("optuna.mlflow_tracking_uri differs from mlflow.tracking_uri: trials are runs like others")
+        return self
+
     @property
     def tracking_uri(self) -> str:
-        return self.mlflow.tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+        given = self.mlflow.tracking_uri or self.optuna.mlflow_tracking_uri
+        return with_driver(given) or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def study_storage(self) -> str:
+        """The database of all studies; empty: one journal file each."""
+        return with_driver(self.optuna.study_storage)
+
+    @property
+    def endpoint_environment(self) -> str:
+        return self.bentoml.environment or self.environment
 
     @property
     def artifact_root(self) -> str:
@@ -126,3 +146,9 @@ class Settings(Section):
     def roots(self) -> tuple[Path, ...]:
         """Folders whose files a tool may read, with symlinks resolved."""
         return tuple(root.expanduser().resolve() for root in (*(self.data.roots or (Path.cwd(),)), self.home))
+
+
+def with_driver(uri: str) -> str:
+    """The address with the PostgreSQL driver that the `postgres` extra installs; SQLAlchemy looks for an older one."""
+    scheme, mark, rest = uri.partition("://")
+    return f"postgresql+psycopg{mark}{rest}" if scheme in ("postgresql", "postgres") else uri

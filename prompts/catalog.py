@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
 
+from .agents import AGENTS
+
 
 @dataclass(frozen=True)
 class PromptSpec:
@@ -25,6 +27,7 @@ PROMPTS = (
         "The whole lifecycle on one dataset, with the checks an honest analyst makes.",
         {"dataset": "File path or dataset handle.", "target": "Column to predict."},
     ),
+    *(PromptSpec(agent.name, agent.title, agent.job, {"goal": "What this agent is to do."}) for agent in AGENTS),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -10,6 +10,7 @@ from mcp.server import MCPServer
 
 from ..config.load import SettingsError
 from ..config.settings import Settings
+from ..prompts.agents import AGENTS
 from ..resources.catalog import add_resources
 from ..tools import wire
 from ..tools.errors import unknown
@@ -48,17 +49,25 @@ def create_server(settings: Settings) -> Host:
 
 
 def published_tools(settings: Settings) -> dict[str, str]:
-    """Tool -> slice, for the enabled toolsets; a read-only server publishes what changes nothing.
+    """Tool -> slice, for the agent or the enabled toolsets; a read-only server publishes what changes nothing.
 
     Raises:
-        SettingsError: an unknown toolset.
+        SettingsError: an unknown toolset or agent.
     """
     slices = wire.index()
     for name in settings.server.toolsets:
-        if name not in slices:
-            raise SettingsError(str(unknown("toolset", name, slices, "See server.toolsets.")))
+        _require("toolset", name, slices)
     chosen = settings.server.toolsets or tuple(slices)
     tools = {tool: name for name in slices if name in chosen for tool in slices[name]}
+    if settings.server.agent:
+        profiles = {profile.name: profile.tools for profile in AGENTS}
+        _require("agent", settings.server.agent, profiles)
+        tools = {tool: tools[tool] for tool in profiles[settings.server.agent] if tool in tools}
     if not settings.server.read_only:
         return tools
     return {tool: name for tool, name in tools.items() if wire.shipped(tool)["annotations"]["readOnlyHint"]}
+
+
+def _require(kind: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise SettingsError(str(unknown(kind, name, known, f"See server.{kind}.", limit=12)))

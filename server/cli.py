@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host")
     serve.add_argument("--port", type=int)
     serve.add_argument("--toolset", action="append", metavar="NAME", help="publish only these toolsets (repeatable)")
+    serve.add_argument("--agent", metavar="NAME", help="publish the tools of one agent, e.g. model_trainer")
     serve.add_argument("--read-only", action="store_true", default=None, help="publish only tools that change nothing")
     serve.set_defaults(run=_serve)
 
@@ -61,6 +62,7 @@ FLAGS = {
     "host": "server.host",
     "port": "server.port",
     "toolset": "server.toolsets",
+    "agent": "server.agent",
     "read_only": "server.read_only",
 }
 
