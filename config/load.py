@@ -67,6 +67,7 @@ def load(environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | No
     values = {key: value for layer in layers for key, value in layer.items()}
     home = Path(values["home"].value or _platform_home()).expanduser().absolute()
     values["home"] = Value(home, values["home"].origin)
+    _require_one_mlflow(values)
     return Loaded(_validated(values), values)
 
 
@@ -165,6 +166,16 @@ def _refuse(key: str, known: Mapping[str, Any], where: str) -> None:
     near = difflib.get_close_matches(key, list(known), n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else f"known keys: {', '.join(known)}"
     raise SettingsError(f"unknown setting {key} in {where}: {hint}")
+
+
+def _require_one_mlflow(values: Mapping[str, Value]) -> None:
+    """Trials are runs like all others, so the two keys that may say where runs go must agree."""
+    trials, every = values["optuna.mlflow_tracking_uri"], values["mlflow.tracking_uri"]
+    if trials.value and every.value and trials.value != every.value:
+        raise SettingsError(
+            f"optuna.mlflow_tracking_uri (set by {trials.origin}) is not mlflow.tracking_uri (set by {every.origin}): "
+            "leave one of them out"
+        )
 
 
 def _validated(values: Mapping[str, Value]) -> Settings:

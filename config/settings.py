@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class Section(BaseModel):
@@ -104,13 +104,6 @@ class Settings(Section):
     feast: FeastSettings
     optuna: OptunaSettings
     bentoml: BentomlSettings
-
-    @model_validator(mode="after")
-    def _one_mlflow(self) -> Self:
-        trials, every = self.optuna.mlflow_tracking_uri, self.mlflow.tracking_uri
-        if trials and every and trials != every:
-            raise ValueError("optuna.mlflow_tracking_uri differs from mlflow.tracking_uri: trials are runs like others")
-        return self
 
     @property
     def tracking_uri(self) -> str:

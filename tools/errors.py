@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 # What to install when an import fails, by the module that was missing.
 EXTRAS = {
     "mlflow": "tracking",
+    "psycopg": "postgres",
+    "boto3": "s3",
     "skops": "tracking",
     "great_expectations": "quality",
     "feast": "features",
@@ -26,13 +29,18 @@ EXTRAS = {
 }
 
 
+# Names come from outside and may be of any length; comparing them takes time that grows with it.
+MAX_SHOWN = 200
+MAX_TEXT = 4000
+
+
 class ToolFailure(Exception):
     """A failure that was foreseen; its text is written for the agent that reads it."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
-        self.message = message
-        self.hint = hint
+        self.message = message[:MAX_TEXT]
+        self.hint = hint[:MAX_TEXT]
 
     def __str__(self) -> str:
         return f"{self.message.rstrip('.')}. {self.hint}".strip() if self.hint else self.message
@@ -50,14 +58,32 @@ class NotInstalled(ToolFailure):
         return cls(f"{name} is not installed", f"Install it with: pip install 'mlops-mcp[{EXTRAS[name]}]'")
 
 
+def require(*modules: str) -> None:
+    """Look for top-level modules without importing them, before work that takes long.
+
+    Raises:
+        NotInstalled: one of them, which is in `EXTRAS`, is missing.
+    """
+    for module in modules:
+        if not _installed(module) and (missing := NotInstalled.of(module)):
+            raise missing
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ModuleNotFoundError, ValueError):  # an import hook refuses it, or a stand-in without a spec is loaded
+        return False
+
+
 class Unavailable(ToolFailure):
     """A backend does not answer; the hint says which setting points to it."""
 
 
 def unknown(kind: str, name: object, valid: Iterable[str], then: str = "", limit: int = 8) -> ToolFailure:
     """An unknown name: the nearest valid ones, or the first few if none is near."""
-    names = sorted(set(valid))
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
+    names, shown = sorted(set(valid)), str(name)[:MAX_SHOWN]
+    near = difflib.get_close_matches(shown, names, n=3, cutoff=0.4)
     if not names:
         listed = f"There is no {kind} yet."
     elif near:
@@ -65,4 +91,4 @@ def unknown(kind: str, name: object, valid: Iterable[str], then: str = "", limit
     else:
         more = f" and {len(names) - limit} more" if len(names) > limit else ""
         listed = f"Valid: {', '.join(names[:limit])}{more}."
-    return ToolFailure(f"unknown {kind} {str(name)!r}", f"{listed} {then}".strip())
+    return ToolFailure(f"unknown {kind} {shown!r}", f"{listed} {then}".strip())

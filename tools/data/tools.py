@@ -10,6 +10,7 @@ from ..paging import Cursor, Limit, Page
 from ..spec import Through, Toolset, reads, writes
 from . import client
 from .models import DatasetInfo, DatasetProfile, Split
+from .synthetic import Kind
 
 Dataset = Annotated[str, Field(description="Handle, bare name or file path.")]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -26,7 +27,7 @@ async def load_dataset(
 
 async def generate_dataset(
     door: Through,
-    kind: client.Kind = "e2i_classification",
+    kind: Kind = "e2i_classification",
     rows: Annotated[int, Field(ge=100, le=1_000_000)] = 2000,
     seed: Annotated[int, Field(ge=0)] = 0,
     name: str = "",

@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ...config.load import without_password
 from ...config.settings import Settings
-from ..errors import ToolFailure, Unavailable
+from ..errors import ToolFailure, Unavailable, require
 from ..locks import locked
 from ..runtime.work import Work
 
@@ -28,7 +29,9 @@ def opened(work: Work) -> Generator[Any]:
         ToolFailure: the registry holds views that are code.
         Unavailable: a database of the store cannot be used.
     """
+    require("feast")
     try:
+        _require_folder(work.settings)
         _refuse_code(_registry(work.settings))
         yield work.once(_open)
     except _database_errors() as error:
@@ -41,6 +44,7 @@ def opened(work: Work) -> Generator[Any]:
 @contextmanager
 def changing(work: Work, view: str) -> Generator[None]:
     """Change one view, alone: Feast loses what two writers do at once."""
+    _require_folder(work.settings)
     busy = f"features:{view} is being written by another process"
     with locked(work.settings.feast_home / "locks" / f"{view}.lock", PATIENCE_S, busy):
         yield
@@ -125,6 +129,21 @@ def _database_errors() -> tuple[type[BaseException], ...]:
     except ModuleNotFoundError:
         return (sqlite3.Error,)
     return sqlite3.Error, SQLAlchemyError, duckdb.Error
+
+
+def _require_folder(settings: Settings) -> None:
+    if "://" in settings.feast.repo_path:
+        raise ToolFailure(
+            f"feast.repo_path is {without_password(settings.feast.repo_path)}, which is no folder",
+            "Set it (FEAST_REPO_PATH) to a folder: the registry is a file in it. All other tools work on.",
+        )
+    try:
+        settings.feast_home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"the folder of the feature store {settings.feast_home} cannot be made: {error.strerror}",
+            "Change feast.repo_path (FEAST_REPO_PATH).",
+        ) from error
 
 
 def _refuse_code(registry: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
-from ..errors import unknown
+from ..errors import Unavailable, unknown
 from ..handles import parse
 from ..lineage import Edge as StoredEdge
 from ..lineage import Lineage
@@ -15,12 +18,14 @@ from ..tracing.span import Span
 from ..tracing.store import TraceReader
 from .models import Edge, LineageGraph, SpanNode, TraceLine, TraceTree
 
+TRACES = "traces.db"
 Detail = Literal["brief", "full"]
 
 
 def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: str) -> Page[TraceLine]:
     reader, start = _reader(work), offset_of(cursor)
-    total = reader.count(name, errors_only)
+    with _readable(work):
+        total, traces = reader.count(name, errors_only), reader.traces(limit, start, name, errors_only)
     lines = [
         TraceLine(
             trace=f"trace:{found.trace_id}",
@@ -30,14 +35,15 @@ def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: 
             spans=found.spans,
             errors=found.errors or 0,
         )
-        for found in reader.traces(limit, start, name, errors_only)
+        for found in traces
     ]
     return Page(items=lines, total=total, next_cursor=str(start + limit) if start + limit < total else None)
 
 
 def get_trace(work: Work, trace: str, detail: Detail, limit: int) -> TraceTree:
     identity = parse(trace, "trace").name
-    spans = _reader(work).spans(identity)
+    with _readable(work):
+        spans = _reader(work).spans(identity)
     if not spans:
         recent = (f"trace:{found.trace_id}" for found in _reader(work).traces(50, 0))
         raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
@@ -62,8 +68,19 @@ def _edges(edges: list[StoredEdge]) -> list[Edge]:
     return [Edge(child=edge.child, parent=edge.parent, by=edge.by) for edge in edges]
 
 
+@contextmanager
+def _readable(work: Work) -> Generator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise Unavailable(
+            f"the traces in {work.home / TRACES} cannot be read: {error}",
+            "Move the file away and start the server again: a new one is made. All other tools work on.",
+        ) from error
+
+
 def _reader(work: Work) -> TraceReader:
-    return TraceReader(work.home / "traces.db")
+    return TraceReader(work.home / TRACES)
 
 
 def _ordered(spans: list[Span]) -> list[tuple[Span, int]]:

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 
-from ..errors import ToolFailure, unknown
+from ..errors import ToolFailure, Unavailable, require, unknown
 from ..handles import check_name, parse, slug
 from ..locks import locked
 from ..modeling.card import CARD_FILE
@@ -74,6 +74,7 @@ def make_bento(work: Work, request: PackageRequest) -> tuple[Bento, bool]:
 
     Without a version it is named by its content, so the same model is the same bento.
     """
+    require_bentoml(work)
     model = find_model(work, request.model)
     spec = _spec(model, request)
     _require_free(work, spec)
@@ -85,6 +86,25 @@ def make_bento(work: Work, request: PackageRequest) -> tuple[Bento, bool]:
         with work.tracer.span("build bento", tag=f"{spec.name}:{spec.version}"):
             _build(work, spec)
     return find_bento(work, f"{spec.name}:{spec.version}"), True
+
+
+def require_bentoml(work: Work) -> None:
+    """Look whether BentoML and its folder can be used, before the slow parts begin.
+
+    Raises:
+        NotInstalled: the library is missing.
+        Unavailable: the folder cannot be written.
+    """
+    require("bentoml")
+    home = work.settings.bentoml_home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise Unavailable(
+            f"the BentoML folder {home} cannot be written: {error.strerror}", "Change bentoml.home (BENTOML_HOME)."
+        ) from error
 
 
 def _spec(model: StoredModel, request: PackageRequest) -> ServiceSpec:

@@ -16,7 +16,7 @@ from ..modeling.store import MODEL_FILE, digest
 from ..paging import Page, page
 from ..runtime.work import Work
 from . import endpoints, processes
-from .bentos import Bento, find_bento, make_bento
+from .bentos import Bento, find_bento, make_bento, require_bentoml
 from .connection import Connections, Unreachable, ask_predictions, is_ready
 from .models import (
     Deployed,
@@ -71,6 +71,7 @@ def deploy_model(work: Work, request: DeployRequest) -> Deployed:
 
 def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed:
     name = endpoints.endpoint_name(request.endpoint)
+    require_bentoml(work)
     bento = _bento(work, request.bento)
     _require_model(work, bento)
     plan = Plan(name, bento, request.replicas, max(1, int(request.resources.cpu)), size(request.resources.memory))

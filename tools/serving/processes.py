@@ -190,6 +190,7 @@ def _environment(work: Work, plan: Plan, identity: str, place: Path) -> Mapping[
         **quiet_environment(),
         **thread_environment(plan.threads),
         "PYTHONSAFEPATH": "1",
+        "E2I_ENVIRONMENT": work.settings.endpoint_environment,
         "BENTOML_HOME": str(place),
         "TMPDIR": str(place / "tmp"),
         REPLICAS: str(plan.replicas),

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import gzip
 import os
+import socket
 import sqlite3
+import struct
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ...config.load import without_password
 from ...config.settings import Settings
 from ..database import place
-from ..errors import ToolFailure, Unavailable
+from ..errors import ToolFailure, Unavailable, require
 from ..runtime.work import Work
 from ..tracing.ids import uuid7
 
@@ -26,8 +32,14 @@ if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
 TEMPLATE = "mlflow_store.db.gz"
-PROBE_TIMEOUT_S = 1.5
+PROBE_TIMEOUT_S = 1.2
+# How long a sign of life is good for.
+PROBE_EVERY_S = 5.0
 SQLITE = "sqlite:///"
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "https": 443}
+SETTING = "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"
+# PostgreSQL's SSLRequest: every server answers it with one byte, before any login.
+POSTGRES_HELLO = struct.pack("!II", 8, 80877103)
 
 
 def mlflow_client(work: Work) -> MlflowClient:
@@ -36,9 +48,21 @@ def mlflow_client(work: Work) -> MlflowClient:
     Raises:
         Unavailable: the configured server does not answer.
     """
-    if work.settings.tracking_uri.startswith(("http://", "https://")) and open_client not in work.cache:
-        probe(work.settings.tracking_uri)
+    require_backend(work)
     return work.once(open_client)
+
+
+def require_backend(work: Work) -> None:
+    """Look whether MLflow is there and its store answers, importing nothing: call it before work that takes long.
+
+    Raises:
+        NotInstalled: MLflow, or the driver of its database, is missing.
+        Unavailable: the configured server does not answer.
+    """
+    require("mlflow")
+    uri = work.settings.tracking_uri
+    if "://" in uri and not uri.startswith((SQLITE, "file:", "databricks")):
+        _probe_now_and_then(work, uri)
 
 
 def open_client(settings: Settings) -> MlflowClient:
@@ -54,25 +78,78 @@ def open_client(settings: Settings) -> MlflowClient:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def probe(uri: str) -> None:
-    """Ask a tracking server for a sign of life before any library waits minutes for one.
+def probe(uri: str, what: str = "the MLflow server", setting: str = SETTING) -> None:
+    """Ask a server or database for a sign of life before any library waits minutes for one.
 
     Raises:
-        Unavailable: nothing answers within 1.5 s, or an error does.
+        Unavailable: nothing answers within 1.2 s, or an error does.
+        NotInstalled: it lives, but its driver is missing.
     """
-    shown = without_password(uri)
-    hint = "Start the server, or change mlflow.tracking_uri (MLFLOW_TRACKING_URI); all other tools work on."
+    reasons: list[str] = []
+    # A thread: looking up a name has no time limit.
+    asking = threading.Thread(target=lambda: reasons.append(_silence(uri)), daemon=True)
+    asking.start()
+    asking.join(PROBE_TIMEOUT_S)
+    if reason := reasons[0] if reasons else f"does not answer within {PROBE_TIMEOUT_S:g} s":
+        raise Unavailable(
+            f"{what} at {without_password(uri)} {reason}",
+            f"Start it, or change the setting {setting}; all other tools work on.",
+        )
+    if uri.startswith("postgresql+psycopg:"):
+        require("psycopg")
+
+
+def require_artifacts(uri: str) -> None:
+    """Look whether an artifact store can be reached, for S3: its library tries for minutes.
+
+    Raises:
+        NotInstalled: the library for it is missing.
+        Unavailable: nothing answers there.
+    """
+    if uri.startswith("s3://"):
+        require("boto3")
+        bucket = uri.removeprefix("s3://").partition("/")[0]
+        endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or f"https://{bucket}.s3.amazonaws.com"
+        probe(endpoint, "the artifact store", "mlflow.artifact_root (MLFLOW_ARTIFACT_ROOT), MLFLOW_S3_ENDPOINT_URL")
+
+
+def _probe_now_and_then(work: Work, uri: str) -> None:
+    last = work.cache.get(probe)
+    if not isinstance(last, float) or time.monotonic() - last > PROBE_EVERY_S:
+        probe(uri)
+        work.cache[probe] = time.monotonic()
+
+
+def _silence(uri: str) -> str:
+    """What is wrong with what listens at an address; an empty text if it is alive."""
+    try:
+        if uri.startswith(("http://", "https://")):
+            return _http_silence(uri)
+        return _database_silence(uri)
+    except (OSError, ValueError, HTTPException) as error:
+        return f"does not answer: {getattr(error, 'reason', error)}"
+
+
+def _http_silence(uri: str) -> str:
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_TIMEOUT_S):
-            return
+            return ""
     except urllib.error.HTTPError as error:
         # A proxy that wants a token, or an older server without /health, is alive all the same.
-        if error.code < 500:
-            return
-        raise Unavailable(f"the MLflow server at {shown} answers HTTP {error.code}", hint) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise Unavailable(f"the MLflow server at {shown} does not answer: {reason}", hint) from error
+        return f"answers HTTP {error.code}" if error.code >= 500 else ""
+
+
+def _database_silence(uri: str) -> str:
+    parts = urlsplit(uri)
+    scheme = parts.scheme.partition("+")[0]
+    if scheme not in PORTS:
+        return ""
+    address = (parts.hostname or "localhost", parts.port or PORTS[scheme])
+    with socket.create_connection(address, timeout=PROBE_TIMEOUT_S) as connection:
+        if scheme != "postgresql":
+            return ""
+        connection.sendall(POSTGRES_HELLO)
+        return "" if connection.recv(1) in (b"S", b"N") else "is no PostgreSQL server"
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ..handles import parse
 from ..numbers import finite
 from ..paging import Page
 from ..runtime.work import Work
-from .backend import mlflow_client, translated
+from .backend import mlflow_client, require_artifacts, translated
 from .models import Experiment, Logged, Run, RunLine, RunStatus
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
     source = readable(work.settings, path)
     client = mlflow_client(work)
     identity = _require_open(client, run)
+    require_artifacts(client.get_run(identity).info.artifact_uri)
     with translated():
         client.log_artifact(identity, str(source), folder or None)
     return Logged(run=f"run:{identity}", artifact=f"{folder}/{source.name}".lstrip("/"))

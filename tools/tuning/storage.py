@@ -8,14 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import unknown
+from ...config.load import without_password
+from ..errors import ToolFailure, Unavailable, require, unknown
 from ..handles import parse
 from ..locks import locked
 from ..runtime.work import Work
+from ..tracking.backend import probe
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
+
+SETTING = "optuna.study_storage"
 
 
 @contextmanager
@@ -25,10 +29,11 @@ def driving(work: Work, name: str) -> Generator[BaseStorage]:
     Raises:
         ToolFailure: another job drives the study.
     """
+    _require_storage(work)
     path = journal(work, name)
     busy = f"study:{name} is being tuned by another job"
     with locked(path.with_suffix(".driver"), 0, busy, "Wait for it, or use another name."):
-        if not work.settings.optuna.study_storage:
+        if not work.settings.study_storage:
             repair(path)
         yield open_storage(work, name)
 
@@ -38,8 +43,9 @@ def open_storage(work: Work, name: str) -> BaseStorage:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if work.settings.optuna.study_storage:
-        return optuna.storages.RDBStorage(work.settings.optuna.study_storage)
+    if url := work.settings.study_storage:
+        with _translated():
+            return optuna.storages.RDBStorage(url)
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 
     path = str(journal(work, name))
@@ -52,10 +58,11 @@ def find_study(work: Work, handle: str) -> Study:
     Raises:
         ToolFailure: there is none of that name.
     """
+    _require_storage(work)
     import optuna
 
     name = parse(handle, "study").name
-    if work.settings.optuna.study_storage or journal(work, name).is_file():
+    if work.settings.study_storage or journal(work, name).is_file():
         try:
             return optuna.load_study(study_name=name, storage=open_storage(work, name))
         except KeyError:
@@ -66,9 +73,33 @@ def find_study(work: Work, handle: str) -> Study:
 def names(work: Work) -> list[str]:
     import optuna
 
-    if url := work.settings.optuna.study_storage:
-        return optuna.get_all_study_names(url)
+    if url := work.settings.study_storage:
+        with _translated():
+            return optuna.get_all_study_names(url)
     return [path.stem for path in (work.home / "optuna").glob("*.log")]
+
+
+def _require_storage(work: Work) -> None:
+    """Find out what is missing or dead before the libraries are imported."""
+    require("optuna")
+    if url := work.settings.study_storage:
+        if "://" not in url:
+            raise ToolFailure(
+                f"{url!r} is no address of a database", f"Write sqlite:///… or postgresql://… ({SETTING})."
+            )
+        probe(url, "the study storage", SETTING)
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError, ImportError) as error:
+        said = without_password(str(error).splitlines()[0][:200])
+        raise Unavailable(f"the study storage cannot be used: {said}", f"See the setting {SETTING}.") from error
 
 
 def journal(work: Work, name: str) -> Path:
