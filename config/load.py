@@ -66,6 +66,8 @@ def load(environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | No
     layers = [defaults, _user_file(env, defaults), _environment(env, defaults), _flags(flags or {}, defaults)]
     values = {key: value for layer in layers for key, value in layer.items()}
     home = Path(values["home"].value or _platform_home()).expanduser().absolute()
+    if strange := sorted(set(str(home)) & set("%?#")):
+        raise SettingsError(f"home {home} holds {' '.join(strange)}, which database addresses cannot: choose another")
     values["home"] = Value(home, values["home"].origin)
     _require_one_mlflow(values)
     return Loaded(_validated(values), values)

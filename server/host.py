@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, cast
 
+import pydantic_core
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent
@@ -18,9 +20,11 @@ from pydantic import ValidationError
 
 from ..tools import catalog, wire
 from ..tools.errors import ToolFailure, unknown
+from ..tools.runtime.calls import CallCrashed
 from ..tools.runtime.door import Door
+from ..tools.runtime.worker import Crash
 from ..tools.spec import DOOR, ToolSpec
-from ..tools.tracing.span import current
+from ..tools.tracing.span import current, current_span
 from .idempotency import Answers
 from .prompts import PromptHost
 from .services import Services
@@ -53,7 +57,11 @@ class Host(PromptHost):
             key, given = _admitted(name, arguments)
             token = DOOR.set(self._door(name, key, context))
             try:
-                return await self._answers.once(name, key, given, lambda: self._run(spec, given, context))
+                if not key or spec.makes_job:
+                    return await self._run(spec, given, context)
+                return await self._answers.once(
+                    name, key, self._canonical(spec, given), lambda: self._run(spec, given, context)
+                )
             finally:
                 DOOR.reset(token)
         except ToolFailure as failure:
@@ -87,6 +95,15 @@ class Host(PromptHost):
             self.add_tool(spec.function, title=spec.title)
         return spec
 
+    def _canonical(self, spec: ToolSpec, given: dict[str, Any]) -> str:
+        """The arguments with their defaults as JSON, so that spelling out a default is not another call."""
+        tool = self._tool_manager.get_tool(spec.name)
+        assert tool is not None
+        try:
+            return pydantic_core.to_json(tool.fn_metadata.validate_arguments(given)).decode()
+        except ValidationError as error:
+            raise _invalid(spec.name, error) from None
+
     def _door(self, tool: str, key: str, context: Context[Services, Any] | None) -> Door:
         tell: Callable[[float, float, str], Awaitable[None]] = context.report_progress if context else _nobody
         return Door(self.services.calls, self.services.jobs, tool, tell, self.services.settle, key)
@@ -117,7 +134,7 @@ def _admitted(tool: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, A
     known = wire.shipped(tool)["inputSchema"]["properties"]
     for argument in arguments:
         if argument not in known:
-            raise unknown(f"argument of {tool}", argument, known)
+            raise unknown(f"argument of {tool}", argument, known, limit=20)
     key = "" if arguments.get(KEY) is None else arguments[KEY]
     if not (isinstance(key, str) and len(key) <= wire.KEY_LENGTH):
         raise ToolFailure(f"{tool} cannot take this {KEY}", f"Pass a text of at most {wire.KEY_LENGTH} characters.")
@@ -135,11 +152,18 @@ def _invalid(tool: str, error: ValidationError) -> ToolFailure:
 
 
 def _crashed(tool: str, error: UnexpectedToolError) -> UnexpectedToolError:
-    """The text of an unforeseen exception stays in the log and the trace; the agent gets the way there."""
+    """The text of an unforeseen exception goes to the log and the trace; the agent gets the way there."""
     logger.error("%s crashed", tool, exc_info=error.__cause__)
-    return UnexpectedToolError(
-        f"{tool} failed unexpectedly. get_trace(trace='trace:{current().trace_id}', detail='full') has the details."
-    )
+    crash = _crash_of(error.__cause__ or error)
+    if (span := current_span()) is not None:
+        span.fail(crash.details)
+    return UnexpectedToolError(f"{tool} failed: {crash.hint(current().trace_id)}.")
+
+
+def _crash_of(error: BaseException) -> Crash:
+    if isinstance(error, CallCrashed):
+        return error.crash
+    return Crash(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
 
 
 def _compact(result: CallToolResult) -> CallToolResult:

@@ -63,6 +63,8 @@ def _note_outcome(span: Span, result: HandlerResult) -> None:
         return
     text = " ".join(str(item.get("text", "")) for item in result.get("content", ()) if isinstance(item, Mapping))
     if result.get("isError"):
-        span.fail(text)
+        # A crash has said more to the span than to the caller.
+        if span.status != "error":
+            span.fail(text)
     else:
         span.set_output(result.get("structuredContent") or text[:2000] or None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
+from pathlib import Path
 from typing import Literal
 
 import anyio
@@ -16,13 +18,32 @@ from .app import create_server
 from .host import Host
 
 Transport = Literal["stdio", "http", "sse"]
-LOOPBACK = ("127.0.0.1:*", "localhost:*", "[::1]:*")
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def serve(settings: Settings, transport: Transport) -> None:
-    """Run until the client leaves (stdio) or the process is told to end."""
+    """Run until the client leaves (stdio) or the process is told to end.
+
+    Raises:
+        SettingsError: the state folder cannot be written, or the address cannot be listened on.
+    """
+    require_home(settings.home)
     server = create_server(settings)
     anyio.run(_serve_stdio if transport == "stdio" else _serve_http, server, settings, transport)
+
+
+def require_home(home: Path) -> None:
+    """Make sure that state can be kept before anything is promised.
+
+    Raises:
+        SettingsError: the folder cannot be made or written.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            return
+    except OSError as error:
+        raise SettingsError(f"the state folder {home} cannot be used: {error.strerror}; set MLOPS_HOME") from error
 
 
 async def _serve_stdio(server: Host, _settings: Settings, _transport: Transport) -> None:
@@ -47,10 +68,11 @@ async def _serve_http(server: Host, settings: Settings, transport: Transport) ->
     from mcp.server.transport_security import TransportSecuritySettings
 
     options = settings.server
+    hosts = allowed_hosts(options)
     security = TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
-        allowed_hosts=[*LOOPBACK, f"{options.host}:*", *options.allowed_hosts],
-        allowed_origins=[f"http://{host}" for host in (*LOOPBACK, f"{options.host}:*")],
+        allowed_hosts=hosts,
+        allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts],
     )
     app = (
         server.streamable_http_app(transport_security=security)
@@ -67,10 +89,25 @@ async def _serve_http(server: Host, settings: Settings, transport: Transport) ->
             await uvicorn.Server(config).serve(sockets=[listener])
 
 
+def allowed_hosts(options: ServerSettings) -> list[str]:
+    """Host headers that are answered: this machine's names, the address served, and what was configured."""
+    bare = [*LOOPBACK, _bracketed(options.host), *(host.removesuffix(":*") for host in options.allowed_hosts)]
+    return [form for host in dict.fromkeys(bare) for form in ((host,) if _has_port(host) else (host, f"{host}:*"))]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _has_port(host: str) -> bool:
+    return host.rpartition("]")[2].count(":") == 1 or (not host.startswith("[") and ":" in host)
+
+
 def _listener(options: ServerSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
-        return socket.create_server((options.host, options.port))
+        return socket.create_server((options.host, options.port), family=family)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror}; choose another with --port"
+            f"cannot listen on {options.host}:{options.port}: {error.strerror}; choose another with --host or --port"
         ) from error

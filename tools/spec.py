@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from mcp.server.mcpserver import Resolve
 
 from .runtime.door import Door
+from .runtime.models import JobView
 
 DOOR: ContextVar[Door] = ContextVar("mlops_mcp_door")
 
@@ -39,6 +40,12 @@ class ToolSpec:
     def takes_key(self) -> bool:
         """Whether the tool accepts an `idempotency_key`: repeating it anyway would not be harmless."""
         return not self.read_only and not self.idempotent
+
+    @property
+    def makes_job(self) -> bool:
+        """Whether the answer is a job, whose table keeps the idempotency keys of such tools itself."""
+        answer = get_type_hints(self.function)["return"]
+        return isinstance(answer, type) and issubclass(answer, JobView)
 
 
 @dataclass(frozen=True)

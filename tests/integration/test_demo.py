@@ -31,6 +31,8 @@ def test_the_demo_runs_the_whole_lifecycle_and_leaves_nothing_running(environ: d
 
 def _belongs_to(process: psutil.Process, home: str) -> bool:
     try:
-        return process.pid != os.getpid() and process.environ().get("MLOPS_HOME") == home
+        environment = process.environ()
+        names = (environment.get("MLOPS_HOME"), environment.get("MLOPS_ENDPOINT_HOME"))
+        return process.pid != os.getpid() and home in names
     except psutil.Error:
         return False

@@ -75,10 +75,12 @@ async def test_a_crash_tells_the_agent_nothing_but_the_way_to_its_trace(
     client: Client, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     (settings.home).mkdir(parents=True, exist_ok=True)
-    (settings.home / "jobs.db").write_text("this is no database")
-    result = await client.call_tool("list_jobs", {})
+    (settings.home / "lineage.db").write_text("this is no database")
+    result = await client.call_tool("get_lineage", {"handle": "model:credit/1"})
     (span,) = await spans_of(settings)
     assert result.is_error
     assert f"get_trace(trace='trace:{span.trace_id}', detail='full')" in str(result.content)
-    assert "database" not in str(result.content)
+    assert "file is not" not in str(result.content)
     assert "file is not a database" in caplog.text
+    assert "file is not a database" in span.error
+    assert "lineage.py" in span.error

@@ -203,4 +203,4 @@ def test_a_port_that_is_taken_is_an_error_with_a_remedy(environ: dict[str, str],
         )
     assert done.returncode == 2
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
-    assert "choose another with --port" in done.stderr
+    assert "choose another with --host or --port" in done.stderr

@@ -20,7 +20,7 @@ from ..errors import ToolFailure
 from ..tracing.span import Sink, current
 from .limits import quiet_environment, thread_environment
 from .work import Work
-from .worker import Answer, initialize, invoke
+from .worker import Answer, Crash, initialize, invoke
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,12 +103,16 @@ class CallPool:
             raise answer.failure
         if answer.crash is not None:
             logger.error("%s crashed\n%s", name, answer.crash.traceback)
-            raise CallCrashed(answer.crash.type, answer.crash.message)
+            raise CallCrashed(answer.crash)
         return answer.value
 
 
 class CallCrashed(Exception):
     """An unforeseen exception inside a worker; its text is for the trace and the log, not for the agent."""
+
+    def __init__(self, crash: Crash) -> None:
+        super().__init__(crash.type, crash.message)
+        self.crash = crash
 
 
 def _slice_of(function: Callable[..., Any]) -> str:

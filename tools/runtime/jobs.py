@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 from pydantic import BaseModel
 
 from ...config.settings import Settings
-from ..errors import ToolFailure, unknown
+from ..errors import ToolFailure, Unavailable, unknown
 from ..tracing.span import current
 from . import trees
 from .alive import holder
-from .launch import launch_next, lock_path, log_path, mark_of, table_of
+from .launch import launch_next, lock_path, log_path, mark_of, stored, table_of
 from .models import ENDED
-from .table import Row
+from .table import NewJob, Row
 from .work import Work
 
+T = TypeVar("T")
 POLL_S = 0.1
 # A claimed job whose process has not even taken its lock by then never started.
-START_PATIENCE_S = 30.0
+START_PATIENCE_S = 10.0
 
 
 class Jobs:
@@ -33,7 +35,7 @@ class Jobs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._table = table_of(settings)
-        self._children: list[int] = []
+        self._children: dict[int, Row] = {}
 
     async def submit(
         self,
@@ -49,13 +51,20 @@ class Jobs:
             once: the work must not be started a second time when its process dies.
         """
         span = current()
-        attempts = 1 if once else self._settings.runtime.job_attempts
-        key = f"{tool}:{idempotency}" if idempotency else None
-        reference = f"{function.__module__}:{function.__name__}"
+        new = NewJob(
+            tool=tool,
+            function=f"{function.__module__}:{function.__name__}",
+            request=request.model_dump_json(),
+            attempts=1 if once else self._settings.runtime.job_attempts,
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            idempotency=f"{tool}:{idempotency}" if idempotency else None,
+            settings=stored(self._settings),
+            folder=os.getcwd(),
+        )
 
         def insert() -> Row:
-            carrier = (span.trace_id, span.span_id)
-            row = self._table.insert(tool, reference, request.model_dump_json(), attempts, carrier, key)
+            row = self._table.insert(new)
             if json.loads(row.request) != request.model_dump(mode="json"):
                 raise ToolFailure(
                     f"idempotency_key {idempotency!r} was used before with other arguments", "Use a new key."
@@ -63,7 +72,7 @@ class Jobs:
             self._start()
             return row
 
-        return await anyio.to_thread.run_sync(insert)
+        return await self._run(insert)
 
     async def watch(self, identity: str, wait_s: float) -> AsyncIterator[Row]:
         """Yield the row whenever its progress or state changed, until it ended or the time is up."""
@@ -84,12 +93,10 @@ class Jobs:
         Raises:
             ToolFailure: there is no such job.
         """
-        return await anyio.to_thread.run_sync(self._read, identity)
+        return await self._run(lambda: self._read(identity))
 
     async def page(self, limit: int, offset: int, state: str) -> tuple[list[Row], int]:
-        return await anyio.to_thread.run_sync(
-            lambda: (self._table.recent(limit, offset, state), self._table.count(state))
-        )
+        return await self._run(lambda: (self._table.recent(limit, offset, state), self._table.count(state)))
 
     async def cancel(self, identity: str) -> Row:
         """End a job and every process it started; what it reached so far stays in its row."""
@@ -103,7 +110,7 @@ class Jobs:
             self._start()
             return row
 
-        return await anyio.to_thread.run_sync(end)
+        return await self._run(end)
 
     async def reconcile(self) -> None:
         """Notice dead processes and fill free slots; every server does this when it starts."""
@@ -113,6 +120,20 @@ class Jobs:
         path = log_path(self._settings, identity)
         return path.read_text(encoding="utf-8", errors="replace")[-characters:].strip() if path.exists() else ""
 
+    async def _run(self, action: Callable[[], T]) -> T:
+        """Use the table outside the event loop.
+
+        Raises:
+            Unavailable: the table cannot be used.
+        """
+        try:
+            return await anyio.to_thread.run_sync(action)
+        except sqlite3.Error as error:
+            raise Unavailable(
+                f"the job table {self._table.path} cannot be used: {error}",
+                "Move the file away: a new one is made. Tools that need no job work on.",
+            ) from error
+
     def _read(self, identity: str) -> Row:
         try:
             row = self._table.get(identity)
@@ -120,10 +141,10 @@ class Jobs:
             raise unknown(
                 "job", identity, (row.id for row in self._table.recent(50, 0)), "list_jobs shows all."
             ) from None
+        self._reap()
         if row.state == "running" and self._dead(row):
             self._lose(row)
-            row = self._table.get(identity)
-        return row
+        return self._table.get(identity)
 
     def _reconcile(self) -> None:
         for row in self._table.running():
@@ -132,8 +153,16 @@ class Jobs:
         self._start()
 
     def _start(self) -> None:
-        self._children = [pid for pid in self._children if not _reaped(pid)]
-        self._children += launch_next(self._settings, self._table)
+        self._reap()
+        self._children |= launch_next(self._settings, self._table)
+
+    def _reap(self) -> None:
+        """Forget children that ended; one that ended before it noted its process id never came to work."""
+        ended = [pid for pid in list(self._children) if _reaped(pid)]
+        for row in [self._children.pop(pid) for pid in ended]:
+            now = self._table.get(row.id)
+            if now.state == "running" and now.attempt == row.attempt and not now.pid:
+                self._lose(now)
 
     def _dead(self, row: Row) -> bool:
         if holder(lock_path(self._settings, row.id)):
@@ -145,7 +174,7 @@ class Jobs:
 
     def _lose(self, row: Row) -> None:
         trees.kill(mark_of(row.id, row.attempt))
-        self._table.lose(row.id, row.attempt, f"its process died; {self.log_tail(row.id, 300)}".strip("; "))
+        self._table.lose(row.id, row.attempt, self.log_tail(row.id, 300))
         self._start()
 
 

@@ -13,13 +13,14 @@ from .table import JobTable, Row
 from .trees import MARK
 
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
+SECRETS = {"opik": {"api_key"}}
 
 
-def launch_next(settings: Settings, table: JobTable) -> list[int]:
-    """Claim and start queued jobs, oldest first, while slots are free; the process ids of those started."""
-    started: list[int] = []
+def launch_next(settings: Settings, table: JobTable) -> dict[int, Row]:
+    """Claim and start queued jobs, oldest first, while slots are free; those started, by process id."""
+    started: dict[int, Row] = {}
     while row := table.claim(settings.runtime.slots):
-        started.append(_launch(settings, row))
+        started[_launch(settings, row)] = row
     return started
 
 
@@ -39,6 +40,11 @@ def mark_of(identity: str, attempt: int) -> str:
     return f"{identity}.{attempt}"
 
 
+def stored(settings: Settings) -> str:
+    """The settings as they are kept with a job: all but the secrets."""
+    return json.dumps(settings.model_dump(mode="json", exclude=SECRETS))
+
+
 def _launch(settings: Settings, row: Row) -> int:
     log = log_path(settings, row.id)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -48,12 +54,12 @@ def _launch(settings: Settings, row: Row) -> int:
         **thread_environment(settings.runtime.job_threads),
         "PYTHONUNBUFFERED": "1",
         MARK: mark_of(row.id, row.attempt),
-        SETTINGS_VARIABLE: _revealed(settings),
+        SETTINGS_VARIABLE: _revealed(settings, row),
     }
     # Not subprocess: its object would have to be kept and waited for, and this process may end before the job does.
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "mlops_mcp.tools.runtime.process", row.id, str(row.attempt)],
+        [sys.executable, "-P", "-m", "mlops_mcp.tools.runtime.process", row.id, str(row.attempt)],
         environment,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -64,8 +70,8 @@ def _launch(settings: Settings, row: Row) -> int:
     )
 
 
-def _revealed(settings: Settings) -> str:
-    """The settings with secrets in clear: the environment of a process is readable by its owner only."""
-    tree = settings.model_dump(mode="json")
+def _revealed(settings: Settings, row: Row) -> str:
+    """The submitter's settings with the secrets of this process: an environment is readable by its owner only."""
+    tree = json.loads(row.settings)
     tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
     return json.dumps(tree)

@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 import signal
+import tempfile
 from collections.abc import Mapping
 
 PR_SET_PDEATHSIG = 1
@@ -35,6 +36,8 @@ def quiet_environment() -> Mapping[str, str]:
         "GX_ANALYTICS_ENABLED": "false",
         "MPLBACKEND": "Agg",
         "TQDM_DISABLE": "1",
+        # Feast makes a folder of its own in the system's temporary one at every import, and leaves it there.
+        "PROMETHEUS_MULTIPROCESS_DIR": os.path.join(tempfile.gettempdir(), f"mlops-mcp-metrics-{os.getuid()}"),
     }
 
 

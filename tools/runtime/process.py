@@ -51,7 +51,9 @@ def main(identity: str, attempt_number: int) -> None:
     table = table_of(settings)
     if table.started(identity, attempt_number, os.getpid()):
         limit_memory(settings.runtime.job_memory_mb)
-        _run(settings, table, table.get(identity))
+        row = table.get(identity)
+        _enter(row.folder)
+        _run(settings, table, row)
     os.close(lock)
     launch_next(settings, table)
 
@@ -65,8 +67,7 @@ def _run(settings: Settings, table: JobTable, row: Row) -> None:
     ) as span:
         work = Work(settings, tracer, Reporter(table, row))
         answer = attempt(lambda: _work(function, work, request.validate_json(row.request), result, span))
-        if failed := _error(answer):
-            span.fail(failed)
+        failed = _error(answer, span)
     # Whoever sees the outcome finds the spans already there.
     store.close()
     if failed:
@@ -81,12 +82,23 @@ def _work(function: Callable[..., Any], work: Work, request: Any, result: TypeAd
     return result.dump_json(value).decode()
 
 
-def _error(answer: Answer) -> str:
+def _enter(folder: str) -> None:
+    """Relative paths of the request mean what they meant to the submitter; without the folder they mean nothing."""
+    try:
+        os.chdir(folder)
+    except OSError:
+        os.chdir("/")
+
+
+def _error(answer: Answer, span: Span) -> str:
+    """What the caller is told; the trace says all."""
     if answer.failure is not None:
+        span.fail(str(answer.failure))
         return str(answer.failure)
     if answer.crash is not None:
         print(answer.crash.traceback, file=sys.stderr)
-        return f"{answer.crash.type}: {answer.crash.message[:500]}"
+        span.fail(answer.crash.details)
+        return answer.crash.hint(span.trace_id)
     return ""
 
 

@@ -17,15 +17,33 @@ SCHEMA = """
 create table if not exists jobs(
   id text primary key, tool text not null, function text not null, request text not null, state text not null,
   attempt integer not null, attempts integer not null, pid integer not null, progress text, result text, error text,
-  trace_id text not null, span_id text not null, idempotency text unique,
+  trace_id text not null, span_id text not null, idempotency text unique, settings text not null, folder text not null,
   created real not null, claimed real not null, ended real not null);
 create index if not exists jobs_state on jobs(state, created);
 """
 
 
 @dataclass(frozen=True)
+class NewJob:
+    """What is known of a job before it is queued."""
+
+    tool: str
+    function: str
+    request: str
+    attempts: int
+    trace_id: str
+    span_id: str
+    idempotency: str | None
+    settings: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class Row:
-    """One job as stored. Times are seconds since the epoch, 0 where they did not happen yet."""
+    """One job as stored. Times are seconds since the epoch, 0 where they did not happen yet.
+
+    `settings` and `folder` (working directory) are the submitter's: whoever starts the job, it runs as submitted.
+    """
 
     id: str
     tool: str
@@ -41,6 +59,8 @@ class Row:
     trace_id: str
     span_id: str
     idempotency: str | None
+    settings: str
+    folder: str
     created: float
     claimed: float
     ended: float
@@ -56,18 +76,24 @@ class JobTable:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def insert(
-        self, tool: str, function: str, request: str, attempts: int, carrier: tuple[str, str], idempotency: str | None
-    ) -> Row:
-        """Queue a job; with an idempotency key that was used before, the job it started."""
+    def insert(self, new: NewJob) -> Row:
+        """Queue a job; with an idempotency key that was used before, the job it started unless that one failed."""
         identity = uuid7().replace("-", "")[:20]
         with self._open() as db, transaction(db):
-            if idempotency and (row := _one(db, "select * from jobs where idempotency=?", idempotency)):
-                return row
+            if new.idempotency:
+                db.execute(
+                    "update jobs set idempotency=null where idempotency=? and state in ('failed','lost','cancelled')",
+                    (new.idempotency,),
+                )
+                if row := _one(db, "select * from jobs where idempotency=?", new.idempotency):
+                    return row
             db.execute(
-                "insert into jobs values(?,?,?,?,'queued',0,?,0,null,null,null,?,?,?,?,0,0)",
-                (identity, tool, function, request, attempts, *carrier, idempotency, time.time()),
-            )
+                "insert into jobs values(?,?,?,?,'queued',0,?,0,null,null,null,?,?,?,?,?,?,0,0)",
+                (
+                    identity, new.tool, new.function, new.request, new.attempts, new.trace_id, new.span_id,
+                    new.idempotency, new.settings, new.folder, time.time(),
+                ),
+            )  # fmt: skip
         return self.get(identity)
 
     def get(self, identity: str) -> Row:

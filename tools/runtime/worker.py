@@ -26,6 +26,15 @@ class Crash:
     message: str
     traceback: str
 
+    @property
+    def details(self) -> str:
+        """What a trace keeps: the exception and where it came from."""
+        return f"{self.type}: {self.message[:1000]}\n{self.traceback[-2500:]}"
+
+    def hint(self, trace_id: str) -> str:
+        """What an agent is told: the text itself may hold what it should not see."""
+        return f"unexpected {self.type}. get_trace(trace='trace:{trace_id}', detail='full') has the details"
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -62,12 +62,19 @@ class Span:
 
 
 Sink = Callable[[Span], None]
-_current: ContextVar[Carrier] = ContextVar("mlops_mcp_span", default=Carrier())  # noqa: B039 (frozen)
+_current: ContextVar[Span | Carrier] = ContextVar("mlops_mcp_span", default=Carrier())  # noqa: B039 (frozen)
 
 
 def current() -> Carrier:
     """The span that the running code belongs to."""
-    return _current.get()
+    held = _current.get()
+    return held.carrier if isinstance(held, Span) else held
+
+
+def current_span() -> Span | None:
+    """The open span of this process that the running code belongs to."""
+    held = _current.get()
+    return held if isinstance(held, Span) else None
 
 
 class Tracer:
@@ -100,7 +107,7 @@ class Tracer:
             span.input = snapshot(input)
         if announce:
             self._emit(span)
-        token = _current.set(span.carrier)
+        token = _current.set(span)
         try:
             yield span
         except BaseException as error:

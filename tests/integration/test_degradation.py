@@ -1,0 +1,333 @@
+"""What is missing or dead is named with its remedy within two seconds, and everything else works on."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import json
+import os
+import shutil
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client, StdioServerParameters
+
+pytestmark = [pytest.mark.slow]
+
+LIMIT_S = 2.0
+ROWS = "synthetic_e2i_classification"
+Call = tuple[str, dict[str, Any]]
+
+# Loaded by every Python process below the server, workers, jobs and endpoints included.
+BLOCKER = """
+import os, sys
+from importlib.abc import MetaPathFinder
+
+absent = os.environ.get("PYTHON_ABSENT", "").split(",")
+
+class Absent(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+RULE = {"type": "expect_column_to_exist", "kwargs": {"column": "hcp_id"}}
+JOB = {"wait_s": 50}
+RUN: Call = ("start_run", {"name": "r"})
+MODELS: Call = ("list_models", {})
+EVALUATE: Call = ("evaluate_model", {"model": "model:linear/1", "dataset": ROWS, **JOB})
+PACKAGE: Call = ("package_model", {"model": "model:linear/1", "name": "fresh", **JOB})
+DEPLOY: Call = ("deploy_model", {"bento": "model:linear/1", "endpoint": "e", **JOB})
+SUITE: Call = ("create_suite", {"name": "s", "expectations": [RULE]})
+VALIDATE: Call = ("validate_dataset", {"dataset": ROWS, "suite": "e2i_classification_suite"})
+VIEW: Call = (
+    "register_features",
+    {"dataset": ROWS, "view": "calls", "entity": "hcp_id", "timestamp_column": "observation_date"},
+)
+FEATURES: Call = ("list_features", {})
+MATERIALIZE: Call = ("materialize_features", JOB)
+STUDY: Call = ("get_study", {"study": "study:search"})
+TUNE: Call = (
+    "tune_model",
+    {"dataset": ROWS, "target": "target", "algorithm": "LogisticRegression", "n_trials": 1, **JOB},
+)
+EXPLAIN: Call = ("explain_prediction", {"model": "model:tree/1", "dataset": ROWS, "index": 1})
+EFFECT: Call = (
+    "estimate_effect",
+    {"dataset": ROWS, "treatment": "treatment", "outcome": "outcome", "controls": ["patient_volume"], **JOB},
+)
+JOBS: Call = ("list_jobs", {})
+TRACES: Call = ("search_traces", {})
+
+# Slice -> a call that must work whenever what it stands on is there.
+WORKS: Mapping[str, Call] = {
+    "data": ("describe_dataset", {"dataset": ROWS}),
+    "quality": VALIDATE,
+    "features": FEATURES,
+    "tracking": RUN,
+    "registry": MODELS,
+    "training": ("list_algorithms", {}),
+    "tuning": STUDY,
+    "explain": EXPLAIN,
+    "serving": ("list_endpoints", {}),
+    "jobs": JOBS,
+    "observability": TRACES,
+}
+
+
+def train(algorithm: str) -> Call:
+    return ("train_model", {"dataset": ROWS, "target": "target", "algorithm": algorithm, "exclude": ["hcp_id"], **JOB})
+
+
+class Answers:
+    """What a server answers to calls, and how long it takes."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def ask(self, call: Call) -> tuple[bool, str, float, Any]:
+        began = time.perf_counter()
+        result = await self._client.call_tool(*call)
+        seconds = time.perf_counter() - began
+        return bool(result.is_error), str(result.content), seconds, result.structured_content
+
+    async def refuse(self, call: Call, *words: str, limit_s: float = LIMIT_S) -> None:
+        failed, text, seconds, _ = await self.ask(call)
+        assert failed, f"{call[0]} succeeded: {text[:300]}"
+        assert [word for word in words if word not in text] == [], f"{call[0]}: {text[:600]}"
+        assert seconds < limit_s, f"{call[0]} took {seconds:.2f} s"
+
+    async def succeed(self, *calls: Call) -> None:
+        answers = [(call[0], await self.ask(call)) for call in calls]
+        assert {name: text[:400] for name, (failed, text, *_) in answers if failed} == {}
+
+
+def server(home: Path, **variables: str) -> Client:
+    return Client(
+        StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "mlops_mcp.server", "serve"],
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "MLOPS_HOME": str(home), **variables},
+            cwd=home,
+        )
+    )
+
+
+async def _prepare(home: Path) -> None:
+    async with server(home) as client:
+        answers = Answers(client)
+        await answers.succeed(("generate_dataset", {"rows": 300}), VIEW, MATERIALIZE)
+        for name, algorithm in (("linear", "LogisticRegression"), ("tree", "XGBoost")):
+            *_, trained = await answers.ask(train(algorithm))
+            await answers.succeed(("register_model", {"model": trained["result"]["model"], "name": name}))
+        tool, arguments = TUNE
+        await answers.succeed((tool, {**arguments, "study": "search"}))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with a dataset, a feature view, two registered models and a study."""
+    home = tmp_path_factory.mktemp("prepared")
+    asyncio.run(_prepare(home))
+    return home
+
+
+@pytest.fixture
+def home(prepared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "home"))
+
+
+def others(*slices: str) -> list[Call]:
+    return [call for name, call in WORKS.items() if name not in slices]
+
+
+ABSENT: list[Any] = [
+    ("mlflow", "tracking", ["tracking", "registry", "explain"], [RUN, MODELS, EVALUATE, PACKAGE, EXPLAIN]),
+    ("great_expectations", "quality", ["quality"], [SUITE, VALIDATE]),
+    ("feast", "features", ["features"], [FEATURES, MATERIALIZE]),
+    ("optuna", "tuning", ["tuning"], [STUDY, TUNE]),
+    ("shap", "explain", ["explain"], [EXPLAIN]),
+    ("bentoml", "serving", [], [PACKAGE, DEPLOY]),
+    ("xgboost", "training", ["explain"], [train("XGBoost")]),
+    ("lightgbm", "training", [], [train("LightGBM")]),
+    ("econml", "causal", [], [EFFECT]),
+    ("opik", "observability", [], []),
+]
+# Their imports come before the look for the library; on a busy machine that alone may take two seconds.
+UNHURRIED = {"train_model": 5.0, "tune_model": 5.0, "estimate_effect": 8.0, "explain_prediction": 5.0}
+
+
+@pytest.mark.parametrize(("library", "extra", "slices", "refused"), ABSENT, ids=[row[0] for row in ABSENT])
+async def test_a_missing_library_is_named_with_its_command_and_the_other_slices_work(
+    home: Path, tmp_path: Path, library: str, extra: str, slices: list[str], refused: list[Call]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
+    command = f"{library} is not installed. Install it with: pip install 'mlops-mcp[{extra}]'"
+    async with server(home, PYTHONPATH=str(tmp_path), PYTHON_ABSENT=library) as client:
+        answers = Answers(client)
+        for call in refused:
+            await answers.refuse(call, command, limit_s=UNHURRIED.get(call[0], LIMIT_S))
+        await answers.succeed(*others(*slices))
+
+
+@contextmanager
+def closed() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        port = int(once.getsockname()[1])
+    yield port
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield int(listening.getsockname()[1])
+
+
+class Broken(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(500)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@contextmanager
+def broken() -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Broken) as listening:
+        threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield listening.server_port
+        listening.shutdown()
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+@pytest.mark.parametrize("backend", [closed, silent, broken])
+async def test_a_dead_mlflow_is_named_with_its_setting_and_tools_without_mlflow_work(
+    home: Path, scheme: str, backend: Callable[[], Any]
+) -> None:
+    with backend() as port:
+        async with server(home, MLFLOW_TRACKING_URI=f"{scheme}://bot:hunter2@127.0.0.1:{port}/m") as client:
+            answers = Answers(client)
+            for call in (RUN, MODELS, EVALUATE, PACKAGE, EXPLAIN):
+                await answers.refuse(call, f"127.0.0.1:{port}", "mlflow.tracking_uri (MLFLOW_TRACKING_URI)", "********")
+            await answers.succeed(*others("tracking", "registry", "explain"))
+
+
+async def test_a_postgresql_that_lives_needs_a_driver_which_is_named(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=_say_no, args=(listening,), daemon=True).start()
+        port = listening.getsockname()[1]
+        async with server(home, MLFLOW_TRACKING_URI=f"postgresql://127.0.0.1:{port}/m") as client:
+            await Answers(client).refuse(RUN, "psycopg is not installed", "pip install 'mlops-mcp[postgres]'")
+
+
+def _say_no(listening: socket.socket) -> None:
+    """PostgreSQL's answer to a client that asks for TLS."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(8)
+        connection.sendall(b"N")
+
+
+async def test_the_documents_addresses_break_only_what_uses_mlflow(home: Path) -> None:
+    with closed() as port:
+        variables = {
+            "MLFLOW_TRACKING_URI": f"postgresql://mlflow:password@127.0.0.1:{port}/mlflow",
+            "MLFLOW_ARTIFACT_ROOT": "s3://e2i-mlflow-artifacts",
+            "OPIK_API_KEY": "your-opik-api-key",
+            "ENVIRONMENT": "development",
+        }
+        async with server(home, **variables) as client:
+            answers = Answers(client)
+            await answers.refuse(RUN, "does not answer", "MLFLOW_TRACKING_URI")
+            await answers.succeed(*others("tracking", "registry", "explain"))
+
+
+async def test_an_artifact_store_that_needs_a_library_names_it_before_anything_is_written(home: Path) -> None:
+    (home / "note.txt").write_text("x")
+    async with server(home, MLFLOW_ARTIFACT_ROOT="s3://e2i-mlflow-artifacts") as client:
+        answers = Answers(client)
+        *_, run = await answers.ask(("start_run", {"experiment": "far", "name": "r"}))
+        artifact = ("log_artifact", {"run": run["run"], "path": str(home / "note.txt")})
+        await answers.refuse(artifact, "boto3 is not installed", "pip install 'mlops-mcp[s3]'")
+        await answers.succeed(*others())
+
+
+def garbage(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("this is no database" * 500)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+async def test_a_damaged_feature_registry_is_named_with_its_folder(home: Path) -> None:
+    garbage(home / "feast" / "registry.db")
+    async with server(home) as client:
+        answers = Answers(client)
+        for call in (FEATURES, VIEW, MATERIALIZE):
+            await answers.refuse(call, "file is not a database", str(home / "feast"), "feast.repo_path")
+        await answers.succeed(*others("features"))
+
+
+@pytest.mark.parametrize("path", ["postgresql://feast:hunter2@127.0.0.1/feast", "/dev/null/feast"])
+async def test_a_feature_store_that_cannot_be_a_folder_is_named_with_its_setting(home: Path, path: str) -> None:
+    async with server(home, FEAST_REPO_PATH=path) as client:
+        answers = Answers(client)
+        for call in (FEATURES, VIEW, MATERIALIZE):
+            await answers.refuse(call, "feast.repo_path", "FEAST_REPO_PATH")
+        await answers.succeed(*others("features"))
+
+
+@pytest.mark.parametrize("backend", [closed, silent])
+async def test_a_dead_study_storage_is_named_with_its_setting(home: Path, backend: Callable[[], Any]) -> None:
+    with backend() as port:
+        address = f"postgresql://bot:hunter2@127.0.0.1:{port}/optuna"
+        async with server(home, MLOPS_OPTUNA__STUDY_STORAGE=address) as client:
+            answers = Answers(client)
+            await answers.refuse(STUDY, f"127.0.0.1:{port}", "optuna.study_storage", "********")
+            await answers.refuse(TUNE, "optuna.study_storage", limit_s=UNHURRIED["tune_model"])
+            await answers.succeed(*others("tuning"))
+
+
+async def test_a_job_table_that_cannot_be_read_stops_jobs_only(home: Path) -> None:
+    garbage(home / "jobs.db")
+    async with server(home) as client:
+        answers = Answers(client)
+        for call in (JOBS, MATERIALIZE, EVALUATE, ("get_job", {"job": "job:x"}), ("cancel_job", {"job": "job:x"})):
+            await answers.refuse(call, "jobs.db", "file is not a database", "Move the file away")
+        await answers.succeed(*others("jobs"))
+
+
+async def test_traces_that_cannot_be_written_stop_reading_traces_only(home: Path) -> None:
+    garbage(home / "traces.db")
+    async with server(home) as client:
+        answers = Answers(client)
+        for call in (TRACES, ("get_trace", {"trace": "trace:x"})):
+            await answers.refuse(call, "traces.db", "Move the file away")
+        await answers.succeed(*others("observability"), EVALUATE)
+
+
+async def test_a_bento_store_that_cannot_be_written_is_named_with_its_setting(home: Path) -> None:
+    async with server(home, BENTOML_HOME="/dev/null/bentoml") as client:
+        answers = Answers(client)
+        for call in (PACKAGE, DEPLOY):
+            await answers.refuse(call, "/dev/null/bentoml", "cannot be written", "bentoml.home (BENTOML_HOME)")
+        await answers.succeed(*others())
+
+
+async def test_an_endpoint_whose_process_was_killed_is_named_with_the_call_that_starts_it_again(home: Path) -> None:
+    async with server(home) as client:
+        answers = Answers(client)
+        await answers.succeed(DEPLOY)
+        deployment = json.loads((home / "endpoints" / "e.json").read_text())["deployments"][0]
+        os.killpg(deployment["pid"], 9)
+        await answers.refuse(("predict", {"endpoint": "e", "rows": [{"call_frequency": 1}]}), "deploy_model(bento=")
+        await answers.succeed(*others(), ("stop_endpoint", {"endpoint": "e"}))
