@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 Estimator = Literal["LinearDML", "CausalForest"]
 Overlap = Literal["good", "weak", "none", "not_evaluated"]
@@ -17,7 +17,10 @@ class EffectRequest(BaseModel):
     effect_modifiers: list[str]
     controls: list[str]
     estimator: Estimator
+    params: dict[str, JsonValue]
     name: str
+    run: str
+    experiment: str
     seed: int
 
 
@@ -32,7 +35,8 @@ class Overlapping(BaseModel):
 class Effect(BaseModel):
     """The average effect of the treatment with its 95 % interval, beside the naive difference of means.
 
-    For a continuous treatment the effect is per unit. `effects` is a dataset with the effect of each row.
+    For a continuous treatment the effect is per unit. `effects` is a dataset with the effect of each row,
+    `model` the fitted estimator for evaluate_model and explain_model.
     """
 
     treatment: str
@@ -45,6 +49,8 @@ class Effect(BaseModel):
     naive_difference: float | None
     effect_quantiles: dict[str, float]
     effects: str
+    model: str
+    run: str
     overlap: Overlapping
     first_stage: dict[str, float]
     notes: list[str]

@@ -16,10 +16,11 @@ from ..lineage import Lineage
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
 from ..modeling.frame import design
-from ..modeling.store import StoredModel, find_model, load_pipeline
+from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..numbers import finite
 from ..runtime.work import Work
 from ..tracing.ids import uuid7
+from .effects import effect_shap_values, rows_at_most
 from .models import (
     Contribution,
     ExplainRequest,
@@ -41,14 +42,15 @@ SHOWN = 20
 
 def explain_model(work: Work, request: ExplainRequest) -> Explanation:
     """Importances over a sample of a dataset; the values are kept for plots."""
-    model = find_model(work, request.model)
+    model = find_model(work, request.model, effects=True)
     label = _label(model.card, request.label)
     source = resolve(work, request.dataset)
-    rows = _sample(source.frame(), request.rows, request.seed)
+    most = rows_at_most(model.card) if model.card.task == "effect" else request.rows
+    rows = _sample(source.frame(), min(request.rows, most), request.seed)
     features = design(rows, model.card)
     work.progress(1, 3, f"SHAP values of {len(features)} rows")
     with work.tracer.span("shap values", rows=len(features)) as span:
-        found = shap_values(load_pipeline(model), model.card, features, _background(work, model), label)
+        found = _values(work, model, features, label)[0]
         span.set_attribute("explainer", found.explainer)
     work.progress(2, 3, "importances")
     identity = uuid7().replace("-", "")[:20]
@@ -63,7 +65,7 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
         base_value=found.base,
         importances=_importances(found, features, model.card)[:SHOWN],
         additivity_error=found.additivity_error,
-        notes=_notes(len(features), source.info.rows),
+        notes=_notes(model.card, len(features), source.info.rows),
     )
     _keep(work, identity, explanation, found, features)
     Lineage(work.home).record(explanation.explanation, [model.uri, source.handle], "explain_model")
@@ -76,7 +78,7 @@ def explain_prediction(
     """Contributions to the answer for one row, given as values or as a position in a dataset."""
     import pandas as pd
 
-    stored = find_model(work, model)
+    stored = find_model(work, model, effects=True)
     wanted = _label(stored.card, label)
     if bool(row) == bool(dataset):
         raise ToolFailure("one row is explained at a time", "Pass either `row` or `dataset` with `index`.")
@@ -84,9 +86,7 @@ def explain_prediction(
     if not row and not 0 <= index < len(frame):
         raise ToolFailure(f"{dataset} has no row {index}", f"Its rows are 0 to {len(frame) - 1}.")
     features = design(frame if row else frame.iloc[[index]], stored.card)
-    pipeline = load_pipeline(stored)
-    found = shap_values(pipeline, stored.card, features, _background(work, stored), wanted)
-    probability = float(pipeline.predict_proba(features)[0, wanted]) if stored.card.classes else None
+    found, probability = _values(work, stored, features, wanted)
     ordered = sorted(zip(stored.card.names, found.values[0], strict=True), key=lambda item: -abs(item[1]))
     return PredictionExplanation(
         model=stored.handle,
@@ -108,7 +108,13 @@ def explain_interactions(work: Work, request: ExplainRequest) -> Interactions:
     """Pairs of columns whose effects depend on each other, for tree models."""
     import numpy as np
 
-    model = find_model(work, request.model)
+    model = find_model(work, request.model, effects=True)
+    if model.card.task == "effect":
+        raise ToolFailure(
+            "interactions are of predictions, and this model knows an effect: it is an interaction already, of the "
+            "treatment with each modifier",
+            "explain_model shows which modifiers the effect varies with.",
+        )
     if algorithm(model.card.algorithm).explainer != "tree":
         raise ToolFailure(f"{model.card.algorithm} has no interactions: its effects only add up", "Use a tree model.")
     label = _label(model.card, request.label)
@@ -176,9 +182,9 @@ def _folder(work: Work, explanation: str) -> Path:
 
 def _label(card: ModelCard, label: str) -> int:
     """The position of the class to explain; by default the last, i.e. the positive one of two."""
-    if card.task == "regression":
+    if not card.classes:
         if label:
-            raise ToolFailure(f"a regression has no class {label!r}", "Leave `label` out.")
+            raise ToolFailure(f"the model has no classes, so none is {label!r}", "Leave `label` out.")
         return 0
     names = [str(known) for known in card.classes]
     if not label:
@@ -198,12 +204,20 @@ def _sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
     return frame if len(frame) <= rows else frame.sample(rows, random_state=seed)
 
 
-def _background(work: Work, model: StoredModel) -> pd.DataFrame:
-    """Rows of the training data, what a linear model's effects are measured from."""
-    if algorithm(model.card.algorithm).explainer != "linear":
-        import pandas as pd
+def _values(work: Work, model: StoredModel, features: pd.DataFrame, label: int) -> tuple[ShapValues, float | None]:
+    """The contributions, and the probability of the class on the first row if there are classes."""
+    if model.card.task == "effect":
+        effects = load_effect_model(work, model)
+        return effect_shap_values(effects, model.card, features, _background(work, model), 0), None
+    pipeline = load_pipeline(model)
+    linear = algorithm(model.card.algorithm).explainer == "linear"
+    background = _background(work, model) if linear else features.head(0)
+    probability = float(pipeline.predict_proba(features.head(1))[0, label]) if model.card.classes else None
+    return shap_values(pipeline, model.card, features, background, label), probability
 
-        return pd.DataFrame()
+
+def _background(work: Work, model: StoredModel) -> pd.DataFrame:
+    """Rows of the training data, what the contributions of linear models and of effects are measured from."""
     return design(_sample(resolve(work, model.card.dataset).frame(), BACKGROUND_ROWS, 0), model.card)
 
 
@@ -234,8 +248,10 @@ def _direction(column: pd.Series, values: np.ndarray) -> float | None:
     return round(number, 3) if number is not None else None
 
 
-def _notes(rows: int, available: int) -> list[str]:
+def _notes(card: ModelCard, rows: int, available: int) -> list[str]:
     notes = [f"a random sample of {rows} of {available} rows"] if rows < available else []
+    if card.task == "effect":
+        return [*notes, "importance says what the estimated effect varies with, not what causes the outcome"]
     return [*notes, "importance says what the model uses, not what causes the target"]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ToolFailure
@@ -63,6 +64,9 @@ def shap_values(
     elif entry.library == "xgboost":
         values, base, raw = _xgboost(model, columns, card, label)
         name, output = "TreeSHAP (xgboost pred_contribs)", _margin(card)
+    elif entry.library == "catboost":
+        values, base, raw = _catboost(model, columns, card, label)
+        name, output = "TreeSHAP (catboost ShapValues)", _margin(card)
     elif entry.library == "lightgbm":
         values, base, raw = _lightgbm(model, columns, card, label)
         name, output = "TreeSHAP (lightgbm pred_contrib)", _margin(card)
@@ -70,10 +74,15 @@ def shap_values(
         values, base, raw = _tree(model, columns, card, label)
         forest = entry.name == "RandomForest" and card.task == "classification"
         name, output = "shap.TreeExplainer", "probability" if forest else _margin(card)
-    found = ShapValues(fold(values, list(columns.columns), card.names), base, raw, name, output)
-    if found.additivity_error > TOLERANCE * (1 + abs(raw).max()):
+    return checked(ShapValues(fold(values, list(columns.columns), card.names), base, raw, name, output))
+
+
+def checked(found: ShapValues) -> ShapValues:
+    """The values, if they add up to the model's answers."""
+    if found.additivity_error > TOLERANCE * (1 + abs(found.raw).max()):
         raise ToolFailure(
-            f"{name} does not explain this model: its contributions miss the answer by {found.additivity_error:.3g}",
+            f"{found.explainer} does not explain this model: its contributions miss the answer by "
+            f"{found.additivity_error:.3g}",
             "Train another algorithm, e.g. XGBoost, to explain it.",
         )
     return found
@@ -92,6 +101,8 @@ def interaction_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFra
         every = model.get_booster().predict(matrix, pred_interactions=True)
         assert isinstance(matrix, xgboost.DMatrix)
         values = np.asarray(every if every.ndim == 3 else every[:, label])[:, :-1, :-1]
+    elif algorithm(card.algorithm).library == "catboost":
+        values = _catboost_pairs(model, columns, card, label)
     else:
         import shap
 
@@ -101,6 +112,19 @@ def interaction_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFra
     return fold(rows.transpose(0, 2, 1).reshape(-1, len(names)), names, card.names).reshape(
         len(columns), len(card.names), -1
     )
+
+
+def _pool(columns: pd.DataFrame, card: ModelCard) -> Any:
+    """The rows as CatBoost takes them. It is an extra that type checkers may not find, so it is imported by name."""
+    return import_module("catboost").Pool(columns, cat_features=card.categories)
+
+
+def _catboost_pairs(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) -> np.ndarray:
+    import numpy as np
+
+    rows = _pool(columns, card)
+    every = np.asarray(model.get_feature_importance(rows, type="ShapInteractionValues"), dtype=np.float64)
+    return (every if every.ndim == 3 else every[:, label])[:, :-1, :-1]
 
 
 def fold(values: np.ndarray, columns: Sequence[str], sources: Sequence[str]) -> np.ndarray:
@@ -149,6 +173,17 @@ def _lightgbm(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) ->
     margin = np.asarray(model.booster_.predict(columns, raw_score=True), dtype=np.float64)
     if margin.ndim == 2:
         every, margin = every.reshape(len(columns), margin.shape[1], -1)[:, label], margin[:, label]
+    return _signed(every, margin, card, label)
+
+
+def _catboost(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
+    import numpy as np
+
+    rows = _pool(columns, card)
+    every = np.asarray(model.get_feature_importance(rows, type="ShapValues"), dtype=np.float64)
+    margin = np.asarray(model.predict(rows, prediction_type="RawFormulaVal"), dtype=np.float64)
+    if every.ndim == 3:
+        every, margin = every[:, label], margin[:, label]
     return _signed(every, margin, card, label)
 
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Literal
 
-from ..errors import ToolFailure, unknown
+from ..errors import NotInstalled, ToolFailure, unknown
 from .card import Task
 
-Encoding = Literal["ordinal", "onehot"]
-Explainer = Literal["tree", "linear", "none"]
+Encoding = Literal["ordinal", "onehot", "filled"]
+Explainer = Literal["tree", "linear", "sampled"]
 Parameters = Mapping[str, Any]
 
-RESERVED = ("random_state", "n_jobs", "verbose", "verbosity")
+# What the server sets itself, or what would make it read or write files or run code of the caller.
+RESERVED = (
+    "random_state", "random_seed", "n_jobs", "nthread", "thread_count", "verbose", "verbosity", "silent",
+    "logging_level", "train_dir", "allow_writing_files", "snapshot_file", "save_snapshot", "warm_start",
+)  # fmt: skip
+ECONML_RESERVED = (
+    "model_y", "model_t", "discrete_treatment", "discrete_outcome", "featurizer", "treatment_featurizer", "categories",
+    "allow_missing", "inference", "use_ray", "ray_remote_func_options",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """One entry of the registry. `estimators` names the class for each task that the algorithm can do."""
+    """One entry of the registry. `estimators` names the class for each task that the algorithm can do.
+
+    `extra` is what to install for it, `aliases` other names of its parameters.
+    """
 
     name: str
     library: str
@@ -30,6 +43,12 @@ class Algorithm:
     space: Parameters = field(default_factory=dict)
     seeded: bool = True
     threaded: bool = True
+    extra: str = "training"
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def installed(self) -> bool:
+        return find_spec(self.library) is not None
 
 
 XGBOOST_SPACE = {
@@ -62,6 +81,35 @@ HISTOGRAM_SPACE = {
     "max_leaf_nodes": [8, 128],
     "min_samples_leaf": [5, 100],
     "l2_regularization": {"low": 1e-4, "high": 10.0, "log": True},
+}
+CATBOOST_SPACE = {
+    "iterations": [100, 600],
+    "depth": [3, 10],
+    "learning_rate": {"low": 0.01, "high": 0.3, "log": True},
+    "l2_leaf_reg": {"low": 1.0, "high": 30.0, "log": True},
+    "random_strength": {"low": 0.01, "high": 10.0, "log": True},
+}
+CATBOOST_ALIASES = {
+    "n_estimators": "iterations", "num_boost_round": "iterations", "num_trees": "iterations", "max_depth": "depth",
+    "eta": "learning_rate", "reg_lambda": "l2_leaf_reg",
+}  # fmt: skip
+# econml grows its trees in groups of four.
+CAUSAL_FOREST_SPACE = {
+    "n_estimators": {"low": 100, "high": 600, "step": 100},
+    "min_samples_leaf": [5, 60],
+    "max_samples": [0.2, 0.5],
+    "max_features": [0.4, 1.0],
+    "min_balancedness_tol": [0.3, 0.5],
+}
+STAGES_SPACE = {
+    f"{stage}__{name}": entry
+    for stage in ("model_y", "model_t")
+    for name, entry in {
+        "max_iter": [30, 300],
+        "learning_rate": {"low": 0.02, "high": 0.3, "log": True},
+        "max_leaf_nodes": [4, 63],
+        "min_samples_leaf": [5, 100],
+    }.items()
 }
 ALPHA_SPACE = {"alpha": {"low": 1e-4, "high": 100.0, "log": True}}
 
@@ -112,6 +160,21 @@ ALGORITHMS = (
         "Lasso", "sklearn", {"regression": "sklearn.linear_model.Lasso"},
         "onehot", "linear", {"alpha": 0.01, "max_iter": 5000}, ALPHA_SPACE, threaded=False,
     ),
+    Algorithm(
+        "CatBoost", "catboost",
+        {"classification": "catboost.CatBoostClassifier", "regression": "catboost.CatBoostRegressor"},
+        "filled", "tree", {"iterations": 300, "depth": 6, "learning_rate": 0.1}, CATBOOST_SPACE,
+        threaded=False, extra="catboost", aliases=CATBOOST_ALIASES,
+    ),
+    Algorithm(
+        "CausalForest", "econml", {"effect": "econml.dml.CausalForestDML"}, "onehot", "sampled",
+        {"n_estimators": 400, "min_samples_leaf": 5, "max_samples": 0.45, "max_features": 1.0}, CAUSAL_FOREST_SPACE,
+        extra="causal",
+    ),
+    Algorithm(
+        "LinearDML", "econml", {"effect": "econml.dml.LinearDML"}, "onehot", "linear", {}, STAGES_SPACE,
+        threaded=False, extra="causal",
+    ),
 )  # fmt: skip
 
 
@@ -130,21 +193,52 @@ def algorithm(name: str, task: Task | None = None) -> Algorithm:
     return found
 
 
-def estimator(entry: Algorithm, task: Task, params: Parameters, seed: int, threads: int) -> Any:
-    """An unfitted estimator with the algorithm's defaults, overridden by `params`.
+def estimator(
+    entry: Algorithm, task: Task, params: Parameters, seed: int, threads: int, made: Parameters | None = None
+) -> Any:
+    """An unfitted estimator with the algorithm's defaults and what the server has `made`, overridden by `params`.
 
     Raises:
-        ToolFailure: a parameter the estimator does not have: XGBoost and LightGBM would ignore it in silence.
+        ToolFailure: the library is missing, or a parameter the estimator does not have: XGBoost and LightGBM would
+            ignore it in silence.
     """
-    module, _, name = entry.estimators[task].rpartition(".")
-    make = getattr(import_module(module), name)
-    valid = make().get_params()
-    for parameter in params:
-        if parameter in RESERVED:
-            raise ToolFailure(f"{parameter} is set by the server", "Use `seed`, or leave it out.")
-        if parameter not in valid:
-            raise unknown(f"parameter of {entry.name}", parameter, valid)
-    options = dict(entry.defaults) | ({"random_state": seed} if entry.seeded else {})
+    make = _class(entry, task)
+    check_parameters(entry, task, params)
+    options = dict(entry.defaults) | dict(made or {}) | ({"random_state": seed} if entry.seeded else {})
     options |= {"n_jobs": threads} if entry.threaded else {}
     options |= {"verbose": -1} if entry.library == "lightgbm" else {}
-    return make(**options | dict(params))
+    if entry.library == "catboost":
+        options |= {"thread_count": threads, "logging_level": "Silent", "allow_writing_files": False}
+    return make(**options | {entry.aliases.get(name, name): value for name, value in params.items()})
+
+
+def check_parameters(entry: Algorithm, task: Task, names: Iterable[str]) -> None:
+    """Raise the failure that names the nearest parameter, unless the algorithm has all of these."""
+    valid = parameters(entry, task)
+    for name in names:
+        if name in RESERVED:
+            raise ToolFailure(f"{name} is set by the server", "Use `seed`, or leave it out.")
+        if name not in valid and name not in entry.aliases:
+            raise unknown(f"parameter of {entry.name}", name, valid)
+
+
+def parameters(entry: Algorithm, task: Task) -> dict[str, Any]:
+    """The parameters of an algorithm with the values they have here if none is given."""
+    make = _class(entry, task)
+    if hasattr(make, "get_params") and entry.library != "catboost":
+        known = make().get_params()
+    else:
+        signature = inspect.signature(make)
+        known = {name: found.default for name, found in signature.parameters.items()}
+    hidden = {*RESERVED, *(ECONML_RESERVED if entry.library == "econml" else ())}
+    return {name: value for name, value in (known | dict(entry.defaults)).items() if name not in hidden}
+
+
+def _class(entry: Algorithm, task: Task) -> Any:
+    if not entry.installed:
+        raise NotInstalled(
+            f"{entry.name} needs {entry.library}, which is not installed",
+            f"Install it with: pip install 'mlops-mcp[{entry.extra}]'",
+        )
+    module, _, name = entry.estimators[task].rpartition(".")
+    return getattr(import_module(module), name)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "effect"]
 Kind = Literal["number", "category"]
 Label = str | int | float | bool
 
@@ -20,8 +20,24 @@ class Feature(BaseModel):
     kind: Kind
 
 
+class Treatment(BaseModel):
+    """What an effect is of. `levels` are the untreated and the treated value; empty if the treatment is a number."""
+
+    column: str
+    levels: list[float] = []
+    controls: list[Feature] = []
+
+    @property
+    def discrete(self) -> bool:
+        return bool(self.levels)
+
+
 class ModelCard(BaseModel):
-    """Stored beside every model we save."""
+    """Stored beside every model we save.
+
+    The features of a model of task "effect" are what its effect may vary with, its target is the outcome.
+    `seal` is the keyed digest of a file that can only be a pickle.
+    """
 
     algorithm: str
     task: Task
@@ -33,6 +49,8 @@ class ModelCard(BaseModel):
     dataset: str
     rows: int
     digest: str = ""
+    treatment: Treatment | None = None
+    seal: str = ""
 
     @property
     def names(self) -> list[str]:

@@ -18,7 +18,10 @@ Score = Callable[["np.ndarray", "np.ndarray"], float]
 
 @dataclass(frozen=True)
 class Metric:
-    """`score(truth, prediction)`: labels as class positions with probabilities (rows, classes), or numbers."""
+    """`score(truth, prediction)`: labels as class positions with probabilities (rows, classes), or numbers.
+
+    For effects the truth is what first stages leave of outcome and treatment (rows, 2), see `effects.EffectScorer`.
+    """
 
     name: str
     task: Task
@@ -70,7 +73,7 @@ def interval(
 
 
 def _all() -> list[Metric]:
-    return [*_classification(), *_regression()]
+    return [*_classification(), *_regression(), Metric("r_score", "effect", "maximize", _r_score)]
 
 
 def _classification() -> list[Metric]:
@@ -115,6 +118,14 @@ def _regression() -> list[Metric]:
         Metric("mae", "regression", "minimize", sk.mean_absolute_error),
         Metric("r2", "regression", "maximize", sk.r2_score),
     ]
+
+
+def _r_score(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """How much better than the one effect that fits these rows best (econml.score.RScorer)."""
+    outcome, treatment = truth[:, 0], truth[:, 1]
+    constant = (outcome @ treatment) / (treatment @ treatment)
+    left, least = outcome - prediction * treatment, outcome - constant * treatment
+    return float(1 - (left @ left) / (least @ least))
 
 
 def _recalls(truth: np.ndarray, prediction: np.ndarray) -> float:

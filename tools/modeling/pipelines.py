@@ -15,20 +15,30 @@ if TYPE_CHECKING:
 
 # Rarer categories share one column, so that a new rare value at prediction has a place to go.
 MIN_CATEGORY_ROWS = 20
+# The category CatBoost sees for a missing one; it takes no NaN there.
+NO_CATEGORY = "__missing__"
+# How a library is told at `fit` which columns are categories; XGBoost is told when it is made.
+CATEGORIES_AT_FIT = {"lightgbm": "model__categorical_feature", "catboost": "model__cat_features"}
 
 
 def build(card: ModelCard, threads: int) -> Pipeline:
     """An unfitted scikit-learn Pipeline with the steps `pre` and `model`.
 
     Trees get categories as ordinal codes with NaN for missing or unseen ones, since XGBoost would score an
-    unseen category as another one. Linear models get one-hot columns, imputed and scaled numbers.
+    unseen category as another one; CatBoost gets them as text. Linear models get one-hot columns, imputed and
+    scaled numbers.
     """
     from sklearn.pipeline import Pipeline
 
     entry = algorithm(card.algorithm, card.task)
-    model = estimator(entry, card.task, _native_options(entry, card) | card.params, card.seed, threads)
-    pre = _ordinal(card) if entry.encoding == "ordinal" else onehot(card, scale=entry.explainer == "linear")
-    return Pipeline([("pre", pre), ("model", model)])
+    model = estimator(entry, card.task, card.params, card.seed, threads, _native_options(entry, card))
+    return Pipeline([("pre", _encoder(entry, card)), ("model", model)])
+
+
+def _encoder(entry: Algorithm, card: ModelCard) -> Any:
+    if entry.encoding == "ordinal":
+        return _ordinal(card)
+    return _filled(card) if entry.encoding == "filled" else onehot(card, scale=entry.explainer == "linear")
 
 
 def fit(card: ModelCard, features: pd.DataFrame, target: np.ndarray, threads: int) -> Pipeline:
@@ -40,9 +50,10 @@ def fit(card: ModelCard, features: pd.DataFrame, target: np.ndarray, threads: in
     import warnings
 
     entry = algorithm(card.algorithm)
-    extra = {"model__categorical_feature": card.categories} if entry.library == "lightgbm" and card.categories else {}
-    pipeline = build(card, threads)
+    told = CATEGORIES_AT_FIT.get(entry.library, "")
+    extra = {told: card.categories} if told and card.categories else {}
     try:
+        pipeline = build(card, threads)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return pipeline.fit(features, target, **extra)
@@ -70,6 +81,8 @@ def _refusals() -> tuple[type[Exception], ...]:
         errors.append(import_module("xgboost").core.XGBoostError)
     if find_spec("lightgbm"):
         errors.append(import_module("lightgbm").basic.LightGBMError)
+    if find_spec("catboost"):
+        errors.append(import_module("catboost").CatBoostError)
     return tuple(errors)
 
 
@@ -94,6 +107,17 @@ def _ordinal(card: ModelCard) -> Any:
     )
     return ColumnTransformer(
         [("category", encoder, card.categories), ("number", "passthrough", card.numbers)],
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+
+
+def _filled(card: ModelCard) -> Any:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+
+    fill = SimpleImputer(strategy="constant", fill_value=NO_CATEGORY, keep_empty_features=True)
+    return ColumnTransformer(
+        [("category", fill, card.categories), ("number", "passthrough", card.numbers)],
         verbose_feature_names_out=False,
     ).set_output(transform="pandas")
 

@@ -2,6 +2,7 @@
 
 A model is an MLflow logged model (`models:/m-…`): a skops file with its card beside it. On load the
 types inside the file are held against a list of ours; the list stored with the model is not believed.
+Only effect models are pickles, which open only under the seal of this installation (`sealed.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +22,9 @@ from ..handles import Handle, parse
 from ..lineage import Lineage
 from ..runtime.work import Work
 from ..tracking.backend import mlflow_client, translated
+from . import sealed
 from .card import CARD_FILE, ModelCard
+from .effects import EffectModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +32,11 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 MODEL_FILE = "model.skops"
+EFFECT_FILE = "model.sealed"
 # What a pipeline of ours may hold beyond skops' own defaults. Each type was looked at: none runs code when built.
 TRUSTED = (
+    "catboost.core.CatBoostClassifier",
+    "catboost.core.CatBoostRegressor",
     "collections.OrderedDict",
     "functools.partial",
     "lightgbm.basic.Booster",
@@ -50,7 +57,7 @@ TRUSTED = (
     "xgboost.sklearn.XGBClassifier",
     "xgboost.sklearn.XGBRegressor",
 )
-REQUIREMENTS = ("scikit-learn", "skops", "pandas", "numpy", "xgboost", "lightgbm")
+REQUIREMENTS = ("scikit-learn", "skops", "pandas", "numpy", "xgboost", "lightgbm", "catboost")
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,11 @@ class StoredModel:
 
     @property
     def file(self) -> Path:
-        return self.folder / MODEL_FILE
+        return self.folder / file_of(self.card)
+
+
+def file_of(card: ModelCard) -> str:
+    return EFFECT_FILE if card.task == "effect" else MODEL_FILE
 
 
 def log_model(work: Work, pipeline: Pipeline, card: ModelCard, run_id: str, sample: pd.DataFrame) -> str:
@@ -73,6 +84,19 @@ def log_model(work: Work, pipeline: Pipeline, card: ModelCard, run_id: str, samp
     Args:
         sample: some rows of the design, from which the signature is inferred.
     """
+    return _log(
+        work, card, run_id, lambda folder, logged: _write(pipeline, card, sample, folder, logged, run_id)
+    )  # fmt: skip
+
+
+def log_effect_model(work: Work, model: EffectModel, card: ModelCard, run_id: str, sample: pd.DataFrame) -> str:
+    """Save a fitted effect model as a logged model of a run; returns `models:/m-…`."""
+    return _log(
+        work, card, run_id, lambda folder, logged: _write_effect(work, model, card, sample, folder, logged, run_id)
+    )  # fmt: skip
+
+
+def _log(work: Work, card: ModelCard, run_id: str, write: Callable[[Path, Any], None]) -> str:
     client = mlflow_client(work)
     with translated(), tempfile.TemporaryDirectory() as scratch:
         experiment = client.get_run(run_id).info.experiment_id
@@ -80,7 +104,8 @@ def log_model(work: Work, pipeline: Pipeline, card: ModelCard, run_id: str, samp
             experiment, name=card.algorithm.lower(), source_run_id=run_id, model_type=card.task
         )
         try:
-            folder = _write(pipeline, card, sample, Path(scratch) / "model", logged, run_id)
+            folder = Path(scratch) / "model"
+            write(folder, logged)
             client.log_model_artifacts(logged.model_id, str(folder))
             _attach(client, run_id, logged.model_id)
         except BaseException:
@@ -90,32 +115,55 @@ def log_model(work: Work, pipeline: Pipeline, card: ModelCard, run_id: str, samp
     return f"models:/{logged.model_id}"
 
 
-def find_model(work: Work, reference: str) -> StoredModel:
+def find_model(work: Work, reference: str, effects: bool = False) -> StoredModel:
     """The model behind `models:/m-…`, `model:<name>/<version>`, `model:<name>@<alias>` or a run with one model.
 
+    Args:
+        effects: whether a model of a treatment's effect will do; it predicts no target.
+
     Raises:
-        ToolFailure: nothing of that name, or a model that was not saved by this server.
+        ToolFailure: nothing of that name, a model that was not saved by this server, or an effect model where none
+            is of use.
     """
     client = mlflow_client(work)
     uri, handle = locate(client, reference)
     with translated():
         logged = client.get_logged_model(uri.removeprefix("models:/"))
     folder = _local(work, logged.artifact_location, logged.model_id)
-    card_path = folder / CARD_FILE
-    if not card_path.is_file() or not (folder / MODEL_FILE).is_file():
+    if not (folder / CARD_FILE).is_file():
         raise ToolFailure(f"{reference} was not saved by this server", "Train it here with train_model.")
-    card = ModelCard.model_validate_json(card_path.read_bytes())
-    if digest(folder / MODEL_FILE) != card.digest:
+    card = ModelCard.model_validate_json((folder / CARD_FILE).read_bytes())
+    found = StoredModel(uri, handle, folder, card)
+    if not found.file.is_file() or digest(found.file) != card.digest:
         raise ToolFailure(f"the file of {reference} is not the one that was saved", "Train it again.")
-    return StoredModel(uri, handle, folder, card)
+    if not effects:
+        _require_predictive(found)
+    return found
+
+
+def _require_predictive(model: StoredModel) -> None:
+    card = model.card
+    if card.treatment is not None:
+        raise ToolFailure(
+            f"{model.handle} ({card.algorithm}) knows the effect of {card.treatment.column} on {card.target}, "
+            "and does not predict it",
+            "estimate_effect gives the effect of each row; evaluate_model and explain_model take such models.",
+        )
+
+
+def load_effect_model(work: Work, model: StoredModel) -> EffectModel:
+    """The fitted effect model, from a pickle that only this installation can have sealed."""
+    parts = sealed.read(work.home, model.file, model.card.seal)
+    return EffectModel(parts["encoder"], parts["estimator"])
 
 
 def load_pipeline(model: StoredModel) -> Pipeline:
     """The fitted pipeline.
 
     Raises:
-        ToolFailure: the file holds a type that no model of ours has.
+        ToolFailure: the file holds a type that no model of ours has, or is that of an effect model.
     """
+    _require_predictive(model)
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -196,16 +244,14 @@ def _registered(client: MlflowClient, text: str) -> tuple[str, str]:
     return source, str(Handle("model", wanted.name, str(chosen.version)))
 
 
-def _write(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Path, logged: Any, run_id: str) -> Path:
+def _write(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Path, logged: Any, run_id: str) -> None:
     from mlflow import sklearn as flavor
-    from mlflow.models import Model, infer_signature
+    from mlflow.models import infer_signature
 
     flavor.save_model(
         pipeline,
         path=str(folder),
-        mlflow_model=Model(
-            artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
-        ),
+        mlflow_model=_description(logged, run_id),
         serialization_format="skops",
         skops_trusted_types=list(TRUSTED),
         signature=infer_signature(sample, pipeline.predict(sample)),
@@ -214,9 +260,37 @@ def _write(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Pa
     written = next(path for path in folder.iterdir() if path.suffix == ".skops")
     if written.name != MODEL_FILE:
         shutil.copy(written, folder / MODEL_FILE)
-    stamped = card.model_copy(update={"digest": digest(folder / MODEL_FILE)})
+    _stamp(card, folder, "")
+
+
+def _write_effect(
+    work: Work, model: EffectModel, card: ModelCard, sample: pd.DataFrame, folder: Path, logged: Any, run_id: str
+) -> None:
+    """No flavor that MLflow could load: it would open the pickle without asking for the seal."""
+    from mlflow.models import infer_signature
+
+    folder.mkdir()
+    seal = sealed.write(work.home, folder / EFFECT_FILE, {"encoder": model.encoder, "estimator": model.estimator})
+    described = _description(logged, run_id)
+    described.signature = infer_signature(sample, model.effects(sample)) if card.features else None
+    described.add_flavor("mlops_mcp_effect", algorithm=card.algorithm, data=EFFECT_FILE)
+    described.save(str(folder / "MLmodel"))
+    (folder / "requirements.txt").write_text("\n".join(_pinned((*REQUIREMENTS, "econml"))), encoding="utf-8")
+    _stamp(card, folder, seal)
+
+
+def _description(logged: Any, run_id: str) -> Any:
+    from mlflow.models import Model
+
+    return Model(
+        artifact_path=logged.artifact_location, run_id=run_id, model_uuid=logged.model_id, model_id=logged.model_id
+    )
+
+
+def _stamp(card: ModelCard, folder: Path, seal: str) -> None:
+    """Lay the card beside the model, with the digest and the seal of the file."""
+    stamped = card.model_copy(update={"digest": digest(folder / file_of(card)), "seal": seal})
     (folder / CARD_FILE).write_text(stamped.model_dump_json(indent=1), encoding="utf-8")
-    return folder
 
 
 def _attach(client: MlflowClient, run_id: str, model_id: str) -> None:
@@ -225,9 +299,9 @@ def _attach(client: MlflowClient, run_id: str, model_id: str) -> None:
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
-def _pinned() -> list[str]:
+def _pinned(names: tuple[str, ...] = REQUIREMENTS) -> list[str]:
     pins: list[str] = []
-    for name in REQUIREMENTS:
+    for name in names:
         try:
             pins.append(f"{name}=={version(name)}")
         except PackageNotFoundError:

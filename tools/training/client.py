@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..data.store import Dataset, resolve
+from ..errors import ToolFailure, unknown
 from ..modeling.algorithms import ALGORITHMS, algorithm
 from ..modeling.card import ModelCard
+from ..modeling.effects import EffectScorer, effect_rows, treatment_of
 from ..modeling.frame import choose_features, classes_of, design, encode, infer_task
 from ..modeling.metrics import interval, metric_named, metrics_for
 from ..modeling.pipelines import fit, scores
-from ..modeling.store import find_model, load_pipeline, log_model, record_model
+from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline, log_model, record_model
 from ..numbers import finite
 from ..runtime.work import Work
 from ..tracking.client import end_run, log_run, start_run
@@ -44,6 +46,7 @@ def list_algorithms(_work: Work) -> Algorithms:
             tasks=sorted(entry.estimators),
             defaults=dict(entry.defaults),
             search_space=dict(entry.space),
+            install=None if entry.installed else f"pip install 'mlops-mcp[{entry.extra}]'",
         )
         for entry in ALGORITHMS
     ]
@@ -52,6 +55,7 @@ def list_algorithms(_work: Work) -> Algorithms:
 
 def train_model(work: Work, request: TrainRequest) -> Trained:
     """Fit one model and log it, its parameters and scores in a run."""
+    _require_predictive(request.algorithm)
     prepared = prepare(work, request)
     work.progress(1, 4, f"fitting {request.algorithm} on {len(prepared.features)} rows")
     began = time.perf_counter()
@@ -103,17 +107,16 @@ def prepare(work: Work, request: TrainRequest) -> Prepared:
 
 def evaluate_model(work: Work, request: EvaluateRequest) -> Evaluation:
     """Score a model on a dataset, with an interval and a baseline, and log the scores to its run."""
-    model = find_model(work, request.model)
+    model = find_model(work, request.model, effects=True)
     source = resolve(work, request.dataset)
     metric = metric_named(request.metric, model.card)
     frame = source.frame()
     source.require([model.card.target])
-    truth = encode(frame[model.card.target], model.card)
     work.progress(1, 3, "predicting")
-    prediction = scores(load_pipeline(model), design(frame, model.card), model.card)
+    answers = _answered_effects if model.card.task == "effect" else _answered
+    truth, prediction, base = answers(work, model, frame)
     work.progress(2, 3, "bootstrap")
-    found = _measured(model.card, truth, prediction)
-    baseline = _measured(model.card, truth, _baseline(work, model.card, len(truth)))
+    found, baseline = _measured(model.card, truth, prediction), _measured(model.card, truth, base)
     bounds = interval(metric, truth, prediction)
     if request.log:
         _log_scores(work, model.uri, found, source.name)
@@ -129,6 +132,26 @@ def evaluate_model(work: Work, request: EvaluateRequest) -> Evaluation:
         baseline_metrics=baseline,
         notes=_evaluation_notes(model.card, source),
     )
+
+
+def _answered(work: Work, model: StoredModel, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The truth, the model's answers and those of a baseline."""
+    card = model.card
+    truth = encode(frame[card.target], card)
+    return truth, scores(load_pipeline(model), design(frame, card), card), _baseline(work, card, len(truth))
+
+
+def _answered_effects(work: Work, model: StoredModel, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What first stages leave of outcome and treatment, the effects, and the one effect that fits best."""
+    import numpy as np
+
+    card, loaded = model.card, load_effect_model(work, model)
+    if (column := treatment_of(card).column) not in frame.columns:
+        raise unknown("column", column, map(str, frame.columns))
+    scorer = EffectScorer.on(card, effect_rows(frame, card), loaded.encoder)
+    truth, effects = scorer.parts(loaded)
+    constant = (truth[:, 0] @ truth[:, 1]) / (truth[:, 1] @ truth[:, 1])
+    return truth, effects, np.full(len(effects), constant)
 
 
 def _baseline(work: Work, card: ModelCard, rows: int) -> np.ndarray:
@@ -193,6 +216,21 @@ def _log_scores(work: Work, uri: str, found: dict[str, float], dataset: str) -> 
 
 
 def _evaluation_notes(card: ModelCard, source: Dataset) -> list[str]:
+    notes: list[str] = []
     if source.handle == card.dataset:
-        return ["this is the training dataset: the scores are no estimate for new data"]
-    return []
+        notes.append("this is the training dataset: the scores are no estimate for new data")
+    if card.task == "effect":
+        notes.append(
+            "r_score is how much better the effects fit than one effect for all (1 perfect, below 0 worse); true "
+            "effects are never seen, so it is estimated and small even for good models"
+        )
+    return notes
+
+
+def _require_predictive(name: str) -> None:
+    entry = algorithm(name)
+    if "effect" in entry.estimators:
+        raise ToolFailure(
+            f"{entry.name} estimates the effect of a treatment instead of predicting",
+            f"Call estimate_effect(…, estimator={entry.name!r}), which trains and logs it.",
+        )

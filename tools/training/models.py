@@ -67,13 +67,17 @@ class Evaluation(BaseModel):
 
 
 class AlgorithmLine(BaseModel):
-    """An algorithm: tasks, the library, its starting parameters and its default search space."""
+    """An algorithm: tasks, the library, its starting parameters and its default search space.
+
+    `install` says how to get the library where it is missing.
+    """
 
     name: str
     library: str
     tasks: list[str]
     defaults: dict[str, JsonValue]
     search_space: dict[str, JsonValue]
+    install: str | None = None
 
 
 class Algorithms(BaseModel):

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..data.store import resolve
 from ..errors import ToolFailure
 from ..handles import check_name, parse
 from ..lineage import Lineage
-from ..modeling.algorithms import algorithm, estimator
+from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
-from ..modeling.frame import choose_features, classes_of, design, encode, infer_task
-from ..modeling.metrics import Direction, Metric, metric_named
-from ..modeling.pipelines import fit, scores
+from ..modeling.metrics import Direction
 from ..numbers import finite
 from ..runtime.work import Work
 from .models import Study, Trial, Tuned, TuneRequest
+from .objective import Objective, open_objective
 from .report import TrialLog
 from .space import contains, describe, read_space
 from .storage import driving, find_study
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from optuna.distributions import BaseDistribution
     from optuna.study import Study as OptunaStudy
     from optuna.trial import FrozenTrial
@@ -35,38 +29,16 @@ if TYPE_CHECKING:
 # What a library takes for a parameter that its constructor leaves at None (XGBoost's documentation).
 FALLBACKS = {"min_child_weight": 1.0, "reg_lambda": 1.0, "reg_alpha": 0.0, "gamma": 0.0}
 GIVE_UP_AFTER = 5
+OPTIMISTIC = "best_value was searched for, so it is optimistic: evaluate the trained model on other data"
 TOP = 5
-
-
-@dataclass(frozen=True)
-class Rows:
-    features: pd.DataFrame
-    target: np.ndarray
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What a point is scored with: pairs of rows to fit on and rows to score on, the same for every point."""
-
-    card: ModelCard
-    metric: Metric
-    pairs: list[tuple[Rows, Rows]]
-    threads: int
-
-    def steps(self, params: dict[str, Any]) -> Iterator[float]:
-        """The score on each pair in turn."""
-        card = self.card.model_copy(update={"params": params})
-        for train, held_out in self.pairs:
-            pipeline = fit(card, train.features, train.target, self.threads)
-            yield self.metric.score(held_out.target, scores(pipeline, held_out.features, card))
 
 
 def tune_model(work: Work, request: TuneRequest) -> Tuned:
     """Search until the trials or the time are used up, on a study that can be resumed by its name."""
     began = time.monotonic()
-    objective, scored_on, notes = _objective(work, request)
     space = read_space(request.search_space or algorithm(request.algorithm).space)
-    estimator(algorithm(request.algorithm), objective.card.task, dict.fromkeys(space, 1), 0, 1)
+    objective, scored_on, notes = open_objective(work, request)
+    objective.check(space)
     direction = objective.metric.direction
     if request.direction not in ("", direction):
         raise ToolFailure(
@@ -76,7 +48,7 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
     with driving(work, name) as storage:
         study = _open(storage, name, direction, objective, request)
         _sweep(study)
-        default = _enqueue_default(study, objective.card, space)
+        default = _enqueue_default(study, objective, space)
         log = TrialLog.open(work, request, name, objective.metric.name)
         _search(work, study, objective, space, request, log, began)
         log.close(study)
@@ -102,50 +74,6 @@ def get_study(work: Work, study: str) -> Study:
     )
 
 
-def _objective(work: Work, request: TuneRequest) -> tuple[Objective, str, list[str]]:
-    source = resolve(work, request.dataset)
-    source.require([request.target])
-    frame = source.frame()
-    task = infer_task(frame[request.target])
-    features, notes = choose_features(frame, request.target, request.features, request.exclude)
-    card = ModelCard(
-        algorithm=algorithm(request.algorithm, task).name,
-        task=task,
-        target=request.target,
-        classes=classes_of(frame[request.target]) if task == "classification" else [],
-        features=features,
-        seed=request.seed,
-        dataset=source.handle,
-        rows=len(frame),
-    )
-    rows = Rows(design(frame, card), encode(frame[request.target], card))
-    if request.validation:
-        held = resolve(work, request.validation)
-        held.require([request.target])
-        other = held.frame()
-        pairs = [(rows, Rows(design(other, card), encode(other[request.target], card)))]
-        scored_on = held.handle
-    else:
-        pairs, scored_on = _folds(rows, card, request.folds), f"{request.folds} folds of {source.handle}"
-    return (
-        Objective(card, metric_named(request.metric, card), pairs, work.settings.runtime.job_threads),
-        scored_on,
-        notes,
-    )
-
-
-def _folds(rows: Rows, card: ModelCard, count: int) -> list[tuple[Rows, Rows]]:
-    from sklearn.model_selection import KFold, StratifiedKFold
-
-    folds = StratifiedKFold if card.task == "classification" else KFold
-    split = folds(count, shuffle=True, random_state=card.seed).split(rows.features, rows.target)
-    return [(_take(rows, train), _take(rows, held_out)) for train, held_out in split]
-
-
-def _take(rows: Rows, index: np.ndarray) -> Rows:
-    return Rows(rows.features.iloc[index], rows.target[index])
-
-
 def _study_name(request: TuneRequest, card: ModelCard) -> str:
     if request.study:
         return check_name(parse(request.study, "study").name, "study")
@@ -165,6 +93,8 @@ def _open(storage: Any, name: str, direction: Direction, objective: Objective, r
         "validation": request.validation,
         "folds": request.folds if not request.validation else 0,
         "features": objective.card.names,
+        "treatment": request.treatment,
+        "controls": request.controls,
     }
     study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
     for key, value in identity.items():
@@ -189,10 +119,10 @@ def _sweep(study: OptunaStudy) -> None:
         study.enqueue_trial(trial.params)
 
 
-def _enqueue_default(study: OptunaStudy, card: ModelCard, space: dict[str, BaseDistribution]) -> int | None:
+def _enqueue_default(study: OptunaStudy, objective: Objective, space: dict[str, BaseDistribution]) -> int | None:
     """The algorithm's own parameters come first; the number of that trial, None where the space excludes them."""
-    known = estimator(algorithm(card.algorithm), card.task, {}, 0, 1).get_params()
-    point = {name: known[name] if known[name] is not None else FALLBACKS.get(name) for name in space}
+    known = objective.defaults()
+    point = {name: FALLBACKS.get(name) if known.get(name) is None else known[name] for name in space}
     if study.trials or not contains(space, point):
         return study.user_attrs.get("default_trial")
     study.enqueue_trial(point)
@@ -235,7 +165,7 @@ def _score(study: OptunaStudy, trial: OptunaTrial, objective: Objective) -> str:
         for step, value in enumerate(objective.steps(trial.params)):
             values.append(value)
             trial.report(sum(values) / len(values), step)
-            if len(values) < len(objective.pairs) and trial.should_prune():
+            if len(values) < objective.parts and trial.should_prune():
                 study.tell(trial, state=TrialState.PRUNED)
                 return ""
     except ToolFailure as failure:
@@ -273,7 +203,7 @@ def _result(
         importance=_importance(study),
         run=run,
         seconds=round(seconds, 1),
-        notes=[*notes, "best_value was searched for, so it is optimistic: evaluate the trained model on other data"],
+        notes=[*notes, OPTIMISTIC],
     )
 
 

@@ -19,6 +19,8 @@ class TuneRequest(BaseModel):
     study: str
     features: list[str]
     exclude: list[str]
+    treatment: str
+    controls: list[str]
     experiment: str
     run: str
     seed: int

@@ -21,25 +21,28 @@ async def tune_model(
         dict[str, JsonValue] | None,
         Field(description="name: [low, high] | {low, high, log} | {choices}"),
     ] = None,
-    n_trials: Annotated[int, Field(ge=1, le=2000)] = 50,
+    n_trials: int = 50,
     metric: Annotated[str, Field(description="Default auc or rmse.")] = "",
     direction: Literal["", "maximize", "minimize"] = "",
-    timeout_s: Annotated[float, Field(ge=0)] = 0,
+    timeout_s: float = 0,
     validation: Annotated[str, Field(description="Scored on; else folds.")] = "",
-    folds: Annotated[int, Field(ge=2, le=20)] = 3,
+    folds: int = 3,
     features: list[str] | None = None,
     exclude: list[str] | None = None,
+    treatment: str = "",
+    controls: list[str] | None = None,
     study: Annotated[str, Field(description="Resumed if known.")] = "",
     experiment: str = "",
     run: str = "",
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Tuned]:
-    """Search hyper-parameters with Optuna. Returns the best params for train_model; each trial is an MLflow run."""
+    """Search hyper-parameters (Optuna). Returns the best; each trial is an MLflow run."""
     request = TuneRequest(
         dataset=dataset, target=target, algorithm=algorithm, search_space=search_space or {}, n_trials=n_trials,
         metric=metric, direction=direction, timeout_s=timeout_s, validation=validation, folds=folds,
-        features=features or [], exclude=exclude or [], study=study, experiment=experiment, run=run, seed=seed,
+        features=features or [], exclude=exclude or [], treatment=treatment,
+        controls=controls or [], study=study, experiment=experiment, run=run, seed=seed,
     )  # fmt: skip
     return await door.submit(client.tune_model, request, wait_s)
 

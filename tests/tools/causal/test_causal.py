@@ -37,7 +37,7 @@ def rows(tmp_path: Path) -> str:
 def estimate(work: Work, rows: str, **changes: object) -> Effect:
     request: dict[str, object] = {
         "dataset": rows, "treatment": "t", "outcome": "y", "effect_modifiers": ["x"], "controls": ["w"],
-        "estimator": "LinearDML", "name": "", "seed": 0,
+        "estimator": "LinearDML", "params": {}, "name": "", "run": "", "experiment": "", "seed": 0,
     }  # fmt: skip
     return client.estimate_effect(work, EffectRequest.model_validate(request | changes))
 

@@ -27,7 +27,7 @@ def tune(work: Work, rows: str, **changes: object) -> Tuned:
     request: dict[str, object] = {
         "dataset": rows, "target": "y", "algorithm": "LogisticRegression", "validation": "", "folds": 3,
         "search_space": {}, "n_trials": 4, "metric": "", "direction": "", "timeout_s": 0, "study": "", "features": [],
-        "exclude": [], "experiment": "tune", "run": "", "seed": 0,
+        "exclude": [], "treatment": "", "controls": [], "experiment": "tune", "run": "", "seed": 0,
     }  # fmt: skip
     return client.tune_model(work, TuneRequest.model_validate(request | changes))
 

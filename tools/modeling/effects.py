@@ -1,0 +1,308 @@
+"""Models of a treatment's effect by double machine learning (econml.dml), and how good they are.
+
+Chernozhukov et al., "Double/debiased machine learning", 2018; Athey, Tibshirani, Wager, "Generalized random
+forests", 2019; Nie, Wager, "Quasi-oracle estimation of heterogeneous treatment effects", 2021 (the R-score).
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..data.store import Dataset
+from ..errors import ToolFailure
+from .algorithms import algorithm, check_parameters, estimator, parameters
+from .card import ModelCard, Task, Treatment
+from .frame import choose_features, design
+from .pipelines import onehot
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+FOLDS = 3
+BOOSTING = "HistGradientBoosting"
+STAGES = ("model_y", "model_t")
+STAGE_DEFAULTS = {"max_iter": 100}
+MIN_ARM_ROWS = 30
+
+
+@dataclass(frozen=True)
+class EffectRows:
+    """Outcome and treatment of shape (rows,); designs of modifiers and controls with as many rows."""
+
+    outcome: np.ndarray
+    treatment: np.ndarray
+    modifiers: pd.DataFrame
+    controls: pd.DataFrame
+    dropped: int = 0
+
+    def take(self, index: np.ndarray) -> EffectRows:
+        return EffectRows(
+            self.outcome[index], self.treatment[index], self.modifiers.iloc[index], self.controls.iloc[index]
+        )
+
+
+@dataclass(frozen=True)
+class EffectModel:
+    """A fitted estimator behind the encoder of its modifiers; both are None where the effect varies with nothing."""
+
+    encoder: Any
+    estimator: Any
+
+    def inputs(self, modifiers: pd.DataFrame) -> np.ndarray | None:
+        return self.encoder.transform(modifiers).to_numpy(dtype=float) if self.encoder is not None else None
+
+    def effects(self, modifiers: pd.DataFrame) -> np.ndarray:
+        """The effect on each row, of being treated or of one unit more."""
+        import numpy as np
+
+        if self.encoder is None:
+            return np.full(len(modifiers), float(np.ravel(self.estimator.const_marginal_effect(None))[0]))
+        return np.ravel(self.estimator.const_marginal_effect(self.inputs(modifiers)))
+
+
+def effect_card(
+    source: Dataset,
+    frame: pd.DataFrame,
+    name: str,
+    treatment: str,
+    outcome: str,
+    modifiers: Sequence[str],
+    controls: Sequence[str],
+    params: Mapping[str, Any],
+    seed: int,
+) -> ModelCard:
+    """The card of a question: does `treatment` change `outcome`, and does that vary with the modifiers?
+
+    Raises:
+        ToolFailure: an unknown column, one in two roles, a treatment that cannot be compared.
+    """
+    source.require([treatment, outcome, *modifiers, *controls])
+    if treatment == outcome or {treatment, outcome} & {*modifiers, *controls}:
+        raise ToolFailure("treatment, outcome and covariates must be different columns", "Name each once.")
+    entry = algorithm(name, "effect")
+    if entry.name == "CausalForest" and not modifiers:
+        raise ToolFailure("CausalForest splits on effect modifiers, and none is given", "Name some, or use LinearDML.")
+    others = [column for column in dict.fromkeys(controls) if column not in modifiers]
+    return ModelCard(
+        algorithm=entry.name,
+        task="effect",
+        target=outcome,
+        features=_features(frame, outcome, modifiers),
+        params=dict(params),
+        seed=seed,
+        dataset=source.handle,
+        rows=len(frame),
+        treatment=Treatment(
+            column=treatment, levels=_levels(frame[treatment]), controls=_features(frame, outcome, others)
+        ),
+    )
+
+
+def effect_rows(frame: pd.DataFrame, card: ModelCard) -> EffectRows:
+    """The rows of a question that have both treatment and outcome.
+
+    Raises:
+        ToolFailure: a missing column, text, a treatment the model does not know, or too few rows of one kind.
+    """
+    treatment = treatment_of(card)
+    known = frame[frame[[treatment.column, card.target]].notna().all(axis=1)].reset_index(drop=True)
+    if len(known) < 2 * MIN_ARM_ROWS:
+        raise ToolFailure(
+            f"{len(known)} rows have both {treatment.column} and {card.target}", f"Use at least {2 * MIN_ARM_ROWS}."
+        )
+    return EffectRows(
+        _numbers(known[card.target]),
+        _arms(known[treatment.column], treatment),
+        design(known, card),
+        design(known, card.model_copy(update={"features": treatment.controls})),
+        len(frame) - len(known),
+    )
+
+
+def treatment_of(card: ModelCard) -> Treatment:
+    if card.treatment is None:
+        raise ToolFailure(f"{card.algorithm} predicts {card.target}, not an effect", "estimate_effect makes effects.")
+    return card.treatment
+
+
+def effect_unit(card: ModelCard) -> str:
+    treatment = treatment_of(card)
+    amount = "" if treatment.discrete else "one unit of "
+    return f"effect of {amount}{treatment.column} on {card.target}"
+
+
+def fit_effect(card: ModelCard, rows: EffectRows, threads: int) -> EffectModel:
+    """Fit on these rows, with first stages cross-fitted in three folds.
+
+    Raises:
+        ToolFailure: an unknown parameter, or econml refused a value or the data.
+    """
+    encoder = effect_encoder(card, rows)
+    model = copy.deepcopy(unfitted(card, threads))
+    inputs = EffectModel(encoder, None).inputs(rows.modifiers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model.fit(rows.outcome, rows.treatment, X=inputs, W=_controls(card, rows))
+        except (ValueError, TypeError, AttributeError) as error:
+            text = (str(error).splitlines() or [""])[0][:300]
+            raise ToolFailure(f"{card.algorithm} cannot be fitted: {text}") from error
+    return EffectModel(encoder, model)
+
+
+def effect_encoder(card: ModelCard, rows: EffectRows) -> Any:
+    """What turns modifiers into the numbers of an estimator; None if there are none."""
+    return onehot(card, scale=False).fit(rows.modifiers) if card.features else None
+
+
+def effect_parameters(card: ModelCard) -> dict[str, Any]:
+    """All parameters of the estimator and its first stages, with the values they have if none is given."""
+    first = {
+        f"{stage}__{name}": value
+        for stage in STAGES
+        for name, value in (parameters(algorithm(BOOSTING), "regression") | STAGE_DEFAULTS).items()
+    }
+    return parameters(algorithm(card.algorithm), "effect") | first
+
+
+def check_effect_parameters(card: ModelCard, names: Iterable[str]) -> None:
+    """Raise the failure that names the nearest parameter, unless estimator and first stages have all of these."""
+    for name in names:
+        stage, mark, own = name.partition("__")
+        if mark and stage in STAGES:
+            check_parameters(algorithm(BOOSTING), "regression", [own])
+        else:
+            check_parameters(algorithm(card.algorithm), "effect", [name])
+
+
+def unfitted(card: ModelCard, threads: int) -> Any:
+    """The estimator a card describes.
+
+    Parameters that begin with `model_y__` or `model_t__` go to the first stages of outcome and treatment: gradient
+    boosting on histograms, since econml's own choice searches for minutes.
+
+    Raises:
+        ToolFailure: a parameter that neither has.
+    """
+    check_effect_parameters(card, card.params)
+    outcome, treatment = stages(card)
+    own = {key: value for key, value in card.params.items() if "__" not in key}
+    made = {
+        "model_y": outcome,
+        "model_t": treatment,
+        "discrete_treatment": treatment_of(card).discrete,
+        "cv": FOLDS,
+    }
+    return estimator(algorithm(card.algorithm, "effect"), "effect", own, card.seed, threads, made)
+
+
+def stages(card: ModelCard) -> tuple[Any, Any]:
+    """Unfitted models of outcome and treatment."""
+    kind: Task = "classification" if treatment_of(card).discrete else "regression"
+    outcome, treatment = (
+        estimator(algorithm(BOOSTING), task, _of_stage(card, stage), card.seed, 1, STAGE_DEFAULTS)
+        for stage, task in zip(STAGES, ("regression", kind), strict=True)
+    )
+    return outcome, treatment
+
+
+@dataclass(frozen=True)
+class EffectScorer:
+    """econml.score.RScorer on rows that the scored models have not seen, with first stages of its own."""
+
+    scorer: Any
+
+    @classmethod
+    def on(cls, card: ModelCard, rows: EffectRows, encoder: Any) -> EffectScorer:
+        """Args: `encoder` is that of the models to score.
+
+        Raises:
+            ToolFailure: a model without modifiers, or rows econml refuses.
+        """
+        from econml.score import RScorer
+
+        if encoder is None:
+            raise ToolFailure("a model with one effect for all rows has nothing to score", "Name effect modifiers.")
+        plain = card.model_copy(update={"params": {}})
+        outcome, treatment = stages(plain)
+        made = RScorer(
+            model_y=outcome, model_t=treatment, discrete_treatment=treatment_of(card).discrete, cv=FOLDS,
+            random_state=card.seed,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                made.fit(
+                    rows.outcome, rows.treatment,
+                    X=EffectModel(encoder, None).inputs(rows.modifiers), W=_controls(card, rows),
+                )  # fmt: skip
+            except ValueError as error:
+                raise ToolFailure(f"these rows cannot score an effect: {str(error).splitlines()[0][:300]}") from error
+        return cls(made)
+
+    def score(self, model: EffectModel) -> float:
+        """How much better than one effect for all: 1 is perfect, 0 no better, below 0 worse."""
+        return float(self.scorer.score(model.estimator))
+
+    def parts(self, model: EffectModel) -> tuple[np.ndarray, np.ndarray]:
+        """What the score is made of: the residuals of outcome and treatment, shape (rows, 2), and the effects."""
+        import numpy as np
+
+        outcome, treatment, _, covariates = self.scorer.lineardml_.residuals_
+        effects = model.estimator.const_marginal_effect(covariates[:, : self.scorer.dx_])
+        return np.column_stack([np.ravel(outcome), np.ravel(treatment)]), np.ravel(effects)
+
+
+def _of_stage(card: ModelCard, stage: str) -> dict[str, Any]:
+    prefix = f"{stage}__"
+    return {key.removeprefix(prefix): value for key, value in card.params.items() if key.startswith(prefix)}
+
+
+def _controls(card: ModelCard, rows: EffectRows) -> np.ndarray | None:
+    controls = card.model_copy(update={"features": treatment_of(card).controls})
+    if not controls.features:
+        return None
+    return onehot(controls, scale=False).fit_transform(rows.controls).to_numpy(dtype=float)
+
+
+def _features(frame: pd.DataFrame, outcome: str, names: Sequence[str]) -> Any:
+    return choose_features(frame, outcome, names, [])[0] if names else []
+
+
+def _levels(values: pd.Series) -> list[float]:
+    """The two values of a treatment; none if it has more, i.e. is a number."""
+    levels = sorted(set(_numbers(values.dropna()).tolist()))
+    if len(levels) < 2:
+        raise ToolFailure(f"the treatment {values.name!r} has one value only", "There is nothing to compare.")
+    return levels if len(levels) == 2 else []
+
+
+def _arms(values: pd.Series, treatment: Treatment) -> np.ndarray:
+    import numpy as np
+
+    numbers = _numbers(values)
+    if not treatment.discrete:
+        return numbers
+    if strange := sorted(set(numbers.tolist()) - set(treatment.levels)):
+        raise ToolFailure(
+            f"{treatment.column} is {strange[0]:g} in some rows", f"The model compares {treatment.levels}."
+        )
+    treated = (numbers == treatment.levels[1]).astype(np.int64)
+    if min(treated.sum(), len(treated) - treated.sum()) < MIN_ARM_ROWS:
+        raise ToolFailure(f"fewer than {MIN_ARM_ROWS} rows are treated or untreated", "Use more data.")
+    return treated
+
+
+def _numbers(values: pd.Series) -> np.ndarray:
+    import numpy as np
+    import pandas as pd
+
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float)
+    if not np.isfinite(numbers).all():
+        raise ToolFailure(f"{values.name} must be numbers, e.g. 0 and 1", "Recode the column.")
+    return numbers

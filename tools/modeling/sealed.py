@@ -1,0 +1,74 @@
+"""Pickles of this installation: sealed with a key that only it has, and read only while the seal holds.
+
+econml's estimators can be stored in no other way, and a pickle runs whatever its maker wants when it is read.
+The seal is HMAC-SHA256 (RFC 2104).
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import pickle
+import secrets
+import uuid
+from pathlib import Path
+from typing import Any
+
+from ..database import place
+from ..errors import ToolFailure
+
+KEY_FILE = "secret.key"
+KEY_BYTES = 32
+PURPOSE = b"mlops-mcp model\0"
+
+
+def write(home: Path, path: Path, value: object) -> str:
+    """Pickle `value` to `path`; returns its seal."""
+    content = pickle.dumps(value, protocol=5)
+    path.write_bytes(content)
+    return _seal(home, content)
+
+
+def read(home: Path, path: Path, seal: str) -> Any:
+    """What `write` stored.
+
+    Raises:
+        ToolFailure: the file or its seal was not made by this installation.
+    """
+    content = path.read_bytes()
+    if not hmac.compare_digest(_seal(home, content), seal):
+        raise ToolFailure(
+            "the model is a pickle that this installation did not seal, so it is not opened", "Train it here again."
+        )
+    return pickle.loads(content)
+
+
+def _seal(home: Path, content: bytes) -> str:
+    return hmac.digest(_key(home), PURPOSE + content, "sha256").hex()
+
+
+def _key(home: Path) -> bytes:
+    """The key of this installation, made at its first use.
+
+    Raises:
+        ToolFailure: others may read the key, or it was cut short.
+    """
+    path = home / KEY_FILE
+    if not path.exists():
+        _make(path)
+    key = path.read_bytes()
+    if path.stat().st_mode & 0o077 or len(key) != KEY_BYTES:
+        raise ToolFailure(
+            f"{KEY_FILE} is damaged or readable by others, so no seal can be believed",
+            f"If it was only opened up by mistake, chmod 600 {path}; else remove it and train effect models again.",
+        )
+    return key
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(KEY_BYTES))
+    place(draft, path)

@@ -1,0 +1,230 @@
+"""What a point of a search is scored with: models of a target by a metric, models of an effect by their R-score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..data.store import Dataset, resolve
+from ..errors import ToolFailure
+from ..modeling.algorithms import algorithm, check_parameters, parameters
+from ..modeling.card import ModelCard
+from ..modeling.effects import (
+    EffectRows,
+    EffectScorer,
+    check_effect_parameters,
+    effect_card,
+    effect_encoder,
+    effect_parameters,
+    effect_rows,
+    fit_effect,
+)
+from ..modeling.frame import choose_features, classes_of, design, encode, infer_task
+from ..modeling.metrics import Metric, metric_named
+from ..modeling.pipelines import fit, scores
+from ..runtime.work import Work
+from .models import TuneRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+# econml grows the trees of a causal forest in groups of this size.
+TREES_TOGETHER = 4
+
+
+class Objective(Protocol):
+    """Scores points on the same rows, whatever the point."""
+
+    @property
+    def card(self) -> ModelCard: ...
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def parts(self) -> int:
+        """Into how many steps the score of one point falls."""
+        ...
+
+    def check(self, space: Mapping[str, Any]) -> None:
+        """Raise the failure that names what is wrong with the parameters of a search space."""
+        ...
+
+    def defaults(self) -> Mapping[str, Any]:
+        """The parameters a model has if none is given."""
+        ...
+
+    def steps(self, params: dict[str, Any]) -> Iterator[float]:
+        """The score on each part in turn."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    features: pd.DataFrame
+    target: np.ndarray
+
+
+@dataclass(frozen=True)
+class PredictionObjective:
+    """`pairs` are rows to fit on and rows to score on."""
+
+    card: ModelCard
+    metric: Metric
+    pairs: list[tuple[Rows, Rows]]
+    threads: int
+
+    @property
+    def parts(self) -> int:
+        return len(self.pairs)
+
+    def check(self, space: Mapping[str, Any]) -> None:
+        check_parameters(algorithm(self.card.algorithm), self.card.task, space)
+
+    def defaults(self) -> Mapping[str, Any]:
+        return parameters(algorithm(self.card.algorithm), self.card.task)
+
+    def steps(self, params: dict[str, Any]) -> Iterator[float]:
+        card = self.card.model_copy(update={"params": params})
+        for train, held_out in self.pairs:
+            pipeline = fit(card, train.features, train.target, self.threads)
+            yield self.metric.score(held_out.target, scores(pipeline, held_out.features, card))
+
+
+@dataclass(frozen=True)
+class EffectObjective:
+    """`pairs` are rows to fit on and econml's RScorer on other rows, whose first stages are fitted only once."""
+
+    card: ModelCard
+    metric: Metric
+    pairs: list[tuple[EffectRows, EffectScorer]]
+    threads: int
+
+    @property
+    def parts(self) -> int:
+        return len(self.pairs)
+
+    def check(self, space: Mapping[str, Any]) -> None:
+        check_effect_parameters(self.card, space)
+        trees = space.get("n_estimators")
+        if trees is not None and any(value % TREES_TOGETHER for value in _whole_values(trees)):
+            raise ToolFailure(
+                f"n_estimators must be divisible by {TREES_TOGETHER}", 'Write e.g. {"low":100,"high":500,"step":100}.'
+            )
+
+    def defaults(self) -> Mapping[str, Any]:
+        return effect_parameters(self.card)
+
+    def steps(self, params: dict[str, Any]) -> Iterator[float]:
+        card = self.card.model_copy(update={"params": params})
+        for train, scorer in self.pairs:
+            yield scorer.score(fit_effect(card, train, self.threads))
+
+
+def open_objective(work: Work, request: TuneRequest) -> tuple[Objective, str, list[str]]:
+    """The objective of a request, what it is scored on, and notes on what was left out."""
+    _check_limits(request)
+    source = resolve(work, request.dataset)
+    source.require([request.target])
+    if "effect" in algorithm(request.algorithm).estimators:
+        return _of_effect(work, request, source)
+    if request.treatment or request.controls:
+        raise ToolFailure(
+            f"{request.algorithm} predicts, and takes no treatment and no controls",
+            "Leave them out, or tune CausalForest or LinearDML.",
+        )
+    return _of_prediction(work, request, source)
+
+
+def _check_limits(request: TuneRequest) -> None:
+    """The bounds that would cost tokens in the schema."""
+    limits = (("n_trials", request.n_trials, 1, 2000), ("folds", request.folds, 2, 20))
+    for name, value, low, high in limits:
+        if not low <= value <= high:
+            raise ToolFailure(f"{name} is {value}", f"It must be {low} to {high}.")
+    if not 0 <= request.timeout_s < math.inf:
+        raise ToolFailure(f"timeout_s is {request.timeout_s:g}", "It must be a number of seconds; 0 is no limit.")
+
+
+def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:
+    frame = source.frame()
+    task = infer_task(frame[request.target])
+    features, notes = choose_features(frame, request.target, request.features, request.exclude)
+    card = ModelCard(
+        algorithm=algorithm(request.algorithm, task).name,
+        task=task,
+        target=request.target,
+        classes=classes_of(frame[request.target]) if task == "classification" else [],
+        features=features,
+        seed=request.seed,
+        dataset=source.handle,
+        rows=len(frame),
+    )
+    metric = metric_named(request.metric, card)
+    rows = Rows(design(frame, card), encode(frame[request.target], card))
+    if request.validation:
+        held = resolve(work, request.validation)
+        held.require([request.target])
+        other = held.frame()
+        pairs = [(rows, Rows(design(other, card), encode(other[request.target], card)))]
+        scored_on = held.handle
+    else:
+        strata = rows.target if task == "classification" else None
+        folds = _folds(strata, len(rows.target), request)
+        pairs = [(_take(rows, train), _take(rows, held_out)) for train, held_out in folds]
+        scored_on = f"{request.folds} folds of {source.handle}"
+    return PredictionObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
+
+
+def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:
+    if not request.treatment or not request.features:
+        raise ToolFailure(
+            f"{request.algorithm} needs a `treatment`, and `features` that its effect may vary with",
+            "Name them, and other confounders as `controls`.",
+        )
+    frame = source.frame()
+    card = effect_card(
+        source, frame, request.algorithm, request.treatment, request.target, request.features, request.controls, {},
+        request.seed,
+    )  # fmt: skip
+    metric, rows = metric_named(request.metric, card), effect_rows(frame, card)
+    notes = [f"{rows.dropped} rows without treatment or outcome were dropped"] if rows.dropped else []
+    if request.validation:
+        held = resolve(work, request.validation)
+        held.require([request.treatment, request.target])
+        parts = [(rows, effect_rows(held.frame(), card))]
+        scored_on = held.handle
+    else:
+        arms = rows.treatment if card.treatment and card.treatment.discrete else None
+        folds = _folds(arms, len(rows.outcome), request)
+        parts = [(rows.take(train), rows.take(held_out)) for train, held_out in folds]
+        scored_on = f"{request.folds} folds of {source.handle}"
+    pairs = [(train, EffectScorer.on(card, held, effect_encoder(card, train))) for train, held in parts]
+    return EffectObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
+
+
+def _folds(strata: np.ndarray | None, rows: int, request: TuneRequest) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers to fit and to score on; the strata (classes, arms of a treatment) are spread evenly."""
+    import numpy as np
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    smallest = rows if strata is None else int(np.unique(strata, return_counts=True)[1].min())
+    if smallest < request.folds:
+        raise ToolFailure(
+            f"{request.folds} folds need as many rows{'' if strata is None else ' of each class'}, not {smallest}",
+            "Use fewer folds, more rows, or a validation dataset.",
+        )
+    kind = KFold if strata is None else StratifiedKFold
+    return kind(request.folds, shuffle=True, random_state=request.seed).split(np.zeros(rows), strata)
+
+
+def _take(rows: Rows, index: np.ndarray) -> Rows:
+    return Rows(rows.features.iloc[index], rows.target[index])
+
+
+def _whole_values(distribution: Any) -> list[int]:
+    """The first two values and all choices of a distribution, as far as they are whole numbers."""
+    if hasattr(distribution, "choices"):
+        return [choice for choice in distribution.choices if isinstance(choice, int)]
+    return [int(distribution.low), int(distribution.low + (distribution.step or 1))]
