@@ -44,17 +44,18 @@ class Host(PromptHost):
         self._slice_of = published
         self._specs: dict[str, ToolSpec] = {}
         self._answers = Answers(services.settings.home)
+        self._wire = {name: wire.shipped(name) for name in published}
 
     async def list_tools(self) -> list[WireTool]:
         self.services.warm_later(WARM_AFTER_S)
-        return [WireTool.model_validate(wire.shipped(name)) for name in self._slice_of]
+        return [WireTool.model_validate(shape) for shape in self._wire.values()]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         try:
             spec = self._spec(name)
-            key, given = _admitted(name, arguments)
+            key, given = _admitted(name, self._wire[name]["inputSchema"]["properties"], arguments)
             token = DOOR.set(self._door(name, key, context))
             try:
                 if not key or spec.makes_job:
@@ -125,13 +126,12 @@ def _rich_kept_out() -> Generator[None]:
         del sys.modules["rich"]
 
 
-def _admitted(tool: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _admitted(tool: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The idempotency key and the arguments of the function.
 
     Raises:
         ToolFailure: an argument that does not exist, or a key that is none.
     """
-    known = wire.shipped(tool)["inputSchema"]["properties"]
     for argument in arguments:
         if argument not in known:
             raise unknown(f"argument of {tool}", argument, known, limit=20)

@@ -116,6 +116,8 @@ class TraceStore:
             self._ensure_running()
         if self._thread is not None:
             self._thread.join(timeout=5)
+        if self.dropped:
+            logger.warning("%d spans could not be written to %s", self.dropped, self._path)
 
     def _ensure_running(self) -> None:
         if self._thread is not None and self._thread.is_alive():

@@ -1,0 +1,109 @@
+"""Two calls with unknown names for every tool: none succeeds, and each answer says what is wrong."""
+
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp.types import TextContent
+
+from mlops_mcp.tools import wire
+
+NO_MODEL = {"model": "models:/m-0"}, {"model": "model:nothing/1"}
+NO_DATA = {"dataset": "dataset:nothing@0"}, {"dataset": "nothing"}
+NO_JOB = {"job": "job:nothing"}, {"job": "run:nothing"}
+NO_ENDPOINT = {"endpoint": "nothing"}, {"endpoint": "endpoint:nothing"}
+NO_STUDY = {"study": "study:nothing"}, {"study": "nothing"}
+NO_RUN = {"run": "run:nothing"}, {"run": "nothing"}
+Arguments = dict[str, Any]
+
+
+def _each(pair: tuple[Arguments, Arguments], **more: Any) -> tuple[Arguments, Arguments]:
+    return pair[0] | more, pair[1] | more
+
+
+CALLS: dict[str, tuple[Arguments, Arguments]] = {
+    "load_dataset": ({"path": "nothing.csv"}, {"path": "/nothing/at/all.parquet"}),
+    "generate_dataset": ({"kind": "nothing"}, {"kynd": "e2i_classification"}),
+    "list_datasets": ({"cursor": "nothing"}, {"nothing": 1}),
+    "describe_dataset": NO_DATA,
+    "split_dataset": _each(NO_DATA, strategy="random"),
+    "create_suite": (
+        {"name": "s", "expectations": [{"type": "expect_nothing", "kwargs": {}}]},
+        {"name": "s", "expectations": [{"type": "expect_column_to_exist", "kwargs": {"colum": "a"}}]},
+    ),
+    "get_suite": ({"suite": "suite:nothing"}, {"suite": "nothing"}),
+    "list_suites": ({"cursor": "nothing"}, {"nothing": 1}),
+    "get_default_suite": ({"problem_type": "nothing"}, {"problem_type": ""}),
+    "validate_dataset": (
+        {"dataset": "nothing", "suite": "suite:e2i_classification_suite"},
+        {"dataset": "dataset:nothing@0", "suite": "suite:nothing"},
+    ),
+    "register_features": _each(NO_DATA, view="v", entity="e", timestamp_column="t"),
+    "register_feature": (
+        {"name": "f", "group": "nothing", "entity": "e", "dtype": "int64"},
+        {"name": "f", "group": "nothing", "entity": "e", "dtype": "nothing"},
+    ),
+    "list_features": ({"view": "nothing"}, {"cursor": "nothing"}),
+    "get_historical_features": _each(NO_DATA, features=["nothing:f"]),
+    "materialize_features": ({"views": ["nothing"]}, {"views": ["features:nothing"]}),
+    "get_online_features": (
+        {"features": ["nothing:f"], "rows": [{"k": 1}]},
+        {"features": ["nothing"], "rows": [{"k": 1}]},
+    ),
+    "get_feature_statistics": ({"view": "nothing"}, {"view": "features:nothing"}),
+    "create_experiment": ({"name": ""}, {"nothing": "x"}),
+    "start_run": ({"nothing": "x"}, {"tags": "nothing"}),
+    "log_run": _each(NO_RUN, metrics={"a": 1}),
+    "log_artifact": _each(NO_RUN, path="nothing"),
+    "end_run": NO_RUN,
+    "get_run": NO_RUN,
+    "search_runs": ({"experiment": "nothing"}, {"where": "metrics.nothing > 1"}),
+    "log_model": ({"model": "models:/m-0"}, {"path": "nothing.ubj", "dataset": "nothing", "target": "y"}),
+    "register_model": _each(NO_MODEL, name="n"),
+    "list_models": ({"cursor": "nothing"}, {"nothing": 1}),
+    "get_model": ({"model": "nothing"}, {"model": "model:nothing@production"}),
+    "get_latest_version": ({"name": "nothing"}, {"name": "nothing", "stages": ["Nothing"]}),
+    "transition_stage": ({"model": "model:nothing/1", "stage": "Staging"}, {"model": "model:nothing/1", "stage": "No"}),
+    "list_algorithms": ({"nothing": 1}, {"name": "XGBoost"}),
+    "train_model": _each(NO_DATA, target="y"),
+    "evaluate_model": _each(NO_MODEL, dataset="nothing"),
+    "tune_model": _each(NO_DATA, target="y"),
+    "get_study": NO_STUDY,
+    "estimate_effect": _each(NO_DATA, treatment="t", outcome="y"),
+    "explain_model": _each(NO_MODEL, dataset="nothing"),
+    "explain_prediction": _each(NO_MODEL, row={"x": 1}),
+    "explain_interactions": _each(NO_MODEL, dataset="nothing"),
+    "plot_explanation": ({"explanation": "explanation:nothing"}, {"explanation": "nothing"}),
+    "package_model": NO_MODEL,
+    "deploy_model": (
+        {"bento": "bento:nothing:1", "endpoint": "e"},
+        {"bento": "models:/m-0", "endpoint": "e"},
+    ),
+    "set_traffic": _each(NO_ENDPOINT, bento="bento:nothing:1", percent=50),
+    "predict": _each(NO_ENDPOINT, rows=[{"x": 1}]),
+    "list_endpoints": ({"cursor": "nothing"}, {"nothing": 1}),
+    "stop_endpoint": NO_ENDPOINT,
+    "search_traces": ({"cursor": "nothing"}, {"nothing": 1}),
+    "get_trace": ({"trace": "trace:nothing"}, {"trace": "job:nothing"}),
+    "get_lineage": ({"handle": "model:nothing/1"}, {"handle": "nothing"}),
+    "get_job": NO_JOB,
+    "list_jobs": ({"state": "nothing"}, {"cursor": "nothing"}),
+    "cancel_job": NO_JOB,
+}
+
+
+def test_every_tool_is_called() -> None:
+    assert set(CALLS) == {tool for tools in wire.index().values() for tool in tools}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_no_call_with_an_unknown_name_succeeds(client: Client) -> None:
+    for tool, pair in CALLS.items():
+        for arguments in pair:
+            wait = {"wait_s": 50} if "wait_s" in wire.shipped(tool)["inputSchema"]["properties"] else {}
+            answer = await client.call_tool(tool, arguments | wait)
+            text = " ".join(block.text for block in answer.content if isinstance(block, TextContent))
+            assert answer.is_error, f"{tool} took {arguments}: {text}"
+            assert "get_trace(" not in text, f"{tool} crashed on {arguments}: {text}"
+            assert len(text) < 1500
