@@ -16,16 +16,30 @@ class DatasetInfo(BaseModel):
     notes: list[str] = []
 
 
+class DatasetLine(BaseModel):
+    """A dataset in a list; describe_dataset says more, get_lineage names its sources in full."""
+
+    dataset: str
+    rows: int
+    column_count: int
+    first_columns: list[str]
+    source: str
+    created: str
+
+
 class ColumnProfile(BaseModel):
-    """One column; numbers and times have a range, text has its most frequent values."""
+    """One column; numbers and times have a range, text has its most frequent values.
+
+    Nested columns are not compared: their `unique` is null.
+    """
 
     name: str
     type: str
     missing: int
-    unique: int
-    min: float | str | None = None
-    median: float | str | None = None
-    max: float | str | None = None
+    unique: int | None = None
+    min: float | int | str | None = None
+    median: float | int | str | None = None
+    max: float | int | str | None = None
     mean: float | None = None
     top: dict[str, int] | None = None
 
@@ -35,7 +49,7 @@ class DatasetProfile(BaseModel):
 
     dataset: str
     rows: int
-    duplicate_rows: int
+    duplicate_rows: int | None
     columns: list[ColumnProfile]
     constant_columns: list[str]
     notes: list[str]

@@ -9,7 +9,8 @@ from pydantic import Field
 from ..paging import Cursor, Limit, Page
 from ..spec import Through, Toolset, reads, writes
 from . import client
-from .models import DatasetInfo, DatasetProfile, Split
+from .models import DatasetInfo, DatasetLine, DatasetProfile, Split
+from .split import Strategy
 from .synthetic import Kind
 
 Dataset = Annotated[str, Field(description="Handle, bare name or file path.")]
@@ -36,7 +37,7 @@ async def generate_dataset(
     return await door.call(client.generate_dataset, kind, rows, seed, name)
 
 
-async def list_datasets(door: Through, limit: Limit = 20, cursor: Cursor = "") -> Page[DatasetInfo]:
+async def list_datasets(door: Through, limit: Limit = 10, cursor: Cursor = "") -> Page[DatasetLine]:
     """List datasets, newest first."""
     return await door.call(client.list_datasets, limit, cursor)
 
@@ -51,11 +52,11 @@ async def describe_dataset(
 async def split_dataset(
     door: Through,
     dataset: Dataset,
-    strategy: client.Strategy,
+    strategy: Strategy,
     column: Annotated[str, Field(description="Time column, or column to stratify by.")] = "",
     validation: Share = 0.15,
     test: Annotated[float, Field(gt=0, lt=1)] = 0.15,
-    seed: int = 0,
+    seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Split:
     """Split into train, validation and test datasets. Use `time` when rows have a time, or the future leaks."""
     return await door.call(client.split_dataset, dataset, strategy, column, validation, test, seed)

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from mlops_mcp.tools.data import client
+from mlops_mcp.tools.data.split import Strategy
 from mlops_mcp.tools.data.store import load_file, resolve
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
@@ -125,7 +126,7 @@ def test_a_stratified_split_keeps_the_rate_and_every_row_once(work: Work, tmp_pa
     ],
 )
 def test_splits_that_make_no_sense_are_refused(
-    work: Work, tmp_path: Path, strategy: client.Strategy, column: str, validation: float, test: float, says: str
+    work: Work, tmp_path: Path, strategy: Strategy, column: str, validation: float, test: float, says: str
 ) -> None:
     pd.DataFrame({"t": pd.date_range("2024-01-01", periods=10), "x": range(10)}).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(ToolFailure, match=says):

@@ -1,0 +1,143 @@
+"""What one column holds, computed in Arrow: pandas makes nullable whole numbers real ones and is slow on text."""
+
+# Arrow makes its compute functions when it is imported, out of a checker's sight.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..numbers import finite
+from .models import ColumnProfile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TYPE_LENGTH = 60
+VALUE_LENGTH = 40
+
+
+def profile(name: str, column: pa.ChunkedArray, top: int) -> ColumnProfile:
+    """Missing and unique values; the range of numbers and times, the most frequent values of anything else."""
+    import pyarrow as pa
+
+    kind = column.type
+    known = without_missing(column)
+    base = {"name": name, "type": str(kind)[:TYPE_LENGTH], "missing": len(column) - len(known)}
+    if pa.types.is_string(kind) or pa.types.is_boolean(kind):
+        return ColumnProfile.model_validate(base | _values(known, top))
+    if not comparable(kind):
+        return ColumnProfile.model_validate(base)
+    return ColumnProfile.model_validate(base | {"unique": _unique(known)} | (_range(known) if len(known) else {}))
+
+
+def comparable(kind: pa.DataType) -> bool:
+    """Whether two values of the type can be told apart by Arrow; lists, structs and maps cannot."""
+    import pyarrow as pa
+
+    return not (pa.types.is_nested(kind) or pa.types.is_union(kind) or kind == pa.month_day_nano_interval())
+
+
+def identifies(kind: pa.DataType) -> bool:
+    """Whether a value per row makes a column an identifier or a time; for real numbers that is nothing special."""
+    import pyarrow as pa
+
+    return pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_timestamp(kind)
+
+
+def moment(value: pa.Scalar) -> str:
+    """A number, time or text as text; Python's own times end with the year 9999."""
+    import pyarrow as pa
+
+    return re.sub(r"\.0+(?=Z?$)", "", value.cast(pa.string()).as_py() or "")
+
+
+def duplicates(table: pa.Table) -> int | None:
+    """How many rows repeat an earlier one; None where a nested column cannot be compared."""
+    import pandas as pd
+
+    if not all(comparable(kind) for kind in table.schema.types):
+        return None
+    arrays = [array for column in table.columns for array in _codes(column)]
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(dict(enumerate(arrays))), index=False)
+    return int(hashes.duplicated().sum())
+
+
+def _codes(column: pa.ChunkedArray) -> Sequence[object]:
+    """The column as numpy arrays that are equal where its values are, missing ones included."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole = _as_whole(column)
+    if not (pa.types.is_integer(whole.type) or pa.types.is_floating(whole.type)):
+        encoded = whole.dictionary_encode(null_encoding="encode")
+        return [pa.chunked_array([chunk.indices for chunk in encoded.chunks], pa.int32()).to_numpy()]
+    if not whole.null_count:
+        return [whole.to_numpy()]
+    return [pc.fill_null(whole, pa.scalar(0, whole.type)).to_numpy(), whole.is_null().to_numpy()]
+
+
+def without_missing(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = column.drop_null()
+    return known.filter(pc.invert(pc.is_nan(known))) if pa.types.is_floating(known.type) else known
+
+
+def _unique(known: pa.ChunkedArray) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.count_distinct(known).as_py()) if len(known) else 0
+
+
+def _values(known: pa.ChunkedArray, top: int) -> dict[str, object]:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    values, counts = pc.value_counts(known).flatten()
+    if not len(values):
+        return {"unique": 0}
+    found = dict[str, int]()
+    for index in np.argsort(-counts.to_numpy(), kind="stable")[:top].tolist():
+        text = str(values[index].as_py())
+        label = text if len(text) <= VALUE_LENGTH else f"{text[: VALUE_LENGTH - 1]}…"
+        found[label] = found.get(label, 0) + counts[index].as_py()
+    return {"unique": len(values), "top": found}
+
+
+def _range(known: pa.ChunkedArray) -> dict[str, object]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole = _as_whole(known)
+    if pa.types.is_floating(whole.type):
+        limits = pc.min_max(whole)
+        middle = pc.quantile(whole, 0.5)[0]
+        found = {"min": limits["min"], "median": middle, "max": limits["max"], "mean": pc.mean(whole)}
+        return {name: finite(value.as_py()) for name, value in found.items()}
+    if not pa.types.is_integer(whole.type):
+        return {}
+    limits = pc.min_max(whole)
+    low, high = (pc.quantile(whole, 0.5, interpolation=side)[0] for side in ("lower", "higher"))
+    if pa.types.is_temporal(known.type) and not pa.types.is_duration(known.type):
+        found = {"min": limits["min"], "median": low, "max": limits["max"]}
+        return {name: moment(value.cast(known.type)) for name, value in found.items()}
+    mean = finite(pc.mean(whole.cast(pa.float64(), safe=False)).as_py())
+    middle = _middle(low.as_py(), high.as_py())
+    return {"min": limits["min"].as_py(), "median": middle, "max": limits["max"].as_py(), "mean": mean}
+
+
+def _middle(low: int, high: int) -> int | float:
+    """The mean of two whole numbers, whole where it is."""
+    return (low + high) / 2 if (low + high) % 2 else (low + high) // 2
+
+
+def _as_whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times as the whole numbers that they are stored as: Arrow has no statistics of some of them."""
+    import pyarrow as pa
+
+    kind = column.type
+    return column.cast(pa.int32() if kind.bit_width == 32 else pa.int64()) if pa.types.is_temporal(kind) else column

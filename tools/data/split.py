@@ -1,0 +1,163 @@
+"""Which part of a split each row belongs to."""
+
+# Arrow makes its compute functions when it is imported, out of a checker's sight.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ..errors import ToolFailure
+from ..numbers import finite
+from .bounds import named
+from .profile import comparable, moment, without_missing
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+Strategy = Literal["time", "random", "stratified"]
+LIKE_ISO = r"^\d{4}-\d\d-\d\d([ T]\d\d|$)"
+IN_ORDER = "train ends before validation begins, and that before test"
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What part of the rows validation and test get; train gets the rest."""
+
+    validation: float
+    test: float
+
+    @property
+    def parts(self) -> list[str]:
+        return ["train", *(["validation"] if self.validation else []), "test"]
+
+    def cut(self, rank: np.ndarray) -> np.ndarray:
+        """Labels of rows by their rank, which runs from above 0 to 1."""
+        import numpy as np
+
+        train_end, validation_end = 1 - self.validation - self.test, 1 - self.test
+        late = np.where(rank > validation_end + 1e-12, "test", "validation")
+        return np.where(rank > train_end + 1e-12, late, "train").astype(object)
+
+    def shuffled(self, count: int, random: np.random.Generator) -> np.ndarray:
+        return self.cut((random.permutation(count) + 1) / count)
+
+
+def by_chance(rows: int, shares: Shares, seed: int) -> np.ndarray:
+    import numpy as np
+
+    return shares.shuffled(rows, np.random.default_rng(seed))
+
+
+def by_time(name: str, column: pa.ChunkedArray, shares: Shares) -> tuple[np.ndarray, list[str]]:
+    """The latest rows are the test part; equal times share a rank, so that no moment lies on both sides of a cut."""
+    import numpy as np
+
+    times, notes = _times(name, column)
+    _, place, counts = np.unique(times, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - (counts - 1) / 2
+    return shares.cut(middle[place] / max(len(times), 1)), [IN_ORDER, *notes]
+
+
+def by_class(name: str, column: pa.ChunkedArray, shares: Shares, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Every class in the same shares; one that is too small for all parts goes to train."""
+    import numpy as np
+
+    codes, classes = _classes(name, column)
+    random = np.random.default_rng(seed)
+    labels, small = np.full(len(codes), "train", dtype=object), list[int]()
+    order, counts = np.argsort(codes, kind="stable"), np.bincount(codes, minlength=len(classes))
+    ends = np.cumsum(counts)
+    for code, (count, end) in enumerate(zip(counts.tolist(), ends.tolist(), strict=True)):
+        parts = shares.shuffled(count, random) if count >= len(shares.parts) else labels[:0]
+        if set(parts) == set(shares.parts):
+            labels[order[end - count : end]] = parts
+        else:
+            small.append(code)
+    if len(small) == len(classes):
+        raise _all_too_small(name, counts, shares)
+    too_few = named(f"{str(classes[code])[:40]!r} ({counts[code]})" for code in small)
+    return labels, [f"too few rows for every part, so all in train: {too_few}"] if small else []
+
+
+def ends(name: str, column: pa.ChunkedArray) -> tuple[str, str]:
+    """The first and the last time, as they are written in the data."""
+    times, _ = _times(name, column)
+    return moment(column[int(times.argmin())]), moment(column[int(times.argmax())])
+
+
+def positive_rate(column: pa.ChunkedArray) -> float | None:
+    """The mean of a column of 0 and 1; None of any other."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind, known = column.type, without_missing(column)
+    if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return None
+    limits = pc.min_max(known)
+    binary = pc.count_distinct(known).as_py() <= 2 and {limits["min"].as_py(), limits["max"].as_py()} <= {0, 1}
+    return finite(pc.mean(known.cast(pa.float64(), safe=False)).as_py()) if binary else None
+
+
+def _all_too_small(name: str, counts: np.ndarray, shares: Shares) -> ToolFailure:
+    most = int(counts.max()) if len(counts) else 0
+    return ToolFailure(
+        f"{name} has {len(counts)} classes of at most {most} rows, too few to put each in {', '.join(shares.parts)}",
+        "Stratify by a column with fewer classes, use larger shares, validation=0, or strategy='random'.",
+    )
+
+
+def _classes(name: str, column: pa.ChunkedArray) -> tuple[np.ndarray, Sequence[object]]:
+    """The class of each row as a position in the list of classes; missing is a class."""
+    import pyarrow as pa
+
+    if not comparable(column.type):
+        raise ToolFailure(f"{name} holds {column.type}, which has no classes", "Stratify by a plain column.")
+    chunks = column.dictionary_encode(null_encoding="encode").chunks
+    codes = pa.chunked_array([chunk.indices for chunk in chunks], pa.int32()).to_numpy()
+    return codes, chunks[-1].dictionary.to_pylist() if chunks else []
+
+
+def _times(name: str, column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+    """The column as numbers or times that numpy can sort.
+
+    Raises:
+        ToolFailure: its values have no order in time, or some are missing.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    kind, notes = column.type, list[str]()
+    missing = ToolFailure(f"{name} has missing times", "Drop those rows first, or split at random.")
+    if column.null_count:
+        raise missing
+    if pa.types.is_string(kind):
+        column, notes = _parsed(name, column), [f"{name} is text, ordered as ISO-8601 times"]
+    elif not (pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise _no_times(name, f"holds {kind}, which has no order in time")
+    times = column.to_numpy()
+    if np.isnan(times).any():
+        raise missing
+    return times, notes
+
+
+def _parsed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for target in (pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.timestamp("ns"), pa.timestamp("ns", "UTC")):
+        try:
+            return column.cast(target)
+        except pa.ArrowInvalid:
+            continue
+    other = max(pc.index(pc.match_substring_regex(column, LIKE_ISO), False).as_py(), 0)
+    text = str(column[other].as_py())[:40]
+    raise _no_times(name, f"holds text that is no ISO-8601 time, e.g. {text!r}, and letters have no order in time")
+
+
+def _no_times(name: str, why: str) -> ToolFailure:
+    way_out = "Pass a column of times or numbers, write ISO-8601 (2024-03-01) to the file, or split at random."
+    return ToolFailure(f"{name} {why}", way_out)
