@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
+from .bounds import named
+from .delimited import read_delimited, require_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,25 +34,40 @@ def read_table(path: Path) -> tuple[pa.Table, list[str]]:
 def normalise(table: pa.Table) -> tuple[pa.Table, list[str]]:
     """Cast to plain types and drop pandas' index metadata; say what changed its meaning.
 
-    Dictionaries and large strings become strings, decimals doubles, dates timestamps: Feast, XGBoost and
-    Great Expectations each fail, or silently go wrong, on one of the originals.
+    Dictionaries and large strings become strings, decimals doubles, dates timestamps, binary text strings: Feast,
+    XGBoost and Great Expectations each fail, or silently go wrong, on one of the originals. Other bytes are left out.
     """
     import pyarrow as pa
 
     _require_names(table)
-    columns, notes = [], []
+    columns, left_out, changed = dict[str, pa.ChunkedArray](), list[str](), dict[str, list[str]]()
     for field in table.schema:
         target = _plain(field.type)
-        try:
-            columns.append(table.column(field.name).cast(target))
-            changed = pa.types.is_decimal(field.type) or pa.types.is_date(field.type)
-        except pa.ArrowInvalid:
-            # Only times finer than a microsecond do not fit; nothing downstream keeps them.
-            columns.append(table.column(field.name).cast(target, safe=False))
-            changed = True
-        if changed:
-            notes.append(f"{field.name}: {field.type} stored as {target}")
-    return pa.table(columns, names=table.column_names), notes
+        column, same = _cast(table.column(field.name), target)
+        if column is None:
+            left_out.append(field.name)
+            continue
+        columns[field.name] = column
+        if not same:
+            changed.setdefault(f"{field.type} stored as {target}", []).append(field.name)
+    if not columns:
+        raise ToolFailure("all columns are binary, which no tool can use", "Pass a file with other columns.")
+    notes = [f"{named(names)}: {what}" for what, names in changed.items()]
+    return pa.table(columns), notes + ([f"left out, since binary: {named(left_out)}"] if left_out else [])
+
+
+def _cast(column: pa.ChunkedArray, target: pa.DataType) -> tuple[pa.ChunkedArray | None, bool]:
+    """The column as the type, and whether its meaning stayed; None for bytes that are no text."""
+    import pyarrow as pa
+
+    kind = column.type
+    try:
+        return column.cast(target), not (pa.types.is_decimal(kind) or pa.types.is_date(kind) or _is_binary(kind))
+    except pa.ArrowInvalid:
+        if pa.types.is_string(target):
+            return None, False
+        # Only times finer than a microsecond do not fit; nothing downstream keeps them.
+        return column.cast(target, safe=False), False
 
 
 def _require_names(table: pa.Table) -> None:
@@ -68,7 +85,9 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
     if pa.types.is_dictionary(kind):
         return _plain(kind.value_type)
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain(kind.storage_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or _is_binary(kind):
         return pa.string()
     if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
         return pa.float64()
@@ -77,6 +96,13 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_timestamp(kind):
         return pa.timestamp("us", "UTC" if kind.tz else None)
     return kind
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in tests)
 
 
 def _parquet(path: Path) -> tuple[pa.Table, list[str]]:
@@ -91,19 +117,18 @@ def _feather(path: Path) -> tuple[pa.Table, list[str]]:
     return feather.read_table(path), []
 
 
-def _csv(path: Path, delimiter: str = ",") -> tuple[pa.Table, list[str]]:
-    import pyarrow.csv as csv
-
-    return csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter)), ["types inferred from text"]
+def _csv(path: Path) -> tuple[pa.Table, list[str]]:
+    return read_delimited(path, ",")
 
 
 def _tsv(path: Path) -> tuple[pa.Table, list[str]]:
-    return _csv(path, "\t")
+    return read_delimited(path, "\t")
 
 
 def _json(path: Path) -> tuple[pa.Table, list[str]]:
     import pyarrow.json as json
 
+    require_utf8(path)
     return json.read_json(path), ["types inferred from text"]
 
 

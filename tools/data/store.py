@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING
 from ..database import place
 from ..errors import ToolFailure, unknown
 from ..files import readable
-from ..handles import Handle, check_name, parse, slug
+from ..handles import KINDS, NAME, Handle, check_name, parse, slug
 from ..lineage import Lineage
 from ..runtime.work import Work
+from .bounds import named
 from .models import DatasetInfo
 from .readers import normalise, read_table
 
@@ -73,15 +75,17 @@ def resolve(work: Work, text: str) -> Dataset:
     if _looks_like_path(text):
         return load_file(work, text, "")
     wanted = parse(text, "dataset")
+    if not re.fullmatch(NAME[1:-1], wanted.name):
+        raise _unknown(work, text)
     if wanted.version:
         return _exact(work, wanted)
-    found = [info for info in stored(work) if parse(info.dataset, "dataset").name == wanted.name]
+    found = sorted((work.home / "datasets").glob(f"{wanted.name}@*.json"))
     if not found:
-        raise unknown("dataset", text, (info.dataset for info in stored(work)), "Or pass the path of a file.")
+        raise _unknown(work, text)
     if len(found) > 1:
-        handles = ", ".join(info.dataset for info in found)
-        raise ToolFailure(f"{text!r} has {len(found)} versions", f"Pass one of {handles}.")
-    return Dataset(found[0], _file(work, parse(found[0].dataset, "dataset").version))
+        newest = [info.dataset for info in _newest_first(found)]
+        raise ToolFailure(f"{text!r} has {len(found)} versions", f"Pass one of {named(newest)}, newest first.")
+    return _exact(work, Handle("dataset", *found[0].stem.split("@")))
 
 
 def load_file(work: Work, path: str, name: str) -> Dataset:
@@ -96,17 +100,12 @@ def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str
 
     The same content under the same name is the same dataset.
     """
-    import pyarrow.parquet as pq
-
     check_name(name, "dataset")
     clean, changed = normalise(table)
     folder = work.home / "datasets"
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{uuid.uuid4().hex}.parquet"
-    pq.write_table(clean, draft, compression="zstd")
-    digest = hashlib.sha256(draft.read_bytes()).hexdigest()[:DIGEST_LENGTH]
+    digest = _write(clean, folder)
     path = _file(work, digest)
-    os.replace(draft, path)
     handle, sources = Handle("dataset", name, digest), list(parents)
     info = DatasetInfo(
         dataset=str(handle),
@@ -123,20 +122,52 @@ def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str
 
 def stored(work: Work) -> list[DatasetInfo]:
     """Every dataset of the installation, newest first."""
-    cards = (work.home / "datasets").glob("*@*.json")
+    return _newest_first((work.home / "datasets").glob("*@*.json"))
+
+
+def _newest_first(cards: Iterable[Path]) -> list[DatasetInfo]:
     infos = [DatasetInfo.model_validate_json(card.read_bytes()) for card in cards]
     return sorted(infos, key=lambda info: (info.created, info.dataset), reverse=True)
 
 
 def _exact(work: Work, handle: Handle) -> Dataset:
     card = work.home / "datasets" / f"{handle.name}@{handle.version}.json"
-    if "/" in str(handle) or not card.is_file():
-        raise unknown("dataset", handle, (info.dataset for info in stored(work)), "list_datasets shows all.")
+    if not (re.fullmatch(f"[0-9a-f]{{{DIGEST_LENGTH}}}", handle.version) and card.is_file()):
+        raise _unknown(work, str(handle))
     return Dataset(DatasetInfo.model_validate_json(card.read_bytes()), _file(work, handle.version))
 
 
+def _unknown(work: Work, text: str) -> ToolFailure:
+    handles = (f"dataset:{card.stem}" for card in (work.home / "datasets").glob("*@*.json"))
+    return unknown("dataset", text[:200], handles, "list_datasets shows all. Or pass the path of a file.")
+
+
 def _looks_like_path(text: str) -> bool:
-    return text.startswith(("/", "./", "../", "~", "file:")) or "/" in text or Path(text).suffix != ""
+    """Handles of every kind come first: `dataset:odd.csv` and `model:a/1` are no files."""
+    kind, colon, _ = text.strip().partition(":")
+    if colon and kind in KINDS:
+        return False
+    return text.startswith(("~", "file:")) or "/" in text or Path(text).suffix != ""
+
+
+def _write(table: pa.Table, folder: Path) -> str:
+    """Write the rows under their digest, which names the file; a failure leaves nothing behind."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    draft = folder / f".{uuid.uuid4().hex}.parquet"
+    try:
+        pq.write_table(table, draft, compression="zstd")
+        with draft.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
+        os.replace(draft, folder / f"{digest}.parquet")
+    except pa.ArrowNotImplementedError as error:
+        raise ToolFailure(
+            f"a column cannot be stored: {error}", "Leave it out of the file, or store it plain."
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return digest
 
 
 def _file(work: Work, digest: str) -> Path:
@@ -146,6 +177,9 @@ def _file(work: Work, digest: str) -> Path:
 def _write_card(path: Path, info: DatasetInfo) -> DatasetInfo:
     """Store the description unless there is one; the first one stays."""
     draft = path.with_suffix(f".{uuid.uuid4().hex}")
-    draft.write_text(info.model_dump_json(indent=1), encoding="utf-8")
-    place(draft, path)
+    try:
+        draft.write_text(info.model_dump_json(indent=1), encoding="utf-8")
+        place(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
     return DatasetInfo.model_validate_json(path.read_bytes())
