@@ -68,7 +68,7 @@ def describe_dataset(work: Work, dataset: str, columns: list[str], limit: int, c
         rows=table.num_rows,
         duplicate_rows=0 if distinct else duplicates(table),
         columns=profiles,
-        constant_columns=[column.name for column in profiles if table.num_rows and column.unique in (0, 1)],
+        constant_columns=[column.name for column in profiles if table.num_rows > 1 and column.unique in (0, 1)],
         notes=_notes(table, profiles),
         next_cursor=chosen.next_cursor,
     )
@@ -84,7 +84,7 @@ def _notes(table: pa.Table, profiles: list[ColumnProfile]) -> list[str]:
         "unique per row, so an identifier or a time, not a feature": keys,
         "missing": holes,
         "holds infinite values, so that its null statistics are not finite": endless,
-        "nested, so its values are not compared, and duplicate rows only where a column is unique": nested,
+        "nested, so values are not compared, nor whole rows unless another column is unique per row": nested,
     }
     return [f"{text}: {named(names)}" for text, names in said.items() if names]
 
