@@ -71,7 +71,7 @@ def estimate_effect(work: Work, request: EffectRequest) -> Effect:
         run=run,
         overlap=overlap,
         first_stage=_first_stage(model.estimator),
-        notes=_notes(card, rows, overlap),
+        notes=_notes(card, model, rows, overlap),
     )
 
 
@@ -164,7 +164,7 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
     return {f"{share:.0%}": float(value) for share, value in zip(shares, np.quantile(values, shares), strict=True)}
 
 
-def _notes(card: ModelCard, rows: EffectRows, overlap: Overlapping) -> list[str]:
+def _notes(card: ModelCard, model: EffectModel, rows: EffectRows, overlap: Overlapping) -> list[str]:
     notes = [f"{rows.dropped} rows without treatment or outcome were dropped"] if rows.dropped else []
     notes.append("holds only if the covariates include everything that drives both treatment and outcome")
     if overlap.verdict in ("weak", "none"):
@@ -172,6 +172,8 @@ def _notes(card: ModelCard, rows: EffectRows, overlap: Overlapping) -> list[str]
             f"{overlap.outside_5_95:.0%} of the rows were almost surely treated or untreated: "
             "the effect rests on extrapolation"
         )
+    if model.warnings:
+        notes.append("effect modifiers repeat each other: effects hold, their intervals by row do not")
     if not card.features and not treatment_of(card).controls:
         notes.append("no covariates were given: this is no more than the naive difference")
     return notes

@@ -74,7 +74,13 @@ def shap_values(
         values, base, raw = _tree(model, columns, card, label)
         forest = entry.name == "RandomForest" and card.task == "classification"
         name, output = "shap.TreeExplainer", "probability" if forest else _margin(card)
-    return checked(ShapValues(fold(values, list(columns.columns), card.names), base, raw, name, output))
+    return checked(ShapValues(fold(values, column_names(pipeline, columns), card.names), base, raw, name, output))
+
+
+def column_names(pipeline: Pipeline, columns: Any) -> list[str]:
+    """What the columns before the last step are called, even where that step got them without names."""
+    named = columns.columns if hasattr(columns, "columns") else pipeline[:-1].get_feature_names_out()
+    return [str(name) for name in named]
 
 
 def checked(found: ShapValues) -> ShapValues:
@@ -107,19 +113,19 @@ def interaction_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFra
         import shap
 
         values = _of_label(np.asarray(shap.TreeExplainer(model).shap_interaction_values(columns)), 3, label)
-    names = list(columns.columns)
+    names = column_names(pipeline, columns)
     rows = fold(values.reshape(-1, len(names)), names, card.names).reshape(len(columns), len(names), -1)
     return fold(rows.transpose(0, 2, 1).reshape(-1, len(names)), names, card.names).reshape(
         len(columns), len(card.names), -1
     )
 
 
-def _pool(columns: pd.DataFrame, card: ModelCard) -> Any:
+def _pool(columns: Any, card: ModelCard) -> Any:
     """The rows as CatBoost takes them. It is an extra that type checkers may not find, so it is imported by name."""
     return import_module("catboost").Pool(columns, cat_features=card.categories)
 
 
-def _catboost_pairs(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) -> np.ndarray:
+def _catboost_pairs(model: Any, columns: Any, card: ModelCard, label: int) -> np.ndarray:
     import numpy as np
 
     rows = _pool(columns, card)
@@ -148,14 +154,14 @@ def _margin(card: ModelCard) -> str:
     return "log-odds" if card.task == "classification" else card.target
 
 
-def _matrix(model: Any, columns: pd.DataFrame) -> Any:
+def _matrix(model: Any, columns: Any) -> Any:
     import xgboost
 
     kinds = model.feature_types
     return xgboost.DMatrix(columns, feature_types=kinds, enable_categorical=kinds is not None)
 
 
-def _xgboost(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
+def _xgboost(model: Any, columns: Any, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
     import numpy as np
 
     booster, matrix = model.get_booster(), _matrix(model, columns)
@@ -166,7 +172,7 @@ def _xgboost(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) -> 
     return _signed(every, margin, card, label)
 
 
-def _lightgbm(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
+def _lightgbm(model: Any, columns: Any, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
     import numpy as np
 
     every = np.asarray(model.booster_.predict(columns, pred_contrib=True), dtype=np.float64)
@@ -176,7 +182,7 @@ def _lightgbm(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) ->
     return _signed(every, margin, card, label)
 
 
-def _catboost(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
+def _catboost(model: Any, columns: Any, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
     import numpy as np
 
     rows = _pool(columns, card)
@@ -193,7 +199,7 @@ def _signed(every: np.ndarray, margin: np.ndarray, card: ModelCard, label: int) 
     return sign * every[:, :-1], float(sign * every[0, -1]), sign * margin
 
 
-def _tree(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
+def _tree(model: Any, columns: Any, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
     import numpy as np
     import shap
 
@@ -212,7 +218,7 @@ def _tree(model: Any, columns: pd.DataFrame, card: ModelCard, label: int) -> tup
 
 
 def _linear(
-    model: Any, columns: pd.DataFrame, background: pd.DataFrame, card: ModelCard, label: int
+    model: Any, columns: Any, background: pd.DataFrame, card: ModelCard, label: int
 ) -> tuple[np.ndarray, float, np.ndarray]:
     import numpy as np
 

@@ -28,6 +28,8 @@ BOOSTING = "HistGradientBoosting"
 STAGES = ("model_y", "model_t")
 STAGE_DEFAULTS = {"max_iter": 100}
 MIN_ARM_ROWS = 30
+# econml's warning that the standard errors of a linear effect mean nothing.
+UNDETERMINED = "underdetermined"
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,11 @@ class EffectRows:
 
 @dataclass(frozen=True)
 class EffectModel:
-    """A fitted estimator behind the encoder of its modifiers; both are None where the effect varies with nothing."""
+    """A fitted estimator behind the encoder of its modifiers, which is None where the effect varies with nothing."""
 
     encoder: Any
     estimator: Any
+    warnings: tuple[str, ...] = ()
 
     def inputs(self, modifiers: pd.DataFrame) -> np.ndarray | None:
         return self.encoder.transform(modifiers).to_numpy(dtype=float) if self.encoder is not None else None
@@ -145,14 +148,15 @@ def fit_effect(card: ModelCard, rows: EffectRows, threads: int) -> EffectModel:
     encoder = effect_encoder(card, rows)
     model = copy.deepcopy(unfitted(card, threads))
     inputs = EffectModel(encoder, None).inputs(rows.modifiers)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         try:
             model.fit(rows.outcome, rows.treatment, X=inputs, W=_controls(card, rows))
         except (ValueError, TypeError, AttributeError) as error:
             text = (str(error).splitlines() or [""])[0][:300]
             raise ToolFailure(f"{card.algorithm} cannot be fitted: {text}") from error
-    return EffectModel(encoder, model)
+    texts = {str(warning.message).splitlines()[0] for warning in caught}
+    return EffectModel(encoder, model, tuple(sorted(text for text in texts if UNDETERMINED in text)))
 
 
 def effect_encoder(card: ModelCard, rows: EffectRows) -> Any:

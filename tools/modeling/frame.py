@@ -15,18 +15,22 @@ if TYPE_CHECKING:
 MAX_CLASSES = 100
 # A text column with more distinct values than this share of the rows names the rows instead of describing them.
 IDENTIFIER_SHARE = 0.5
+# numpy's kinds of dates and of spans of time.
+TIMES = "Mm"
+EXACT_INTEGERS = 2**53
 
 
 def choose_features(
     frame: pd.DataFrame, target: str, features: Sequence[str], exclude: Sequence[str]
 ) -> tuple[list[Feature], list[str]]:
-    """The model's inputs, and a note for every column that was left out unasked.
+    """The model's inputs, and a note for every column that was left out unasked or may be misread.
 
     Named features are taken as they are. Otherwise every column is, but for the target, times, identifiers
     and constants.
 
     Raises:
-        ToolFailure: an unknown column, the target among the features, or no feature left.
+        ToolFailure: an unknown column, the target among the features, no feature left, or a named column that
+            can be none.
     """
     columns = [str(column) for column in frame.columns]
     for name in (target, *features, *exclude):
@@ -34,14 +38,18 @@ def choose_features(
             raise unknown("column", name, columns)
     if target in features:
         raise ToolFailure(f"the target {target!r} cannot be a feature", "Leave it out of `features`.")
+    if frame.empty:
+        raise ToolFailure("the dataset has no rows", "Pass one that has.")
     if features:
-        return [_feature(frame[name]) for name in features if name not in exclude], []
+        named = [name for name in dict.fromkeys(features) if name not in exclude]
+        return [_feature(frame[name]) for name in named], _doubts(frame, named)
     candidates = [name for name in columns if name not in (target, *exclude)]
     reasons = {name: _reason_to_drop(frame[name]) for name in candidates}
     kept = [_feature(frame[name]) for name in candidates if not reasons[name]]
     if not kept:
         raise ToolFailure("no column is left as a feature", "Name the features.")
-    return kept, [f"left out {name}: {reason}" for name, reason in reasons.items() if reason]
+    left_out = [f"left out {name}: {reason}" for name, reason in reasons.items() if reason]
+    return kept, [*left_out, *_doubts(frame, [feature.name for feature in kept])]
 
 
 def design(frame: pd.DataFrame, card: ModelCard) -> pd.DataFrame:
@@ -100,6 +108,8 @@ def encode(target: pd.Series, card: ModelCard) -> np.ndarray:
 
     _require_complete(target)
     if card.task == "regression":
+        if target.dtype.kind in TIMES:
+            raise ToolFailure(f"the target {target.name!r} is a time", "Derive a number from it, e.g. days.")
         return _number(target).to_numpy()
     position = {label: index for index, label in enumerate(card.classes)}
     labels = target.tolist()
@@ -118,11 +128,39 @@ def _require_complete(target: pd.Series) -> None:
 
 def _feature(values: pd.Series) -> Feature:
     name = str(values.name)
-    if values.dtype.kind == "M":
+    if values.dtype.kind in TIMES:
         raise ToolFailure(
             f"{name} is a time, which is no feature by itself", "Derive numbers from it, or leave it out."
         )
+    if _nested(values):
+        raise ToolFailure(f"{name} holds nested values, which are no feature", "Derive numbers from it.")
+    if not values.notna().any():
+        raise ToolFailure(f"{name} has no values at all", "Leave it out.")
     return Feature(name=name, kind="number" if values.dtype.kind in "iufb" or _all_bool(values) else "category")
+
+
+def _doubts(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """What is taken as it is and may be meant otherwise."""
+    import pandas as pd
+
+    notes: list[str] = []
+    for name in names:
+        values = frame[name]
+        if values.dtype.kind in "iu" and int(values.abs().max()) > EXACT_INTEGERS:
+            notes.append(f"{name} holds integers beyond 2**53, which are rounded to floats")
+        if values.dtype == object and not _all_bool(values):
+            known = values.dropna()
+            if pd.to_numeric(known, errors="coerce").notna().all():
+                notes.append(f"{name} holds numbers as text, so each is a category: convert it if it is a quantity")
+            elif values.nunique() > IDENTIFIER_SHARE * len(values):
+                notes.append(f"{name} has {values.nunique()} distinct texts: it may name the rows")
+    return notes
+
+
+def _nested(values: pd.Series) -> bool:
+    return values.dtype == object and bool(
+        values.map(lambda value: hasattr(value, "__len__") and not isinstance(value, str)).any()
+    )
 
 
 def _all_bool(values: pd.Series) -> bool:
@@ -130,12 +168,9 @@ def _all_bool(values: pd.Series) -> bool:
 
 
 def _reason_to_drop(values: pd.Series) -> str:
-    if values.dtype.kind == "M":
+    if values.dtype.kind in TIMES:
         return "a time"
-    if (
-        values.dtype == object
-        and values.map(lambda value: hasattr(value, "__len__") and not isinstance(value, str)).any()
-    ):
+    if _nested(values):
         return "nested values"
     distinct = values.nunique()
     if distinct <= 1:

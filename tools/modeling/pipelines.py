@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 MIN_CATEGORY_ROWS = 20
 # The category CatBoost sees for a missing one; it takes no NaN there.
 NO_CATEGORY = "__missing__"
-# How a library is told at `fit` which columns are categories; XGBoost is told when it is made.
-CATEGORIES_AT_FIT = {"lightgbm": "model__categorical_feature", "catboost": "model__cat_features"}
 
 
 def build(card: ModelCard, threads: int) -> Pipeline:
@@ -50,8 +48,7 @@ def fit(card: ModelCard, features: pd.DataFrame, target: np.ndarray, threads: in
     import warnings
 
     entry = algorithm(card.algorithm)
-    told = CATEGORIES_AT_FIT.get(entry.library, "")
-    extra = {told: card.categories} if told and card.categories else {}
+    extra = _categories_at_fit(entry, card) if card.categories else {}
     try:
         pipeline = build(card, threads)
         with warnings.catch_warnings():
@@ -62,6 +59,13 @@ def fit(card: ModelCard, features: pd.DataFrame, target: np.ndarray, threads: in
         raise ToolFailure(
             f"{card.algorithm} refused to fit: {text[0][:300] if text else type(error).__name__}"
         ) from error
+
+
+def _categories_at_fit(entry: Algorithm, card: ModelCard) -> dict[str, Any]:
+    """How LightGBM and CatBoost are told which columns are categories; XGBoost is told when it is made."""
+    if entry.library == "lightgbm":
+        return {"model__categorical_feature": list(range(len(card.categories)))}
+    return {"model__cat_features": card.categories} if entry.library == "catboost" else {}
 
 
 def scores(pipeline: Pipeline, features: pd.DataFrame, card: ModelCard) -> np.ndarray:
@@ -98,6 +102,7 @@ def _native_options(entry: Algorithm, card: ModelCard) -> dict[str, Any]:
 
 
 def _ordinal(card: ModelCard) -> Any:
+    """Columns without names: XGBoost and LightGBM refuse some characters in them, and LightGBM renames others."""
     import numpy as np
     from sklearn.compose import ColumnTransformer
     from sklearn.preprocessing import OrdinalEncoder
@@ -108,7 +113,7 @@ def _ordinal(card: ModelCard) -> Any:
     return ColumnTransformer(
         [("category", encoder, card.categories), ("number", "passthrough", card.numbers)],
         verbose_feature_names_out=False,
-    ).set_output(transform="pandas")
+    )
 
 
 def _filled(card: ModelCard) -> Any:

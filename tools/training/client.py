@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..data.store import Dataset, resolve
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE_ROWS = 5
+FEW_ROWS = 50
+FEW_OF_A_CLASS = 5
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,26 @@ def prepare(work: Work, request: TrainRequest) -> Prepared:
         dataset=source.handle,
         rows=len(frame),
     )
-    return Prepared(source, card, design(frame, card), encode(frame[request.target], card), notes)
+    prepared = Prepared(source, card, design(frame, card), encode(frame[request.target], card), notes)
+    return replace(prepared, notes=[*notes, *_few(prepared)])
+
+
+def _few(prepared: Prepared) -> list[str]:
+    """Notes on what there is too little of.
+
+    Raises:
+        ToolFailure: the target never changes.
+    """
+    import numpy as np
+
+    values, counts = np.unique(prepared.target, return_counts=True)
+    if len(values) < 2:
+        raise ToolFailure(f"{prepared.card.target} is the same in every row", "There is nothing to learn.")
+    notes = [f"{len(prepared.target)} rows are few: the scores say little"] if len(prepared.target) < FEW_ROWS else []
+    if prepared.card.classes and counts.min() < FEW_OF_A_CLASS:
+        rarest = prepared.card.classes[values[counts.argmin()]]
+        notes.append(f"class {rarest} has {counts.min()} rows: nothing can be learnt about it")
+    return notes
 
 
 def evaluate_model(work: Work, request: EvaluateRequest) -> Evaluation:

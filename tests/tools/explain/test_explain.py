@@ -8,7 +8,7 @@ from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.explain import client
 from mlops_mcp.tools.explain.models import ExplainRequest
-from mlops_mcp.tools.explain.values import fold
+from mlops_mcp.tools.explain.values import column_names, fold
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
@@ -56,7 +56,7 @@ def test_native_contributions_equal_those_of_shaps_tree_explainer(work: Work, lo
     pipeline = load_pipeline(stored)
     columns = pipeline[:-1].transform(features)
     expected = shap.TreeExplainer(pipeline[-1]).shap_values(columns)
-    order = [list(columns.columns).index(name) for name in stored.card.names]
+    order = [column_names(pipeline, columns).index(name) for name in stored.card.names]
     assert np.abs(np.load(folder / "values.npy") - expected[:, order]).max() < 1e-4
 
 

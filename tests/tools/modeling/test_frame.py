@@ -91,3 +91,46 @@ def test_labels_become_positions_and_unknown_ones_are_refused() -> None:
         encode(pd.Series(["yes", None], name="y"), CARD)
     with pytest.raises(ToolFailure, match="1 distinct"):
         classes_of(pd.Series(["yes", "yes"]))
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (pd.date_range("2024-01-01", periods=4), "is a time"),
+        (pd.to_timedelta([1, 2, 3, 4], unit="h"), "is a time"),
+        ([[1], [2], [3], [4]], "nested"),
+        ([{"a": 1}, {}, {}, {}], "nested"),
+        ([None] * 4, "no values"),
+        ([float("nan")] * 4, "no values"),
+    ],
+)
+def test_a_named_column_that_is_no_feature_is_refused(values: object, says: str) -> None:
+    with pytest.raises(ToolFailure, match=says):
+        choose_features(pd.DataFrame({"x": values, "y": [0, 1, 0, 1]}), "y", ["x"], [])
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (["1.5", "2", "2", "1.5"], "numbers as text"),
+        (["a", "b", "c", "d"], "may name the rows"),
+        ([2**53 + 1, 2, 3, 4], "beyond 2"),
+    ],
+)
+def test_a_named_column_that_may_be_misread_is_taken_with_a_note(values: object, says: str) -> None:
+    features, notes = choose_features(pd.DataFrame({"x": values, "y": [0, 1, 0, 1]}), "y", ["x"], [])
+    assert [feature.name for feature in features] == ["x"]
+    assert [says in note for note in notes] == [True]
+
+
+def test_a_feature_named_twice_is_taken_once() -> None:
+    frame = pd.DataFrame({"x": [1, 2], "y": [0, 1]})
+    assert len(choose_features(frame, "y", ["x", "x"], [])[0]) == 1
+
+
+def test_no_rows_and_times_as_targets_are_refused() -> None:
+    with pytest.raises(ToolFailure, match="no rows"):
+        choose_features(pd.DataFrame({"x": [], "y": []}), "y", ["x"], [])
+    regression = CARD.model_copy(update={"task": "regression", "classes": []})
+    with pytest.raises(ToolFailure, match="is a time"):
+        encode(pd.Series(pd.date_range("2024-01-01", periods=3), name="y"), regression)
