@@ -16,17 +16,21 @@ KINDS = (
 )  # fmt: skip
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME)]
+LOGGED_MODEL = r"m-[0-9a-f]{32}"
 
 
 @dataclass(frozen=True)
 class Handle:
-    """`kind:name`, with a version after `@` (datasets) or `/` (models) where there is one."""
+    """`kind:name`, with a version after `@` (datasets) or `/` (models), or a model's alias after `@`."""
 
     kind: str
     name: str
     version: str = ""
+    alias: str = ""
 
     def __str__(self) -> str:
+        if self.alias:
+            return f"{self.kind}:{self.name}@{self.alias}"
         mark = "/" if self.kind == "model" else "@"
         return f"{self.kind}:{self.name}{mark}{self.version}" if self.version else f"{self.kind}:{self.name}"
 
@@ -45,6 +49,23 @@ def parse(text: str, kind: str) -> Handle:
         raise ToolFailure(f"an empty {kind} handle", f"Pass {kind}:<name>.")
     body, _, version = name.partition("/" if kind == "model" else "@")
     return Handle(kind, body, version)
+
+
+def parse_model(text: str) -> Handle:
+    """Read a registered model: its name, `model:<name>`, with `/<version>` or `@<alias>`; `models:/…` alike.
+
+    Raises:
+        ToolFailure: a handle of another kind, a logged model, or a version or an alias that is not one.
+    """
+    named = text.strip().removeprefix("models:/") or "model:"
+    if re.fullmatch(LOGGED_MODEL, named):
+        raise ToolFailure(f"{text!r} is a logged model without a version", "register_model makes one of it.")
+    found = parse(named, "model")
+    name, at, alias = found.name.partition("@")
+    slash = "/" in named
+    if not name or slash + bool(at) > 1 or "@" in found.version or (slash and not found.version) or (at and not alias):
+        raise ToolFailure(f"{text!r} is no model handle", "Pass model:<name>, with /<version> or @<alias>.")
+    return Handle("model", name, found.version, alias)
 
 
 def check_name(text: str, kind: str) -> str:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from ..errors import ToolFailure, unknown
+from ...config.load import without_password
+from ..errors import ToolFailure, Unavailable, unknown
 from ..files import readable
 from ..handles import parse
-from ..numbers import finite
 from ..paging import Page
 from ..runtime.work import Work
-from .backend import mlflow_client, require_artifacts, translated
+from .backend import mlflow_client, require_artifacts, require_backend, translated
 from .models import Experiment, Logged, Run, RunLine, RunStatus
+from .search import require_known
+from .views import TAG_CHARS, VALUE_CHARS, cut, fit, run_line, run_view, visible
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,18 +28,50 @@ if TYPE_CHECKING:
 
 DEFAULT_EXPERIMENT = "mlops"
 MAX_PARAM = 6000
-MAX_SHOWN = 40
-REFERENCE = re.compile(
-    r"\b(?P<kind>metrics?|params?)\.(?:`(?P<ticked>[^`]+)`|\"(?P<quoted>[^\"]+)\"|(?P<bare>[\w./-]+))", re.I
-)
+ENDED = ("FINISHED", "FAILED", "KILLED")
+
+
+@contextmanager
+def opened(work: Work) -> Generator[MlflowClient]:
+    """The client; what MLflow refuses inside, and a store that cannot be used, is said in the words of a tool.
+
+    Raises:
+        Unavailable: the server or the database does not answer, or cannot be read or written.
+    """
+    require_backend(work)
+    from sqlalchemy.exc import DatabaseError, OperationalError
+
+    try:
+        client = mlflow_client(work)
+        with translated():
+            yield client
+    except (OSError, DatabaseError) as error:
+        raise _unusable(work, error) from error
+    except ToolFailure as failure:
+        # MLflow wraps what its database says as if it had been a mistake of the caller.
+        cause = failure.__cause__.__cause__ if failure.__cause__ else None
+        if isinstance(cause, OperationalError) or type(cause) is DatabaseError:
+            raise _unusable(work, cause) from failure
+        raise
+
+
+def everything(fetch: Callable[[str | None], Any]) -> list[Any]:
+    """All entries of a list that MLflow hands out in pages."""
+    found: list[Any] = []
+    token: str | None = None
+    while True:
+        part = fetch(token)
+        found += part
+        token = _text(part.token)
+        if not token:
+            return found
 
 
 def create_experiment(work: Work, name: str, tags: dict[str, str]) -> Experiment:
     """Get or create; two callers at once get the same experiment, and a deleted one comes back."""
-    client = mlflow_client(work)
     full = f"{work.settings.mlflow.experiment_prefix}{name or DEFAULT_EXPERIMENT}"
-    created = _create(work, client, full, tags)
-    with translated():
+    with opened(work) as client:
+        created = _create(work, client, full, tags)
         found = client.get_experiment_by_name(full)
         if found is None:
             raise ToolFailure(f"experiment {full!r} vanished while it was opened", "Call create_experiment again.")
@@ -48,7 +84,7 @@ def create_experiment(work: Work, name: str, tags: dict[str, str]) -> Experiment
         experiment_id=found.experiment_id,
         name=full,
         artifact_root=found.artifact_location,
-        tags=_visible(found.tags),
+        tags=fit({key: cut(value, VALUE_CHARS) for key, value in visible(found.tags).items()}, TAG_CHARS),
         created=created,
     )
 
@@ -67,20 +103,32 @@ def _create(work: Work, client: MlflowClient, name: str, tags: dict[str, str]) -
     except MlflowException as error:
         if error.error_code == "RESOURCE_ALREADY_EXISTS":
             return False
-        with translated():
-            raise
+        raise
     return True
 
 
 def start_run(work: Work, experiment: str, name: str, tags: dict[str, str]) -> Run:
     """Open a run in an experiment, which is created if need be."""
     home = create_experiment(work, experiment, {})
-    client = mlflow_client(work)
-    with translated():
+    with opened(work) as client:
         run = client.create_run(
             home.experiment_id, run_name=name or None, tags={**work.settings.mlflow.default_tags, **tags}
         )
-    return _run(client, run)
+        return _view(client, run, [])
+
+
+def log_open_run(
+    work: Work,
+    run: str,
+    params: dict[str, JsonValue],
+    metrics: dict[str, float],
+    step: int,
+    tags: dict[str, str],
+) -> Logged:
+    """Log what an agent measured itself: something, and into a run that has not ended."""
+    if not (params or metrics or tags):
+        raise ToolFailure("there is nothing to log", "Pass params, metrics or tags.")
+    return log_run(work, require_running(work, run), params, metrics, step, tags)
 
 
 def log_run(
@@ -91,14 +139,13 @@ def log_run(
     step: int,
     tags: dict[str, str],
 ) -> Logged:
-    """Log all or nothing of what is refused for its value."""
-    from mlflow.entities import Metric, Param, RunTag
-
-    client = mlflow_client(work)
-    identity = _require_open(client, run)
+    """Log all or nothing of what is refused for its value; into an ended run too, e.g. later scores of its model."""
     _check_values(params, metrics)
-    now = int(datetime.now(UTC).timestamp() * 1000)
-    with translated():
+    with opened(work) as client:
+        from mlflow.entities import Metric, Param, RunTag
+
+        identity = _require_kept(client, run).info.run_id
+        now = int(datetime.now(UTC).timestamp() * 1000)
         client.log_batch(
             identity,
             metrics=[Metric(key, float(value), now, step) for key, value in metrics.items()],
@@ -109,37 +156,43 @@ def log_run(
 
 
 def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
-    """Copy one readable file into a run."""
+    """Copy one readable file into a run that has not ended."""
     source = readable(work.settings, path)
-    client = mlflow_client(work)
-    identity = _require_open(client, run)
-    require_artifacts(client.get_run(identity).info.artifact_uri)
-    with translated():
-        client.log_artifact(identity, str(source), folder or None)
-    return Logged(run=f"run:{identity}", artifact=f"{folder}/{source.name}".lstrip("/"))
+    with opened(work) as client:
+        found = _require_running(client, run)
+        require_artifacts(found.info.artifact_uri or "")
+        client.log_artifact(found.info.run_id, str(source), folder or None)
+    return Logged(run=f"run:{found.info.run_id}", artifact=f"{folder}/{source.name}".lstrip("/"))
 
 
 def end_run(work: Work, run: str, status: RunStatus) -> Run:
-    client = mlflow_client(work)
-    found = _find(client, run)
-    with translated():
-        client.set_terminated(found.info.run_id, status)
-    return get_run(work, found.info.run_id)
+    with opened(work) as client:
+        identity = _find(client, run).info.run_id
+        client.set_terminated(identity, status)
+        return _view(client, client.get_run(identity), [])
 
 
-def get_run(work: Work, run: str) -> Run:
-    client = mlflow_client(work)
-    return _run(client, _find(client, run))
+def get_run(work: Work, run: str, names: Sequence[str] = ()) -> Run:
+    """A run in brief, or only what the names stand for, in full."""
+    with opened(work) as client:
+        return _view(client, _find(client, run), names)
+
+
+def require_running(work: Work, run: str) -> str:
+    """The handle of a run that has not ended: call it before work whose result is logged there.
+
+    Raises:
+        ToolFailure: it is unknown, deleted or ended.
+    """
+    with opened(work) as client:
+        return f"run:{_require_running(client, run).info.run_id}"
 
 
 def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: int, cursor: str) -> Page[RunLine]:
-    """One page of runs. MLflow answers an unknown experiment, metric or param with silence; here each is an error."""
-    client = mlflow_client(work)
-    experiments = _experiments(work, experiment)
-    for text in (where, order_by):
-        for match in REFERENCE.finditer(text):
-            _require_key(client, experiments, match)
-    with translated():
+    """One page of runs; an experiment, key or status that does not exist is an error, where MLflow says nothing."""
+    with opened(work) as client:
+        experiments = _experiments(work, client, experiment)
+        asked = require_known(client, experiments, where, order_by)
         found = client.search_runs(
             experiments,
             filter_string=where,
@@ -147,23 +200,23 @@ def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: i
             order_by=[order_by] if order_by else None,
             page_token=cursor or None,
         )
-    token = found.token
-    return Page(
-        items=[_line(run) for run in found],
-        next_cursor=token.decode() if isinstance(token, bytes) else token or None,
-    )
+    lines = [run_line(run, asked["metrics"], asked["params"]) for run in found]
+    return Page(items=lines, next_cursor=_text(found.token))
 
 
 def experiment_ids(work: Work) -> dict[str, str]:
     """Name -> id of the active experiments."""
-    client = mlflow_client(work)
-    with translated():
-        found = client.search_experiments(max_results=1000)
+    with opened(work) as client:
+        return _experiment_ids(client)
+
+
+def _experiment_ids(client: MlflowClient) -> dict[str, str]:
+    found = everything(lambda token: client.search_experiments(max_results=1000, page_token=token))
     return {experiment.name: experiment.experiment_id for experiment in found}
 
 
-def _experiments(work: Work, name: str) -> list[str]:
-    known = experiment_ids(work)
+def _experiments(work: Work, client: MlflowClient, name: str) -> list[str]:
+    known = _experiment_ids(client)
     if not name:
         return list(known.values())
     full = f"{work.settings.mlflow.experiment_prefix}{name}"
@@ -175,18 +228,6 @@ def _experiments(work: Work, name: str) -> list[str]:
     raise unknown("experiment", name, known)
 
 
-def _require_key(client: MlflowClient, experiments: list[str], match: re.Match[str]) -> None:
-    kind = "metrics" if match["kind"].lower().startswith("metric") else "params"
-    key = match["ticked"] or match["quoted"] or match["bare"]
-    probe = f"metrics.`{key}` > -1.7e308" if kind == "metrics" else f"params.`{key}` LIKE '%'"
-    with translated():
-        if client.search_runs(experiments, filter_string=probe, max_results=1):
-            return
-        recent = client.search_runs(experiments, max_results=200)
-    known = {name for run in recent for name in getattr(run.data, kind)}
-    raise unknown(kind.rstrip("s"), key, known)
-
-
 def _find(client: MlflowClient, run: str) -> MlflowRun:
     from mlflow.exceptions import MlflowException
 
@@ -195,18 +236,27 @@ def _find(client: MlflowClient, run: str) -> MlflowRun:
         return client.get_run(identity)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            with translated():
-                raise
+            raise
     experiments = [found.experiment_id for found in client.search_experiments(max_results=100)]
     recent = client.search_runs(experiments, max_results=100) if experiments else []
     raise unknown("run", run, (f"run:{found.info.run_id}" for found in recent), "search_runs lists them.", limit=3)
 
 
-def _require_open(client: MlflowClient, run: str) -> str:
+def _require_kept(client: MlflowClient, run: str) -> MlflowRun:
     found = _find(client, run)
     if found.info.lifecycle_stage == "deleted":
         raise ToolFailure(f"run:{found.info.run_id} is deleted", "Start a new run.")
-    return found.info.run_id
+    return found
+
+
+def _require_running(client: MlflowClient, run: str) -> MlflowRun:
+    found = _require_kept(client, run)
+    if found.info.status in ENDED:
+        raise ToolFailure(
+            f"run:{found.info.run_id} has ended ({found.info.status}) and takes nothing more",
+            "start_run opens a new one.",
+        )
+    return found
 
 
 def _check_values(params: dict[str, JsonValue], metrics: dict[str, float]) -> None:
@@ -218,47 +268,19 @@ def _check_values(params: dict[str, JsonValue], metrics: dict[str, float]) -> No
             raise ToolFailure(f"param {key} has more than {MAX_PARAM} characters", "Log it as an artifact.")
 
 
-def _run(client: MlflowClient, run: MlflowRun) -> Run:
-    info, data = run.info, run.data
-    with translated():
-        experiment = client.get_experiment(info.experiment_id).name
-    params, metrics = dict(sorted(data.params.items())), dict(sorted(data.metrics.items()))
-    hidden = max(0, len(params) - MAX_SHOWN) + max(0, len(metrics) - MAX_SHOWN)
-    outputs = run.outputs.model_outputs if run.outputs else []
-    return Run(
-        run=f"run:{info.run_id}",
-        name=info.run_name or "",
-        experiment=experiment,
-        status=cast(RunStatus, info.status),
-        started=_time(info.start_time),
-        duration_s=(info.end_time - info.start_time) / 1000 if info.end_time else None,
-        artifact_uri=info.artifact_uri or "",
-        params={key: value[:200] for key, value in list(params.items())[:MAX_SHOWN]},
-        metrics=_finite(dict(list(metrics.items())[:MAX_SHOWN])),
-        tags=_visible(data.tags),
-        models=[f"models:/{output.model_id}" for output in outputs],
-        omitted=f"{hidden} params and metrics" if hidden else None,
+def _view(client: MlflowClient, run: MlflowRun, names: Sequence[str]) -> Run:
+    return run_view(run, client.get_experiment(run.info.experiment_id).name, names)
+
+
+def _text(token: str | bytes | None) -> str | None:
+    """The SQL store hands out its tokens as bytes."""
+    return (token.decode() if isinstance(token, bytes) else token) or None
+
+
+def _unusable(work: Work, error: BaseException) -> Unavailable:
+    said = str(getattr(error, "orig", None) or error).splitlines()[0][:200]
+    return Unavailable(
+        f"the MLflow store at {without_password(work.settings.tracking_uri)} cannot be used: {said}",
+        "Look at that place and the settings mlflow.tracking_uri (MLFLOW_TRACKING_URI) and mlflow.artifact_root; "
+        "all other tools work on.",
     )
-
-
-def _line(run: MlflowRun) -> RunLine:
-    return RunLine(
-        run=f"run:{run.info.run_id}",
-        name=run.info.run_name or "",
-        status=cast(RunStatus, run.info.status),
-        started=_time(run.info.start_time),
-        metrics=_finite(dict(sorted(run.data.metrics.items())[:12])),
-        params={key: value[:60] for key, value in sorted(run.data.params.items())[:12]},
-    )
-
-
-def _finite(metrics: dict[str, float]) -> dict[str, float]:
-    return {key: number for key, value in metrics.items() if (number := finite(value)) is not None}
-
-
-def _visible(tags: dict[str, str]) -> dict[str, str]:
-    return {key: value[:200] for key, value in tags.items() if not key.startswith("mlflow.")}
-
-
-def _time(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainSerializer
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED"]
+
+
+def rounded(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 class Experiment(BaseModel):
@@ -20,7 +24,7 @@ class Experiment(BaseModel):
 
 
 class Run(BaseModel):
-    """A run. `duration_s` is None while it runs; `models` are the models logged in it."""
+    """A run. `duration_s` is None while it runs; `models` were logged in it; `omitted` says what is not shown."""
 
     run: str
     name: str
@@ -37,14 +41,15 @@ class Run(BaseModel):
 
 
 class RunLine(BaseModel):
-    """One line of the run list."""
+    """One line of the run list, its metrics to 6 digits on the wire; get_run shows the `more` that there is."""
 
     run: str
     name: str
     status: RunStatus
     started: str
-    metrics: dict[str, float]
+    metrics: dict[str, Annotated[float, PlainSerializer(rounded)]]
     params: dict[str, str] = {}
+    more: str | None = None
 
 
 class Logged(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, Strict
 
 from ..paging import Limit, Page
 from ..spec import Through, Toolset, reads, writes
@@ -13,6 +13,8 @@ from .models import Experiment, Logged, Run, RunLine
 
 RunHandle = Annotated[str, Field(description="run:<id>")]
 Tags = dict[str, str]
+# A text or a truth value is no measurement.
+Number = Annotated[float, Strict()]
 
 
 async def create_experiment(
@@ -38,18 +40,18 @@ async def log_run(
     door: Through,
     run: RunHandle,
     params: dict[str, JsonValue] | None = None,
-    metrics: dict[str, float] | None = None,
+    metrics: dict[str, Number] | None = None,
     step: Annotated[int, Field(ge=0, lt=2**63)] = 0,
     tags: Tags | None = None,
 ) -> Logged:
-    """Log params, metrics (at a step) and tags to a run. A param cannot change its value."""
-    return await door.call(client.log_run, run, params or {}, metrics or {}, step, tags or {})
+    """Log params, metrics (at a step) and tags to a run that has not ended. A param cannot change its value."""
+    return await door.call(client.log_open_run, run, params or {}, metrics or {}, step, tags or {})
 
 
 async def log_artifact(
     door: Through, run: RunHandle, path: str, folder: Annotated[str, Field(description="Inside the run.")] = ""
 ) -> Logged:
-    """Copy a file into a run's artifacts."""
+    """Copy a file into the artifacts of a run that has not ended."""
     return await door.call(client.log_artifact, run, path, folder)
 
 
@@ -58,9 +60,13 @@ async def end_run(door: Through, run: RunHandle, status: Literal["FINISHED", "FA
     return await door.call(client.end_run, run, status)
 
 
-async def get_run(door: Through, run: RunHandle) -> Run:
+async def get_run(
+    door: Through,
+    run: RunHandle,
+    names: Annotated[list[str] | None, Field(description="Only these, in full; * for any text.")] = None,
+) -> Run:
     """Read a run: params, metrics, tags, duration, artifact URI, models."""
-    return await door.call(client.get_run, run)
+    return await door.call(client.get_run, run, names or [])
 
 
 async def search_runs(

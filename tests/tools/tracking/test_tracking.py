@@ -3,18 +3,24 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mcp import Client
+from mcp.types import CallToolResult, TextContent
+from pydantic import JsonValue
 
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure, Unavailable
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracking import backend, client
+from mlops_mcp.tools.tracking.models import RunStatus
 
 pytestmark = pytest.mark.slow
+MOST_CHARS = 6000
 
 
 def test_a_run_is_logged_read_and_closed(work: Work) -> None:
@@ -63,15 +69,50 @@ def test_an_experiment_is_made_once_with_prefix_and_comes_back_after_deletion(
         ("credit", "", "metrics.acu desc", "Did you mean auc"),
         ("credit", "params.dpth = '3'", "", "Did you mean depth"),
         ("credit", "metrics.auc >", "", "(?i)invalid"),
+        ("credit", "tags.teem = 'risk'", "", "unknown tag.*Did you mean team"),
+        ("credit", "tags.teem IS NULL", "", "unknown tag"),
+        ("credit", "", "tags.teem desc", "Did you mean team"),
+        ("credit", "attributes.status = 'FINSHED'", "", "RUNNING, FINISHED, FAILED, KILLED, SCHEDULED"),
+        ("credit", "status = 'finished'", "", "In capitals: RUNNING, FINISHED"),
+        ("credit", "status LIKE 'fin%'", "", "unknown run status"),
+        ("credit", "attributes.nope = 'x'", "", "'run_name'"),
+        ("credit", "", "nope desc", "'start_time'"),
     ],
 )
 def test_a_search_for_what_does_not_exist_is_an_error(
     work: Work, experiment: str, where: str, order: str, says: str
 ) -> None:
-    run = client.start_run(work, "credit", "", {}).run
+    run = client.start_run(work, "credit", "", {"team": "risk"}).run
     client.log_run(work, run, {"depth": 3}, {"auc": 0.9}, 0, {})
     with pytest.raises(ToolFailure, match=says):
         client.search_runs(work, experiment, where, order, 10, "")
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        ("params.rule LIKE '%metrics.foo%'", 1),
+        ("params.rule = 'status = x'", 0),
+        ("metrics.`auc` > 0.5 AND tags.team = 'risk'", 1),
+        ("status = 'RUNNING'", 1),
+        ("status ILIKE 'run%'", 1),
+        ("tags.mlflow.parentRunId = 'none'", 0),
+    ],
+)
+def test_text_in_quotes_is_a_value_and_no_reference(work: Work, where: str, found: int) -> None:
+    run = client.start_run(work, "credit", "", {"team": "risk"}).run
+    client.log_run(work, run, {"rule": "keep metrics.foo"}, {"auc": 0.9}, 0, {})
+    assert len(client.search_runs(work, "credit", where, "", 10, "").items) == found
+
+
+def test_what_a_search_asks_about_is_shown_though_other_names_come_first(work: Work) -> None:
+    run = client.start_run(work, "credit", "", {}).run
+    params: dict[str, JsonValue] = {f"p{number:02}": "v" * 30 for number in range(50)}
+    metrics = {f"m{number:02}": number / 3 for number in range(50)} | {"z_auc": 0.123456789}
+    client.log_run(work, run, params | {"z": "deep"}, metrics, 0, {})
+    line = client.search_runs(work, "credit", "params.z = 'deep'", "metrics.z_auc desc", 10, "").items[0]
+    assert (line.model_dump()["metrics"]["z_auc"], line.params["z"]) == (0.123457, "deep")
+    assert line.more == f"{51 - len(line.metrics)} metrics, {51 - len(line.params)} params"
 
 
 def test_runs_are_ordered_and_paged(work: Work) -> None:
@@ -133,3 +174,132 @@ def test_a_dead_server_is_an_error_with_a_remedy_within_two_seconds(environ: dic
     with pytest.raises(Unavailable, match="MLFLOW_TRACKING_URI"):
         client.search_runs(Work(settings, Tracer(lambda _span: None)), "", "", "", 10, "")
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_an_ended_run_takes_nothing_from_an_agent_but_the_scores_of_its_model(
+    work: Work, tmp_path: Path, status: RunStatus
+) -> None:
+    run = client.start_run(work, "", "", {}).run
+    client.end_run(work, run, status)
+    (tmp_path / "note.txt").write_text("hello", encoding="utf-8")
+    for attempt in (
+        lambda: client.log_open_run(work, run, {}, {"auc": 0.9}, 0, {}),
+        lambda: client.log_artifact(work, run, str(tmp_path / "note.txt"), ""),
+        lambda: client.require_running(work, run),
+    ):
+        with pytest.raises(ToolFailure, match=f"{status}.*start_run"):
+            attempt()
+    client.log_run(work, run, {}, {"test_auc": 0.8}, 0, {})
+    assert client.get_run(work, run).metrics == {"test_auc": 0.8}
+
+
+async def test_a_call_that_logs_nothing_or_no_number_is_refused(client: Client) -> None:
+    started = await client.call_tool("start_run", {"experiment": "credit"})
+    assert started.structured_content is not None
+    run = started.structured_content["run"]
+    for arguments, says in (
+        ({}, "nothing to log"),
+        ({"metrics": {"auc": True}}, "valid number"),
+        ({"metrics": {"auc": "0.5"}}, "valid number"),
+    ):
+        answer = await client.call_tool("log_run", {"run": run, **arguments})
+        assert answer.is_error
+        assert says in _said(answer)
+    assert not (await client.call_tool("log_run", {"run": run, "metrics": {"auc": 1, "loss": 0.5}})).is_error
+
+
+@pytest.mark.parametrize("tool", ["get_run", "end_run", "search_runs"])
+async def test_a_crowded_run_is_told_within_1500_tokens(client: Client, tool: str) -> None:
+    run = ""
+    for _ in range(10 if tool == "search_runs" else 1):
+        started = await client.call_tool("start_run", {"name": "n" * 5000, "tags": {"t": "x" * 5000}})
+        assert started.structured_content is not None
+        assert len(_said(started)) <= MOST_CHARS
+        run = started.structured_content["run"]
+        texts = {f"text_number_{number:03}": "v" * 1000 for number in range(90)}
+        numbers = {f"metric_number_{number:03}": number / 7 for number in range(300)}
+        logged = await client.call_tool("log_run", {"run": run, "params": texts, "metrics": numbers, "tags": texts})
+        assert not logged.is_error
+    answer = await client.call_tool(tool, {} if tool == "search_runs" else {"run": run})
+    assert not answer.is_error
+    assert len(_said(answer)) <= MOST_CHARS
+
+
+def test_what_a_run_leaves_out_is_counted_named_and_read_by_name(work: Work) -> None:
+    run = client.start_run(work, "", "", {}).run
+    params: dict[str, JsonValue] = {f"p{number:03}": "short" for number in range(90)}
+    params["a_long_one"] = "x" * 5000
+    client.log_run(work, run, params, {f"loss_{number:03}": 0.1 for number in range(200)} | {"auc": 0.9}, 0, {})
+    brief = client.get_run(work, run)
+    assert brief.omitted is not None
+    left = 201 - len(brief.metrics)
+    assert left > 0
+    assert f"{left} metrics, 1 long values: " in brief.omitted
+    assert "get_run(run, names=" in brief.omitted
+    assert client.get_run(work, run, ["a_long_one"]).params == {"a_long_one": "x" * 5000}
+    chosen = client.get_run(work, run, ["loss_19*"])
+    assert (len(chosen.metrics), chosen.params, chosen.omitted) == (10, {}, None)
+    with pytest.raises(ToolFailure, match="Did you mean auc"):
+        client.get_run(work, run, ["acu"])
+
+
+def test_a_metric_that_is_no_number_is_named(work: Work) -> None:
+    run = client.start_run(work, "", "", {}).run
+    backend.mlflow_client(work).log_metric(run.removeprefix("run:"), "loss", float("nan"))
+    found = client.get_run(work, run)
+    assert (found.metrics, found.omitted) == ({}, "metrics that are no number: loss")
+
+
+def test_experiments_beyond_the_first_thousand_are_found(work: Work) -> None:
+    client.create_experiment(work, "zz_last", {})
+    with closing(sqlite3.connect(work.home / "mlflow.db")) as db:
+        db.executemany(
+            "insert into experiments(experiment_id, name, artifact_location, lifecycle_stage, creation_time,"
+            " last_update_time, workspace) select ?, ?, '', 'active', 9e12, 9e12, workspace from experiments limit 1",
+            [(1000 + number, f"e{number}") for number in range(1100)],
+        )
+        db.commit()
+    assert {"e0", "e1099", "zz_last"} <= client.experiment_ids(work).keys()
+    assert client.search_runs(work, "zz_last", "", "", 10, "").items == []
+
+
+def _garble(store: Path) -> None:
+    store.write_bytes(b"this is no database, whatever its name says" * 100)
+
+
+def _make_a_folder(store: Path) -> None:
+    store.mkdir()
+
+
+def _tear(store: Path) -> None:
+    backend.place_store(store)
+    with closing(sqlite3.connect(store)) as db:
+        db.execute("drop table experiments")
+        db.commit()
+
+
+def _forbid_writing(store: Path) -> None:
+    backend.place_store(store)
+    with closing(sqlite3.connect(store)) as db:
+        db.execute("create trigger full before insert on experiments begin select * from nowhere; end")
+        db.commit()
+
+
+@pytest.mark.parametrize("spoil", [_garble, _make_a_folder, _tear, _forbid_writing])
+def test_a_store_that_cannot_be_used_names_the_setting(work: Work, spoil: Callable[[Path], None]) -> None:
+    work.home.mkdir(parents=True, exist_ok=True)
+    spoil(work.home / "mlflow.db")
+    with pytest.raises(Unavailable, match="MLFLOW_TRACKING_URI"):
+        client.create_experiment(work, "credit", {})
+
+
+def test_a_home_that_is_a_file_names_the_setting(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    settings = load(environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/taken/mlflow.db"}).settings
+    with pytest.raises(Unavailable, match="MLFLOW_TRACKING_URI"):
+        client.search_runs(Work(settings, Tracer(lambda _span: None)), "", "", "", 10, "")
+
+
+def _said(answer: CallToolResult) -> str:
+    return " ".join(block.text for block in answer.content if isinstance(block, TextContent))

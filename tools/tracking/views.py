@@ -1,0 +1,137 @@
+"""Runs as an agent sees them: short enough for its context, and saying what was left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from ..errors import unknown
+from ..numbers import finite
+from .models import Run, RunLine, RunStatus, rounded
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+T = TypeVar("T")
+# Characters on the wire, so that a whole run, or ten lines, stay within 1,500 tokens.
+PARAM_CHARS, METRIC_CHARS, TAG_CHARS, LEFT_OUT_CHARS = 1600, 1600, 700, 400
+NAME_CHARS, VALUE_CHARS, MODELS = 100, 200, 10
+LINE_NAME_CHARS, LINE_PARAM_CHARS, LINE_METRIC_CHARS, LINE_VALUE_CHARS = 40, 120, 170, 40
+
+
+def run_view(run: MlflowRun, experiment: str, names: Sequence[str]) -> Run:
+    """A run; with `names` (`*` for any text) only these params, metrics and tags, at full length."""
+    info = run.info
+    params, metrics, tags = dict(run.data.params), _numbers(run), visible(run.data.tags)
+    if names:
+        params, metrics, tags = _chosen(names, params, metrics, tags)
+    models = [f"models:/{output.model_id}" for output in (run.outputs.model_outputs if run.outputs else [])]
+    length = None if names else VALUE_CHARS
+    shown = Run(
+        run=f"run:{info.run_id}",
+        name=cut(info.run_name or "", NAME_CHARS),
+        experiment=cut(experiment, NAME_CHARS),
+        status=cast(RunStatus, info.status),
+        started=_time(info.start_time),
+        duration_s=(info.end_time - info.start_time) / 1000 if info.end_time else None,
+        artifact_uri=info.artifact_uri or "",
+        params=fit(_cut_all(params, length), PARAM_CHARS),
+        metrics=fit(metrics, METRIC_CHARS),
+        tags=fit(_cut_all(tags, length), TAG_CHARS),
+        models=models if names else models[:MODELS],
+    )
+    left = {
+        "params": _rest(params, shown.params),
+        "metrics": _rest(metrics, shown.metrics),
+        "tags": _rest(tags, shown.tags),
+        "long values": [] if names else [*_longer(params), *_longer(tags)],
+        "models": models[len(shown.models) :],
+    }
+    shown.omitted = _left_out(left, [key for key, value in run.data.metrics.items() if finite(value) is None])
+    return shown
+
+
+def run_line(run: MlflowRun, metrics: Collection[str], params: Collection[str]) -> RunLine:
+    """One line of a list; the metrics and params that were asked about are shown in any case."""
+    numbers = _numbers(run)
+    shown = fit({key: rounded(value) for key, value in numbers.items()}, LINE_METRIC_CHARS, metrics)
+    texts = fit(_cut_all(run.data.params, LINE_VALUE_CHARS), LINE_PARAM_CHARS, params)
+    counts = {"metrics": len(run.data.metrics) - len(shown), "params": len(run.data.params) - len(texts)}
+    return RunLine(
+        run=f"run:{run.info.run_id}",
+        name=cut(run.info.run_name or "", LINE_NAME_CHARS),
+        status=cast(RunStatus, run.info.status),
+        started=_time(run.info.start_time),
+        metrics={key: numbers[key] for key in shown},
+        params=texts,
+        more=", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or None,
+    )
+
+
+def fit(items: Mapping[str, T], chars: int, first: Collection[str] = ()) -> dict[str, T]:
+    """As many as fit, in the order of their names, those named `first` before the others and in any case."""
+    shown: dict[str, T] = {}
+    for key in sorted(items, key=lambda key: (key not in first, key)):
+        size = len(json.dumps({key: items[key]}, ensure_ascii=False))
+        if size <= chars or key in first or not shown:
+            shown[key] = items[key]
+            chars -= size
+    return shown
+
+
+def visible(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
+
+
+def cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _cut_all(texts: Mapping[str, str], length: int | None) -> dict[str, str]:
+    return {key: cut(value, length) if length else value for key, value in texts.items()}
+
+
+def _longer(texts: Mapping[str, str]) -> list[str]:
+    return [key for key, value in texts.items() if len(value) > VALUE_CHARS]
+
+
+def _rest(items: Iterable[str], shown: Collection[str]) -> list[str]:
+    return sorted(key for key in items if key not in shown)
+
+
+def _numbers(run: MlflowRun) -> dict[str, float]:
+    return {key: number for key, value in run.data.metrics.items() if (number := finite(value)) is not None}
+
+
+def _chosen(
+    names: Sequence[str], params: dict[str, str], metrics: dict[str, float], tags: dict[str, str]
+) -> tuple[dict[str, str], dict[str, float], dict[str, str]]:
+    """What the names stand for; each has to stand for something."""
+    keys = [*params, *metrics, *tags]
+    for name in names:
+        if not any(fnmatchcase(key, name) for key in keys):
+            raise unknown("param, metric or tag", name, keys)
+    wanted = {key for key in keys if any(fnmatchcase(key, name) for name in names)}
+    return (
+        {key: value for key, value in params.items() if key in wanted},
+        {key: value for key, value in metrics.items() if key in wanted},
+        {key: value for key, value in tags.items() if key in wanted},
+    )
+
+
+def _left_out(left: Mapping[str, list[str]], not_finite: list[str]) -> str | None:
+    parts: list[str] = []
+    if any(left.values()):
+        counts = ", ".join(f"{len(names)} {kind}" for kind, names in left.items() if names)
+        named = cut(", ".join(name for names in left.values() for name in names), LEFT_OUT_CHARS)
+        parts.append(f"{counts}: {named}. get_run(run, names=[…]) shows them, e.g. names=['prefix*']")
+    if not_finite:
+        parts.append(f"metrics that are no number: {cut(', '.join(not_finite), NAME_CHARS)}")
+    return "; ".join(parts) or None
+
+
+def _time(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
