@@ -97,6 +97,8 @@ def split_dataset(
     source, shares = resolve(work, dataset), Shares(validation, test)
     source.require([column] if column else [])
     table = source.table()
+    if not table.num_rows:
+        raise ToolFailure(f"{source.handle} has no rows to split", "Pass another dataset; list_datasets shows all.")
     labels, notes = _labels(table, strategy, column, shares, seed)
     if missing := [part for part in shares.parts if not (labels == part).any()]:
         raise ToolFailure(f"the split leaves no rows for {', '.join(missing)}", "Use larger shares.")

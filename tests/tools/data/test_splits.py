@@ -115,3 +115,8 @@ def test_the_parts_of_a_long_name_still_say_which_they_are(work: Work, tmp_path:
     whole = client.load_dataset(work, str(path), "n" * 63).dataset
     made = client.split_dataset(work, whole, "random", "", 0.2, 0.2, 0)
     assert [part.partition("@")[0].rpartition("_")[2] for part in parts(made)] == ["train", "validation", "test"]
+
+
+def test_a_dataset_without_rows_is_not_split(work: Work, tmp_path: Path) -> None:
+    with pytest.raises(ToolFailure, match="has no rows to split"):
+        split(work, tmp_path, {"c": pa.array([], pa.string())}, "stratified", "c")
