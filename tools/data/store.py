@@ -89,7 +89,13 @@ def resolve(work: Work, text: str) -> Dataset:
 
 
 def load_file(work: Work, path: str, name: str) -> Dataset:
-    """Read a file below one of the configured roots into the store."""
+    """Read a file below one of the configured roots into the store.
+
+    Raises:
+        ToolFailure: the server is read-only, or the file may not or cannot be read.
+    """
+    if work.settings.server.read_only:
+        raise ToolFailure("this server is read-only, and loading a file stores it", "Pass the handle of a dataset.")
     source = readable(work.settings, path)
     table, notes = read_table(source)
     return save(work, table, name or slug(source.stem), [f"file:{source}"], "load_dataset", notes)
