@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,20 @@ Call = tuple[str, dict[str, Any]]
 # Loaded by every Python process below the server, workers, jobs and endpoints included.
 BLOCKER = """
 import os, sys
-from importlib.abc import MetaPathFinder
 
 absent = os.environ.get("PYTHON_ABSENT", "").split(",")
 
-class Absent(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in absent:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+class Without:
+    def __init__(self, finder):
+        self._finder = finder
 
-sys.meta_path.insert(0, Absent())
+    def __getattr__(self, name):
+        return getattr(self._finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in absent else self._finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 """
 
 RULE = {"type": "expect_column_to_exist", "kwargs": {"column": "hcp_id"}}
@@ -126,7 +130,7 @@ async def _prepare(home: Path) -> None:
     async with server(home) as client:
         answers = Answers(client)
         await answers.succeed(("generate_dataset", {"rows": 300}), VIEW, MATERIALIZE)
-        for name, algorithm in (("linear", "LogisticRegression"), ("tree", "XGBoost")):
+        for name, algorithm in (("linear", "LogisticRegression"), ("tree", "RandomForest")):
             *_, trained = await answers.ask(train(algorithm))
             await answers.succeed(("register_model", {"model": trained["result"]["model"], "name": name}))
         tool, arguments = TUNE
@@ -157,7 +161,7 @@ ABSENT: list[Any] = [
     ("optuna", "tuning", ["tuning"], [STUDY, TUNE]),
     ("shap", "explain", ["explain"], [EXPLAIN]),
     ("bentoml", "serving", [], [PACKAGE, DEPLOY]),
-    ("xgboost", "training", ["explain"], [train("XGBoost")]),
+    ("xgboost", "training", [], [train("XGBoost")]),
     ("lightgbm", "training", [], [train("LightGBM")]),
     ("econml", "causal", [], [EFFECT]),
     ("opik", "observability", [], []),
@@ -171,23 +175,23 @@ async def test_a_missing_library_is_named_with_its_command_and_the_other_slices_
     home: Path, tmp_path: Path, library: str, extra: str, slices: list[str], refused: list[Call]
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
-    command = f"{library} is not installed. Install it with: pip install 'mlops-mcp[{extra}]'"
+    command = f"not installed. Install it with: pip install 'mlops-mcp[{extra}]'"
     async with server(home, PYTHONPATH=str(tmp_path), PYTHON_ABSENT=library) as client:
         answers = Answers(client)
         for call in refused:
-            await answers.refuse(call, command, limit_s=UNHURRIED.get(call[0], LIMIT_S))
+            await answers.refuse(call, library, command, limit_s=UNHURRIED.get(call[0], LIMIT_S))
         await answers.succeed(*others(*slices))
 
 
 @contextmanager
-def closed() -> Iterator[int]:
+def closed() -> Generator[int]:
     with socket.create_server(("127.0.0.1", 0)) as once:
         port = int(once.getsockname()[1])
     yield port
 
 
 @contextmanager
-def silent() -> Iterator[int]:
+def silent() -> Generator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield int(listening.getsockname()[1])
 
@@ -201,7 +205,7 @@ class Broken(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def broken() -> Iterator[int]:
+def broken() -> Generator[int]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Broken) as listening:
         threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield listening.server_port

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
 TEMPLATE = "mlflow_store.db.gz"
-PROBE_TIMEOUT_S = 1.2
+PROBE_TIMEOUT_S = 1.0
 # How long a sign of life is good for.
 PROBE_EVERY_S = 5.0
 SQLITE = "sqlite:///"
@@ -82,7 +82,7 @@ def probe(uri: str, what: str = "the MLflow server", setting: str = SETTING) -> 
     """Ask a server or database for a sign of life before any library waits minutes for one.
 
     Raises:
-        Unavailable: nothing answers within 1.2 s, or an error does.
+        Unavailable: nothing answers within 1 s, or an error does.
         NotInstalled: it lives, but its driver is missing.
     """
     reasons: list[str] = []

@@ -33,11 +33,11 @@ def put(column: str, value: Any, row: int = 7) -> Fault:
 
 
 def repeat_an_observation(frame: pd.DataFrame) -> None:
-    frame.loc[1, "observation_date"] = frame.loc[0, "observation_date"]
+    put("observation_date", frame["observation_date"].iloc[0], row=1)(frame)
 
 
 def call_last_before_first(frame: pd.DataFrame) -> None:
-    frame.loc[7, "last_call_date"] = frame.loc[7, "first_call_date"] - pd.Timedelta(days=1)
+    put("last_call_date", frame["first_call_date"].iloc[7] - pd.Timedelta(days=1))(frame)
 
 
 def keep_few_professionals(frame: pd.DataFrame) -> None:
