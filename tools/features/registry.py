@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import warnings
 from collections.abc import Generator
@@ -102,6 +103,8 @@ def _open(settings: Settings) -> Any:
 
 def _imported() -> Any:
     """Feast without the run-time type checks that cost two thirds of its import."""
+    if metrics := os.environ.get("PROMETHEUS_MULTIPROCESS_DIR"):
+        os.makedirs(metrics, mode=0o700, exist_ok=True)  # it writes there while it is imported
     try:
         import typeguard
     except ModuleNotFoundError:
