@@ -125,9 +125,9 @@ def _overlap(card: ModelCard, rows: EffectRows) -> Overlapping:
     known = [*card.features, *treatment.controls]
     if not treatment.discrete or not known:
         return Overlapping(verdict="not_evaluated")
-    every = card.model_copy(update={"features": known})
+    every = card.model_copy(update={"features": known, "params": {}})
     columns = onehot(every, scale=False).fit_transform(pd.concat([rows.modifiers, rows.controls], axis=1))
-    both = cross_val_predict(stages(card)[1], columns.to_numpy(), rows.treatment, cv=FOLDS, method="predict_proba")
+    both = cross_val_predict(stages(every)[1], columns.to_numpy(), rows.treatment, cv=FOLDS, method="predict_proba")
     chances = np.asarray(both)[:, 1]
     outside = float(((chances < LOW) | (chances > HIGH)).mean())
     verdict: Overlap = "good" if outside < 0.1 else "weak" if outside < 0.5 else "none"

@@ -79,8 +79,8 @@ def shap_values(
 
 def column_names(pipeline: Pipeline, columns: Any) -> list[str]:
     """What the columns before the last step are called, even where that step got them without names."""
-    named = columns.columns if hasattr(columns, "columns") else pipeline[:-1].get_feature_names_out()
-    return [str(name) for name in named]
+    before: Any = pipeline[:-1]
+    return [str(name) for name in (columns.columns if hasattr(columns, "columns") else before.get_feature_names_out())]
 
 
 def checked(found: ShapValues) -> ShapValues:

@@ -189,7 +189,8 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
         request.seed,
     )  # fmt: skip
     metric, rows = metric_named(request.metric, card), effect_rows(frame, card)
-    notes = [f"{rows.dropped} rows without treatment or outcome were dropped"] if rows.dropped else []
+    notes = [f"pass best_params on as estimate_effect(estimator={card.algorithm!r}, params=…)"]
+    notes += [f"{rows.dropped} rows without treatment or outcome were dropped"] if rows.dropped else []
     if request.validation:
         held = resolve(work, request.validation)
         held.require([request.treatment, request.target])

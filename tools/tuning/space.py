@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 NOTATION = 'Write [low, high], {"low":…, "high":…, "log":true} or {"choices":[…]}.'
+MAX_SHOWN = 12
 KEYS = ("low", "high", "log", "step", "choices")
 
 
@@ -36,7 +37,9 @@ def describe(distribution: BaseDistribution) -> str:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(distribution, CategoricalDistribution):
-        return f"one of {list(distribution.choices)}"
+        shown = ", ".join(map(repr, distribution.choices[:MAX_SHOWN]))
+        more = len(distribution.choices) - MAX_SHOWN
+        return f"one of [{shown}]" if more <= 0 else f"one of [{shown}] and {more} more"
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     kind = "whole" if isinstance(distribution, IntDistribution) else "real"
     return f"{kind} {distribution.low:g} to {distribution.high:g}{', log' if distribution.log else ''}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,7 @@ def test_missing_and_unseen_categories_are_scored(work: Work, loans: str) -> Non
 
 
 def test_other_names_of_its_parameters_replace_the_defaults(work: Work, loans: str) -> None:
-    model = load_pipeline(find_model(work, train(work, loans, n_estimators=7, max_depth=2).model))
+    model: Any = load_pipeline(find_model(work, train(work, loans, n_estimators=7, max_depth=2).model))
     assert model[-1].tree_count_ == 7
 
 
@@ -74,6 +75,6 @@ def test_other_names_of_its_parameters_replace_the_defaults(work: Work, loans: s
         ({"depth": -1}, "refused"),
     ],
 )
-def test_wrong_parameters_are_refused(work: Work, loans: str, params: dict[str, object], says: str) -> None:
+def test_wrong_parameters_are_refused(work: Work, loans: str, params: dict[str, Any], says: str) -> None:
     with pytest.raises(ToolFailure, match=says):
         train(work, loans, **params)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -104,10 +105,10 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(work: Work,
 @pytest.mark.parametrize("algorithm", CLASSIFIERS)
 @pytest.mark.parametrize("labels", [("no", "yes"), (1, 2), (False, True), (-1.0, 1.0)])
 def test_labels_come_back_as_they_were_in_every_classifier(
-    work: Work, tmp_path: Path, algorithm: str, labels: tuple[object, object]
+    work: Work, tmp_path: Path, algorithm: str, labels: tuple[Any, Any]
 ) -> None:
     frame = rows()
-    frame["label"] = [labels[value] for value in frame["label"]]
+    frame["label"] = pd.Series([labels[value] for value in frame["label"]])
     trained = train(work, tmp_path, frame, algorithm=algorithm, exclude=["amount"], params=fast(algorithm))
     assert trained.classes == [str(label) for label in labels]
     assert trained.train["auc"] > 0.9
@@ -127,7 +128,7 @@ def test_labels_come_back_as_they_were_in_every_classifier(
     ],
 )
 def test_data_that_cannot_be_learnt_from_is_refused(
-    work: Work, tmp_path: Path, change: dict[str, object], options: dict[str, object], says: str
+    work: Work, tmp_path: Path, change: dict[str, Any], options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ToolFailure, match=says):
         train(work, tmp_path, rows().assign(**change), **options)
