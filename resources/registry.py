@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..tools.errors import unknown
 from ..tools.registry import client as registry
 from ..tools.registry.models import ModelVersion, RegisteredModel
 from ..tools.runtime.work import Work
@@ -20,24 +19,19 @@ def model_card(work: Work, name: str) -> str:
 
 def version_card(work: Work, name: str, version: str) -> str:
     """One version: where it came from, what it takes."""
-    model = registry.get_model(work, f"model:{name}/{version}", 1000, False)
-    found = next((entry for entry in model.versions if str(entry.version) == version), None)
-    if found is None:
-        raise unknown(f"version of model:{name}", version, (str(entry.version) for entry in model.versions))
+    model = registry.get_model(work, f"model:{name}/{version}", 1, False)
+    found = next(entry for entry in model.versions if str(entry.version) == version)
     inputs = "\n".join(f"- `{feature.name}` ({feature.kind})" for feature in model.inputs)
     return f"# {found.model}\n\n{_summary(model)}\n\n{_facts(found)}\n\n## Inputs\n{inputs}"
 
 
 def model_names(work: Work, prefix: str) -> list[str]:
     """For completion."""
-    names = [line.name for line in registry.list_models(work, 100, "").items]
-    return [name for name in names if name.startswith(prefix)]
+    return [name for name in registry.model_names(work) if name.startswith(prefix)]
 
 
 def version_numbers(work: Work, name: str, prefix: str) -> list[str]:
-    """For completion; empty for an unknown model."""
-    if name not in model_names(work, name):
-        return []
+    """For completion."""
     numbers = [str(version.version) for version in registry.get_model(work, name, 100, False).versions]
     return [number for number in numbers if number.startswith(prefix)]
 

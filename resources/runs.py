@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from ..tools.runtime.work import Work
 from ..tools.tracking import client as tracking
 from ..tools.tracking.models import Run, RunLine
 
 RECENT = 20
+LISTED = 100
 
 
 def experiments_card(work: Work) -> str:
-    """Every experiment with the number of its runs."""
-    lines = [f"- **{name}** (id {identity})" for name, identity in tracking.experiment_ids(work).items()]
+    """The experiments, newest first."""
+    known = tracking.experiment_ids(work)
+    lines = [f"- **{name}** (id {identity})" for name, identity in islice(known.items(), LISTED)]
+    if len(known) > LISTED:
+        lines.append(f"\n{len(known) - LISTED} more are left out.")
     return "\n".join(["# Experiments", "", *(lines or ["None yet. `start_run` or `train_model` makes one."])])
 
 
@@ -36,7 +42,7 @@ def _run(run: Run) -> str:
         _table("Tags", run.tags),
         "\n".join(["## Models", *(f"- `{model}`" for model in run.models)]) if run.models else "",
         f"Artifacts: `{run.artifact_uri}`",
-        f"Left out: {run.omitted}; see get_run." if run.omitted else "",
+        f"Left out: {run.omitted}." if run.omitted else "",
     ]
     return "\n\n".join(part for part in parts if part)
 

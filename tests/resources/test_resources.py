@@ -6,6 +6,10 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import ResourceTemplateReference, TextResourceContents
 
+from mlops_mcp.resources import runs
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracking.backend import mlflow_client
+
 pytestmark = pytest.mark.slow
 
 
@@ -49,3 +53,12 @@ async def test_runs_and_registry_entries_are_cards_with_completions(client: Clie
     )
     assert (named.completion.values, numbered.completion.values) == (["credit"], ["1"])
     assert run in runs.completion.values
+
+
+def test_the_card_of_many_experiments_says_how_many_it_leaves_out(work: Work) -> None:
+    for number in range(105):
+        mlflow_client(work).create_experiment(f"e{number}", artifact_location=str(work.home))
+    known = len(mlflow_client(work).search_experiments(max_results=1000))
+    card = runs.experiments_card(work)
+    assert card.count("- **") == 100
+    assert f"{known - 100} more are left out." in card

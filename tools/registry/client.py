@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from ..data.store import resolve
 from ..errors import ToolFailure, unknown
 from ..files import readable
-from ..handles import Handle, parse
+from ..handles import Handle, parse_model
 from ..lineage import Lineage
 from ..locks import locked
 from ..modeling.card import Label
@@ -21,8 +21,8 @@ from ..modeling.store import StoredModel, find_model, load_pipeline
 from ..modeling.store import log_model as store_model
 from ..paging import Page, page
 from ..runtime.work import Work
-from ..tracking.backend import mlflow_client, translated
-from ..tracking.client import end_run, get_run, start_run
+from ..tracking.client import end_run, everything, opened, require_running, start_run
+from ..tracking.models import cut, fit
 from .files import read_model
 from .models import (
     CheckResult,
@@ -38,32 +38,63 @@ from .models import (
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.entities.model_registry import RegisteredModel as RegisteredEntity
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 CHECK_ROWS = 5
+MAX_DESCRIPTION = 5000
+# Characters on the wire: of a version that is looked at alone, and of one in a list.
+ALONE, LISTED = 1000, 100
 PATIENCE_S = 30.0
 
 
 def register_model(work: Work, model: str, name: str, tags: dict[str, str], description: str) -> ModelVersion:
     """Register a trained model under a name; the same model under the same name stays one version."""
-    if not MODEL_NAME.fullmatch(name):
-        raise ToolFailure(f"{name!r} cannot name a model", "Use letters, digits, _, - and ., e.g. credit_risk.")
+    _check_name(name)
     source = find_model(work, model)
-    client = mlflow_client(work)
-    with _locked(work), translated():
-        _ensure_name(client, name)
-        version = _same_source(client, name, source) or client.create_model_version(name, source.uri, tags=tags)
+    with opened(work) as client, _locked(work):
+        _check_texts(tags, description)
+        version = str(_version_of(client, name, source, tags).version)
         for key, value in tags.items():
-            client.set_model_version_tag(name, str(version.version), key, value)
+            client.set_model_version_tag(name, version, key, value)
         if description:
-            client.update_model_version(name, str(version.version), description)
-        found = _version(client.get_model_version(name, str(version.version)), _aliases(client, name))
+            client.update_model_version(name, version, description)
+        aliases = client.get_registered_model(name).aliases
+        found = _version(client.get_model_version(name, version), aliases, ALONE)
     Lineage(work.home).record(found.model, [source.uri], "register_model")
     return found
 
 
+def _check_name(name: str) -> None:
+    if not MODEL_NAME.fullmatch(name):
+        raise ToolFailure(f"{name!r} cannot name a model", "Use letters, digits, _, - and ., e.g. credit_risk.")
+
+
+def _check_texts(tags: dict[str, str], description: str) -> None:
+    """What MLflow would refuse after the version is made already."""
+    from mlflow.utils.validation import _validate_model_version_tag  # pyright: ignore[reportPrivateUsage]
+
+    if len(description) > MAX_DESCRIPTION:
+        raise ToolFailure(f"the description has more than {MAX_DESCRIPTION} characters", "Shorten it.")
+    for key, value in tags.items():
+        if not key.strip():
+            raise ToolFailure("a tag without a name", "Pass tags as {name: value}.")
+        _validate_model_version_tag(key, value)
+
+
+def _version_of(client: MlflowClient, name: str, source: StoredModel, tags: dict[str, str]) -> MlflowVersion:
+    """The version with this source, made if there is none; a name whose first version fails is not left behind."""
+    created = _ensure_name(client, name)
+    try:
+        return _same_source(client, name, source) or client.create_model_version(name, source.uri, tags=tags)
+    except BaseException:
+        if created and not client.search_model_versions(f"name='{name}'", max_results=1):
+            client.delete_registered_model(name)
+        raise
+
+
 def log_model(work: Work, request: LogRequest) -> LoggedModel:
-    """Log a trained model, or one from a file, in a run, and register it if a name is given."""
+    """Log a trained model, or one from a file, in a run that has not ended, and register it if a name is given."""
     if bool(request.model) == bool(request.path):
         raise ToolFailure(
             "one model is logged at a time", "Pass either `model`, or `path` with `dataset` and `target`."
@@ -72,6 +103,9 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
         raise ToolFailure(
             "a model file does not say what it predicts", "Pass the `dataset` and `target` it was made for."
         )
+    if request.register_as:
+        _check_name(request.register_as)
+    given = require_running(work, request.run) if request.run else ""
     if request.model:
         source = find_model(work, request.model)
         pipeline, card = load_pipeline(source), source.card
@@ -79,10 +113,10 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
     else:
         pipeline, card, rows = read_model(work, request.path, request.preprocessor, request.dataset, request.target)
         parents = [f"file:{readable(work.settings, request.path)}", card.dataset]
-    run = request.run or start_run(work, "", f"log {card.algorithm}", {}).run
-    uri = store_model(work, pipeline, card, get_run(work, run).run.removeprefix("run:"), rows)
+    run = given or start_run(work, "", f"log {card.algorithm}", {}).run
+    uri = store_model(work, pipeline, card, run.removeprefix("run:"), rows)
     Lineage(work.home).record(uri, parents, "log_model")
-    if not request.run:
+    if not given:
         end_run(work, run, "FINISHED")
     return LoggedModel(
         model=uri,
@@ -96,35 +130,43 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
 
 
 def list_models(work: Work, limit: int, cursor: str) -> Page[ModelLine]:
-    client = mlflow_client(work)
-    with translated():
-        found = client.search_registered_models(max_results=1000)
     lines = [
         ModelLine(
             name=model.name,
             latest_version=max((int(version.version) for version in model.latest_versions or ()), default=None),
-            aliases={alias: str(version) for alias, version in model.aliases.items()},
-            description=(model.description or "")[:200],
+            aliases=fit({alias: str(version) for alias, version in model.aliases.items()}, LISTED),
+            description=cut(model.description or "", LISTED),
         )
-        for model in found
+        for model in _registered(work)
     ]
     return page(lines, limit, cursor)
 
 
+def model_names(work: Work) -> list[str]:
+    return [model.name for model in _registered(work)]
+
+
+def _registered(work: Work) -> list[RegisteredEntity]:
+    with opened(work) as client:
+        return everything(lambda token: client.search_registered_models(max_results=1000, page_token=token))
+
+
 def get_model(work: Work, model: str, limit: int, check: bool) -> RegisteredModel:
     """Read a registered model; with `check`, prove that the version loads and predicts."""
-    client = mlflow_client(work)
-    wanted = parse(model.partition("@")[0], "model")
-    versions = _versions(client, wanted.name)
-    with translated():
-        registered = client.get_registered_model(wanted.name)
-    chosen = model if wanted.version or "@" in model else f"model:{wanted.name}/{versions[0].version}"
-    stored = find_model(work, chosen)
+    wanted = parse_model(model)
+    named = bool(wanted.version or wanted.alias)
+    with opened(work) as client:
+        registered, versions = _versions(client, wanted.name)
+        chosen = _chosen(wanted, registered, versions) if named else versions[0]
+    shown = [entry for position, entry in enumerate(versions) if position < limit or entry is chosen]
+    stored = find_model(work, str(Handle("model", wanted.name, str(chosen.version))))
     return RegisteredModel(
         name=wanted.name,
-        description=registered.description or "",
-        versions=[_version(version, registered.aliases) for version in versions[:limit]],
-        omitted=max(0, len(versions) - limit),
+        description=cut(registered.description or "", ALONE),
+        versions=[
+            _version(entry, registered.aliases, ALONE if named and entry is chosen else LISTED) for entry in shown
+        ],
+        omitted=len(versions) - len(shown),
         algorithm=stored.card.algorithm,
         target=stored.card.target,
         classes=stored.card.classes,
@@ -135,58 +177,59 @@ def get_model(work: Work, model: str, limit: int, check: bool) -> RegisteredMode
 
 def get_latest_version(work: Work, name: str, stages: list[Stage]) -> ModelVersion:
     """The newest version in the first of the stages that holds one."""
-    client = mlflow_client(work)
-    bare = parse(name, "model").name
-    found = _versions(client, bare)
-    versions = [_version(version, _aliases(client, bare)) for version in found]
+    wanted = parse_model(name)
+    if wanted.version or wanted.alias:
+        raise ToolFailure(
+            f"{name!r} names one version already", f"Pass model:{wanted.name}, or read that version with get_model."
+        )
+    with opened(work) as client:
+        registered, versions = _versions(client, wanted.name)
     for stage in stages:
         for version in versions:
-            if version.stage == stage:
-                return version
-    held = sorted({version.stage for version in versions})
+            if version.current_stage == stage:
+                return _version(version, registered.aliases, ALONE)
+    held = sorted({str(version.current_stage) for version in versions})
     raise ToolFailure(
-        f"model:{bare} has no version in {' or '.join(stages)}",
+        f"model:{wanted.name} has no version in {' or '.join(stages)}",
         f"Its versions are in: {', '.join(held)}. transition_stage moves one.",
     )
 
 
 def transition_stage(work: Work, model: str, stage: Stage, archive_existing: bool) -> Transition:
     """Move a version to a stage; the stage is kept as an alias and a tag too, all under one lock."""
-    client = mlflow_client(work)
-    wanted = parse(model, "model")
-    versions = _versions(client, wanted.name)
-    if not wanted.version:
-        raise ToolFailure(f"{model} names no version", f"Pass model:{wanted.name}/<version>.")
-    if wanted.version not in (known := [str(version.version) for version in versions]):
-        raise unknown(f"version of model:{wanted.name}", wanted.version, known)
+    wanted = parse_model(model)
     alias = stage.lower() if stage in ("Staging", "Production") else None
-    with _locked(work), translated(), warnings.catch_warnings():
+    with opened(work) as client, _locked(work), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        before = [version for version in _versions(client, wanted.name) if str(version.version) != wanted.version]
-        archived = [version for version in before if archive_existing and alias and version.current_stage == stage]
-        client.transition_model_version_stage(wanted.name, wanted.version, stage, bool(archived))
+        registered, versions = _versions(client, wanted.name)
+        chosen = _chosen(wanted, registered, versions)
+        number = str(chosen.version)
+        others = [version for version in versions if version is not chosen and version.current_stage == stage]
+        archived = others if archive_existing and alias else []
+        client.transition_model_version_stage(wanted.name, number, stage, bool(archived))
         for version in archived:
             client.set_model_version_tag(wanted.name, str(version.version), "stage", "Archived")
-        client.set_model_version_tag(wanted.name, wanted.version, "stage", stage)
-        _move_alias(client, wanted, alias)
+        client.set_model_version_tag(wanted.name, number, "stage", stage)
+        _move_alias(client, wanted.name, number, alias)
     return Transition(
-        model=str(wanted),
+        model=str(Handle("model", wanted.name, number)),
         stage=stage,
         alias=alias,
         archived=[str(Handle("model", wanted.name, str(version.version))) for version in archived],
     )
 
 
-def _move_alias(client: MlflowClient, model: Handle, alias: str | None) -> None:
+def _move_alias(client: MlflowClient, name: str, version: str, alias: str | None) -> None:
     """A version holds the alias of its stage and of no other."""
-    held = client.get_model_version(model.name, model.version).aliases
+    held = client.get_model_version(name, version).aliases
     for other in {"staging", "production"} & set(held) - {alias}:
-        client.delete_registered_model_alias(model.name, other)
+        client.delete_registered_model_alias(name, other)
     if alias:
-        client.set_registered_model_alias(model.name, alias, model.version)
+        client.set_registered_model_alias(name, alias, version)
 
 
-def _ensure_name(client: MlflowClient, name: str) -> None:
+def _ensure_name(client: MlflowClient, name: str) -> bool:
+    """Whether the name is new."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -194,6 +237,8 @@ def _ensure_name(client: MlflowClient, name: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+        return False
+    return True
 
 
 def _same_source(client: MlflowClient, name: str, source: StoredModel) -> MlflowVersion | None:
@@ -201,32 +246,55 @@ def _same_source(client: MlflowClient, name: str, source: StoredModel) -> Mlflow
     return next((version for version in found if version.source == source.uri), None)
 
 
-def _versions(client: MlflowClient, name: str) -> list[MlflowVersion]:
-    with translated():
-        found = client.search_model_versions(f"name='{name.replace(chr(39), '')}'")
-        if not found:
-            names = [model.name for model in client.search_registered_models(max_results=200)]
-            raise unknown("registered model", name, names, "register_model makes one.")
-    return sorted(found, key=lambda version: int(version.version), reverse=True)
+def _versions(client: MlflowClient, name: str) -> tuple[RegisteredEntity, list[MlflowVersion]]:
+    """A registered model and its versions, newest first, of which there is at least one."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        registered = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        names = [model.name for model in client.search_registered_models(max_results=1000)]
+        raise unknown("registered model", name, names, "register_model makes one.") from error
+    quoted = name.replace("'", "")
+    found = everything(lambda token: client.search_model_versions(f"name='{quoted}'", page_token=token))
+    if not found:
+        raise ToolFailure(f"model:{name} has no version yet", f"register_model(model=…, name={name!r}) makes one.")
+    return registered, sorted(found, key=lambda version: int(version.version), reverse=True)
 
 
-def _aliases(client: MlflowClient, name: str) -> Mapping[str, object]:
-    with translated():
-        return client.get_registered_model(name).aliases
+def _chosen(wanted: Handle, registered: RegisteredEntity, versions: list[MlflowVersion]) -> MlflowVersion:
+    """The version that a handle names by its number or an alias."""
+    aliases = {alias: str(version) for alias, version in registered.aliases.items()}
+    if wanted.alias and wanted.alias not in aliases:
+        raise unknown(f"alias of model:{wanted.name}", wanted.alias, aliases)
+    number = aliases[wanted.alias] if wanted.alias else wanted.version
+    if not number:
+        raise ToolFailure(f"{wanted} names no version", f"Pass model:{wanted.name}/<version>.")
+    known = {str(version.version): version for version in versions}
+    if number not in known:
+        raise unknown(f"version of model:{wanted.name}", number, known)
+    return known[number]
 
 
-def _version(version: MlflowVersion, aliases: Mapping[str, object]) -> ModelVersion:
+def _version(version: MlflowVersion, aliases: Mapping[str, object], chars: int) -> ModelVersion:
     """One version; the aliases come with the registered model, a search leaves them out."""
+    handle = str(Handle("model", version.name, str(version.version)))
+    tags = {key: cut(str(value), chars) for key, value in (version.tags or {}).items()}
+    shown = fit(tags, chars)
+    left = len(tags) - len(shown)
     return ModelVersion(
-        model=str(Handle("model", version.name, str(version.version))),
+        model=handle,
         version=int(version.version),
         stage=cast(Stage, version.current_stage or "None"),
         aliases=sorted(alias for alias, held in aliases.items() if str(held) == str(version.version)),
         source=version.source or "",
         run=f"run:{version.run_id}" if version.run_id else None,
         created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
-        description=version.description or "",
-        tags={key: str(value)[:200] for key, value in (version.tags or {}).items()},
+        description=cut(version.description or "", chars),
+        tags=shown,
+        more=f"{left} tags" + (f": get_model({handle!r})" if chars == LISTED else "") if left else None,
     )
 
 

@@ -12,7 +12,7 @@ Stage = Literal["None", "Staging", "Production", "Archived"]
 
 
 class ModelVersion(BaseModel):
-    """One registered version. `source` is the logged model it stands for."""
+    """One registered version. `source` is the logged model it stands for; `more` says what is not shown."""
 
     model: str
     version: int
@@ -23,6 +23,7 @@ class ModelVersion(BaseModel):
     created: str
     description: str = ""
     tags: dict[str, str] = {}
+    more: str | None = None
 
 
 class LogRequest(BaseModel):
@@ -58,7 +59,10 @@ class CheckResult(BaseModel):
 
 
 class RegisteredModel(BaseModel):
-    """A registered model, newest versions first, and what its newest (or the named) version takes and gives."""
+    """A registered model, newest versions first, and what its newest (or the named) version takes and gives.
+
+    `omitted` counts the versions that are not shown; the named one always is.
+    """
 
     name: str
     description: str

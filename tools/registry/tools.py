@@ -50,7 +50,7 @@ async def get_model(
     door: Through,
     model: Annotated[str, Field(description="Name, model:<name>/<version> or model:<name>@<alias>.")],
     check: Annotated[bool, Field(description="Load it and predict some rows.")] = False,
-    limit: Limit = 10,
+    limit: Limit = 5,
 ) -> RegisteredModel:
     """Read a registered model: versions, stages, aliases, inputs."""
     return await door.call(client.get_model, model, limit, check)
@@ -63,7 +63,7 @@ async def get_latest_version(door: Through, name: str, stages: list[Stage] | Non
 
 async def transition_stage(
     door: Through,
-    model: Annotated[str, Field(description="model:<name>/<version>")],
+    model: Annotated[str, Field(description="model:<name>/<version> or @<alias>")],
     stage: Stage,
     archive_existing: Annotated[bool, Field(description="Archive the versions now in that stage.")] = True,
 ) -> Transition:

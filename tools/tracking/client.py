@@ -18,9 +18,9 @@ from ..handles import parse
 from ..paging import Page
 from ..runtime.work import Work
 from .backend import mlflow_client, require_artifacts, require_backend, translated
-from .models import Experiment, Logged, Run, RunLine, RunStatus
+from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
 from .search import require_known
-from .views import TAG_CHARS, VALUE_CHARS, cut, fit, run_line, run_view, visible
+from .views import TAG_CHARS, VALUE_CHARS, run_line, run_view, visible
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

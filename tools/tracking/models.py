@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from collections.abc import Collection, Mapping
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, PlainSerializer
 
+T = TypeVar("T")
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED"]
 
 
 def rounded(value: float) -> float:
     return float(f"{value:.6g}")
+
+
+def cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def fit(items: Mapping[str, T], chars: int, first: Collection[str] = ()) -> dict[str, T]:
+    """As many as fit, in the order of their names, those named `first` before the others and in any case."""
+    shown: dict[str, T] = {}
+    for key in sorted(items, key=lambda key: (key not in first, key)):
+        size = len(json.dumps({key: items[key]}, ensure_ascii=False))
+        if size <= chars or key in first or not shown:
+            shown[key] = items[key]
+            chars -= size
+    return shown
 
 
 class Experiment(BaseModel):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from ..errors import unknown
 from ..numbers import finite
-from .models import Run, RunLine, RunStatus, rounded
+from .models import Run, RunLine, RunStatus, cut, fit, rounded
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-T = TypeVar("T")
 # Characters on the wire, so that a whole run, or ten lines, stay within 1,500 tokens.
 PARAM_CHARS, METRIC_CHARS, TAG_CHARS, LEFT_OUT_CHARS = 1600, 1600, 700, 400
 NAME_CHARS, VALUE_CHARS, MODELS = 100, 200, 10
@@ -71,23 +69,8 @@ def run_line(run: MlflowRun, metrics: Collection[str], params: Collection[str]) 
     )
 
 
-def fit(items: Mapping[str, T], chars: int, first: Collection[str] = ()) -> dict[str, T]:
-    """As many as fit, in the order of their names, those named `first` before the others and in any case."""
-    shown: dict[str, T] = {}
-    for key in sorted(items, key=lambda key: (key not in first, key)):
-        size = len(json.dumps({key: items[key]}, ensure_ascii=False))
-        if size <= chars or key in first or not shown:
-            shown[key] = items[key]
-            chars -= size
-    return shown
-
-
 def visible(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if not key.startswith("mlflow.")}
-
-
-def cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _cut_all(texts: Mapping[str, str], length: int | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.registry import client
 from mlops_mcp.tools.registry.models import LoggedModel, LogRequest
 from mlops_mcp.tools.runtime.work import Work
-from mlops_mcp.tools.tracking.client import get_run, start_run
+from mlops_mcp.tools.tracking.client import end_run, get_run, search_runs, start_run
 
 pytestmark = pytest.mark.slow
 
@@ -111,3 +111,19 @@ def test_files_that_could_run_code_or_do_not_fit_are_refused(work: Work, tmp_pat
         log(work, tmp_path, "")
     with pytest.raises(ToolFailure, match="what it predicts"):
         log(work, tmp_path, "other.skops", dataset="")
+
+
+def test_an_ended_run_takes_no_model_and_a_bad_name_is_refused_before_the_run(
+    work: Work, tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    from xgboost import XGBClassifier
+
+    XGBClassifier(n_estimators=5).fit(frame[["x", "z"]], frame["y"]).save_model(tmp_path / "model.ubj")
+    run = start_run(work, "other", "", {}).run
+    end_run(work, run, "FINISHED")
+    with pytest.raises(ToolFailure, match="start_run opens a new one"):
+        log(work, tmp_path, "model.ubj", run=run)
+    with pytest.raises(ToolFailure, match="cannot name a model"):
+        log(work, tmp_path, "model.ubj", register_as="a/b")
+    assert [line.run for line in search_runs(work, "", "", "", 10, "").items] == [run]
+    assert get_run(work, run).models == []

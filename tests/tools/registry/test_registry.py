@@ -1,12 +1,15 @@
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.errors import ToolFailure, Unavailable
 from mlops_mcp.tools.registry import client
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracking.backend import mlflow_client
 from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import TrainRequest
 
@@ -85,7 +88,12 @@ def test_a_check_loads_the_model_and_predicts(work: Work, models: list[str]) -> 
         (lambda work: client.get_model(work, "credt", 10, False), "Did you mean credit"),
         (lambda work: client.get_model(work, "model:credit/7", 10, False), "Valid: 1"),
         (lambda work: client.get_model(work, "model:credit@prod", 10, False), "alias"),
+        (lambda work: client.get_model(work, "models:/m-" + "0" * 32, 10, False), "is a logged model"),
+        (lambda work: client.get_model(work, "model:credit/1@prod", 10, False), "no model handle"),
+        (lambda work: client.get_latest_version(work, "model:credit/1", ["None"]), "names one version already"),
+        (lambda work: client.get_latest_version(work, "credit@best", ["None"]), "names one version already"),
         (lambda work: client.transition_stage(work, "credit", "Staging", True), "names no version"),
+        (lambda work: client.transition_stage(work, "credit@best", "Staging", True), "unknown alias"),
         (lambda work: client.register_model(work, "models:/m-0", "credit", {}, ""), "unknown model"),
         (lambda work: client.register_model(work, "/tmp/nowhere", "credit", {}, ""), "unknown model"),
         (lambda work: client.register_model(work, "model:credit/1", "a/b", {}, ""), "cannot name a model"),
@@ -95,3 +103,84 @@ def test_what_does_not_exist_is_an_error_that_names_what_does(work: Work, models
     client.register_model(work, models[0], "credit", {}, "")
     with pytest.raises(ToolFailure, match=says):
         call(work)
+
+
+@pytest.mark.parametrize(
+    ("tags", "description", "says"),
+    [
+        ({"": "x"}, "", "tag without a name"),
+        ({" ": "x"}, "", "tag without a name"),
+        ({"k" * 251: "x"}, "", "250"),
+        ({"brand": "x" * 100_001}, "", "100000"),
+        ({"a$b": "x"}, "", "a\\$b"),
+        ({}, "x" * 5001, "5000"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused_before_anything_is_made(
+    work: Work, models: list[str], tags: dict[str, str], description: str, says: str
+) -> None:
+    with pytest.raises(ToolFailure, match=says):
+        client.register_model(work, models[0], "credit", tags, description)
+    assert client.list_models(work, 10, "").items == []
+
+
+def test_a_first_version_that_fails_leaves_no_empty_model(work: Work, models: list[str]) -> None:
+    with closing(sqlite3.connect(work.home / "mlflow.db")) as db:
+        db.execute("create trigger full before insert on model_versions begin select raise(abort, 'full'); end")
+        db.commit()
+    with pytest.raises(ToolFailure):
+        client.register_model(work, models[0], "credit", {}, "")
+    assert client.list_models(work, 10, "").items == []
+
+
+def test_a_model_without_versions_says_so(work: Work) -> None:
+    mlflow_client(work).create_registered_model("empty")
+    for call in (
+        lambda: client.get_model(work, "empty", 10, False),
+        lambda: client.get_latest_version(work, "empty", ["None"]),
+        lambda: client.transition_stage(work, "model:empty/1", "Staging", True),
+    ):
+        with pytest.raises(ToolFailure, match=r"model:empty has no version yet.*register_model"):
+            call()
+
+
+@pytest.mark.parametrize("prefix", ["", "model:", "models:/"])
+def test_a_version_goes_by_name_number_and_alias_in_every_spelling(work: Work, models: list[str], prefix: str) -> None:
+    for model in models:
+        client.register_model(work, model, "credit", {}, "")
+    client.transition_stage(work, f"{prefix}credit/1", "Staging", True)
+    assert client.get_model(work, f"{prefix}credit", 10, False).name == "credit"
+    assert [entry.version for entry in client.get_model(work, f"{prefix}credit/1", 1, False).versions] == [2, 1]
+    assert client.get_model(work, f"{prefix}credit@staging", 10, False).omitted == 0
+    moved = client.transition_stage(work, f"{prefix}credit@staging", "Production", True)
+    assert (moved.model, moved.alias) == ("model:credit/1", "production")
+    assert client.get_latest_version(work, f"{prefix}credit", ["Production"]).version == 1
+
+
+def test_lists_of_versions_are_short_and_the_named_version_is_told_in_full(work: Work, models: list[str]) -> None:
+    tags = {f"tag_number_{number:02}": "t" * 50 for number in range(10)}
+    client.register_model(work, models[0], "credit", tags, "d" * 900)
+    brief = client.get_model(work, "credit", 10, False).versions[0]
+    assert len(brief.description) <= 100
+    assert brief.more == f"{10 - len(brief.tags)} tags: get_model('model:credit/1')"
+    full = client.get_model(work, "model:credit/1", 10, False).versions[0]
+    assert (full.description, full.tags, full.more) == ("d" * 900, tags, None)
+
+
+def test_models_beyond_the_first_thousand_are_listed(work: Work) -> None:
+    mlflow_client(work).create_registered_model("zz_last")
+    with closing(sqlite3.connect(work.home / "mlflow.db")) as db:
+        db.executemany(
+            "insert into registered_models(name, workspace) select ?, workspace from registered_models limit 1",
+            [(f"m{number:04}",) for number in range(1100)],
+        )
+        db.commit()
+    last = client.list_models(work, 10, "1095")
+    assert (last.total, last.items[-1].name, last.next_cursor) == (1101, "zz_last", None)
+
+
+def test_a_store_that_cannot_be_used_names_the_setting(work: Work) -> None:
+    work.home.mkdir(parents=True, exist_ok=True)
+    (work.home / "mlflow.db").write_bytes(b"this is no database, whatever its name says" * 100)
+    with pytest.raises(Unavailable, match="MLFLOW_TRACKING_URI"):
+        client.list_models(work, 10, "")
