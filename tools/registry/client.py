@@ -105,7 +105,7 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
         )
     if request.register_as:
         _check_name(request.register_as)
-    given = require_running(work, request.run) if request.run else ""
+    given = require_running(work, request.run, "a model") if request.run else ""
     if request.model:
         source = find_model(work, request.model)
         pipeline, card = load_pipeline(source), source.card

@@ -128,7 +128,8 @@ def log_open_run(
     """Log what an agent measured itself: something, and into a run that has not ended."""
     if not (params or metrics or tags):
         raise ToolFailure("there is nothing to log", "Pass params, metrics or tags.")
-    return log_run(work, require_running(work, run), params, metrics, step, tags)
+    asked = cut(", ".join((*params, *metrics, *tags)), VALUE_CHARS)
+    return log_run(work, require_running(work, run, asked), params, metrics, step, tags)
 
 
 def log_run(
@@ -159,7 +160,7 @@ def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
     """Copy one readable file into a run that has not ended."""
     source = readable(work.settings, path)
     with opened(work) as client:
-        found = _require_running(client, run)
+        found = _require_running(client, run, source.name)
         require_artifacts(found.info.artifact_uri or "")
         client.log_artifact(found.info.run_id, str(source), folder or None)
     return Logged(run=f"run:{found.info.run_id}", artifact=f"{folder}/{source.name}".lstrip("/"))
@@ -178,14 +179,17 @@ def get_run(work: Work, run: str, names: Sequence[str] = ()) -> Run:
         return _view(client, _find(client, run), names)
 
 
-def require_running(work: Work, run: str) -> str:
+def require_running(work: Work, run: str, what: str = "anything more") -> str:
     """The handle of a run that has not ended: call it before work whose result is logged there.
+
+    Args:
+        what: is to be logged; the refusal names it.
 
     Raises:
         ToolFailure: it is unknown, deleted or ended.
     """
     with opened(work) as client:
-        return f"run:{_require_running(client, run).info.run_id}"
+        return f"run:{_require_running(client, run, what).info.run_id}"
 
 
 def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: int, cursor: str) -> Page[RunLine]:
@@ -249,11 +253,11 @@ def _require_kept(client: MlflowClient, run: str) -> MlflowRun:
     return found
 
 
-def _require_running(client: MlflowClient, run: str) -> MlflowRun:
+def _require_running(client: MlflowClient, run: str, what: str) -> MlflowRun:
     found = _require_kept(client, run)
     if found.info.status in ENDED:
         raise ToolFailure(
-            f"run:{found.info.run_id} has ended ({found.info.status}) and takes nothing more",
+            f"run:{found.info.run_id} has ended ({found.info.status}) and does not take {what}",
             "start_run opens a new one.",
         )
     return found

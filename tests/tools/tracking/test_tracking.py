@@ -183,12 +183,12 @@ def test_an_ended_run_takes_nothing_from_an_agent_but_the_scores_of_its_model(
     run = client.start_run(work, "", "", {}).run
     client.end_run(work, run, status)
     (tmp_path / "note.txt").write_text("hello", encoding="utf-8")
-    for attempt in (
-        lambda: client.log_open_run(work, run, {}, {"auc": 0.9}, 0, {}),
-        lambda: client.log_artifact(work, run, str(tmp_path / "note.txt"), ""),
-        lambda: client.require_running(work, run),
+    for attempt, what in (
+        (lambda: client.log_open_run(work, run, {}, {"auc": 0.9}, 0, {}), "auc"),
+        (lambda: client.log_artifact(work, run, str(tmp_path / "note.txt"), ""), "note.txt"),
+        (lambda: client.require_running(work, run), "anything more"),
     ):
-        with pytest.raises(ToolFailure, match=f"{status}.*start_run"):
+        with pytest.raises(ToolFailure, match=f"{status}.*does not take {what}.*start_run"):
             attempt()
     client.log_run(work, run, {}, {"test_auc": 0.8}, 0, {})
     assert client.get_run(work, run).metrics == {"test_auc": 0.8}
