@@ -20,7 +20,7 @@ from ..modeling.effects import (
     unfitted,
 )
 from ..modeling.pipelines import onehot
-from ..modeling.store import log_effect_model, record_model
+from ..modeling.store import log_effect_model, record_model, require_ready
 from ..numbers import finite
 from ..runtime.work import Work
 from ..tracking.client import end_run, log_run, start_run
@@ -39,6 +39,7 @@ SAMPLE_ROWS = 5
 
 def estimate_effect(work: Work, request: EffectRequest) -> Effect:
     """Fit, log the model, and report the effect with what an honest analyst would check first."""
+    require_ready(work, request.estimator, request.run)
     source = resolve(work, request.dataset)
     frame = source.frame()
     card = effect_card(
@@ -71,7 +72,7 @@ def estimate_effect(work: Work, request: EffectRequest) -> Effect:
         run=run,
         overlap=overlap,
         first_stage=_first_stage(model.estimator),
-        notes=_notes(card, model, rows, overlap),
+        notes=_notes(card, model, rows, overlap, bounds),
     )
 
 
@@ -83,10 +84,10 @@ def _effects(model: EffectModel, rows: EffectRows) -> tuple[float, list[float], 
     inputs = model.inputs(rows.modifiers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        average = float(model.estimator.ate(inputs))
-        bounds = [float(bound) for bound in model.estimator.ate_interval(inputs, alpha=0.05)]
+        average = model.scale * float(model.estimator.ate(inputs))
+        bounds = [model.scale * float(bound) for bound in model.estimator.ate_interval(inputs, alpha=0.05)]
         inference = model.estimator.const_marginal_effect_inference(inputs)
-        parts = [np.ravel(part) for part in (inference.point_estimate, *inference.conf_int(alpha=0.05))]
+        parts = [model.scale * np.ravel(part) for part in (inference.point_estimate, *inference.conf_int(alpha=0.05))]
     every = [np.broadcast_to(part, len(rows.outcome)) for part in parts]
     return average, bounds, pd.DataFrame(dict(zip(("effect", "lower", "upper"), every, strict=True)))
 
@@ -164,7 +165,9 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
     return {f"{share:.0%}": float(value) for share, value in zip(shares, np.quantile(values, shares), strict=True)}
 
 
-def _notes(card: ModelCard, model: EffectModel, rows: EffectRows, overlap: Overlapping) -> list[str]:
+def _notes(
+    card: ModelCard, model: EffectModel, rows: EffectRows, overlap: Overlapping, bounds: list[float]
+) -> list[str]:
     notes = [f"{rows.dropped} rows without treatment or outcome were dropped"] if rows.dropped else []
     notes.append("holds only if the covariates include everything that drives both treatment and outcome")
     if overlap.verdict in ("weak", "none"):
@@ -172,6 +175,8 @@ def _notes(card: ModelCard, model: EffectModel, rows: EffectRows, overlap: Overl
             f"{overlap.outside_5_95:.0%} of the rows were almost surely treated or untreated: "
             "the effect rests on extrapolation"
         )
+    if not bounds[0] < bounds[1]:
+        notes.append("econml gave the interval no width, so it says nothing")
     if model.warnings:
         notes.append("effect modifiers repeat each other: effects hold, their intervals by row do not")
     if not card.features and not treatment_of(card).controls:

@@ -64,7 +64,7 @@ def _linear(
     columns, around = model.inputs(features), model.inputs(background)
     assert columns is not None
     assert around is not None
-    values = (columns - around.mean(axis=0)) * np.ravel(model.estimator.coef_)
+    values = (columns - around.mean(axis=0)) * (model.scale * np.ravel(model.estimator.coef_))
     return fold(values, list(model.encoder.get_feature_names_out()), card.names), float(
         model.effects(background).mean()
     )

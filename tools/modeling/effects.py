@@ -50,10 +50,15 @@ class EffectRows:
 
 @dataclass(frozen=True)
 class EffectModel:
-    """A fitted estimator behind the encoder of its modifiers, which is None where the effect varies with nothing."""
+    """A fitted estimator behind the encoder of its modifiers, which is None where the effect varies with nothing.
+
+    It was fitted to outcome and treatment of unit spread: `scale` turns its effects into those of the data. A forest
+    of econml has an absolute threshold in its variance, below which intervals lose their width without a word.
+    """
 
     encoder: Any
     estimator: Any
+    scale: float = 1.0
     warnings: tuple[str, ...] = ()
 
     def inputs(self, modifiers: pd.DataFrame) -> np.ndarray | None:
@@ -63,9 +68,12 @@ class EffectModel:
         """The effect on each row, of being treated or of one unit more."""
         import numpy as np
 
-        if self.encoder is None:
-            return np.full(len(modifiers), float(np.ravel(self.estimator.const_marginal_effect(None))[0]))
-        return np.ravel(self.estimator.const_marginal_effect(self.inputs(modifiers)))
+        found = np.ravel(self.const_marginal_effect(self.inputs(modifiers)))
+        return found if self.encoder is not None else np.full(len(modifiers), float(found[0]))
+
+    def const_marginal_effect(self, inputs: np.ndarray | None) -> np.ndarray:
+        """What econml.score.RScorer asks a model for."""
+        return self.scale * self.estimator.const_marginal_effect(inputs)
 
 
 def effect_card(
@@ -148,15 +156,20 @@ def fit_effect(card: ModelCard, rows: EffectRows, threads: int) -> EffectModel:
     encoder = effect_encoder(card, rows)
     model = copy.deepcopy(unfitted(card, threads))
     inputs = EffectModel(encoder, None).inputs(rows.modifiers)
+    spread = float(rows.outcome.std())
+    if not spread:
+        raise ToolFailure(f"{card.target} is the same in every row", "There is nothing to explain.")
+    unit = 1.0 if treatment_of(card).discrete else float(rows.treatment.std())
+    outcome, treatment = rows.outcome / spread, rows.treatment if unit == 1.0 else rows.treatment / unit
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model.fit(rows.outcome, rows.treatment, X=inputs, W=_controls(card, rows))
+            model.fit(outcome, treatment, X=inputs, W=_controls(card, rows))
         except (ValueError, TypeError, AttributeError) as error:
             text = (str(error).splitlines() or [""])[0][:300]
             raise ToolFailure(f"{card.algorithm} cannot be fitted: {text}") from error
     texts = {str(warning.message).splitlines()[0] for warning in caught}
-    return EffectModel(encoder, model, tuple(sorted(text for text in texts if UNDETERMINED in text)))
+    return EffectModel(encoder, model, spread / unit, tuple(sorted(text for text in texts if UNDETERMINED in text)))
 
 
 def effect_encoder(card: ModelCard, rows: EffectRows) -> Any:
@@ -251,14 +264,14 @@ class EffectScorer:
 
     def score(self, model: EffectModel) -> float:
         """How much better than one effect for all: 1 is perfect, 0 no better, below 0 worse."""
-        return float(self.scorer.score(model.estimator))
+        return float(self.scorer.score(model))
 
     def parts(self, model: EffectModel) -> tuple[np.ndarray, np.ndarray]:
         """What the score is made of: the residuals of outcome and treatment, shape (rows, 2), and the effects."""
         import numpy as np
 
         outcome, treatment, _, covariates = self.scorer.lineardml_.residuals_
-        effects = model.estimator.const_marginal_effect(covariates[:, : self.scorer.dx_])
+        effects = model.const_marginal_effect(covariates[:, : self.scorer.dx_])
         return np.column_stack([np.ravel(outcome), np.ravel(treatment)]), np.ravel(effects)
 
 

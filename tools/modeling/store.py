@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
-from ..errors import ToolFailure, unknown
+from ..errors import ToolFailure, require, unknown
 from ..handles import Handle, parse
 from ..lineage import Lineage
 from ..runtime.work import Work
-from ..tracking.backend import mlflow_client, translated
+from ..tracking.backend import mlflow_client, require_artifacts, require_backend, translated
+from ..tracking.client import get_run
 from . import sealed
+from .algorithms import algorithm
 from .card import CARD_FILE, ModelCard
 from .effects import EffectModel
 
@@ -115,6 +117,20 @@ def _log(work: Work, card: ModelCard, run_id: str, write: Callable[[Path, Any], 
     return f"models:/{logged.model_id}"
 
 
+def require_ready(work: Work, name: str, run: str = "") -> None:
+    """Look for the algorithm's library, MLflow and the run before the work that takes long, so that none is lost.
+
+    Raises:
+        NotInstalled, Unavailable: a library is missing, or a backend does not answer.
+        ToolFailure: an unknown algorithm or run.
+    """
+    require(algorithm(name).library)
+    require_backend(work)
+    require_artifacts(work.settings.artifact_root)
+    if run:
+        get_run(work, run)
+
+
 def find_model(work: Work, reference: str, effects: bool = False) -> StoredModel:
     """The model behind `models:/m-…`, `model:<name>/<version>`, `model:<name>@<alias>` or a run with one model.
 
@@ -154,7 +170,7 @@ def _require_predictive(model: StoredModel) -> None:
 def load_effect_model(work: Work, model: StoredModel) -> EffectModel:
     """The fitted effect model, from a pickle that only this installation can have sealed."""
     parts = sealed.read(work.home, model.file, model.card.seal)
-    return EffectModel(parts["encoder"], parts["estimator"])
+    return EffectModel(parts["encoder"], parts["estimator"], parts["scale"])
 
 
 def load_pipeline(model: StoredModel) -> Pipeline:
@@ -270,7 +286,8 @@ def _write_effect(
     from mlflow.models import infer_signature
 
     folder.mkdir()
-    seal = sealed.write(work.home, folder / EFFECT_FILE, {"encoder": model.encoder, "estimator": model.estimator})
+    parts = {"encoder": model.encoder, "estimator": model.estimator, "scale": model.scale}
+    seal = sealed.write(work.home, folder / EFFECT_FILE, parts)
     described = _description(logged, run_id)
     described.signature = infer_signature(sample, model.effects(sample)) if card.features else None
     described.add_flavor("mlops_mcp_effect", algorithm=card.algorithm, data=EFFECT_FILE)

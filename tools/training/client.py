@@ -14,7 +14,15 @@ from ..modeling.effects import EffectScorer, effect_rows, treatment_of
 from ..modeling.frame import choose_features, classes_of, design, encode, infer_task
 from ..modeling.metrics import interval, metric_named, metrics_for
 from ..modeling.pipelines import fit, scores
-from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline, log_model, record_model
+from ..modeling.store import (
+    StoredModel,
+    find_model,
+    load_effect_model,
+    load_pipeline,
+    log_model,
+    record_model,
+    require_ready,
+)
 from ..numbers import finite
 from ..runtime.work import Work
 from ..tracking.client import end_run, log_run, start_run
@@ -58,6 +66,7 @@ def list_algorithms(_work: Work) -> Algorithms:
 def train_model(work: Work, request: TrainRequest) -> Trained:
     """Fit one model and log it, its parameters and scores in a run."""
     _require_predictive(request.algorithm)
+    require_ready(work, request.algorithm, request.run)
     prepared = prepare(work, request)
     work.progress(1, 4, f"fitting {request.algorithm} on {len(prepared.features)} rows")
     began = time.perf_counter()

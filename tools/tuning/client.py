@@ -12,6 +12,7 @@ from ..lineage import Lineage
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
 from ..modeling.metrics import Direction
+from ..modeling.store import require_ready
 from ..numbers import finite
 from ..runtime.work import Work
 from .models import Study, Trial, Tuned, TuneRequest
@@ -36,6 +37,7 @@ TOP = 5
 def tune_model(work: Work, request: TuneRequest) -> Tuned:
     """Search until the trials or the time are used up, on a study that can be resumed by its name."""
     began = time.monotonic()
+    require_ready(work, request.algorithm, request.run)
     space = read_space(request.search_space or algorithm(request.algorithm).space)
     objective, scored_on, notes = open_objective(work, request)
     objective.check(space)

@@ -197,6 +197,26 @@ def test_wrong_parameters_of_an_estimator_are_refused(
         estimate(work, rows, estimator, params=params)
 
 
+@BOTH
+@pytest.mark.parametrize(("unit", "amount"), [(1.0, 1.0), (1e5, 1.0), (1.0, 1e-5), (1e-3, 1e5)])
+def test_the_units_of_treatment_and_outcome_only_scale_effect_and_interval(
+    work: Work, tmp_path: Path, estimator: Estimator, unit: float, amount: float
+) -> None:
+    """econml's forest gives intervals of no width to effects that are small numbers, e.g. per dollar."""
+    frame = make_rows(0)
+    dose = frame["w"] + frame["x"] + np.random.default_rng(1).normal(size=len(frame))
+    outcome = frame["truth"] * dose + frame["x"]
+    frame.assign(t=dose, y=outcome).to_parquet(tmp_path / "plain.parquet")
+    frame.assign(t=dose * unit, y=outcome * amount).to_parquet(tmp_path / "scaled.parquet")
+    plain, scaled = (estimate(work, str(tmp_path / f"{name}.parquet"), estimator) for name in ("plain", "scaled"))
+    ratio = amount / unit
+    assert scaled.effect / ratio == pytest.approx(plain.effect, rel=0.05)
+    widths = [found.interval[1] - found.interval[0] for found in (plain, scaled)]
+    assert widths[1] / ratio == pytest.approx(widths[0], rel=0.2)
+    rows = resolve(work, scaled.effects).frame()
+    assert (rows["lower"] < rows["upper"]).mean() > 0.99
+
+
 @pytest.mark.parametrize(("estimator", "worst"), [("LinearDML", 3.0), ("CausalForest", 5.2)])
 def test_effects_by_row_on_ihdp_are_as_near_as_was_measured(
     work: Work, tmp_path: Path, estimator: Estimator, worst: float
