@@ -19,6 +19,7 @@ EXTRAS = {
     "sklearn": "training",
     "xgboost": "training",
     "lightgbm": "training",
+    "catboost": "catboost",
     "optuna": "tuning",
     "econml": "causal",
     "shap": "explain",

@@ -35,6 +35,7 @@ async def test_experiments_and_runs(call: Call, refusal: Refusal, tmp_path: Path
     assert run["artifact_uri"].startswith(first["artifact_root"])
     await call("log_run", run=run["run"], params={"depth": 3}, metrics={"train_auc": 0.9}, step=0)
     await call("log_run", run=run["run"], metrics={"train_auc": 0.95, "val_auc": 0.8}, step=1)
+    assert "depth" in await refusal("log_run", run=run["run"], params={"depth": 4})
     (tmp_path / "report.md").write_text("# report", encoding="utf-8")
     assert (await call("log_artifact", run=run["run"], path=str(tmp_path / "report.md")))["artifact"] == "report.md"
     ended = await call("end_run", run=run["run"])
@@ -45,7 +46,6 @@ async def test_experiments_and_runs(call: Call, refusal: Refusal, tmp_path: Path
     found = await call("search_runs", experiment="remib", where="metrics.val_auc > 0.5")
     assert [line["run"] for line in found["items"]] == [run["run"]]
     assert "Did you mean val_auc" in await refusal("search_runs", where="metrics.val_acu > 0")
-    assert "depth" in await refusal("log_run", run=run["run"], params={"depth": 4})
 
 
 async def test_models_from_training_to_production(call: Call, loans: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import warnings
 from collections.abc import Generator
@@ -103,8 +102,6 @@ def _open(settings: Settings) -> Any:
 
 def _imported() -> Any:
     """Feast without the run-time type checks that cost two thirds of its import."""
-    if metrics := os.environ.get("PROMETHEUS_MULTIPROCESS_DIR"):
-        os.makedirs(metrics, mode=0o700, exist_ok=True)  # it writes there while it is imported
     try:
         import typeguard
     except ModuleNotFoundError:

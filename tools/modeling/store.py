@@ -22,7 +22,7 @@ from ..handles import Handle, parse
 from ..lineage import Lineage
 from ..runtime.work import Work
 from ..tracking.backend import mlflow_client, require_artifacts, require_backend, translated
-from ..tracking.client import get_run
+from ..tracking.client import require_running
 from . import sealed
 from .algorithms import algorithm
 from .card import CARD_FILE, ModelCard
@@ -128,7 +128,7 @@ def require_ready(work: Work, name: str, run: str = "") -> None:
     require_backend(work)
     require_artifacts(work.settings.artifact_root)
     if run:
-        get_run(work, run)
+        require_running(work, run, "a model")
 
 
 def find_model(work: Work, reference: str, effects: bool = False) -> StoredModel:

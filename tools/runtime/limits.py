@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 
 PR_SET_PDEATHSIG = 1
+METRICS_FOLDER = os.path.join(tempfile.gettempdir(), f"mlops-mcp-metrics-{os.getuid()}")
 
 
 def thread_environment(threads: int) -> Mapping[str, str]:
@@ -37,7 +38,7 @@ def quiet_environment() -> Mapping[str, str]:
         "MPLBACKEND": "Agg",
         "TQDM_DISABLE": "1",
         # Feast makes a folder of its own in the system's temporary one at every import, and leaves it there.
-        "PROMETHEUS_MULTIPROCESS_DIR": os.path.join(tempfile.gettempdir(), f"mlops-mcp-metrics-{os.getuid()}"),
+        "PROMETHEUS_MULTIPROCESS_DIR": METRICS_FOLDER,
     }
 
 
@@ -47,6 +48,11 @@ def divert_standard_streams() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+
+
+def make_folders() -> None:
+    """Make the folder that `quiet_environment` points to; it has to exist when the library is imported."""
+    os.makedirs(METRICS_FOLDER, mode=0o700, exist_ok=True)
 
 
 def limit_memory(megabytes: int) -> None:

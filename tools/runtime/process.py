@@ -20,7 +20,7 @@ from ..tracing.span import Carrier, Span, Tracer
 from ..tracing.store import TraceStore
 from .alive import hold
 from .launch import SETTINGS_VARIABLE, launch_next, lock_path, table_of
-from .limits import divert_standard_streams, limit_memory
+from .limits import divert_standard_streams, limit_memory, make_folders
 from .models import Progress
 from .table import JobTable, Row
 from .work import Work
@@ -47,6 +47,7 @@ class Reporter:
 def main(identity: str, attempt_number: int) -> None:
     settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
     divert_standard_streams()
+    make_folders()
     lock = hold(lock_path(settings, identity))
     table = table_of(settings)
     if table.started(identity, attempt_number, os.getpid()):

@@ -11,7 +11,7 @@ from typing import Any
 from ...config.settings import Settings
 from ..errors import NotInstalled, ToolFailure
 from ..tracing.span import Carrier, Span, Tracer, under
-from .limits import die_with_parent, divert_standard_streams, limit_memory
+from .limits import die_with_parent, divert_standard_streams, limit_memory, make_folders
 from .work import Work
 
 # Set once by the initializer of the process; pebble offers no other place to keep it.
@@ -49,6 +49,7 @@ def initialize(settings: Settings, environment: Mapping[str, str]) -> None:
     die_with_parent()
     divert_standard_streams()
     os.environ.update(environment)
+    make_folders()
     limit_memory(settings.runtime.call_memory_mb)
     _process.update(settings=settings, cache={})
 

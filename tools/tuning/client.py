@@ -19,7 +19,7 @@ from .models import Study, Trial, Tuned, TuneRequest
 from .objective import Objective, open_objective
 from .report import TrialLog
 from .space import contains, describe, read_space
-from .storage import driving, find_study
+from .storage import driving, find_study, require_storage
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -37,6 +37,7 @@ TOP = 5
 def tune_model(work: Work, request: TuneRequest) -> Tuned:
     """Search until the trials or the time are used up, on a study that can be resumed by its name."""
     began = time.monotonic()
+    require_storage(work)
     require_ready(work, request.algorithm, request.run)
     space = read_space(request.search_space or algorithm(request.algorithm).space)
     objective, scored_on, notes = open_objective(work, request)

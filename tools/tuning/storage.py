@@ -29,7 +29,7 @@ def driving(work: Work, name: str) -> Generator[BaseStorage]:
     Raises:
         ToolFailure: another job drives the study.
     """
-    _require_storage(work)
+    require_storage(work)
     path = journal(work, name)
     busy = f"study:{name} is being tuned by another job"
     with locked(path.with_suffix(".driver"), 0, busy, "Wait for it, or use another name."):
@@ -58,7 +58,7 @@ def find_study(work: Work, handle: str) -> Study:
     Raises:
         ToolFailure: there is none of that name.
     """
-    _require_storage(work)
+    require_storage(work)
     import optuna
 
     name = parse(handle, "study").name
@@ -79,7 +79,7 @@ def names(work: Work) -> list[str]:
     return [path.stem for path in (work.home / "optuna").glob("*.log")]
 
 
-def _require_storage(work: Work) -> None:
+def require_storage(work: Work) -> None:
     """Find out what is missing or dead before the libraries are imported."""
     require("optuna")
     if url := work.settings.study_storage:
