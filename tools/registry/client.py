@@ -17,7 +17,8 @@ from ..lineage import Lineage
 from ..locks import locked
 from ..modeling.card import Label
 from ..modeling.frame import design
-from ..modeling.store import StoredModel, find_model, load_pipeline
+from ..modeling.pipelines import scores
+from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..modeling.store import log_model as store_model
 from ..paging import Page, page
 from ..runtime.work import Work
@@ -51,7 +52,7 @@ PATIENCE_S = 30.0
 def register_model(work: Work, model: str, name: str, tags: dict[str, str], description: str) -> ModelVersion:
     """Register a trained model under a name; the same model under the same name stays one version."""
     _check_name(name)
-    source = find_model(work, model)
+    source = find_model(work, model, effects=True)
     with opened(work) as client, _locked(work):
         _check_texts(tags, description)
         version = str(_version_of(client, name, source, tags).version)
@@ -159,7 +160,7 @@ def get_model(work: Work, model: str, limit: int, check: bool) -> RegisteredMode
         registered, versions = _versions(client, wanted.name)
         chosen = _chosen(wanted, registered, versions) if named else versions[0]
     shown = [entry for position, entry in enumerate(versions) if position < limit or entry is chosen]
-    stored = find_model(work, str(Handle("model", wanted.name, str(chosen.version))))
+    stored = find_model(work, str(Handle("model", wanted.name, str(chosen.version))), effects=True)
     return RegisteredModel(
         name=wanted.name,
         description=cut(registered.description or "", ALONE),
@@ -299,11 +300,14 @@ def _version(version: MlflowVersion, aliases: Mapping[str, object], chars: int) 
 
 
 def _check(work: Work, model: StoredModel) -> CheckResult:
-    pipeline = load_pipeline(model)
-    rows = resolve(work, model.card.dataset).frame(model.card.names).head(CHECK_ROWS)
-    predicted = pipeline.predict(design(rows, model.card)).tolist()
-    labels: list[Label] = [model.card.classes[int(value)] for value in predicted] if model.card.classes else predicted
-    return CheckResult(loaded=True, rows=len(rows), predictions=labels)
+    """Predictions of the first rows of the training data: labels, numbers, or effects."""
+    rows = design(resolve(work, model.card.dataset).frame(model.card.names).head(CHECK_ROWS), model.card)
+    if model.card.task == "effect":
+        answers: list[Label] = load_effect_model(work, model).effects(rows).tolist()
+    else:
+        found = scores(load_pipeline(model), rows, model.card)
+        answers = [model.card.classes[row.argmax()] for row in found] if model.card.classes else found.tolist()
+    return CheckResult(loaded=True, rows=len(rows), predictions=answers)
 
 
 def _locked(work: Work) -> AbstractContextManager[None]:

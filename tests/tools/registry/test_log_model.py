@@ -127,3 +127,23 @@ def test_an_ended_run_takes_no_model_and_a_bad_name_is_refused_before_the_run(
         log(work, tmp_path, "model.ubj", register_as="a/b")
     assert [line.run for line in search_runs(work, "", "", "", 10, "").items] == [run]
     assert get_run(work, run).models == []
+
+
+def test_an_effect_model_is_registered_and_checked_and_not_packaged(
+    work: Work, tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    from mlops_mcp.tools.causal.client import estimate_effect
+    from mlops_mcp.tools.causal.models import EffectRequest
+
+    rng = np.random.default_rng(1)
+    treated = rng.integers(0, 2, len(frame))
+    frame.assign(t=treated, out=frame["x"] + 2 * treated).to_parquet(tmp_path / "effect.parquet")
+    request = {"dataset": str(tmp_path / "effect.parquet"), "treatment": "t", "outcome": "out", "controls": ["z"]}
+    more = {"effect_modifiers": ["x"], "estimator": "LinearDML", "params": {}, "name": "", "run": "", "experiment": ""}
+    found = estimate_effect(work, EffectRequest.model_validate(request | more | {"seed": 0}))
+    version = client.register_model(work, found.model, "effects", {}, "")
+    check = client.get_model(work, version.model, 5, True).check
+    assert check is not None
+    assert all(isinstance(value, float) and abs(value - 2) < 1 for value in check.predictions)
+    with pytest.raises(ToolFailure, match="effect"):
+        find_model(work, version.model)
