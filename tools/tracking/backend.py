@@ -71,9 +71,12 @@ def open_client(settings: Settings) -> MlflowClient:
     os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = uri
     if uri.startswith(SQLITE):
         place_store(Path(uri.removeprefix(SQLITE)))
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient, set_registry_uri, set_tracking_uri
 
     _import_request_headers()
+    # Once anything in the process has set them, the variables above are not looked at any more.
+    set_tracking_uri(uri)
+    set_registry_uri(uri)
     with translated():
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
