@@ -44,7 +44,8 @@ MAY_KNOW_MCP = ("tools", "spec", "wire", "catalog")
 
 HEAVY = frozenset(
     (
-        "anthropic", "bentoml", "catboost", "dask", "distributed", "duckdb", "econml", "feast", "great_expectations", "ibis",
+        "anthropic", "bentoml", "catboost",
+        "dask", "distributed", "duckdb", "econml", "feast", "great_expectations", "ibis",
         "lightgbm", "matplotlib", "mlflow", "numpy", "opik", "optuna", "pandas", "pyarrow", "ray", "scipy", "shap",
         "sklearn", "skops", "sqlalchemy", "torch", "xgboost",
     )

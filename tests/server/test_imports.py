@@ -5,7 +5,8 @@ import sys
 
 HEAVY = frozenset(
     (
-        "anthropic", "bentoml", "catboost", "dask", "distributed", "duckdb", "econml", "feast", "great_expectations", "ibis",
+        "anthropic", "bentoml", "catboost",
+        "dask", "distributed", "duckdb", "econml", "feast", "great_expectations", "ibis",
         "lightgbm", "matplotlib", "mlflow", "numpy", "opik", "optuna", "pandas", "pyarrow", "ray", "scipy", "shap",
         "sklearn", "skops", "sqlalchemy", "torch", "xgboost",
     )
