@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+# A waiting task costs a scheduler nothing, a process here some 60 MB.
+CLUSTER_SLOTS = 8
 
 
 class Section(BaseModel):
@@ -30,14 +33,29 @@ class DataSettings(Section):
 class RuntimeSettings(Section):
     call_timeout_s: Annotated[float, Field(gt=0)]
     call_memory_mb: Annotated[int, Field(ge=512)]
+    call_workers: Annotated[int, Field(ge=1)]
+    call_queue: Annotated[int, Field(ge=1)]
+    call_recycle_mb: Annotated[int, Field(ge=64)]
+    preload: bool
     job_slots: Annotated[int, Field(ge=0)]
     job_memory_mb: Annotated[int, Field(ge=512)]
     job_attempts: Annotated[int, Field(ge=1, le=10)]
+    job_store: SecretStr
+    keep_days: Annotated[int, Field(ge=1)]
+    keep_jobs: Annotated[int, Field(ge=1)]
+    engine: Literal["local", "dask"]
+    scheduler: str
+
+    @model_validator(mode="after")
+    def _complete(self) -> RuntimeSettings:
+        if self.engine == "dask" and not self.scheduler:
+            raise ValueError("engine dask needs runtime.scheduler, e.g. tcp://10.0.0.5:8786")
+        return self
 
     @property
     def slots(self) -> int:
-        """Jobs that may run at the same time on this machine."""
-        return self.job_slots or max(1, (os.cpu_count() or 1) // 2)
+        """Jobs that may run at the same time on this machine, or be handed to the cluster by it."""
+        return self.job_slots or (CLUSTER_SLOTS if self.engine == "dask" else max(1, (os.cpu_count() or 1) // 2))
 
     @property
     def job_threads(self) -> int:

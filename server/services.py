@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -17,7 +17,7 @@ from ..tools.runtime.jobs import Jobs
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store import TraceStore
 
-RECONCILE_EVERY_S = 5.0
+RECONCILE_EVERY_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +25,11 @@ logger = logging.getLogger(__name__)
 class Services:
     """The process-wide parts, not bound to a connection: on SSE the SDK's lifespan runs once per client."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, slices: Iterable[str]) -> None:
         self.settings = settings
         self.store = TraceStore(settings.home / "traces.db", settings.tracing.max_mb)
         self.tracer = Tracer(self.store.put, settings.tracing.capture if settings.tracing.enabled else "off")
-        self.calls = CallPool(settings, self.store.put)
+        self.calls = CallPool(settings, self.store.put, slices)
         self.jobs = Jobs(settings)
         self._warming = False
 

@@ -11,6 +11,7 @@ EXTRAS = {
     "mlflow": "tracking",
     "psycopg": "postgres",
     "boto3": "s3",
+    "distributed": "cluster",
     "skops": "tracking",
     "great_expectations": "quality",
     "feast": "features",
@@ -75,6 +76,10 @@ def _installed(module: str) -> bool:
         return find_spec(module) is not None
     except (ModuleNotFoundError, ValueError):  # an import hook refuses it, or a stand-in without a spec is loaded
         return False
+
+
+class OutOfMemory(ToolFailure):
+    """The memory that a process may use did not suffice."""
 
 
 class Unavailable(ToolFailure):

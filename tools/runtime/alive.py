@@ -23,15 +23,20 @@ def hold(path: Path) -> int:
     return descriptor
 
 
-def holder(path: Path) -> int:
-    """The process that holds the lock, 0 when nobody does."""
+def held(path: Path) -> bool:
+    """Whether a process holds the lock, also one of another container that shares the folder."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return 0
+        return False
     try:
         question = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
-        return pid if kind != fcntl.F_UNLCK else 0
+        kind = struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, question))[0]
+        return bool(kind != fcntl.F_UNLCK)
     finally:
         os.close(descriptor)
+
+
+def machine() -> str:
+    """The running kernel, within which these locks are seen: a container shares it, a reboot ends it."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import BaseModel
@@ -11,7 +13,7 @@ from pydantic import BaseModel
 from ..errors import ToolFailure
 from .calls import CallPool
 from .jobs import Jobs
-from .models import ENDED, JobView, Progress
+from .models import ENDED, Budget, JobView, Progress
 from .table import Row
 from .work import Work
 
@@ -19,6 +21,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Q = TypeVar("Q", bound=BaseModel)
 Tell = Callable[[float, float, str], Awaitable[None]]
+# A notification right before the answer closes some clients.
+QUIET_S = 0.5
+
+
+@dataclass
+class TaskHolder:
+    """Held by a call that answers with a task: the job it made is noted here and not waited for."""
+
+    job: str = ""
+
+
+TASK: ContextVar[TaskHolder | None] = ContextVar("mlops_mcp_task", default=None)
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class Door:
     tell: Tell
     settle: Callable[[], Awaitable[None]]
     idempotency: str = ""
+    budget: Budget = field(default_factory=Budget)
 
     async def call(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a short client function in the worker of its slice."""
@@ -43,7 +58,9 @@ class Door:
         self, function: Callable[[Work, Q], T], request: Q, wait_s: float, once: bool = False
     ) -> JobView[T]:
         """Run a long client function as a job and wait for it up to `wait_s`."""
-        row = await self.jobs.submit(self.tool, function, request, self.idempotency, once)
+        row = await self.jobs.submit(self.tool, function, request, self.idempotency, once, self.budget)
+        if (task := TASK.get()) is not None:
+            task.job, wait_s = row.id, 0
         return await self.follow(row.id, wait_s, get_type_hints(function)["return"])
 
     async def follow(self, identity: str, wait_s: float, result: Any = Any) -> JobView[Any]:
@@ -52,13 +69,13 @@ class Door:
         Raises:
             ToolFailure: the job failed or was lost.
         """
+        last_word = time.monotonic() + wait_s - QUIET_S
         row = await self.jobs.get(identity)
         async for row in self.jobs.watch(identity, wait_s):
-            # None with the last step: a notification right before the answer closes some clients.
-            if row.progress and row.state not in ENDED:
+            if row.progress and row.state not in ENDED and time.monotonic() < last_word:
                 progress = Progress.model_validate_json(row.progress)
                 if progress.done < progress.total:
-                    await self.tell(progress.done, progress.total, _words(progress))
+                    await self.tell(progress.done, progress.total, progress.words)
         return view(row, result)
 
 
@@ -70,8 +87,7 @@ def view(row: Row, result: Any = Any) -> JobView[Any]:
     """
     handle = f"job:{row.id}"
     if row.state in ("failed", "lost"):
-        word = "failed" if row.state == "failed" else "was lost: its process died"
-        raise ToolFailure(f"{handle} ({row.tool}) {word}. {row.error or ''}".strip())
+        raise ToolFailure(f"{handle} ({row.tool}) {_verdict(row)}. {row.error or ''}".strip())
     return JobView[result](
         job=handle,
         tool=row.tool,
@@ -79,16 +95,19 @@ def view(row: Row, result: Any = Any) -> JobView[Any]:
         seconds=round(row.seconds, 1),
         progress=Progress.model_validate_json(row.progress) if row.progress and row.state != "done" else None,
         result=_decoded(row.result, result),
+        partial=_decoded(row.partial, result) if row.state == "cancelled" else None,
+        error=row.error if row.state == "cancelled" else None,
         next=f"get_job(job={handle!r}, wait_s=50)" if row.state not in ENDED else None,
     )
+
+
+def _verdict(row: Row) -> str:
+    if row.state == "failed":
+        return "failed"
+    return f"was lost after {row.attempts} attempts" if row.attempts > 1 else "was lost"
 
 
 def _decoded(text: str | None, result: Any) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(result).validate_json(text) if text is not None else None
-
-
-def _words(progress: Progress) -> str:
-    best = f", best {progress.best:.4g}" if progress.best is not None else ""
-    return f"{progress.message}{best}"

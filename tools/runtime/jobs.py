@@ -1,10 +1,10 @@
-"""The server's side of jobs: queue, watch, cancel, and notice when a process died."""
+"""The server's side of jobs: queue, watch, answer, cancel, and notice when a process died."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
@@ -14,19 +14,24 @@ import anyio.to_thread
 from pydantic import BaseModel
 
 from ...config.settings import Settings
-from ..errors import ToolFailure, Unavailable, unknown
+from ..errors import ToolFailure, unknown
 from ..tracing.span import current
 from . import trees
-from .alive import holder
-from .launch import launch_next, lock_path, log_path, mark_of, stored, table_of
-from .models import ENDED
-from .table import NewJob, Row
+from .alive import held, machine
+from .launch import home_id, launch_next, lock_path, log_path, log_tail, mark_of, stored, table_of, tidy
+from .models import ENDED, Budget
+from .table import JobTable, NewJob, Row
 from .work import Work
 
 T = TypeVar("T")
 POLL_S = 0.1
 # A claimed job whose process has not even taken its lock by then never started.
 START_PATIENCE_S = 10.0
+# How long the keeper of a cancelled job may take to write its last words; on a cluster it has to ask around.
+LEAVE_S = {"local": 1.0, "dask": 5.0}
+PRUNE_EVERY_S = 3600.0
+DAY_S = 24 * 3600.0
+NO_BUDGET = Budget()
 
 
 class Jobs:
@@ -34,8 +39,16 @@ class Jobs:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._table = table_of(settings)
-        self._children: dict[int, Row] = {}
+        self._opened: JobTable | None = None
+        self._children: dict[int, Row | None] = {}
+        self._pruned = 0.0
+
+    @property
+    def _table(self) -> JobTable:
+        """Opened at its first use: a missing driver is the failure of that call, not of the server."""
+        if self._opened is None:
+            self._opened = table_of(self._settings)
+        return self._opened
 
     async def submit(
         self,
@@ -44,6 +57,7 @@ class Jobs:
         request: BaseModel,
         idempotency: str = "",
         once: bool = False,
+        budget: Budget = NO_BUDGET,
     ) -> Row:
         """Queue `function(work, request)` and start it if a slot is free.
 
@@ -51,19 +65,21 @@ class Jobs:
             once: the work must not be started a second time when its process dies.
         """
         span = current()
-        new = NewJob(
-            tool=tool,
-            function=f"{function.__module__}:{function.__name__}",
-            request=request.model_dump_json(),
-            attempts=1 if once else self._settings.runtime.job_attempts,
-            trace_id=span.trace_id,
-            span_id=span.span_id,
-            idempotency=f"{tool}:{idempotency}" if idempotency else None,
-            settings=stored(self._settings),
-            folder=os.getcwd(),
-        )
 
         def insert() -> Row:
+            new = NewJob(
+                tool=tool,
+                function=f"{function.__module__}:{function.__name__}",
+                request=request.model_dump_json(),
+                attempts=1 if once else self._settings.runtime.job_attempts,
+                trace_id=span.trace_id,
+                span_id=span.span_id,
+                idempotency=f"{tool}:{idempotency}" if idempotency else None,
+                settings=stored(self._settings),
+                folder=os.getcwd(),
+                home=home_id(self._settings),
+                budget=budget.model_dump_json(exclude_none=True),
+            )
             row = self._table.insert(new)
             if json.loads(row.request) != request.model_dump(mode="json"):
                 raise ToolFailure(
@@ -72,7 +88,7 @@ class Jobs:
             self._start()
             return row
 
-        return await self._run(insert)
+        return await _aside(insert)
 
     async def watch(self, identity: str, wait_s: float) -> AsyncIterator[Row]:
         """Yield the row whenever its progress or state changed, until it ended or the time is up."""
@@ -93,10 +109,20 @@ class Jobs:
         Raises:
             ToolFailure: there is no such job.
         """
-        return await self._run(lambda: self._read(identity))
+        return await _aside(lambda: self._read(identity))
 
     async def page(self, limit: int, offset: int, state: str) -> tuple[list[Row], int]:
-        return await self._run(lambda: (self._table.recent(limit, offset, state), self._table.count(state)))
+        return await _aside(lambda: (self._table.recent(limit, offset, state), self._table.count(state)))
+
+    async def answer(self, identity: str, answers: dict[str, Any]) -> Row:
+        """Answer open questions of a job by their key; keys that were not asked for are ignored."""
+
+        def note() -> Row:
+            self._read(identity)
+            self._table.answer(identity, answers)
+            return self._table.get(identity)
+
+        return await _aside(note)
 
     async def cancel(self, identity: str) -> Row:
         """End a job and every process it started; what it reached so far stays in its row."""
@@ -105,34 +131,19 @@ class Jobs:
             self._read(identity)
             ended = self._table.cancel(identity)
             row = self._table.get(identity)
-            if ended and row.attempt:
-                trees.kill(mark_of(row.id, row.attempt))
+            if ended and row.attempt and self._is_here(row):
+                self._end(row)
             self._start()
             return row
 
-        return await self._run(end)
+        return await _aside(end)
 
     async def reconcile(self) -> None:
-        """Notice dead processes and fill free slots; every server does this when it starts."""
-        await anyio.to_thread.run_sync(self._reconcile)
+        """Notice dead processes and fill free slots; every server does this when it starts, and then all the time."""
+        await _aside(self._reconcile)
 
     def log_tail(self, identity: str, characters: int = 600) -> str:
-        path = log_path(self._settings, identity)
-        return path.read_text(encoding="utf-8", errors="replace")[-characters:].strip() if path.exists() else ""
-
-    async def _run(self, action: Callable[[], T]) -> T:
-        """Use the table outside the event loop.
-
-        Raises:
-            Unavailable: the table cannot be used.
-        """
-        try:
-            return await anyio.to_thread.run_sync(action)
-        except sqlite3.Error as error:
-            raise Unavailable(
-                f"the job table {self._table.path} cannot be used: {error}",
-                "Move the file away: a new one is made. Tools that need no job work on.",
-            ) from error
+        return log_tail(self._settings, identity, characters)
 
     def _read(self, identity: str) -> Row:
         try:
@@ -151,6 +162,15 @@ class Jobs:
             if self._dead(row):
                 self._lose(row)
         self._start()
+        if time.monotonic() - self._pruned > PRUNE_EVERY_S or not self._pruned:
+            self._pruned = time.monotonic()
+            self._prune()
+
+    def _prune(self) -> None:
+        runtime = self._settings.runtime
+        for identity in self._table.prune(time.time() - runtime.keep_days * DAY_S, runtime.keep_jobs):
+            for path in (lock_path(self._settings, identity), log_path(self._settings, identity)):
+                path.unlink(missing_ok=True)
 
     def _start(self) -> None:
         self._reap()
@@ -160,22 +180,49 @@ class Jobs:
         """Forget children that ended; one that ended before it noted its process id never came to work."""
         ended = [pid for pid in list(self._children) if _reaped(pid)]
         for row in [self._children.pop(pid) for pid in ended]:
-            now = self._table.get(row.id)
-            if now.state == "running" and now.attempt == row.attempt and not now.pid:
-                self._lose(now)
+            if row is None:
+                continue
+            with contextlib.suppress(KeyError):
+                now = self._table.get(row.id)
+                if now.state == "running" and now.attempt == row.attempt and not now.pid:
+                    self._lose(now)
+
+    def _end(self, row: Row) -> None:
+        """Kill the work at once; its keeper has a moment to write how it went."""
+        mark = mark_of(row.id, row.attempt)
+        trees.kill(mark, spare=row.pid)
+        deadline = time.monotonic() + LEAVE_S[self._settings.runtime.engine]
+        while trees.marked(mark) and time.monotonic() < deadline:
+            time.sleep(POLL_S / 5)
+        trees.kill(mark)
+
+    def _is_here(self, row: Row) -> bool:
+        """Whether this machine sees the lock and the processes of a job."""
+        return row.home in ("", home_id(self._settings)) and row.place == machine()
 
     def _dead(self, row: Row) -> bool:
-        if holder(lock_path(self._settings, row.id)):
+        if not self._is_here(row):
+            # On the file's only machine another place means: before the last start of the machine.
+            return self._table.expired(row.id, row.attempt) if self._table.backend.shared else True
+        if held(lock_path(self._settings, row.id)):
             return False
         # The process ends its row before it lets go of the lock, so look at the row once more.
-        if self._table.get(row.id).state != "running":
+        now = self._table.get(row.id)
+        if (now.state, now.attempt) != ("running", row.attempt):
             return False
-        return bool(row.pid) or time.time() - row.claimed > START_PATIENCE_S
+        return bool(now.pid) or time.time() - now.claimed > START_PATIENCE_S
 
     def _lose(self, row: Row) -> None:
         trees.kill(mark_of(row.id, row.attempt))
-        self._table.lose(row.id, row.attempt, self.log_tail(row.id, 300))
+        lost = self._table.lose(row.id, row.attempt, f"its process died. {self.log_tail(row.id, 300)}".strip())
+        if lost and row.after:
+            self._children[tidy(self._settings, row, row.after)] = None
         self._start()
+
+
+async def _aside(action: Callable[[], T]) -> T:
+    """Use the table outside the event loop."""
+    return await anyio.to_thread.run_sync(action)
 
 
 def _reaped(pid: int) -> bool:

@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import os
 import sys
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ...config.settings import Settings
+from ..database import place
+from .alive import machine
+from .backends import backend_of
 from .limits import quiet_environment, thread_environment
 from .table import JobTable, Row
 from .trees import MARK
 
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
-SECRETS = {"opik": {"api_key"}}
+TIDY_VARIABLE = "MLOPS_JOB_TIDY"
+SECRETS = {"opik": {"api_key"}, "runtime": {"job_store"}}
+KEEPER, TIDY = "mlops_mcp.tools.runtime.keeper", "mlops_mcp.tools.runtime.tidy"
 
 
 def launch_next(settings: Settings, table: JobTable) -> dict[int, Row]:
     """Claim and start queued jobs, oldest first, while slots are free; those started, by process id."""
     started: dict[int, Row] = {}
-    while row := table.claim(settings.runtime.slots):
+    while row := table.claim(home_id(settings), machine(), settings.runtime.slots):
         started[_launch(settings, row)] = row
     return started
 
@@ -32,8 +40,31 @@ def log_path(settings: Settings, identity: str) -> Path:
     return settings.home / "jobs" / f"{identity}.log"
 
 
+def log_tail(settings: Settings, identity: str, characters: int = 600) -> str:
+    """The last words of a job."""
+    try:
+        with log_path(settings, identity).open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 4 * characters))
+            return log.read().decode("utf-8", "replace")[-characters:].strip()
+    except FileNotFoundError:
+        return ""
+
+
 def table_of(settings: Settings) -> JobTable:
-    return JobTable(settings.home / "jobs.db")
+    """The job table of an installation. Raises NotInstalled when the driver of its database is missing."""
+    url = settings.runtime.job_store.get_secret_value()
+    return JobTable(backend_of(url, settings.home / "jobs.db"))
+
+
+def home_id(settings: Settings) -> str:
+    """A name of the state folder that is the same for all who see the folder, wherever it is mounted."""
+    path = settings.home / "jobs" / "home.id"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{uuid.uuid4().hex}")
+        draft.write_text(uuid.uuid4().hex, encoding="ascii")
+        place(draft, path)
+    return path.read_text(encoding="ascii")
 
 
 def mark_of(identity: str, attempt: int) -> str:
@@ -45,21 +76,37 @@ def stored(settings: Settings) -> str:
     return json.dumps(settings.model_dump(mode="json", exclude=SECRETS))
 
 
+def revealed(settings: Settings, row: Row) -> str:
+    """The submitter's settings with the secrets of this process: an environment is readable by its owner only."""
+    tree: dict[str, Any] = json.loads(row.settings)
+    tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
+    tree["runtime"]["job_store"] = settings.runtime.job_store.get_secret_value()
+    return json.dumps(tree)
+
+
+def tidy(settings: Settings, row: Row, after: str) -> int:
+    """Start what closes the things that an ended attempt left open; its process id."""
+    given = json.loads(after) | {"trace_id": row.trace_id, "span_id": row.span_id}
+    return _spawn(settings, row, [TIDY], {TIDY_VARIABLE: json.dumps(given)})
+
+
 def _launch(settings: Settings, row: Row) -> int:
+    return _spawn(settings, row, [KEEPER, row.id, str(row.attempt)], {MARK: mark_of(row.id, row.attempt)})
+
+
+def _spawn(settings: Settings, row: Row, module: list[str], variables: Mapping[str, str]) -> int:
     log = log_path(settings, row.id)
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {
-        **os.environ,
-        **quiet_environment(),
-        **thread_environment(settings.runtime.job_threads),
-        "PYTHONUNBUFFERED": "1",
-        MARK: mark_of(row.id, row.attempt),
-        SETTINGS_VARIABLE: _revealed(settings, row),
+        **{name: value for name, value in os.environ.items() if name != MARK},
+        **job_environment(settings),
+        **variables,
+        SETTINGS_VARIABLE: revealed(settings, row),
     }
     # Not subprocess: its object would have to be kept and waited for, and this process may end before the job does.
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", "-m", "mlops_mcp.tools.runtime.process", row.id, str(row.attempt)],
+        [sys.executable, "-P", "-m", *module],
         environment,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -70,8 +117,6 @@ def _launch(settings: Settings, row: Row) -> int:
     )
 
 
-def _revealed(settings: Settings, row: Row) -> str:
-    """The submitter's settings with the secrets of this process: an environment is readable by its owner only."""
-    tree = json.loads(row.settings)
-    tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
-    return json.dumps(tree)
+def job_environment(settings: Settings) -> dict[str, str]:
+    """What the libraries of a job have to find before they are imported."""
+    return {**quiet_environment(), **thread_environment(settings.runtime.job_threads), "PYTHONUNBUFFERED": "1"}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "lost")
+# Why an attempt did not end well: it refused, it raised what nobody foresaw, it met a limit, or it just died.
+Fault = Literal["refused", "crashed", "memory", "budget", "died"]
 R = TypeVar("R")
 
 DEFAULT_WAIT_S = 25.0
@@ -22,9 +24,29 @@ class Progress(BaseModel):
     best: float | None = None
     message: str = ""
 
+    @property
+    def words(self) -> str:
+        """The message with the best value so far."""
+        return f"{self.message}, best {self.best:.4g}" if self.best is not None else self.message
+
+
+class Budget(BaseModel):
+    """What one attempt of a job may use at most; None is no limit.
+
+    `seconds` of running time, `megabytes` of resident memory of all its processes together.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    megabytes: Annotated[int, Field(ge=64)] | None = None
+
 
 class JobView(BaseModel, Generic[R]):
-    """A job: its state, how far it is, its result once done, and the call that continues from here."""
+    """A job: its state, how far it is, its result once done, and the call that continues from here.
+
+    `partial` is what a job that was ended early had reached.
+    """
 
     job: str
     tool: str
@@ -32,5 +54,6 @@ class JobView(BaseModel, Generic[R]):
     seconds: float
     progress: Progress | None = None
     result: R | None = None
+    partial: R | None = None
     error: str | None = None
     next: str | None = None

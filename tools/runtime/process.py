@@ -1,86 +1,101 @@
-"""The process of one job: `python -m mlops_mcp.tools.runtime.process JOB ATTEMPT`.
-
-It holds the lock that means "alive", writes its own progress and outcome, and starts the next queued
-job when it ends, so that nothing depends on a server that may be gone.
-"""
+"""The inside of a job: resolve its function, run it, and say everything over one connection."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
+from multiprocessing.connection import Connection
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
 from ...config.settings import Settings
-from ..tracing.span import Carrier, Span, Tracer
-from ..tracing.store import TraceStore
-from .alive import hold
-from .launch import SETTINGS_VARIABLE, launch_next, lock_path, table_of
-from .limits import divert_standard_streams, limit_memory, make_folders
-from .models import Progress
-from .table import JobTable, Row
-from .work import Work
+from ..errors import OutOfMemory, ToolFailure
+from ..tracing.span import Carrier, Span, Tracer, under
+from .ledger import SPAN
+from .limits import limit_memory
+from .models import Fault, Progress
+from .supervise import ENDED
+from .table import End, Row
+from .work import Voice, Work
 from .worker import Answer, attempt
 
 REPORT_EVERY_S = 0.2
 
 
-class Reporter:
-    """Writes progress to the job's row, at most five times a second."""
+class Speaker:
+    """The child's end of the connection; libraries may call it from any thread."""
 
-    def __init__(self, table: JobTable, row: Row) -> None:
-        self._table = table
-        self._row = row
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
         self._last = 0.0
+        self._later: threading.Timer | None = None
+        self._latest: Progress | None = None
 
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._last >= REPORT_EVERY_S or progress.done >= progress.total:
-            self._last = now
-            self._table.report(self._row.id, self._row.attempt, progress.model_dump_json())
+    def say(self, kind: str, text: str) -> None:
+        with self._lock:
+            self._connection.send_bytes(json.dumps([kind, text]).encode())
+
+    def report(self, progress: Progress) -> None:
+        """Pass progress on at most five times a second; the last one always, even if no other follows."""
+        self._latest = progress
+        if self._later is not None and self._later.is_alive():
+            return
+        wait = self._last + REPORT_EVERY_S - time.monotonic()
+        if wait <= 0:
+            self._pass_on()
+        else:
+            self._later = threading.Timer(wait, self._pass_on)
+            self._later.daemon = True
+            self._later.start()
+
+    def ask(self, questions: dict[str, Any]) -> dict[str, Any]:
+        """Wait for the answers to some questions."""
+        self.say("asks", json.dumps(questions))
+        answers: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        return answers
+
+    def span(self, span: Span) -> None:
+        self.say(SPAN, json.dumps(asdict(span)))
+
+    def end(self, end: End) -> None:
+        if self._latest is not None:
+            self._pass_on()
+        self.say(ENDED, json.dumps(asdict(end)))
+
+    def _pass_on(self) -> None:
+        progress, self._latest, self._last = self._latest, None, time.monotonic()
+        if progress is not None:
+            self.say("progress", progress.model_dump_json())
 
 
-def main(identity: str, attempt_number: int) -> None:
-    settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
-    divert_standard_streams()
-    make_folders()
-    lock = hold(lock_path(settings, identity))
-    table = table_of(settings)
-    if table.started(identity, attempt_number, os.getpid()):
-        limit_memory(settings.runtime.job_memory_mb)
-        row = table.get(identity)
-        _enter(row.folder)
-        _run(settings, table, row)
-    os.close(lock)
-    launch_next(settings, table)
+def perform(settings: Settings, row: Row, carrier: Carrier, connection: Connection) -> None:
+    """Run the function of a row in this process and send how it ended."""
+    limit_memory(settings.runtime.job_memory_mb)
+    _enter(row.folder)
+    speaker = Speaker(connection)
+    tracer = Tracer(speaker.span, settings.tracing.capture if settings.tracing.enabled else "off")
+    voice = Voice(speaker.report, speaker.say, speaker.ask)
+    work = Work(settings, tracer, voice, job=row.id, ends_at=_ends_at(row))
+    with under(carrier):
+        answer = attempt(lambda: _result(work, row))
+    speaker.end(_end(answer, carrier.trace_id))
 
 
-def _run(settings: Settings, table: JobTable, row: Row) -> None:
-    store = TraceStore(settings.home / "traces.db", settings.tracing.max_mb)
-    tracer = Tracer(store.put, settings.tracing.capture if settings.tracing.enabled else "off")
-    function, request, result = _resolve(row.function)
-    with tracer.span(
-        f"job {row.tool}", parent=Carrier(row.trace_id, row.span_id), announce=True, job=row.id, attempt=row.attempt
-    ) as span:
-        work = Work(settings, tracer, Reporter(table, row))
-        answer = attempt(lambda: _work(function, work, request.validate_json(row.request), result, span))
-        failed = _error(answer, span)
-    # Whoever sees the outcome finds the spans already there.
-    store.close()
-    if failed:
-        table.finish(row.id, row.attempt, "failed", None, failed)
-    else:
-        table.finish(row.id, row.attempt, "done", answer.value, None)
+def _result(work: Work, row: Row) -> str:
+    function, request, result = resolve(row.function)
+    return result.dump_json(function(work, request.validate_json(row.request))).decode()
 
 
-def _work(function: Callable[..., Any], work: Work, request: Any, result: TypeAdapter[Any], span: Span) -> str:
-    value = function(work, request)
-    span.set_output(value)
-    return result.dump_json(value).decode()
+def _ends_at(row: Row) -> float | None:
+    return time.monotonic() + row.limits.seconds if row.limits.seconds else None
 
 
 def _enter(folder: str) -> None:
@@ -91,25 +106,24 @@ def _enter(folder: str) -> None:
         os.chdir("/")
 
 
-def _error(answer: Answer, span: Span) -> str:
-    """What the caller is told; the trace says all."""
+def _end(answer: Answer, trace_id: str) -> End:
+    """What the caller is told; the log says all."""
     if answer.failure is not None:
-        span.fail(str(answer.failure))
-        return str(answer.failure)
+        return End("failed", error=str(answer.failure), fault=_fault(answer.failure))
     if answer.crash is not None:
         print(answer.crash.traceback, file=sys.stderr)
-        span.fail(answer.crash.details)
-        return answer.crash.hint(span.trace_id)
-    return ""
+        return End("failed", None, answer.crash.hint(trace_id), "crashed", answer.crash.details)
+    return End("done", answer.value)
 
 
-def _resolve(reference: str) -> tuple[Callable[..., Any], TypeAdapter[Any], TypeAdapter[Any]]:
+def _fault(failure: ToolFailure) -> Fault:
+    return "memory" if isinstance(failure, OutOfMemory) else "refused"
+
+
+def resolve(reference: str) -> tuple[Callable[..., Any], TypeAdapter[Any], TypeAdapter[Any]]:
+    """`module:function` with the types of its request and of its result."""
     module, _, name = reference.partition(":")
     function = getattr(importlib.import_module(module), name)
     hints = get_type_hints(function)
     request = next(hint for parameter, hint in hints.items() if parameter not in ("work", "return"))
     return function, TypeAdapter(request), TypeAdapter(hints["return"])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))

@@ -1,26 +1,24 @@
-"""The job table: one SQLite row per job, shared by every server and job process of a state folder."""
+"""The job table: one row per job, shared by every server and job process of a state folder or of a database."""
 
 from __future__ import annotations
 
-import sqlite3
+import json
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from ..database import database, transaction
 from ..tracing.ids import uuid7
-from .models import State
+from .backends import Backend, Opened
+from .models import Budget, Fault, State
 
-SCHEMA = """
-create table if not exists jobs(
-  id text primary key, tool text not null, function text not null, request text not null, state text not null,
-  attempt integer not null, attempts integer not null, pid integer not null, progress text, result text, error text,
-  trace_id text not null, span_id text not null, idempotency text unique, settings text not null, folder text not null,
-  created real not null, claimed real not null, ended real not null);
-create index if not exists jobs_state on jobs(state, created);
-"""
+LEASE_S = 10.0
+# Whoever was told of a job, as a task or by its handle, may ask for its result at least this long.
+FRESH_S = 24 * 3600.0
+PRUNE = (
+    "delete from jobs where ended>0 and idempotency is null and (ended<? or (ended<? and id not in "
+    "(select id from jobs where ended>0 order by ended desc limit ?))) returning id"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,8 @@ class NewJob:
     idempotency: str | None
     settings: str
     folder: str
+    home: str
+    budget: str
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class Row:
     """One job as stored. Times are seconds since the epoch, 0 where they did not happen yet.
 
     `settings` and `folder` (working directory) are the submitter's: whoever starts the job, it runs as submitted.
+    `home` names the state folder that its data lies in, `place` the machine whose process `pid` keeps it.
+    `partial` is the best result so far, `asks` are open questions by key and `answers` what came for them, `after`
+    is what has to be done should the job not end by itself; all four are JSON.
     """
 
     id: str
@@ -64,22 +67,48 @@ class Row:
     created: float
     claimed: float
     ended: float
+    budget: str
+    home: str
+    place: str
+    lease: float
+    partial: str | None
+    asks: str | None
+    answers: str | None
+    fault: Fault | None
+    after: str | None
 
     @property
     def seconds(self) -> float:
         return (self.ended or time.time()) - self.created
 
+    @property
+    def limits(self) -> Budget:
+        return Budget.model_validate_json(self.budget)
+
+
+@dataclass(frozen=True)
+class End:
+    """The outcome of an attempt; `details` are for the trace, not for the row."""
+
+    state: State
+    result: str | None = None
+    error: str | None = None
+    fault: Fault | None = None
+    details: str = ""
+
 
 class JobTable:
-    """Every change is one transaction, so any number of processes may work on the table."""
+    """Every change is one transaction, so any number of processes may work on the table.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    All methods raise Unavailable when the table cannot be used.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
 
     def insert(self, new: NewJob) -> Row:
         """Queue a job; with an idempotency key that was used before, the job it started unless that one failed."""
-        identity = uuid7().replace("-", "")[:20]
-        with self._open() as db, transaction(db):
+        with self.backend.alone() as db:
             if new.idempotency:
                 db.execute(
                     "update jobs set idempotency=null where idempotency=? and state in ('failed','lost','cancelled')",
@@ -87,95 +116,138 @@ class JobTable:
                 )
                 if row := _one(db, "select * from jobs where idempotency=?", new.idempotency):
                     return row
-            db.execute(
-                "insert into jobs values(?,?,?,?,'queued',0,?,0,null,null,null,?,?,?,?,?,?,0,0)",
-                (
-                    identity, new.tool, new.function, new.request, new.attempts, new.trace_id, new.span_id,
-                    new.idempotency, new.settings, new.folder, time.time(),
-                ),
-            )  # fmt: skip
-        return self.get(identity)
+            values = {"id": _identity(), "state": "queued", "attempt": 0, "created": time.time(), **vars(new)}
+            marks = ",".join("?" * len(values))
+            row = _one(db, f"insert into jobs({','.join(values)}) values({marks}) returning *", *values.values())
+        assert row is not None
+        return row
 
     def get(self, identity: str) -> Row:
         """The row of a job. Raises KeyError for an unknown one."""
-        with self._open() as db:
+        with self.backend.open() as db:
             row = _one(db, "select * from jobs where id=?", identity)
         if row is None:
             raise KeyError(identity)
         return row
 
-    def claim(self, slots: int) -> Row | None:
-        """Take the oldest queued job if fewer than `slots` run."""
-        with self._open() as db, transaction(db):
+    def claim(self, home: str, place: str, slots: int) -> Row | None:
+        """Take the oldest queued job of a state folder if fewer than `slots` run on this machine."""
+        with self.backend.alone() as db:
             return _one(
                 db,
-                "update jobs set state='running', attempt=attempt+1, pid=0, claimed=? where id=("
-                "select id from jobs where state='queued' and (select count(*) from jobs where state='running') < ? "
-                "order by created, id limit 1) returning *",
-                time.time(),
-                slots,
-            )
+                f"update jobs set state='running', attempt=attempt+1, pid=0, claimed=?, place=?, "
+                f"lease={self.backend.clock}+{LEASE_S}, progress=null, asks=null, answers=null, after=null "
+                "where id=(select id from jobs where state='queued' and home in (?, '') and "
+                "(select count(*) from jobs where state='running' and place=?) < ? order by created, id limit 1) "
+                "returning *",
+                time.time(), place, home, place, slots,
+            )  # fmt: skip
 
     def started(self, identity: str, attempt: int, pid: int) -> bool:
         """Note the process of an attempt; False when the attempt is no longer wanted."""
         return self._change("pid=?", identity, attempt, pid)
 
-    def report(self, identity: str, attempt: int, progress: str) -> bool:
-        return self._change("progress=?", identity, attempt, progress)
+    def renew(self, identity: str, attempt: int) -> bool:
+        """Say that the attempt is alive; False when it is no longer wanted."""
+        return self._change(f"lease={self.backend.clock}+{LEASE_S}", identity, attempt)
 
-    def finish(self, identity: str, attempt: int, state: State, result: str | None, error: str | None) -> bool:
+    def note(self, identity: str, attempt: int, column: str, text: str | None) -> bool:
+        """Write the progress, partial result, questions, answers or clean-up (`after`) of a running attempt."""
+        assert column in ("progress", "partial", "asks", "answers", "after")
+        return self._change(f"{column}=?", identity, attempt, text)
+
+    def answer(self, identity: str, given: Mapping[str, Any]) -> None:
+        """Answer open questions of a running job by their key; it goes on when none is left."""
+        with self.backend.alone() as db:
+            row = _one(db, "select * from jobs where id=? and state='running' and asks is not null", identity)
+            if row is None:
+                return
+            open_: dict[str, Any] = json.loads(row.asks or "{}")
+            answers = json.loads(row.answers or "{}") | {key: value for key, value in given.items() if key in open_}
+            left = {key: question for key, question in open_.items() if key not in answers}
+            db.execute(
+                "update jobs set asks=?, answers=? where id=?",
+                (json.dumps(left) if left else None, json.dumps(answers), identity),
+            )
+
+    def finish(self, identity: str, attempt: int, end: End) -> bool:
         """Write the outcome of an attempt, unless another outcome came first."""
-        return self._change("state=?, result=?, error=?, ended=?", identity, attempt, state, result, error, time.time())
+        return self._change(
+            "state=?, result=?, error=?, fault=?, ended=?, asks=null", identity, attempt,
+            end.state, end.result, _storable(end.error), end.fault, time.time(),
+        )  # fmt: skip
 
     def cancel(self, identity: str) -> bool:
         """Mark a queued or running job cancelled; False when it had ended."""
         return self._update(
-            "state='cancelled', ended=?", "id=? and state in ('queued','running')", time.time(), identity
+            "state='cancelled', ended=?, asks=null", "id=? and state in ('queued','running')", time.time(), identity
         )
 
-    def lose(self, identity: str, attempt: int, error: str) -> None:
+    def lose(self, identity: str, attempt: int, error: str) -> bool:
         """Queue an attempt whose process died again, or give it up as lost after the last one."""
-        self._update(
-            "state=case when attempt<attempts then 'queued' else 'lost' end, error=?, "
+        return self._update(
+            "state=case when attempt<attempts then 'queued' else 'lost' end, error=?, fault='died', asks=null, "
             "ended=case when attempt<attempts then 0 else ? end",
             "id=? and attempt=? and state='running'",
-            error,
-            time.time(),
-            identity,
-            attempt,
-        )
+            _storable(error), time.time(), identity, attempt,
+        )  # fmt: skip
 
     def running(self) -> list[Row]:
         return self._all("select * from jobs where state='running'")
 
+    def expired(self, identity: str, attempt: int) -> bool:
+        """Whether the process of a running attempt has not said for too long that it is alive."""
+        query = f"select 1 from jobs where id=? and attempt=? and state='running' and lease<{self.backend.clock}"
+        with self.backend.open() as db:
+            return db.execute(query, (identity, attempt)).fetchone() is not None
+
     def recent(self, limit: int, offset: int, state: str = "") -> list[Row]:
         return self._all(
             "select * from jobs where ?='' or state=? order by created desc limit ? offset ?",
-            state,
-            state,
-            limit,
-            offset,
-        )
+            state, state, limit, offset,
+        )  # fmt: skip
 
     def count(self, state: str = "") -> int:
-        with self._open() as db:
-            return int(db.execute("select count(*) from jobs where ?='' or state=?", (state, state)).fetchone()[0])
+        with self.backend.open() as db:
+            query = "select count(*) from jobs where ?='' or state=?"
+            return int(db.execute(query, (state, state)).fetchone()[0])
+
+    def prune(self, before: float, keep: int) -> list[str]:
+        """Delete ended jobs from before a time, and all but the newest `keep`; the ids of those deleted.
+
+        A job of the last day, or that an idempotency key refers to which is not too old itself, is never deleted.
+        """
+        with self.backend.alone() as db:
+            db.execute("update jobs set idempotency=null where ended>0 and ended<?", (before,))
+            return [str(row[0]) for row in db.execute(PRUNE, (before, time.time() - FRESH_S, keep)).fetchall()]
 
     def _change(self, what: str, identity: str, attempt: int, *values: Any) -> bool:
         return self._update(what, "id=? and attempt=? and state='running'", *values, identity, attempt)
 
     def _update(self, what: str, where: str, *values: Any) -> bool:
-        with self._open() as db:
-            return db.execute(f"update jobs set {what} where {where}", values).rowcount == 1
+        with self.backend.open() as db:
+            return bool(db.execute(f"update jobs set {what} where {where}", values).rowcount == 1)
 
     def _all(self, query: str, *values: Any) -> list[Row]:
-        with self._open() as db:
-            return [Row(*row) for row in db.execute(query, values)]
-
-    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
-        return database(self.path, SCHEMA)
+        with self.backend.open() as db:
+            return _rows(db.execute(query, values))
 
 
-def _one(db: sqlite3.Connection, query: str, *values: Any) -> Row | None:
-    row = db.execute(query, values).fetchone()
-    return Row(*cast(tuple[Any, ...], row)) if row else None
+def _identity() -> str:
+    return uuid7().replace("-", "")[:20]
+
+
+def _one(db: Opened, query: str, *values: Any) -> Row | None:
+    rows = _rows(db.execute(query, values))
+    return rows[0] if rows else None
+
+
+def _rows(cursor: Any) -> list[Row]:
+    """By name: a table that was extended later has its columns in another order."""
+    names = [column[0] for column in cursor.description]
+    return [Row(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+
+def _storable(text: str | None) -> str | None:
+    """PostgreSQL takes no NUL, neither takes lone surrogates; what a library says may hold both."""
+    return None if text is None else text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel
 
 from ...config.settings import Settings
 from ..tracing.span import Tracer
@@ -15,16 +19,33 @@ T = TypeVar("T")
 
 
 def _ignore(_: Progress) -> None: ...
+def _unheard(_kind: str, _text: str) -> None: ...
+def _unanswered(_: Mapping[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How work speaks to whoever supervises it; outside of a job nobody listens."""
+
+    report: Callable[[Progress], None] = _ignore
+    say: Callable[[str, str], None] = _unheard
+    ask: Callable[[dict[str, Any]], dict[str, Any]] = _unanswered
 
 
 @dataclass(frozen=True)
 class Work:
-    """The settings, a tracer, a progress report and a cache that lives as long as the process."""
+    """The settings, a tracer, a voice and a cache that lives as long as the process.
+
+    `job` is the id of the job that this is, `ends_at` (monotonic seconds) when its budget of time is used up.
+    """
 
     settings: Settings
     tracer: Tracer
-    report: Callable[[Progress], None] = _ignore
+    voice: Voice = field(default_factory=Voice)
     cache: dict[object, object] = field(default_factory=dict)
+    job: str = ""
+    ends_at: float | None = None
 
     @property
     def home(self) -> Path:
@@ -37,4 +58,24 @@ class Work:
         return cast(T, self.cache[make])
 
     def progress(self, done: float, total: float, message: str = "", best: float | None = None) -> None:
-        self.report(Progress(done=done, total=total, message=message, best=best))
+        self.voice.report(Progress(done=done, total=total, message=message, best=best))
+
+    def keep(self, result: BaseModel) -> None:
+        """Remember the best result so far, in the form of the final one: it is what stays if the job is ended early."""
+        self.voice.say("partial", result.model_dump_json())
+
+    def out_of_time(self) -> bool:
+        """Whether to stop here; who asks after each step is given time to end in order."""
+        if self.ends_at is None:
+            return False
+        self.voice.say("paced", "")
+        return time.monotonic() >= self.ends_at
+
+    def afterwards(self, function: Callable[..., Any], *arguments: str) -> None:
+        """Run `function(work, *arguments)` should the job not come to its end, to close what it leaves open."""
+        reference = f"{function.__module__}:{function.__name__}"
+        self.voice.say("after", json.dumps({"function": reference, "arguments": arguments}))
+
+    def ask(self, questions: dict[str, Any]) -> dict[str, Any]:
+        """Put questions (key -> MCP input request) to whoever submitted the job and wait for the answers by key."""
+        return self.voice.ask(questions)

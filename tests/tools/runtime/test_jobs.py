@@ -19,7 +19,7 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime import trees
-from mlops_mcp.tools.runtime.alive import holder
+from mlops_mcp.tools.runtime.alive import held
 from mlops_mcp.tools.runtime.jobs import Jobs
 from mlops_mcp.tools.runtime.launch import lock_path, mark_of, table_of
 from mlops_mcp.tools.runtime.models import ENDED, Progress
@@ -88,7 +88,7 @@ def wrong(work, request: Request) -> Result: return {"name": object()}
 def where(work, request: Request) -> Result: return Result(name=f"{os.getcwd()} {work.settings.roots[0]}", total=0)
 def chat(work, request: Request) -> Result:
     print("python says hello"); os.write(1, b"fd says hello\\n")
-    return Result(name=os.environ["OMP_WAIT_POLICY"], total=os.getsid(0) == os.getpid())
+    return Result(name=os.environ["OMP_WAIT_POLICY"], total=os.getsid(0) == os.getppid())
 """
 
 Probes = Callable[[str, str], Any]
@@ -319,7 +319,7 @@ async def test_a_server_that_starts_takes_up_the_work_of_one_that_was_killed_wit
     await until(lambda: (tmp_path / "first").exists())
     pid = (await jobs.get(row.id)).pid
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: not holder(lock_path(settings, row.id)))
+    await until(lambda: not held(lock_path(settings, row.id)))
     later = Jobs(settings)
     await later.reconcile()
     assert (await ended(later, row)).state == "done"

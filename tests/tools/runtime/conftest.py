@@ -1,0 +1,103 @@
+"""What the tests of jobs share: hard jobs, and a Dask cluster of two worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.runtime import trees
+from mlops_mcp.tools.runtime.jobs import Jobs
+from mlops_mcp.tools.runtime.launch import mark_of, table_of
+from mlops_mcp.tools.runtime.models import ENDED
+from mlops_mcp.tools.runtime.table import Row
+
+from .outcomes import SOURCE
+
+
+@pytest.fixture(scope="session")
+def hard_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the package `hard`."""
+    folder = tmp_path_factory.mktemp("hard")
+    file = folder / "hard" / "tools" / "outcomes" / "client.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("from __future__ import annotations\n" + SOURCE, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def hard(hard_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of hard jobs, which job processes find too."""
+    monkeypatch.syspath_prepend(hard_folder)
+    monkeypatch.setenv("PYTHONPATH", str(hard_folder))
+    return import_module("hard.tools.outcomes.client")
+
+
+@pytest.fixture(scope="session")
+def scheduler(hard_folder: Path) -> Generator[str]:
+    """The address of a Dask cluster of two worker processes with a thread each."""
+    from distributed import LocalCluster
+
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(hard_folder)
+    sys.path.insert(0, str(hard_folder))
+    try:
+        with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
+            yield str(cluster.scheduler_address)
+    finally:
+        sys.path.remove(str(hard_folder))
+        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+
+
+@pytest.fixture(params=["local", "dask"])
+def engine(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """The settings of each engine."""
+    if request.param == "local":
+        return settings
+    runtime = {"engine": "dask", "scheduler": request.getfixturevalue("scheduler")}
+    return settings.model_copy(update={"runtime": settings.runtime.model_copy(update=runtime)})
+
+
+@pytest.fixture
+async def jobs(engine: Settings) -> AsyncGenerator[Jobs]:
+    """The jobs of a server that looks after them."""
+    jobs = Jobs(engine)
+    looking = asyncio.create_task(_look_after(jobs))
+    yield jobs
+    looking.cancel()
+    for row in table_of(engine).running():  # of a test that failed half-way
+        trees.kill(mark_of(row.id, row.attempt))
+
+
+async def _look_after(jobs: Jobs) -> None:
+    from mlops_mcp.server.services import RECONCILE_EVERY_S
+
+    while True:
+        await jobs.reconcile()
+        await asyncio.sleep(RECONCILE_EVERY_S)
+
+
+async def ended(jobs: Jobs, row: Row, within_s: float = 30.0) -> Row:
+    rows = [row async for row in jobs.watch(row.id, within_s)]
+    assert rows[-1].state in ENDED, f"still {rows[-1].state} after {within_s} s: {jobs.log_tail(row.id)}"
+    return rows[-1]
+
+
+async def until(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
+    async with asyncio.timeout(within_s):
+        while not (value := condition()):
+            await asyncio.sleep(0.01)
+    return value
+
+
+def logged(folder: Path) -> list[str]:
+    """The lines that jobs wrote, without their times."""
+    file = folder / "log"
+    return [line.rpartition(" ")[0] for line in file.read_text().splitlines()] if file.exists() else []

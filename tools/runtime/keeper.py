@@ -1,0 +1,120 @@
+"""The process that keeps one job: `python -m mlops_mcp.tools.runtime.keeper JOB ATTEMPT`.
+
+It holds the lock that means "alive", lets the work run in a child of its own (or on a cluster), writes progress and
+outcome to the job's row, and starts the next queued job when it ends: nothing depends on a server that may be gone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import TypeVar
+
+from ...config.settings import Settings
+from ..errors import Unavailable
+from ..tracing.span import Carrier, Span, Tracer
+from ..tracing.store import TraceStore
+from .alive import hold
+from .launch import SETTINGS_VARIABLE, launch_next, lock_path, log_tail, mark_of, table_of, tidy
+from .ledger import Ledger, TableLedger
+from .limits import divert_standard_streams, make_folders
+from .process import perform
+from .supervise import Died, supervise
+from .table import End, JobTable, Row
+
+RETRY_S = 1.0
+RETRIES = 600
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+def main(identity: str, attempt: int) -> None:
+    settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
+    divert_standard_streams()
+    make_folders()
+    lock = hold(lock_path(settings, identity))
+    table = table_of(settings)
+    if patiently(lambda: table.started(identity, attempt, os.getpid())):
+        keep(settings, table, table.get(identity))
+    os.close(lock)
+    launch_next(settings, table)
+
+
+def keep(settings: Settings, table: JobTable, row: Row) -> None:
+    """Run one attempt and write how it ended."""
+    store = TraceStore(settings.home / "traces.db", settings.tracing.max_mb)
+    tracer = Tracer(store.put, settings.tracing.capture if settings.tracing.enabled else "off")
+    ledger = TableLedger(table, row, store.put)
+    above = Carrier(row.trace_id, row.span_id)
+    with tracer.span(f"job {row.tool}", parent=above, announce=True, job=row.id, attempt=row.attempt) as span:
+        end = _engine(settings)(settings, row, span.carrier, ledger)
+        _note(span, end)
+    # Whoever sees the outcome finds the spans already there.
+    store.close()
+    patiently(lambda: _write(settings, table, row, end))
+
+
+def run_here(settings: Settings, row: Row, carrier: Carrier, ledger: Ledger) -> End | Died:
+    """The work in a child of this process."""
+
+    def work(connection: Connection) -> None:
+        perform(settings, row, carrier, connection)
+
+    return supervise(work, ledger, row.limits, mark_of(row.id, row.attempt), lambda: log_tail(settings, row.id))
+
+
+def _engine(settings: Settings) -> Callable[[Settings, Row, Carrier, Ledger], End | Died]:
+    if settings.runtime.engine == "local":
+        return run_here
+    from .cluster import run_there
+
+    return run_there
+
+
+def _note(span: Span, end: End | Died) -> None:
+    if isinstance(end, Died):
+        span.fail(str(end))
+    elif end.state == "done":
+        span.set_output(json.loads(end.result or "null"))
+    elif end.state == "cancelled":
+        span.status = "cancelled"
+    else:
+        span.fail(end.details or end.error or "failed")
+
+
+def _write(settings: Settings, table: JobTable, row: Row, end: End | Died) -> None:
+    """What is left open is tidied up only by whoever ended the attempt."""
+    now = table.get(row.id)
+    if isinstance(end, Died):
+        written = table.lose(row.id, row.attempt, str(end))
+    else:
+        kept = end.fault == "budget" and now.partial is not None
+        outcome = End("cancelled", None, end.error, end.fault) if kept else end
+        written = table.finish(row.id, row.attempt, outcome)
+    if now.after and (written or now.state == "cancelled") and not (isinstance(end, End) and end.state == "done"):
+        tidy(settings, row, now.after)
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Try again while the table does not answer: the work of hours waits for its outcome to be written.
+
+    Raises:
+        Unavailable: it did not answer for ten minutes.
+    """
+    for _ in range(RETRIES):
+        try:
+            return action()
+        except Unavailable as error:
+            logger.warning("%s", error)
+            time.sleep(RETRY_S)
+    return action()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,101 @@
+"""What a job has to say while it runs, and where that is written: its row, or the way back to whoever has the row."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO, Any, Protocol
+
+from ..errors import Unavailable
+from ..tracing.span import Span
+from .table import JobTable, Row
+
+# Kinds of notes: the columns of the row, and finished spans.
+SPAN = "span"
+LOOK_EVERY_S = 0.2
+RENEW_EVERY_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Whether the attempt is still wanted, and what came for its open questions (JSON)."""
+
+    wanted: bool = True
+    answers: str | None = None
+
+
+class Ledger(Protocol):
+    def note(self, kind: str, text: str) -> None:
+        """Keep one note of a running attempt."""
+        ...
+
+    def orders(self) -> Orders:
+        """What the owner of the job wants by now; cheap enough to ask ten times a second."""
+        ...
+
+
+@dataclass
+class TableLedger:
+    """Writes to the job's row; spans go to `sink`."""
+
+    table: JobTable
+    row: Row
+    sink: Callable[[Span], None]
+    _known: Orders = field(default_factory=Orders)
+    _looked: float = 0.0
+    _renewed: float = 0.0
+
+    def note(self, kind: str, text: str) -> None:
+        if kind == SPAN:
+            self.sink(Span(**json.loads(text)))
+            return
+        try:
+            self.table.note(self.row.id, self.row.attempt, kind, text)
+        except Unavailable as error:  # the work goes on, and so do later notes
+            logger.warning("%s was not noted: %s", kind, error)
+
+    def orders(self) -> Orders:
+        now = time.monotonic()
+        if now - self._looked < LOOK_EVERY_S:
+            return Orders(self._known.wanted)
+        self._looked = now
+        try:
+            if self.table.backend.shared and now - self._renewed > RENEW_EVERY_S:
+                self._renewed = now
+                self.table.renew(self.row.id, self.row.attempt)
+            self._known = self._look()
+        except Unavailable as error:
+            logger.warning("%s", error)
+        return self._known
+
+    def _look(self) -> Orders:
+        row = self.table.get(self.row.id)
+        wanted = row.state == "running" and row.attempt == self.row.attempt
+        if row.answers is None or row.asks is not None:
+            return Orders(wanted)
+        self.table.note(row.id, row.attempt, "answers", None)
+        return Orders(wanted, row.answers)
+
+
+@dataclass
+class StreamLedger:
+    """Passes notes on as lines of JSON; orders come in as lines, and the end of them means: not wanted any more."""
+
+    out: IO[str]
+    inbox: Callable[[], list[str] | None]
+
+    def note(self, kind: str, text: str) -> None:
+        self.out.write(json.dumps([kind, text]) + "\n")
+        self.out.flush()
+
+    def orders(self) -> Orders:
+        lines = self.inbox()
+        if lines is None:
+            return Orders(wanted=False)
+        given: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+        return Orders(given.get("wanted", True), given.get("answers"))

@@ -1,0 +1,77 @@
+"""The process of a job on a worker of a cluster: what to do comes over stdin, what it says goes out over stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+
+from ...config.load import load
+from ...config.settings import Settings
+from ..tracing.span import Carrier
+from .launch import job_environment, revealed
+from .ledger import StreamLedger
+from .limits import divert_standard_streams, make_folders
+from .process import perform
+from .supervise import ENDED, Died, supervise
+from .table import Row
+from .task import DIED
+
+
+def main() -> None:
+    spec = json.loads(_line(0))
+    row, carrier = Row(**json.loads(spec["row"])), Carrier(**json.loads(spec["carrier"]))
+    # The secrets do not travel: they are those that this machine is configured with.
+    settings = Settings.model_validate_json(revealed(load().settings, row))
+    inbox, out = os.dup(0), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    divert_standard_streams()
+    os.environ.update(job_environment(settings))
+    make_folders()
+
+    def work(connection: Connection) -> None:
+        perform(settings, row, carrier, connection)
+
+    ledger = StreamLedger(out, _reader(inbox))
+    end = supervise(work, ledger, row.limits, spec["mark"], _last_words)
+    if isinstance(end, Died):
+        ledger.note(DIED, json.dumps(asdict(end)))
+    else:
+        ledger.note(ENDED, json.dumps(asdict(end)))
+
+
+def _last_words(characters: int = 600) -> str:
+    """The end of what went to stderr, which is a file of the task's."""
+    size = os.fstat(2).st_size
+    return os.pread(2, 4 * characters, max(0, size - 4 * characters)).decode("utf-8", "replace")[-characters:].strip()
+
+
+def _line(descriptor: int) -> bytes:
+    """One line, byte by byte: what comes after it is for another reader."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (byte := os.read(descriptor, 1)):
+            sys.exit("nothing to do was said")
+        line += byte
+    return line
+
+
+def _reader(descriptor: int) -> Callable[[], list[str] | None]:
+    """Reads the lines that have come so far; None once there will be no more."""
+
+    def read() -> list[str] | None:
+        lines: list[str] = []
+        while select.select([descriptor], [], [], 0)[0]:
+            if not (piece := os.read(descriptor, 1 << 16)):
+                return None
+            lines.extend(piece.decode().splitlines())
+        return lines
+
+    return read
+
+
+if __name__ == "__main__":
+    main()

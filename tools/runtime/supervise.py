@@ -1,0 +1,182 @@
+"""Run a piece of work in a child process, pass on what it says, and end it with all it started when it must end.
+
+The parent does nothing else, so it answers however long a library holds the interpreter of the child.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
+
+import psutil
+
+from . import trees
+from .ledger import Ledger
+from .limits import die_with_parent
+from .models import Budget
+from .table import End
+from .worker import attempt
+
+TICK_S = 0.1
+MEASURE_EVERY_S = 0.5
+# A job that watches its time itself ends in order; it gets this much longer for its last step.
+GRACE_S = 10.0
+LEAVE_S = 2.0
+ANSWERS, PACED, ENDED = "answers", "paced", "ended"
+OUT_OF_MEMORY = re.compile(r"bad_alloc|MemoryError|Cannot allocate memory|Unable to allocate", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Died:
+    """The child ended without a word, by a signal (negative) or an exit code; `words` are the end of its log."""
+
+    code: int
+    words: str = ""
+
+    def __str__(self) -> str:
+        try:
+            cause = f"exit code {self.code}" if self.code >= 0 else signal.Signals(-self.code).name
+        except ValueError:
+            cause = f"signal {-self.code}"
+        return f"its process died ({cause}). {self.words[-300:]}".strip()
+
+
+def supervise(
+    work: Callable[[Connection], None], ledger: Ledger, budget: Budget, mark: str, log: Callable[[], str]
+) -> End | Died:
+    """Fork, run `work(connection)` in the child and return how it ended, with no process of it left.
+
+    Args:
+        work: sends `[kind, text]` as JSON and at last `["ended", End as JSON]`.
+        mark: what the environment of the child, and of all that it starts, carries.
+        log: the last words of the job, asked when it died.
+    """
+    ours, theirs = Pipe()
+    parent = os.getpid()
+    child = os.fork()
+    if not child:
+        ours.close()
+        _child(work, theirs, parent)
+    theirs.close()
+    end: End | None = None
+    try:
+        end = _Watch(ours, ledger, budget, child).until_the_end()
+    finally:
+        code = _gone(
+            child, mark, LEAVE_S if end is not None and end.fault != "budget" and end.state != "cancelled" else 0
+        )
+    if end is not None:
+        return end
+    if OUT_OF_MEMORY.search(words := log()):
+        return End(
+            "failed", error=f"the memory limit was reached. Use fewer rows or columns. {words[-300:]}", fault="memory"
+        )
+    return Died(code, words)
+
+
+def _child(work: Callable[[Connection], None], connection: Connection, parent: int) -> None:
+    try:
+        die_with_parent()
+        if os.getppid() == parent and (crash := attempt(lambda: work(connection)).crash):
+            print(crash.traceback, file=sys.stderr, flush=True)
+        # Temporary folders of libraries go here, as at the end of any process.
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    finally:
+        os._exit(0)
+
+
+class _Watch:
+    def __init__(self, pipe: Connection, ledger: Ledger, budget: Budget, child: int) -> None:
+        self._pipe = pipe
+        self._ledger = ledger
+        self._budget = budget
+        self._child = child
+        self._began = time.monotonic()
+        self._measured = self._began
+        self._paced = False
+
+    def until_the_end(self) -> End | None:
+        """The outcome; None when the child died without one."""
+        while True:
+            # Looked at before the pipe: what it says is then the last that it has said. The end of the pipe tells
+            # less, since a child that it forked may hold that open.
+            lives = self._lives()
+            try:
+                end = self._listen()
+            except (EOFError, ConnectionResetError):
+                return None
+            if (end := end or self._limits()) is not None or not lives:
+                return end
+
+    def _listen(self) -> End | None:
+        """Take what was said until there is nothing for a moment."""
+        while self._pipe.poll(TICK_S):
+            kind, text = json.loads(self._pipe.recv_bytes())
+            if kind == ENDED:
+                return End(**json.loads(text))
+            self._hear(kind, text)
+            if (end := self._limits()) is not None:
+                return end
+        return None
+
+    def _lives(self) -> bool:
+        return os.waitid(os.P_PID, self._child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind == PACED:
+            self._paced = True
+        else:
+            self._ledger.note(kind, text)
+
+    def _limits(self) -> End | None:
+        orders = self._ledger.orders()
+        if not orders.wanted:
+            return End("cancelled")
+        if orders.answers:
+            self._pipe.send_bytes(orders.answers.encode())
+        return self._over_time() or self._over_memory()
+
+    def _over_time(self) -> End | None:
+        allowed = self._budget.seconds
+        if allowed is None or time.monotonic() - self._began < allowed + (GRACE_S if self._paced else 0):
+            return None
+        return End("failed", error=f"the budget of {allowed:g} s was used up", fault="budget")
+
+    def _over_memory(self) -> End | None:
+        allowed, now = self._budget.megabytes, time.monotonic()
+        if allowed is None or now - self._measured < MEASURE_EVERY_S:
+            return None
+        self._measured = now
+        used = _megabytes(self._child)
+        if used <= allowed:
+            return None
+        return End("failed", error=f"the job used {used} MB of a budget of {allowed} MB", fault="budget")
+
+
+def _megabytes(pid: int) -> int:
+    """Resident memory of a process and its descendants."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        top = psutil.Process(pid)
+        for process in (top, *top.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_info().rss
+    return total >> 20
+
+
+def _gone(child: int, mark: str, patience_s: float) -> int:
+    """Let the child leave by itself, kill all that is left after that, and return its exit code."""
+    process = psutil.Process(child)
+    with contextlib.suppress(psutil.TimeoutExpired):
+        process.wait(patience_s)
+    trees.kill(mark, spare=os.getpid())
+    return int(process.wait() or 0)
