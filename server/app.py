@@ -14,21 +14,28 @@ from ..prompts.agents import AGENTS
 from ..resources.catalog import add_resources
 from ..tools import wire
 from ..tools.errors import unknown
+from ..tools.spec import Toolset
 from .host import Host
 from .middleware import TraceRequests
 from .services import Services
+from .tasks import Tasks
 
 INSTRUCTIONS = (
     "Machine learning on real tools: data, validation, features, tuning, training, explanation, registry, serving. "
     "State travels in handles such as dataset:loans@3f2a9c81d0be, run:…, models:/…, endpoint:…: pass them on. "
-    "Where a dataset goes, a file path goes too. Long work returns a job with the next call to make. "
+    "Where a dataset goes, a file path goes too. Long work returns a job with the next call to make; budget_s and budget_mb end it early. "
     "Errors name the valid choices."
 )
 
 
-def create_server(settings: Settings) -> Host:
-    """Build a server; `server.services.running()` must be entered while it serves."""
-    services = Services(settings)
+def create_server(settings: Settings, *more: Toolset) -> Host:
+    """Build a server; `server.services.running()` must be entered while it serves.
+
+    Args:
+        more: toolsets to serve beside those of this package.
+    """
+    published = published_tools(settings)
+    services = Services(settings, dict.fromkeys(published.values()))
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Services]) -> AsyncGenerator[Services]:
@@ -36,13 +43,16 @@ def create_server(settings: Settings) -> Host:
 
     host = Host(
         services,
-        published_tools(settings),
+        published,
+        more,
         name="mlops-mcp",
         title="MLOps",
         instructions=INSTRUCTIONS,
         version=version("mlops-mcp"),
         lifespan=lifespan,
         middleware=[TraceRequests(services.tracer)],
+        # With tasks/cancel a read-only server would end what others have started.
+        extensions=[] if settings.server.read_only else [Tasks(services.jobs)],
     )
     add_resources(host, services.calls)
     return host

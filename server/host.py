@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, cast
@@ -23,7 +23,7 @@ from ..tools.errors import ToolFailure, unknown
 from ..tools.runtime.calls import CallCrashed
 from ..tools.runtime.door import Door
 from ..tools.runtime.worker import Crash
-from ..tools.spec import DOOR, ToolSpec
+from ..tools.spec import DOOR, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
 from .idempotency import Answers
 from .prompts import PromptHost
@@ -35,16 +35,27 @@ KEY = "idempotency_key"
 
 
 class Host(PromptHost):
-    """Serves the published tools; nothing of a slice is loaded before one of its tools is called."""
+    """Serves the published tools; nothing of a slice is loaded before one of its tools is called.
 
-    def __init__(self, services: Services, published: Mapping[str, str], **options: Any) -> None:
+    Args:
+        published: tool -> slice, of the tools that come with this package.
+        more: toolsets from elsewhere, which are loaded already.
+    """
+
+    def __init__(
+        self, services: Services, published: Mapping[str, str], more: Sequence[Toolset] = (), **options: Any
+    ) -> None:
         with _rich_kept_out():
             super().__init__(**options)
         self.services = services
-        self._slice_of = published
-        self._specs: dict[str, ToolSpec] = {}
+        added = {spec.name: (spec, toolset.name) for toolset in more for spec in toolset.tools}
+        self._slice_of = {**published, **{name: slice_name for name, (_, slice_name) in added.items()}}
+        self._specs = {name: spec for name, (spec, _) in added.items()}
         self._answers = Answers(services.settings.home)
-        self._wire = {name: wire.shipped(name) for name in published}
+        self._wire = {
+            **{name: wire.shipped(name) for name in published},
+            **{name: wire.render(spec) for name, spec in self._specs.items()},
+        }
 
     async def list_tools(self) -> list[WireTool]:
         self.services.warm_later(WARM_AFTER_S)
@@ -61,16 +72,24 @@ class Host(PromptHost):
                 if not key or spec.makes_job:
                     return await self._run(spec, given, context)
                 return await self._answers.once(
-                    name, key, self._canonical(spec, given), lambda: self._run(spec, given, context)
+                    name, key, self._canonical(spec, given), lambda: self._run_to_the_end(spec, given, context)
                 )
             finally:
                 DOOR.reset(token)
         except ToolFailure as failure:
             raise ToolError(str(failure)) from failure
 
-    async def _run(
+    async def _run_to_the_end(
         self, spec: ToolSpec, arguments: dict[str, Any], context: Context[Services, Any] | None
     ) -> CallToolResult:
+        result = await self._run(spec, arguments, context)
+        # A question is not the answer that a key stands for.
+        assert isinstance(result, CallToolResult), f"{spec.name} takes a key and asks for input"
+        return result
+
+    async def _run(
+        self, spec: ToolSpec, arguments: dict[str, Any], context: Context[Services, Any] | None
+    ) -> CallToolResult | InputRequiredResult:
         try:
             result = await super().call_tool(spec.name, arguments, context)
         except UnexpectedToolError as error:
@@ -81,8 +100,7 @@ class Host(PromptHost):
             if isinstance(error.__cause__, ValidationError):
                 raise _invalid(spec.name, error.__cause__) from None
             raise
-        assert isinstance(result, CallToolResult)
-        return _compact(result)
+        return compact(result) if isinstance(result, CallToolResult) else result
 
     def _spec(self, name: str) -> ToolSpec:
         """The tool, imported and registered at its first use."""
@@ -166,7 +184,7 @@ def _crash_of(error: BaseException) -> Crash:
     return Crash(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
 
 
-def _compact(result: CallToolResult) -> CallToolResult:
+def compact(result: CallToolResult) -> CallToolResult:
     """The structured result as JSON text without blanks and absent values: half of the tokens, nothing less said."""
     if result.structured_content is None:
         return result

@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from ..config.load import SettingsError
 from ..config.settings import ServerSettings, Settings
+from ..tools.spec import Toolset
 from .app import create_server
 from .host import Host
 
@@ -21,14 +22,17 @@ Transport = Literal["stdio", "http", "sse"]
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-def serve(settings: Settings, transport: Transport) -> None:
+def serve(settings: Settings, transport: Transport, *more: Toolset) -> None:
     """Run until the client leaves (stdio) or the process is told to end.
+
+    Args:
+        more: toolsets to serve beside those of this package.
 
     Raises:
         SettingsError: the state folder cannot be written, or the address cannot be listened on.
     """
     require_home(settings.home)
-    server = create_server(settings)
+    server = create_server(settings, *more)
     anyio.run(_serve_stdio if transport == "stdio" else _serve_http, server, settings, transport)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 FOREIGN = ("MLOPS_", "MLFLOW_", "OPIK_", "FEAST_", "BENTOML_", "ENVIRONMENT")
 T = TypeVar("T")
 
+Needs = Callable[..., str]
 StdioClient = Callable[..., AbstractAsyncContextManager[Client]]
 
 
@@ -34,6 +36,21 @@ def _clean_environment(  # pyright: ignore[reportUnusedFunction]
     monkeypatch.chdir(tmp_path_factory.getbasetemp())  # away from a mlops.yaml
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def needs() -> Needs:
+    """Finds a program on a path (that of this process), or skips the test; TESTS_COMPLETE=1 makes it fail instead."""
+
+    def find(program: str, how: str, path: str | None = None) -> str:
+        if found := shutil.which(program, path=path):
+            return found
+        message = f"{program} is missing: {how}"
+        if os.environ.get("TESTS_COMPLETE"):
+            pytest.fail(message)
+        pytest.skip(message)
+
+    return find
 
 
 @pytest.fixture

@@ -1,0 +1,80 @@
+"""The tools that the tasks scenarios of the conformance suite call."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import Context, Elicit, Resolve
+from mcp.server.mcpserver.server import require_client_extension
+from mcp.types import TextContent
+from pydantic import BaseModel
+
+from mlops_mcp.server.tasks import ID
+from mlops_mcp.tools.runtime.models import DEFAULT_WAIT_S, JobView
+from mlops_mcp.tools.spec import Through, Toolset, reads, writes
+
+from . import jobs
+
+
+async def greet(name: str) -> TextContent:
+    """Greet at once."""
+    return TextContent(text=f"Hello, {name}!")
+
+
+async def slow_compute(door: Through, seconds: float = 0, label: str = "") -> JobView[jobs.Said]:
+    """Compute for some seconds."""
+    return await door.submit(jobs.nap, jobs.Nap(seconds=seconds), DEFAULT_WAIT_S)
+
+
+async def failing_job(door: Through, ctx: Context[Any, Any]) -> JobView[jobs.Said]:
+    """Fail, as a task only."""
+    require_client_extension(ctx.request_context, ID)
+    return await door.submit(jobs.refuse, jobs.Nothing(), DEFAULT_WAIT_S)
+
+
+async def protocol_error_job(door: Through) -> JobView[jobs.Said]:
+    """Crash."""
+    return await door.submit(jobs.crash, jobs.Nothing(), DEFAULT_WAIT_S)
+
+
+async def confirm_delete(door: Through, filename: str) -> JobView[jobs.Said]:
+    """Ask before deleting."""
+    return await door.submit(jobs.delete, jobs.Named(name=filename), DEFAULT_WAIT_S)
+
+
+async def multi_input(door: Through) -> JobView[jobs.Said]:
+    """Ask two questions at once."""
+    return await door.submit(jobs.gather, jobs.Nothing(), DEFAULT_WAIT_S)
+
+
+class UserName(BaseModel):
+    name: str
+
+
+async def _asked_for() -> Elicit[UserName]:
+    return Elicit("What is your name?", UserName)
+
+
+async def test_tool_with_task(door: Through, user_name: Annotated[UserName, Resolve(_asked_for)]) -> JobView[jobs.Said]:
+    """Ask for a name first, then greet in a task."""
+    return await door.submit(jobs.greet_later, jobs.Named(name=user_name.name), DEFAULT_WAIT_S)
+
+
+TOOLSET = Toolset(
+    name="conformance",
+    description="What the conformance suite calls.",
+    tools=(
+        reads(greet, "Greet"),
+        *(
+            writes(function, function.__name__, idempotent=True)
+            for function in (
+                slow_compute,
+                failing_job,
+                protocol_error_job,
+                confirm_delete,
+                multi_input,
+                test_tool_with_task,
+            )
+        ),
+    ),
+)
