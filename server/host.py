@@ -25,13 +25,13 @@ from ..tools.runtime.door import Door
 from ..tools.runtime.worker import Crash
 from ..tools.spec import DOOR, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
+from .arguments import Given, admitted, invalid
 from .idempotency import Answers
 from .prompts import PromptHost
 from .services import Services
 
 logger = logging.getLogger(__name__)
 WARM_AFTER_S = 0.5
-KEY = "idempotency_key"
 
 
 class Host(PromptHost):
@@ -66,13 +66,16 @@ class Host(PromptHost):
     ) -> CallToolResult | InputRequiredResult:
         try:
             spec = self._spec(name)
-            key, given = _admitted(name, self._wire[name]["inputSchema"]["properties"], arguments)
-            token = DOOR.set(self._door(name, key, context))
+            given = admitted(name, self._wire[name]["inputSchema"]["properties"], arguments)
+            token = DOOR.set(self._door(name, given, context))
             try:
-                if not key or spec.makes_job:
-                    return await self._run(spec, given, context)
+                if not given.key or spec.makes_job:
+                    return await self._run(spec, given.own, context)
                 return await self._answers.once(
-                    name, key, self._canonical(spec, given), lambda: self._run_to_the_end(spec, given, context)
+                    name,
+                    given.key,
+                    self._canonical(spec, given.own),
+                    lambda: self._run_to_the_end(spec, given.own, context),
                 )
             finally:
                 DOOR.reset(token)
@@ -98,7 +101,7 @@ class Host(PromptHost):
             raise _crashed(spec.name, error) from error.__cause__
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
-                raise _invalid(spec.name, error.__cause__) from None
+                raise invalid(spec.name, error.__cause__) from None
             raise
         return compact(result) if isinstance(result, CallToolResult) else result
 
@@ -121,11 +124,11 @@ class Host(PromptHost):
         try:
             return pydantic_core.to_json(tool.fn_metadata.validate_arguments(given)).decode()
         except ValidationError as error:
-            raise _invalid(spec.name, error) from None
+            raise invalid(spec.name, error) from None
 
-    def _door(self, tool: str, key: str, context: Context[Services, Any] | None) -> Door:
+    def _door(self, tool: str, given: Given, context: Context[Services, Any] | None) -> Door:
         tell: Callable[[float, float, str], Awaitable[None]] = context.report_progress if context else _nobody
-        return Door(self.services.calls, self.services.jobs, tool, tell, self.services.settle, key)
+        return Door(self.services.calls, self.services.jobs, tool, tell, self.services.settle, given.key, given.budget)
 
 
 async def _nobody(_done: float, _total: float, _message: str) -> None: ...
@@ -142,31 +145,6 @@ def _rich_kept_out() -> Generator[None]:
         yield
     finally:
         del sys.modules["rich"]
-
-
-def _admitted(tool: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The idempotency key and the arguments of the function.
-
-    Raises:
-        ToolFailure: an argument that does not exist, or a key that is none.
-    """
-    for argument in arguments:
-        if argument not in known:
-            raise unknown(f"argument of {tool}", argument, known, limit=20)
-    key = "" if arguments.get(KEY) is None else arguments[KEY]
-    if not (isinstance(key, str) and len(key) <= wire.KEY_LENGTH):
-        raise ToolFailure(f"{tool} cannot take this {KEY}", f"Pass a text of at most {wire.KEY_LENGTH} characters.")
-    return key, {argument: value for argument, value in arguments.items() if argument != KEY}
-
-
-def _invalid(tool: str, error: ValidationError) -> ToolFailure:
-    """What pydantic found, one clause per argument, without its links and wrapped model names."""
-    clauses = []
-    for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"])
-        given = "" if item["type"] == "missing" else f" (got {str(item['input'])[:60]!r})"
-        clauses.append(f"{where}: {item['msg']}{given}")
-    return ToolFailure(f"{tool} cannot take these arguments: {'; '.join(clauses[:5])}")
 
 
 def _crashed(tool: str, error: UnexpectedToolError) -> UnexpectedToolError:

@@ -47,6 +47,11 @@ class ToolSpec:
         answer = get_type_hints(self.function)["return"]
         return isinstance(answer, type) and issubclass(answer, JobView)
 
+    @property
+    def starts_job(self) -> bool:
+        """Whether it is long work, which takes a budget; tools of the jobs slice only look at such."""
+        return self.makes_job and "job" not in get_type_hints(self.function)
+
 
 @dataclass(frozen=True)
 class Toolset:

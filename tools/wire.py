@@ -14,8 +14,10 @@ from .spec import Toolset, ToolSpec
 
 FOLDER = "wire"
 INDEX = "index.json"
+# Arguments that the server takes for every tool they make sense for.
+KEY, SECONDS, MEGABYTES = "idempotency_key", "budget_s", "budget_mb"
+COMMON = {KEY: {"type": "string"}, SECONDS: {"type": "number"}, MEGABYTES: {"type": "integer"}}
 KEY_LENGTH = 128
-KEY_SCHEMA = {"type": "string"}
 ANY_JSON = {"$ref": "#/$defs/JsonValue"}
 
 
@@ -38,8 +40,8 @@ def render(spec: ToolSpec) -> dict[str, Any]:
     """What `tools/list` says of a tool."""
     tool = registered(spec)
     parameters = _slim_input(tool.parameters)
-    if spec.takes_key:
-        parameters["properties"]["idempotency_key"] = KEY_SCHEMA
+    names = (KEY,) * spec.takes_key + (SECONDS, MEGABYTES) * spec.starts_job
+    parameters["properties"] |= {name: COMMON[name] for name in names}
     return {
         "name": tool.name,
         "title": spec.title,

@@ -173,6 +173,17 @@ def end_run(work: Work, run: str, status: RunStatus) -> Run:
         return _view(client, client.get_run(identity), [])
 
 
+def close_abandoned(work: Work, parent: str, own: str) -> None:
+    """Mark the runs that ended work left open as KILLED: those below `parent`, and `own` (may be empty)."""
+    with opened(work) as client:
+        found = _find(client, parent).info
+        below = f"tags.`mlflow.parentRunId` = '{found.run_id}' and attributes.status = 'RUNNING'"
+        for child in client.search_runs([found.experiment_id], below):
+            client.set_terminated(child.info.run_id, "KILLED")
+        if own and client.get_run(found.run_id).info.status == "RUNNING":
+            client.set_terminated(found.run_id, "KILLED")
+
+
 def get_run(work: Work, run: str, names: Sequence[str] = ()) -> Run:
     """A run in brief, or only what the names stand for, in full."""
     with opened(work) as client:

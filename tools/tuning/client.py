@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,14 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
         _sweep(study)
         default = _enqueue_default(study, objective, space)
         log = TrialLog.open(work, request, name, objective.metric.name)
-        _search(work, study, objective, space, request, log, began)
+
+        def so_far() -> Tuned:
+            return _result(study, objective, space, default, scored_on, log.run, time.monotonic() - began, notes)
+
+        _search(work, study, objective, space, request, log, so_far)
         log.close(study)
     Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
-    return _result(study, objective, space, default, scored_on, log.run, time.monotonic() - began, notes)
+    return so_far().model_copy(update={"importance": _importance(study)})
 
 
 def get_study(work: Work, study: str) -> Study:
@@ -140,11 +145,11 @@ def _search(
     space: dict[str, BaseDistribution],
     request: TuneRequest,
     log: TrialLog,
-    began: float,
+    so_far: Callable[[], Tuned],
 ) -> None:
     failures: list[str] = []
     for done in range(request.n_trials):
-        if request.timeout_s and time.monotonic() - began >= request.timeout_s:
+        if work.out_of_time():
             break
         work.progress(done, request.n_trials, f"trial {done + 1}/{request.n_trials}", _best_value(study))
         trial = study.ask(space)
@@ -152,6 +157,8 @@ def _search(
             failure = _score(study, trial, objective)
             span.set_output({"value": study.trials[trial.number].value, "failure": failure})
         log.add(study.trials[trial.number])
+        if _best_value(study) is not None:
+            work.keep(so_far())
         failures = [*failures, failure] if failure else []
         if len(failures) >= GIVE_UP_AFTER:
             raise ToolFailure(f"{GIVE_UP_AFTER} trials in a row failed: {failures[-1]}", "Change the search space.")
@@ -203,7 +210,7 @@ def _result(
         pruned=states.count("PRUNED"),
         failed=states.count("FAIL"),
         search_space={name: describe(distribution) for name, distribution in space.items()},
-        importance=_importance(study),
+        importance={},
         run=run,
         seconds=round(seconds, 1),
         notes=[*notes, OPTIMISTIC],

@@ -15,7 +15,6 @@ class TuneRequest(BaseModel):
     n_trials: int
     metric: str
     direction: str
-    timeout_s: float
     study: str
     features: list[str]
     exclude: list[str]

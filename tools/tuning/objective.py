@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -143,8 +142,6 @@ def _check_limits(request: TuneRequest) -> None:
     for name, value, low, high in limits:
         if not low <= value <= high:
             raise ToolFailure(f"{name} is {value}", f"It must be {low} to {high}.")
-    if not 0 <= request.timeout_s < math.inf:
-        raise ToolFailure(f"timeout_s is {request.timeout_s:g}", "It must be a number of seconds; 0 is no limit.")
 
 
 def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..runtime.work import Work
-from ..tracking.client import end_run, log_run, start_run
+from ..tracking.client import close_abandoned, end_run, log_run, start_run
 from ..tracking.models import RunStatus
 from .models import TuneRequest
 
@@ -31,6 +31,7 @@ class TrialLog:
     @classmethod
     def open(cls, work: Work, request: TuneRequest, study: str, metric: str) -> TrialLog:
         run = request.run or start_run(work, request.experiment, f"tune {request.algorithm}", {"study": study}).run
+        work.afterwards(close_abandoned, run, "" if request.run else run)
         return cls(work, run, request.experiment, metric, own=not request.run)
 
     def add(self, trial: FrozenTrial) -> None:

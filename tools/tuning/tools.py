@@ -24,7 +24,6 @@ async def tune_model(
     n_trials: int = 50,
     metric: Annotated[str, Field(description="Default auc or rmse.")] = "",
     direction: Literal["", "maximize", "minimize"] = "",
-    timeout_s: float = 0,
     validation: Annotated[str, Field(description="Scored on; else folds.")] = "",
     folds: int = 3,
     features: list[str] | None = None,
@@ -37,10 +36,10 @@ async def tune_model(
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Tuned]:
-    """Search hyper-parameters (Optuna). Returns the best; each trial is an MLflow run."""
+    """Search hyper-parameters (Optuna); each trial is an MLflow run."""
     request = TuneRequest(
         dataset=dataset, target=target, algorithm=algorithm, search_space=search_space or {}, n_trials=n_trials,
-        metric=metric, direction=direction, timeout_s=timeout_s, validation=validation, folds=folds,
+        metric=metric, direction=direction, validation=validation, folds=folds,
         features=features or [], exclude=exclude or [], treatment=treatment,
         controls=controls or [], study=study, experiment=experiment, run=run, seed=seed,
     )  # fmt: skip

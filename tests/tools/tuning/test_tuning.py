@@ -1,3 +1,5 @@
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mlops_mcp.tools.errors import ToolFailure
-from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.runtime.work import Voice, Work
 from mlops_mcp.tools.tracking.client import get_run, search_runs
 from mlops_mcp.tools.tuning import client
 from mlops_mcp.tools.tuning.models import Tuned, TuneRequest
@@ -26,7 +28,7 @@ def rows(tmp_path: Path) -> str:
 def tune(work: Work, rows: str, **changes: object) -> Tuned:
     request: dict[str, object] = {
         "dataset": rows, "target": "y", "algorithm": "LogisticRegression", "validation": "", "folds": 3,
-        "search_space": {}, "n_trials": 4, "metric": "", "direction": "", "timeout_s": 0, "study": "", "features": [],
+        "search_space": {}, "n_trials": 4, "metric": "", "direction": "", "study": "", "features": [],
         "exclude": [], "treatment": "", "controls": [], "experiment": "tune", "run": "", "seed": 0,
     }  # fmt: skip
     return client.tune_model(work, TuneRequest.model_validate(request | changes))
@@ -117,5 +119,15 @@ def test_an_unknown_study_names_those_there_are(work: Work, rows: str) -> None:
         client.get_study(work, "study:mien")
 
 
-def test_a_time_limit_ends_the_search_with_what_it_has(work: Work, rows: str) -> None:
-    assert 1 <= tune(work, rows, n_trials=2000, timeout_s=0.5).trials < 2000
+def test_the_end_of_its_time_ends_the_search_with_what_it_has(work: Work, rows: str) -> None:
+    hurried = replace(work, ends_at=time.monotonic() + 0.5)
+    assert 1 <= tune(hurried, rows, n_trials=2000).trials < 2000
+
+
+def test_the_best_so_far_is_kept_after_every_trial(work: Work, rows: str) -> None:
+    said: list[tuple[str, str]] = []
+    told = replace(work, voice=Voice(say=lambda kind, text: said.append((kind, text))))
+    tuned = tune(told, rows, n_trials=3)
+    kept = [Tuned.model_validate_json(text) for kind, text in said if kind == "partial"]
+    assert [each.trials for each in kept] == [1, 2, 3]
+    assert (kept[-1].best_value, kept[-1].best_params) == (tuned.best_value, tuned.best_params)

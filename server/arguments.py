@@ -1,0 +1,63 @@
+"""What a caller passed: the arguments of the tool's function, and those that every such tool takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..tools import wire
+from ..tools.errors import ToolFailure, unknown
+from ..tools.runtime.models import Budget
+
+
+@dataclass(frozen=True)
+class Given:
+    """`own` are the arguments of the function; the others are for the server."""
+
+    own: dict[str, Any]
+    key: str = ""
+    budget: Budget = field(default_factory=Budget)
+
+
+def admitted(tool: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) -> Given:
+    """Sort the arguments of a call.
+
+    Raises:
+        ToolFailure: an argument that does not exist, a key that is none, or a budget that allows nothing.
+    """
+    for argument in arguments:
+        if argument not in known:
+            raise unknown(f"argument of {tool}", argument, known, limit=20)
+    common = {name: value for name, value in arguments.items() if name in wire.COMMON}
+    own = {name: value for name, value in arguments.items() if name not in wire.COMMON}
+    return Given(own, _key(tool, common.get(wire.KEY)), _budget(tool, common))
+
+
+def _key(tool: str, value: Any) -> str:
+    key = "" if value is None else value
+    if not (isinstance(key, str) and len(key) <= wire.KEY_LENGTH):
+        raise ToolFailure(
+            f"{tool} cannot take this {wire.KEY}", f"Pass a text of at most {wire.KEY_LENGTH} characters."
+        )
+    return key
+
+
+def _budget(tool: str, common: Mapping[str, Any]) -> Budget:
+    try:
+        return Budget(seconds=common.get(wire.SECONDS), megabytes=common.get(wire.MEGABYTES))
+    except ValidationError as error:
+        names = {"seconds": wire.SECONDS, "megabytes": wire.MEGABYTES}
+        raise invalid(tool, error, names) from None
+
+
+def invalid(tool: str, error: ValidationError, names: Mapping[str, str] | None = None) -> ToolFailure:
+    """What pydantic found, one clause per argument, without its links and wrapped model names."""
+    clauses = []
+    for item in error.errors(include_url=False):
+        where = ".".join((names or {}).get(str(part), str(part)) for part in item["loc"])
+        given = "" if item["type"] == "missing" else f" (got {str(item['input'])[:60]!r})"
+        clauses.append(f"{where}: {item['msg']}{given}")
+    return ToolFailure(f"{tool} cannot take these arguments: {'; '.join(clauses[:5])}")
