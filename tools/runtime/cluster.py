@@ -20,7 +20,7 @@ from ..errors import Unavailable, require
 from ..tracing.span import Carrier
 from .launch import mark_of
 from .ledger import Ledger
-from .supervise import ENDED, Died
+from .supervise import ENDED, Died, Run
 from .table import End, Row
 from .task import BEGUN, StartedBefore, key_of, run_task
 
@@ -45,8 +45,13 @@ class Worker:
     limit_mb: int
 
 
-def run_there(settings: Settings, row: Row, carrier: Carrier, ledger: Ledger) -> End | Died:
-    """Run one attempt as a task of the cluster and pass on what it says."""
+def there(settings: Settings, row: Row) -> Run:
+    """The work as a task of the cluster."""
+    return lambda carrier, ledger: _run(settings, row, carrier, ledger)
+
+
+def _run(settings: Settings, row: Row, carrier: Carrier, ledger: Ledger) -> End | Died:
+    """Run one attempt and pass on what it says."""
     mark = f"{mark_of(row.id, row.attempt)}@cluster"
     spec = {
         "mark": mark,

@@ -21,10 +21,10 @@ from ..tracing.span import Carrier, Span, Tracer
 from ..tracing.store import TraceStore
 from .alive import hold
 from .launch import SETTINGS_VARIABLE, launch_next, lock_path, log_tail, mark_of, table_of, tidy
-from .ledger import Ledger, TableLedger
+from .ledger import TableLedger
 from .limits import divert_standard_streams, make_folders
 from .process import perform
-from .supervise import Died, supervise
+from .supervise import Child, Died, Run
 from .table import End, JobTable, Row
 
 RETRY_S = 1.0
@@ -48,33 +48,34 @@ def main(identity: str, attempt: int) -> None:
 
 def keep(settings: Settings, table: JobTable, row: Row) -> None:
     """Run one attempt and write how it ended."""
+    run = _engine(settings)(settings, row)  # forks, so before the store has its thread
     store = TraceStore(settings.home / "traces.db", settings.tracing.max_mb)
     tracer = Tracer(store.put, settings.tracing.capture if settings.tracing.enabled else "off")
-    ledger = TableLedger(table, row, store.put)
     above = Carrier(row.trace_id, row.span_id)
     with tracer.span(f"job {row.tool}", parent=above, announce=True, job=row.id, attempt=row.attempt) as span:
-        end = _engine(settings)(settings, row, span.carrier, ledger)
+        end = run(span.carrier, TableLedger(table, row, store.put))
         _note(span, end)
     # Whoever sees the outcome finds the spans already there.
     store.close()
     patiently(lambda: _write(settings, table, row, end))
 
 
-def run_here(settings: Settings, row: Row, carrier: Carrier, ledger: Ledger) -> End | Died:
+def here(settings: Settings, row: Row) -> Run:
     """The work in a child of this process."""
 
-    def work(connection: Connection) -> None:
+    def work(carrier: Carrier, connection: Connection) -> None:
         perform(settings, row, carrier, connection)
 
-    return supervise(work, ledger, row.limits, mark_of(row.id, row.attempt), lambda: log_tail(settings, row.id))
+    child = Child(work, mark_of(row.id, row.attempt))
+    return lambda carrier, ledger: child.run(carrier, ledger, row.limits, lambda: log_tail(settings, row.id))
 
 
-def _engine(settings: Settings) -> Callable[[Settings, Row, Carrier, Ledger], End | Died]:
+def _engine(settings: Settings) -> Callable[[Settings, Row], Run]:
     if settings.runtime.engine == "local":
-        return run_here
-    from .cluster import run_there
+        return here
+    from .cluster import there
 
-    return run_there
+    return there
 
 
 def _note(span: Span, end: End | Died) -> None:

@@ -17,7 +17,7 @@ from .launch import job_environment, revealed
 from .ledger import StreamLedger
 from .limits import divert_standard_streams, make_folders
 from .process import perform
-from .supervise import ENDED, Died, supervise
+from .supervise import ENDED, Child, Died
 from .table import Row
 from .task import DIED
 
@@ -32,11 +32,11 @@ def main() -> None:
     os.environ.update(job_environment(settings))
     make_folders()
 
-    def work(connection: Connection) -> None:
+    def work(carrier: Carrier, connection: Connection) -> None:
         perform(settings, row, carrier, connection)
 
     ledger = StreamLedger(out, _reader(inbox))
-    end = supervise(work, ledger, row.limits, spec["mark"], _last_words)
+    end = Child(work, spec["mark"]).run(carrier, ledger, row.limits, _last_words)
     if isinstance(end, Died):
         ledger.note(DIED, json.dumps(asdict(end)))
     else:

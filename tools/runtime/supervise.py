@@ -14,11 +14,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, Pipe
 
 import psutil
 
+from ..tracing.span import Carrier
 from . import trees
 from .ledger import Ledger
 from .limits import die_with_parent
@@ -50,48 +51,61 @@ class Died:
         return f"its process died ({cause}). {self.words[-300:]}".strip()
 
 
-def supervise(
-    work: Callable[[Connection], None], ledger: Ledger, budget: Budget, mark: str, log: Callable[[], str]
-) -> End | Died:
-    """Fork, run `work(connection)` in the child and return how it ended, with no process of it left.
+Run = Callable[[Carrier, Ledger], End | Died]
 
-    Args:
-        work: sends `[kind, text]` as JSON and at last `["ended", End as JSON]`.
-        mark: what the environment of the child, and of all that it starts, carries.
-        log: the last words of the job, asked when it died.
+
+class Child:
+    """A child process that runs `work(carrier, connection)` as soon as it is told where its spans belong.
+
+    Made by fork, so before there is any thread. `mark` is what the environment of the child carries, and of all that
+    it starts; what it sends is `[kind, text]` as JSON and at last `["ended", End as JSON]`.
     """
-    ours, theirs = Pipe()
-    parent = os.getpid()
-    child = os.fork()
-    if not child:
-        ours.close()
-        _child(work, theirs, parent)
-    theirs.close()
-    end: End | None = None
-    try:
-        end = _Watch(ours, ledger, budget, child).until_the_end()
-    finally:
-        code = _gone(
-            child, mark, LEAVE_S if end is not None and end.fault != "budget" and end.state != "cancelled" else 0
-        )
-    if end is not None:
-        return end
-    if OUT_OF_MEMORY.search(words := log()):
-        return End(
-            "failed", error=f"the memory limit was reached. Use fewer rows or columns. {words[-300:]}", fault="memory"
-        )
-    return Died(code, words)
+
+    def __init__(self, work: Callable[[Carrier, Connection], None], mark: str) -> None:
+        self._mark = mark
+        self._pipe, theirs = Pipe()
+        parent = os.getpid()
+        self._pid = os.fork()
+        if not self._pid:
+            self._pipe.close()
+            _be_the_child(work, theirs, parent)
+        theirs.close()
+
+    def run(self, carrier: Carrier, ledger: Ledger, budget: Budget, log: Callable[[], str]) -> End | Died:
+        """Let the work go on and return how it ended, with no process of it left.
+
+        Args:
+            log: the last words of the job, asked when it died.
+        """
+        with contextlib.suppress(BrokenPipeError):  # it is dead already, which is noticed below
+            self._pipe.send_bytes(json.dumps(asdict(carrier)).encode())
+        end: End | None = None
+        try:
+            end = _Watch(self._pipe, ledger, budget, self._pid).until_the_end()
+        finally:
+            by_itself = end is not None and end.state != "cancelled" and end.fault != "budget"
+            code = _gone(self._pid, self._mark, LEAVE_S if by_itself else 0)
+        return end or _without_a_word(code, log())
 
 
-def _child(work: Callable[[Connection], None], connection: Connection, parent: int) -> None:
+def _be_the_child(work: Callable[[Carrier, Connection], None], connection: Connection, parent: int) -> None:
     try:
         die_with_parent()
-        if os.getppid() == parent and (crash := attempt(lambda: work(connection)).crash):
-            print(crash.traceback, file=sys.stderr, flush=True)
+        if os.getppid() == parent:
+            carrier = Carrier(**json.loads(connection.recv_bytes()))
+            if crash := attempt(lambda: work(carrier, connection)).crash:
+                print(crash.traceback, file=sys.stderr, flush=True)
         # Temporary folders of libraries go here, as at the end of any process.
         atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
     finally:
         os._exit(0)
+
+
+def _without_a_word(code: int, words: str) -> End | Died:
+    if OUT_OF_MEMORY.search(words):
+        said = f"the memory limit was reached. Use fewer rows or columns. {words[-300:]}"
+        return End("failed", error=said, fault="memory")
+    return Died(code, words)
 
 
 class _Watch:
