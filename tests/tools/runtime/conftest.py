@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime import trees
@@ -20,6 +22,7 @@ from mlops_mcp.tools.runtime.models import ENDED
 from mlops_mcp.tools.runtime.table import Row
 
 from .outcomes import SOURCE
+from .postgres import running, search_path
 
 
 @pytest.fixture(scope="session")
@@ -56,13 +59,42 @@ def scheduler(hard_folder: Path) -> Generator[str]:
         os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
 
 
-@pytest.fixture(params=["local", "dask"])
+@pytest.fixture(scope="session")
+def postgres(needs: Callable[..., str]) -> Generator[str]:
+    """The address of an empty PostgreSQL database."""
+    path = search_path()
+    # A socket's path is short, and the folders of tests are closed to the account that the server runs as.
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        os.chmod(folder, 0o755)
+        with running(Path(folder), lambda name: needs(name, "install postgresql", path)) as address:
+            yield address
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """The settings with each kind of job table, empty."""
+    if request.param == "sqlite":
+        return settings
+    address = request.getfixturevalue("postgres")
+    _empty(address)
+    return with_runtime(settings, job_store=SecretStr(address))
+
+
+def _empty(address: str) -> None:
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("drop table if exists jobs")
+
+
+@pytest.fixture(params=["local", "dask", "postgres"])
 def engine(request: pytest.FixtureRequest, settings: Settings) -> Settings:
-    """The settings of each engine."""
+    """The settings of each engine, and of jobs that are kept in PostgreSQL."""
     if request.param == "local":
         return settings
-    runtime = {"engine": "dask", "scheduler": request.getfixturevalue("scheduler")}
-    return settings.model_copy(update={"runtime": settings.runtime.model_copy(update=runtime)})
+    if request.param == "postgres":
+        return with_runtime(settings, job_store=SecretStr(request.getfixturevalue("postgres")))
+    return with_runtime(settings, engine="dask", scheduler=request.getfixturevalue("scheduler"))
 
 
 @pytest.fixture
@@ -74,6 +106,10 @@ async def jobs(engine: Settings) -> AsyncGenerator[Jobs]:
     looking.cancel()
     for row in table_of(engine).running():  # of a test that failed half-way
         trees.kill(mark_of(row.id, row.attempt))
+
+
+def with_runtime(settings: Settings, **changes: object) -> Settings:
+    return settings.model_copy(update={"runtime": settings.runtime.model_copy(update=changes)})
 
 
 async def _look_after(jobs: Jobs) -> None:

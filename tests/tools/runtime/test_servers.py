@@ -1,0 +1,170 @@
+"""Servers come and go, jobs stay: with each engine, and with each kind of job table."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.runtime import trees
+from mlops_mcp.tools.runtime.cluster import workers
+from mlops_mcp.tools.runtime.jobs import Jobs
+from mlops_mcp.tools.runtime.launch import mark_of, stored, table_of
+
+from .conftest import ended, logged, until, with_runtime
+
+pytestmark = pytest.mark.slow
+
+SERVER = """
+import anyio, json, sys
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.runtime.jobs import Jobs
+from hard.tools.outcomes import client
+
+settings, kind, requests = (json.loads(text) for text in sys.argv[1:])
+jobs = Jobs(Settings.model_validate(settings))
+
+async def main():
+    for request in requests:
+        await jobs.submit("x", getattr(client, kind), client.Request(**request))
+    print("submitted", flush=True)
+    while True:
+        await jobs.reconcile()
+        await anyio.sleep(0.2)
+
+anyio.run(main)
+"""
+
+
+def server(settings: Settings, kind: str, requests: list[dict[str, str]]) -> subprocess.Popen[str]:
+    """A process that submits jobs and looks after them until it is killed."""
+    tree = json.loads(stored(settings))
+    tree["opik"]["api_key"] = ""
+    tree["runtime"]["job_store"] = settings.runtime.job_store.get_secret_value()
+    command = [sys.executable, "-c", SERVER, json.dumps(tree), json.dumps(kind), json.dumps(requests)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(params=["local", "dask", "postgres"])
+def shared(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """The settings of two servers with two slots."""
+    if request.param == "postgres":
+        return with_runtime(settings, job_slots=2, job_store=SecretStr(request.getfixturevalue("postgres")))
+    if request.param == "dask":
+        scheduler = request.getfixturevalue("scheduler")
+        return with_runtime(settings, job_slots=2, engine="dask", scheduler=scheduler)
+    return with_runtime(settings, job_slots=2)
+
+
+def overlaps(folder: Path) -> int:
+    """How many jobs ran at the same time at most, by the times they wrote down."""
+    events = [line.split() for line in (folder / "log").read_text().splitlines()]
+    running = most = 0
+    for what, _, _ in sorted(events, key=lambda event: (float(event[2]), event[0] == "start")):
+        running += 1 if what == "start" else -1
+        most = max(most, running)
+    return most
+
+
+async def test_sixteen_jobs_of_two_servers_that_are_killed_all_run_once_and_never_too_many_at_a_time(
+    shared: Settings, hard: Any, tmp_path: Path
+) -> None:
+    names = [[f"{which}{number}" for number in range(8)] for which in "ab"]
+    servers = [server(shared, "short", [{"folder": str(tmp_path), "name": name} for name in each]) for each in names]
+    for process in servers:
+        assert process.stdout
+        assert process.stdout.readline() == "submitted\n"
+        process.kill()
+        process.wait()
+    later = Jobs(shared)
+    async with asyncio.timeout(120):
+        while len(logged(tmp_path)) < 32:
+            await later.reconcile()
+            await asyncio.sleep(0.2)
+    assert sorted(logged(tmp_path)) == sorted(
+        f"{what} {name}" for each in names for name in each for what in ("start", "end")
+    )
+    assert overlaps(tmp_path) <= 2
+    rows = [row for row in (await later.page(99, 0, ""))[0] if json.loads(row.request)["folder"] == str(tmp_path)]
+    for row in rows:
+        assert (await ended(later, row)).state == "done"
+
+
+async def test_a_job_goes_on_when_its_server_is_killed_and_the_next_one_reads_it(
+    shared: Settings, hard: Any, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    process = server(shared, "steps", [{"folder": str(tmp_path), "gate": str(gate)}])
+    assert process.stdout
+    assert process.stdout.readline() == "submitted\n"
+    table = table_of(shared)
+    row = table.recent(1, 0)[0]
+    await until(lambda: (table.get(row.id).progress or "").find("step 4") > 0)
+    process.kill()
+    process.wait()
+    later = Jobs(shared)
+    assert (await later.get(row.id)).state == "running"
+    gate.touch()
+    row = await ended(later, row)
+    assert (row.state, row.attempt, json.loads(row.result or "")["name"]) == ("done", 1, "stepped")
+
+
+async def test_a_worker_that_is_killed_takes_its_work_along_and_another_one_does_it_again(
+    settings: Settings, scheduler: str, hard: Any, tmp_path: Path
+) -> None:
+    cluster = with_runtime(settings, engine="dask", scheduler=scheduler)
+    jobs = Jobs(cluster)
+    row = await jobs.submit("x", hard.once_more, hard.Request(folder=str(tmp_path)))
+    await until(lambda: logged(tmp_path))
+    mark = f"{mark_of(row.id, 1)}@cluster"
+    remote = next(
+        process for process in trees.marked(mark) if psutil.Process(process.ppid()).environ().get(trees.MARK) != mark
+    )
+    os.kill(remote.ppid(), signal.SIGKILL)
+    await until(lambda: not trees.marked(mark), 3)
+    row = await ended(jobs, row, 60)
+    assert (row.state, row.attempt, json.loads(row.result or "")["name"]) == ("done", 2, "second")
+
+
+def test_the_workers_of_a_cluster_are_listed(settings: Settings, scheduler: str) -> None:
+    found = workers(with_runtime(settings, engine="dask", scheduler=scheduler))
+    assert [worker.threads for worker in found] == [1, 1]
+    assert all(worker.address.startswith("tcp://") and worker.memory_mb > 0 for worker in found)
+
+
+async def test_a_scheduler_that_does_not_answer_is_an_error_that_names_the_setting(
+    settings: Settings, hard: Any, tmp_path: Path
+) -> None:
+    jobs = Jobs(with_runtime(settings, engine="dask", scheduler="tcp://127.0.0.1:9"))
+    row = await ended(jobs, await jobs.submit("x", hard.at_once, hard.Request(folder=str(tmp_path))))
+    assert row.state == "failed"
+    assert "tcp://127.0.0.1:9 does not answer" in (row.error or "")
+    assert "runtime.scheduler" in (row.error or "")
+
+
+async def test_the_job_table_may_go_away_for_a_while_without_a_job_noticing(
+    settings: Settings, postgres: str, hard: Any, tmp_path: Path
+) -> None:
+    import psycopg
+
+    gate = tmp_path / "gate"
+    jobs = Jobs(with_runtime(settings, job_store=SecretStr(postgres)))
+    row = await jobs.submit("x", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate)))
+    await until(lambda: table_of(with_runtime(settings, job_store=SecretStr(postgres))).get(row.id).progress)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("alter table jobs rename to away")
+        await asyncio.to_thread(gate.touch)
+        await asyncio.sleep(1)
+        connection.execute("alter table away rename to jobs")
+    row = await ended(jobs, row)
+    assert (row.state, json.loads(row.result or "")["name"]) == ("done", "stepped")

@@ -1,0 +1,191 @@
+"""The job table in SQLite and in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.errors import Unavailable
+from mlops_mcp.tools.runtime.backends import backend_of
+from mlops_mcp.tools.runtime.launch import table_of
+from mlops_mcp.tools.runtime.table import FRESH_S, End, JobTable, NewJob, Row
+
+pytestmark = pytest.mark.slow
+
+NEW = NewJob(
+    tool="x", function="a:b", request="{}", attempts=2, trace_id="t", span_id="s", idempotency=None, settings="{}",
+    folder="/", home="home", budget="{}",
+)  # fmt: skip
+DAY_S = 24 * 3600.0
+
+
+@pytest.fixture
+def table(store: Settings) -> JobTable:
+    return table_of(store)
+
+
+def claimed(table: JobTable, slots: int = 99) -> Row:
+    row = table.claim("home", "here", slots)
+    assert row is not None
+    return row
+
+
+def ended(table: JobTable, new: NewJob = NEW, ago_s: float = 0) -> Row:
+    """A job that ended some time ago."""
+    row = table.insert(new)
+    table.started(claimed(table).id, 1, 1)
+    assert table.finish(row.id, 1, End("done", "1"))
+    with table.backend.open() as db:
+        db.execute("update jobs set ended=? where id=?", (time.time() - ago_s, row.id))
+    return table.get(row.id)
+
+
+def test_jobs_are_claimed_in_order_and_no_more_than_there_are_slots(table: JobTable) -> None:
+    rows = [table.insert(NEW) for _ in range(3)]
+    assert [claimed(table, 2).id, claimed(table, 2).id] == [row.id for row in rows[:2]]
+    assert table.claim("home", "here", 2) is None
+    assert claimed_elsewhere(table) == rows[2].id
+
+
+def claimed_elsewhere(table: JobTable) -> str:
+    row = table.claim("home", "there", 2)
+    assert row is not None
+    return row.id
+
+
+def test_jobs_of_another_state_folder_are_left_to_those_who_see_it(table: JobTable) -> None:
+    table.insert(replace(NEW, home="other"))
+    assert table.claim("home", "here", 9) is None
+    assert table.claim("other", "here", 9) is not None
+
+
+def test_many_who_claim_at_once_never_get_the_same_job(table: JobTable) -> None:
+    for _ in range(40):
+        table.insert(NEW)
+    with ThreadPoolExecutor(8) as pool:
+        rows = list(pool.map(lambda _: table.claim("home", "here", 99), range(60)))
+    found = Counter(row.id for row in rows if row)
+    assert (len(found), set(found.values())) == (40, {1})
+
+
+def test_only_the_attempt_that_runs_may_write(table: JobTable) -> None:
+    identity = table.insert(NEW).id
+    claimed(table)
+    assert table.note(identity, 1, "progress", "{}")
+    table.lose(identity, 1, "killed")
+    assert (table.get(identity).state, table.get(identity).error) == ("queued", "killed")
+    assert claimed(table).attempt == 2
+    assert not table.finish(identity, 1, End("done", "1"))
+    assert not table.note(identity, 1, "progress", "{}")
+    assert table.finish(identity, 2, End("done", "2"))
+    assert (table.get(identity).state, table.get(identity).result) == ("done", "2")
+
+
+def test_what_a_library_says_is_kept_whatever_characters_it_uses(table: JobTable) -> None:
+    identity = table.insert(NEW).id
+    claimed(table)
+    table.finish(identity, 1, End("failed", error="a\0b \ud800 ü"))
+    assert table.get(identity).error == "ab ? ü"
+
+
+def test_answers_are_collected_until_no_question_is_left(table: JobTable) -> None:
+    identity = table.insert(NEW).id
+    claimed(table)
+    table.note(identity, 1, "asks", json.dumps({"a": {}, "b": {}}))
+    table.answer(identity, {"a": 1, "c": 3})
+    assert json.loads(table.get(identity).asks or "") == {"b": {}}
+    table.answer(identity, {"b": 2})
+    assert (table.get(identity).asks, json.loads(table.get(identity).answers or "")) == (None, {"a": 1, "b": 2})
+
+
+def test_an_attempt_that_says_nothing_expires(table: JobTable) -> None:
+    identity = table.insert(NEW).id
+    claimed(table)
+    assert not table.expired(identity, 1)
+    with table.backend.open() as db:
+        db.execute("update jobs set lease=?", (time.time() - 1,))
+    assert table.expired(identity, 1)
+    table.renew(identity, 1)
+    assert not table.expired(identity, 1)
+
+
+def test_ended_jobs_are_deleted_by_age(table: JobTable) -> None:
+    old, young = ended(table, ago_s=31 * DAY_S), ended(table)
+    running = table.insert(NEW)
+    assert table.prune(time.time() - 30 * DAY_S, 100) == [old.id]
+    assert {row.id for row in table.recent(9, 0)} == {young.id, running.id}
+
+
+def test_ended_jobs_are_deleted_by_number_but_not_on_their_first_day(table: JobTable) -> None:
+    rows = [ended(table, ago_s=FRESH_S * 2 - number) for number in range(4)]
+    fresh = ended(table)
+    assert set(table.prune(0, 2)) == {row.id for row in rows[:3]}
+    assert {row.id for row in table.recent(9, 0)} == {rows[3].id, fresh.id}
+
+
+def test_a_job_that_a_key_refers_to_is_deleted_only_when_the_key_is_too_old(table: JobTable) -> None:
+    keyed = ended(table, replace(NEW, idempotency="x:key"), ago_s=FRESH_S * 2)
+    assert table.prune(0, 0) == []
+    assert table.insert(replace(NEW, idempotency="x:key")).id == keyed.id
+    assert table.prune(time.time() - FRESH_S, 0) == [keyed.id]
+
+
+def test_a_file_of_an_older_version_keeps_its_jobs(settings: Settings) -> None:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(settings.home / "jobs.db") as db:
+        db.execute(
+            "create table jobs(id text primary key, tool text not null, function text not null, request text not null,"
+            "state text not null, attempt integer not null, attempts integer not null, pid integer not null,"
+            "progress text, result text, error text, trace_id text not null, span_id text not null,"
+            "idempotency text unique, settings text not null, folder text not null, created real not null,"
+            "claimed real not null, ended real not null)"
+        )
+        db.execute("insert into jobs values('old','x','a:b','{}','done',1,2,7,null,'1',null,'','',null,'{}','/',1,2,3)")
+        db.execute(
+            "insert into jobs values('new','x','a:b','{}','queued',0,2,0,null,null,null,'','',null,'','/',1,0,0)"
+        )
+    table = table_of(settings)
+    assert (table.get("old").state, table.get("old").result, table.get("old").budget) == ("done", "1", "{}")
+    assert claimed(table).id == "new"
+
+
+def test_processes_that_meet_on_an_empty_table_all_find_it(store: Settings, tmp_path: Path) -> None:
+    program = (
+        "import sys; from mlops_mcp.config.settings import Settings; from pydantic import SecretStr\n"
+        "from mlops_mcp.tools.runtime.backends import backend_of; from mlops_mcp.tools.runtime.table import JobTable\n"
+        "from pathlib import Path\n"
+        "print(JobTable(backend_of(sys.argv[1], Path(sys.argv[2]))).count())\n"
+    )
+    url = store.runtime.job_store.get_secret_value()
+    command = [sys.executable, "-c", program, url, str(tmp_path / "jobs.db")]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate(timeout=30)[0].strip() for process in started] == ["0"] * 4
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
+    table = JobTable(backend_of("postgresql://me:hunter2@127.0.0.1:9/jobs", tmp_path / "jobs.db"))
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match=r"at 127\.0\.0\.1:9/jobs does not answer") as caught:
+        table.count()
+    assert time.monotonic() - began < 2
+    assert "hunter2" not in str(caught.value)
+    assert "runtime.job_store" in caught.value.hint
+
+
+def test_a_table_whose_server_was_restarted_is_found_again(store: Settings) -> None:
+    table = table_of(store)
+    identity = table.insert(NEW).id
+    if store.runtime.job_store.get_secret_value():
+        with pytest.raises(Unavailable), table.backend.open() as db:
+            db.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid != 0 and usename='tester'")
+    assert table.get(identity).id == identity
