@@ -79,7 +79,7 @@ def online_keys(settings: Settings, view: str) -> int:
 
 
 def _open(settings: Settings) -> Any:
-    feast = _imported()
+    feast = imported()
     home = settings.feast_home
     home.mkdir(parents=True, exist_ok=True)
     configuration = feast.RepoConfig(
@@ -100,7 +100,7 @@ def _open(settings: Settings) -> Any:
     return store
 
 
-def _imported() -> Any:
+def imported() -> Any:
     """Feast without the run-time type checks that cost two thirds of its import."""
     try:
         import typeguard

@@ -1,100 +1,98 @@
-"""Call workers: a warm process per slice, forked from a server that has imported, but never run, libraries."""
+"""Call workers: warm processes per slice, forked from one that has imported, but never run, their libraries."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
-import os
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as CallTimeout
-from multiprocessing import forkserver
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from pebble import ProcessExpired, ProcessPool
-
 from ...config.settings import Settings
-from ..errors import ToolFailure
-from ..tracing.span import Sink, current
-from .limits import quiet_environment, thread_environment
+from ..tracing.span import Sink
+from .forks import fork_server
+from .lanes import Lane
+from .preload import LIBRARIES, wanted
 from .work import Work
-from .worker import Answer, Crash, initialize, invoke
+from .worker import Answer, Crash
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-# Imported by the fork server, in the background: what nearly every call needs, nothing that takes seconds.
-PRELOAD = ("mlops_mcp.tools.runtime.guard", "mlops_mcp.tools.runtime.worker", "pyarrow.parquet", "pandas")
-# What uses the same library shares one worker, so that it is imported once.
+# What uses the same library shares its workers, so that it is imported once.
 SHARED_LANES = {"registry": "tracking", "runs": "tracking"}
-WORKER_RECYCLED_AFTER = 2000
+# Threads that start and end workers; the ones they start die with them.
+HELPERS = 4
 
 
 class CallPool:
-    """One lane per slice: its calls run one at a time, in a process that keeps its library warm."""
+    """One lane per slice, so that a slice that is slow or dies disturbs no other.
 
-    def __init__(self, settings: Settings, sink: Sink) -> None:
+    Args:
+        slices: whose libraries are imported before they are needed.
+    """
+
+    def __init__(self, settings: Settings, sink: Sink, slices: Iterable[str] = tuple(LIBRARIES)) -> None:
         self._settings = settings
         self._sink = sink
-        self._lanes: dict[str, ProcessPool] = {}
-        self._context = multiprocessing.get_context("forkserver")
-        self._warm = False
+        self._preload = wanted(slices) if settings.runtime.preload else []
+        self._forks = fork_server()
+        self._helpers = ThreadPoolExecutor(HELPERS, "calls")
+        self._lanes: dict[str, Lane] = {}
+        self._warming = False
 
     def warm(self) -> None:
-        """Start the fork server; it dies with the calling thread, so call from the main one."""
-        if self._warm:
-            return
-        self._warm = True
-        if threading.current_thread() is threading.main_thread():
-            os.environ.update(thread_environment(1))
-            self._context.set_forkserver_preload(list(PRELOAD))
-            forkserver.ensure_running()
+        """Let the libraries be imported in the background; workers that are started meanwhile import their own.
+
+        Call it in the event loop of the main thread: what does the importing dies with the thread that started it.
+        """
+        if not self._warming and not self._forks.ready:
+            self._warming = True
+            loop = asyncio.get_running_loop()
+
+            def tell() -> None:
+                with suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(self._warmed)
+
+            self._forks.start(self._preload, tell)
 
     async def call(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(work, *args)` in the lane of its slice; cancelling kills the worker.
 
         Raises:
-            ToolFailure: what the function raised, a timeout, or the death of the worker.
+            ToolFailure: what the function raised, too many calls waiting, a timeout, or the death of the worker.
         """
         assert not kwargs, "arguments of a call are positional"
-        name = f"{_slice_of(function)}.{function.__name__}"
-        limit = self._settings.runtime.call_timeout_s
-        pool = self._lane(_slice_of(function))
-        future = cast("Future[Answer]", pool.schedule(invoke, args=(function, args, current()), timeout=limit))
+        slice_name = _slice_of(function)
+        name = f"{slice_name}.{function.__name__}"
         try:
-            answer = await asyncio.wrap_future(future)
-        except CallTimeout:
-            raise ToolFailure(f"{name} did not finish within {limit:g} s", "Ask for less at a time.") from None
-        except ProcessExpired as error:
-            raise ToolFailure(
-                f"the process that ran {name} died (exit code {error.exitcode})",
-                "A new one serves the next call; the usual cause is memory, so try with less data.",
-            ) from error
+            answer = await self._lane(slice_name).run(name, function, args)
+        finally:
+            self.warm()
         return cast(T, self._unwrap(answer, name))
 
     def close(self) -> None:
-        for lane in self._lanes.values():
-            cast(Any, lane).stop()
-        for lane in self._lanes.values():
-            lane.join(timeout=5)
-        self._lanes.clear()
+        """Kill all workers; blocking, from any thread."""
+        self._helpers.shutdown()
+        seats = [seat for lane in self._lanes.values() for seat in lane.seats]
+        for seat in seats:
+            seat.halt()
+        for seat in seats:
+            seat.stop()
 
-    def _lane(self, name: str) -> ProcessPool:
+    def _lane(self, name: str) -> Lane:
         lane = SHARED_LANES.get(name, name)
         if lane not in self._lanes:
-            self.warm()
-            self._lanes[lane] = ProcessPool(
-                max_workers=1,
-                max_tasks=WORKER_RECYCLED_AFTER,
-                context=self._context,
-                initializer=initialize,
-                initargs=(self._settings, dict(quiet_environment())),
-            )
+            self._lanes[lane] = Lane(self._settings, self._forks, self._helpers)
         return self._lanes[lane]
+
+    def _warmed(self) -> None:
+        self._warming = False
+        for lane in self._lanes.values():
+            lane.refresh()
 
     def _unwrap(self, answer: Answer, name: str) -> Any:
         for span in answer.spans:

@@ -42,6 +42,13 @@ def quiet_environment() -> Mapping[str, str]:
     }
 
 
+def worker_environment() -> Mapping[str, str]:
+    """What a call worker, and the process it is forked from, must have in place before any library loads."""
+    # The allocator of Arrow would start a thread at its import, and a process with threads should not be forked.
+    arrow = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+    return {**quiet_environment(), **thread_environment(1), **arrow}
+
+
 def divert_standard_streams() -> None:
     """Point stdout at stderr, which is a log, and stdin at nothing: both belong to the protocol."""
     os.dup2(2, 1)

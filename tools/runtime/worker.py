@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
+import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...config.settings import Settings
-from ..errors import NotInstalled, ToolFailure
+from ..errors import NotInstalled, OutOfMemory, ToolFailure
 from ..tracing.span import Carrier, Span, Tracer, under
 from .limits import die_with_parent, divert_standard_streams, limit_memory, make_folders
 from .work import Work
@@ -42,6 +46,7 @@ class Answer:
     failure: ToolFailure | None = None
     crash: Crash | None = None
     spans: list[Span] = field(default_factory=list[Span])
+    rss_mb: int = 0
 
 
 def initialize(settings: Settings, environment: Mapping[str, str]) -> None:
@@ -51,6 +56,9 @@ def initialize(settings: Settings, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     make_folders()
     limit_memory(settings.runtime.call_memory_mb)
+    if numpy := sys.modules.get("numpy"):
+        # The generator was forked as well: all workers would draw the same numbers.
+        numpy.random.seed()
     _process.update(settings=settings, cache={})
 
 
@@ -59,9 +67,25 @@ def invoke(function: Callable[..., Any], arguments: tuple[Any, ...], carrier: Ca
     settings: Settings = _process["settings"]
     spans: list[Span] = []
     tracer = Tracer(spans.append, settings.tracing.capture)
-    with under(carrier):
+    with under(carrier), _killable():
         outcome = attempt(lambda: function(Work(settings, tracer, cache=_process["cache"]), *arguments))
-    return Answer(outcome.value, outcome.failure, outcome.crash, spans)
+    return Answer(outcome.value, outcome.failure, outcome.crash, spans, resident_mb())
+
+
+@contextmanager
+def _killable() -> Generator[None]:
+    """Let SIGTERM end this process at once: pebble's handler, which cleans up, waits for native code to return."""
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def resident_mb() -> int:
+    """The memory of this process, with what it shares."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() >> 20
 
 
 def attempt(run: Callable[[], Any]) -> Answer:
@@ -74,7 +98,7 @@ def attempt(run: Callable[[], Any]) -> Answer:
         missing = NotInstalled.of(error.name or "")
         return Answer(failure=missing) if missing else Answer(crash=_crash(error))
     except MemoryError:
-        return Answer(failure=ToolFailure("the memory limit was reached", "Use fewer rows or columns."))
+        return Answer(failure=OutOfMemory("the memory limit was reached", "Use fewer rows or columns."))
     except (Exception, SystemExit) as error:  # the process edge: any library may raise anything, or call exit
         return Answer(crash=_crash(error))
 
