@@ -51,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="the effective settings and where each came from")
     config.set_defaults(run=_config)
 
+    engine = commands.add_parser("engine", help="where jobs run").add_subparsers(required=True, metavar="command")
+    workers = engine.add_parser("status", help="the engine, its workers and how many jobs there are")
+    workers.add_argument("--json", action="store_true", help="the same as one JSON object")
+    workers.set_defaults(run=_engine_status)
+
     demo = commands.add_parser("demo", help="run the whole lifecycle on the credit-risk data")
     demo.add_argument("--keep", action="store_true", help="leave the endpoint running")
     demo.set_defaults(run=_demo)
@@ -92,6 +97,12 @@ def _config(_options: argparse.Namespace, loaded: Loaded) -> None:
     width = max(len(key) for key in loaded.values)
     for key, value, origin in loaded.report():
         print(f"{key:<{width}}  {value:<40}  {origin}")
+
+
+def _engine_status(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .engine import print_status
+
+    return print_status(loaded.settings, options.json)
 
 
 def _demo(options: argparse.Namespace, loaded: Loaded) -> int:

@@ -162,9 +162,9 @@ class PostgresBackend:
             return
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
-            connection.execute(SCHEMA)
+            connection.execute(SCHEMA.encode())
             for name, kind in COLUMNS.items():
-                connection.execute(f"alter table jobs add column if not exists {name} {kind}")
+                connection.execute(f"alter table jobs add column if not exists {name} {kind}".encode())
         self._ready = True
 
 
@@ -175,7 +175,7 @@ class _Placeholders:
         self._connection = connection
 
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Any:
-        return self._connection.execute(statement.replace("?", "%s"), values)
+        return self._connection.execute(statement.replace("?", "%s").encode(), values)
 
 
 def backend_of(url: str, file: Path) -> Backend:

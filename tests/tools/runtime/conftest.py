@@ -52,7 +52,8 @@ def scheduler(hard_folder: Path) -> Generator[str]:
     os.environ["PYTHONPATH"] = str(hard_folder)
     sys.path.insert(0, str(hard_folder))
     try:
-        with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
+        cluster: Any = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
+        with cluster:
             yield str(cluster.scheduler_address)
     finally:
         sys.path.remove(str(hard_folder))

@@ -1,0 +1,145 @@
+"""Long work over MCP: it outlives its caller and its server, reports how far it is, and ends when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from mcp import Client, MCPError
+
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.server.app import create_server
+
+from ..conftest import StdioClient
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> str:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(3000, 4)), columns=["a", "b", "c", "d"])
+    frame.assign(y=(rng.random(3000) < 1 / (1 + np.exp(-frame["a"]))).astype(int)).to_parquet(tmp_path / "rows.parquet")
+    return str(tmp_path / "rows.parquet")
+
+
+def search(rows: str, **changes: object) -> dict[str, Any]:
+    return {"dataset": rows, "target": "y", "algorithm": "XGBoost", "experiment": "long", **changes}
+
+
+async def answer(client: Client, tool: str, **arguments: object) -> dict[str, Any]:
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result.content
+    assert isinstance(result.structured_content, dict)
+    return result.structured_content
+
+
+async def job_of(
+    client: Client, ready: Callable[[dict[str, Any]], object] = bool, within_s: float = 40
+) -> dict[str, Any]:
+    """The only job, as soon as it is `ready`."""
+    async with asyncio.timeout(within_s):
+        while True:
+            listed = (await answer(client, "list_jobs"))["items"]
+            if listed and ready(listed[0]):
+                return dict(listed[0])
+
+
+async def test_a_job_goes_on_when_its_caller_gives_up_and_another_client_reads_its_result(
+    stdio_client: StdioClient, rows: str
+) -> None:
+    async with stdio_client() as impatient, stdio_client() as other:
+        with pytest.raises(MCPError, match=r"(?i)timed out"):
+            await impatient.call_tool("tune_model", search(rows, n_trials=12, wait_s=50), read_timeout_seconds=1.5)
+        job = (await job_of(other))["job"]
+        found = await answer(other, "get_job", job=job, wait_s=50)
+    assert (found["state"], found["result"]["trials"] + found["result"]["pruned"]) == ("done", 12)
+
+
+async def test_a_job_goes_on_when_its_server_is_killed_and_the_next_server_reads_its_result(
+    stdio_client: StdioClient, rows: str
+) -> None:
+    with contextlib.suppress(Exception):  # what a client makes of the death of its server is its own business
+        async with stdio_client() as client:
+            await client.call_tool("tune_model", search(rows, n_trials=12, wait_s=0))
+            for child in psutil.Process().children():
+                if "mlops_mcp.server" in " ".join(child.cmdline()):
+                    os.kill(child.pid, signal.SIGKILL)
+            await client.call_tool("list_jobs", {})
+    async with stdio_client() as later:
+        found = await answer(later, "get_job", job=(await job_of(later))["job"], wait_s=50)
+    assert found["state"] == "done"
+
+
+async def test_a_search_that_is_cancelled_keeps_its_best_and_leaves_no_run_open(client: Client, rows: str) -> None:
+    started = await answer(client, "tune_model", **search(rows, n_trials=2000, wait_s=0))
+    await job_of(client, lambda job: (job.get("progress") or {}).get("done", 0) >= 3)
+    ended = await answer(client, "cancel_job", job=started["job"])
+    assert ended["state"] == "cancelled"
+    assert ended["partial"]["trials"] >= 2
+    study = await answer(client, "get_study", study=ended["partial"]["study"])
+    assert study["best"]["value"] >= ended["partial"]["best_value"]
+    async with asyncio.timeout(30):
+        while (await answer(client, "search_runs", experiment="long", where="status = 'RUNNING'"))["items"]:
+            pass
+    parent = await answer(client, "get_run", run=ended["partial"]["run"])
+    assert parent["status"] == "KILLED"
+
+
+async def test_a_budget_of_time_ends_a_search_in_order(client: Client, rows: str) -> None:
+    found = await answer(client, "tune_model", **search(rows, n_trials=2000, budget_s=4, wait_s=40))
+    assert found["state"] == "done"
+    assert 1 <= found["result"]["trials"] + found["result"]["pruned"] < 2000
+
+
+async def test_a_budget_of_memory_that_cannot_suffice_is_an_error_that_says_how_much_was_used(
+    client: Client, rows: str
+) -> None:
+    result = await client.call_tool("tune_model", search(rows, budget_mb=100, wait_s=40))
+    assert result.is_error
+    assert "MB of a budget of 100 MB" in str(result.content)
+
+
+@pytest.mark.parametrize(
+    ("budget", "says"),
+    [
+        ({"budget_s": 0}, "budget_s: Input should be greater than 0"),
+        ({"budget_s": "soon"}, "budget_s: Input should be a valid number"),
+        ({"budget_mb": 1}, "budget_mb: Input should be greater than or equal to 64"),
+    ],
+)
+async def test_a_budget_that_allows_nothing_is_refused(client: Client, budget: dict[str, Any], says: str) -> None:
+    result = await client.call_tool("tune_model", search("x", **budget))
+    assert result.is_error
+    assert says in str(result.content)
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_progress_is_told_in_both_eras_and_never_right_before_the_answer(
+    settings: Settings, rows: str, mode: Literal["legacy", "auto"]
+) -> None:
+    server = create_server(settings)
+    told: list[tuple[float, float | None, str | None]] = []
+    loop = asyncio.get_running_loop()
+    last = 0.0
+
+    async def tell(done: float, total: float | None, message: str | None) -> None:
+        nonlocal last
+        last = loop.time()
+        told.append((done, total, message))
+
+    async with server.services.running(), Client(server, mode=mode) as client:
+        await client.call_tool("tune_model", search(rows, n_trials=15, wait_s=50), progress_callback=tell)
+        assert loop.time() - last > 0.05
+    assert told
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert all(total == 15 and message and message.startswith("trial") for _, total, message in told)
