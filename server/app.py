@@ -23,7 +23,8 @@ from .tasks import Tasks
 INSTRUCTIONS = (
     "Machine learning on real tools: data, validation, features, tuning, training, explanation, registry, serving. "
     "State travels in handles such as dataset:loans@3f2a9c81d0be, run:…, models:/…, endpoint:…: pass them on. "
-    "Where a dataset goes, a file path goes too. Long work returns a job with the next call to make; budget_s and budget_mb end it early. "
+    "Where a dataset goes, a file path goes too. Long work returns a job with the next call to make; "
+    "budget_s and budget_mb end it early. "
     "Errors name the valid choices."
 )
 

@@ -31,6 +31,7 @@ PORTS = {
     "mssql": 1433,
     "oracle": 1521,
     "redis": 6379,
+    "tcp": 8786,
 }
 OPIK_CLOUD = "https://www.comet.com/opik/api"
 
@@ -77,7 +78,8 @@ def questions(settings: Settings) -> list[Question]:
     ours = "home (MLOPS_HOME)"
     return [
         Question("state folder", str(home), ours, partial(_folder, home)),
-        Question("jobs", str(home / "jobs.db"), ours, partial(_sqlite, home / "jobs.db")),
+        _jobs(settings),
+        *_cluster(settings),
         Question("traces", str(home / "traces.db"), ours, partial(_sqlite, home / "traces.db")),
         _store("mlflow", settings.tracking_uri, "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"),
         Question("feast", str(feast), "feast.repo_path (FEAST_REPO_PATH)", partial(_registry, feast)),
@@ -125,6 +127,20 @@ def _backend(question: Question, state: State, detail: str, seconds: float) -> B
     return Backend(question.name, without_password(question.where), state, detail, remedy, round(seconds * 1000))
 
 
+def _jobs(settings: Settings) -> Question:
+    if url := settings.runtime.job_store.get_secret_value():
+        return _store("jobs", url, "runtime.job_store")
+    path = settings.home / "jobs.db"
+    return Question("jobs", str(path), "home (MLOPS_HOME)", partial(_sqlite, path))
+
+
+def _cluster(settings: Settings) -> list[Question]:
+    address = settings.runtime.scheduler
+    if settings.runtime.engine == "local":
+        return []
+    return [Question("dask", address, "runtime.scheduler", partial(_tcp, urlsplit(address), PORTS["tcp"]))]
+
+
 def _optuna(settings: Settings) -> Question:
     uri = settings.optuna.study_storage
     if "://" in uri:
@@ -156,6 +172,8 @@ def _database(uri: str) -> str:
         return _sqlite(Path(uri.partition("///")[2]))
     if scheme in ("http", "https"):
         return _http(f"{uri.rstrip('/')}/health", {})
+    if "host=" in parts.query:
+        raise NotChecked("a socket of this machine is not checked")
     if scheme in PORTS:
         return _tcp(parts, PORTS[scheme])
     if scheme in ("", "file"):

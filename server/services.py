@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
@@ -12,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from ..config.settings import Settings
+from ..tools.errors import ToolFailure
 from ..tools.runtime.calls import CallPool
 from ..tools.runtime.jobs import Jobs
 from ..tools.tracing.span import Tracer
@@ -58,10 +58,10 @@ class Services:
     async def _look_after_jobs(self) -> None:
         while True:
             await anyio.sleep(RECONCILE_EVERY_S)
-            if (self.settings.home / "jobs.db").exists():
+            if self.jobs.in_use:
                 try:
                     await self.jobs.reconcile()
-                except (OSError, sqlite3.Error) as error:  # a full disk must not end the server
+                except (OSError, ToolFailure) as error:  # a full disk or a dead database must not end the server
                     logger.warning("jobs cannot be looked after: %s", error)
 
     def close(self) -> None:

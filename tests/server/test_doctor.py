@@ -130,6 +130,18 @@ def test_opik_is_pinged_with_its_key_when_it_is_configured(backends: Examine) ->
 
 
 @pytest.mark.parametrize(("status", "state"), [(401, "ok"), (404, "ok"), (503, "failed")])
+def test_the_job_store_and_the_scheduler_are_asked_when_they_are_configured(backends: Examine) -> None:
+    found = backends(
+        MLOPS_RUNTIME__ENGINE="dask",
+        MLOPS_RUNTIME__SCHEDULER="tcp://127.0.0.1:9",
+        MLOPS_RUNTIME__JOB_STORE="postgresql://me:hunter2@127.0.0.1:9/jobs",
+    )
+    assert {name for name, backend in found.items() if backend.state == "failed"} == {"jobs", "dask"}
+    assert (found["jobs"].remedy, found["dask"].remedy) == ("check runtime.job_store", "check runtime.scheduler")
+    assert "hunter2" not in str(found)
+    assert "dask" not in backends()
+
+
 def test_a_server_with_an_error_of_its_own_has_failed_and_one_that_wants_a_login_has_not(
     backends: Examine, status: int, state: str
 ) -> None:

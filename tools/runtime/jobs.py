@@ -50,6 +50,14 @@ class Jobs:
             self._opened = table_of(self._settings)
         return self._opened
 
+    @property
+    def in_use(self) -> bool:
+        """Whether there may be jobs at all."""
+        return (
+            bool(self._settings.runtime.job_store.get_secret_value())
+            or self._settings.home.joinpath("jobs.db").exists()
+        )
+
     async def submit(
         self,
         tool: str,
