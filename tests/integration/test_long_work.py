@@ -132,10 +132,10 @@ async def test_progress_is_told_in_both_eras_and_never_right_before_the_answer(
     loop = asyncio.get_running_loop()
     last = 0.0
 
-    async def tell(done: float, total: float | None, message: str | None) -> None:
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
         nonlocal last
         last = loop.time()
-        told.append((done, total, message))
+        told.append((progress, total, message))
 
     async with server.services.running(), Client(server, mode=mode) as client:
         await client.call_tool("tune_model", search(rows, n_trials=15, wait_s=50), progress_callback=tell)

@@ -119,17 +119,6 @@ def test_a_server_that_answers_is_asked_for_its_health_with_its_password(backend
     assert (path, headers["Authorization"]) == ("/health", "Basic Ym90Omh1bnRlcjI=")
 
 
-def test_opik_is_pinged_with_its_key_when_it_is_configured(backends: Examine) -> None:
-    seen: list[Any] = []
-    with answering(200, seen) as port:
-        found = backends(OPIK_URL_OVERRIDE=f"http://127.0.0.1:{port}/api", OPIK_API_KEY="k", OPIK_WORKSPACE="w")
-    assert found["opik"].state == "ok"
-    path, headers = seen[0]
-    assert (path, headers["Authorization"], headers["Comet-Workspace"]) == ("/api/is-alive/ping", "k", "w")
-    assert "opik" not in backends()
-
-
-@pytest.mark.parametrize(("status", "state"), [(401, "ok"), (404, "ok"), (503, "failed")])
 def test_the_job_store_and_the_scheduler_are_asked_when_they_are_configured(backends: Examine) -> None:
     found = backends(
         MLOPS_RUNTIME__ENGINE="dask",
@@ -142,6 +131,17 @@ def test_the_job_store_and_the_scheduler_are_asked_when_they_are_configured(back
     assert "dask" not in backends()
 
 
+def test_opik_is_pinged_with_its_key_when_it_is_configured(backends: Examine) -> None:
+    seen: list[Any] = []
+    with answering(200, seen) as port:
+        found = backends(OPIK_URL_OVERRIDE=f"http://127.0.0.1:{port}/api", OPIK_API_KEY="k", OPIK_WORKSPACE="w")
+    assert found["opik"].state == "ok"
+    path, headers = seen[0]
+    assert (path, headers["Authorization"], headers["Comet-Workspace"]) == ("/api/is-alive/ping", "k", "w")
+    assert "opik" not in backends()
+
+
+@pytest.mark.parametrize(("status", "state"), [(401, "ok"), (404, "ok"), (503, "failed")])
 def test_a_server_with_an_error_of_its_own_has_failed_and_one_that_wants_a_login_has_not(
     backends: Examine, status: int, state: str
 ) -> None:
