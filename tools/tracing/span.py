@@ -26,7 +26,12 @@ class Carrier:
 
 @dataclass
 class Span:
-    """One timed operation. `start` and `end` are seconds since the epoch; `end` is 0 while it runs."""
+    """One timed operation. `start` and `end` are seconds since the epoch; `end` is 0 while it runs.
+
+    `thread` names the conversation (MCP session) of a root. `usage` counts tokens: `prompt_tokens`,
+    `completion_tokens`, `total_tokens` and whatever else a model reports. `foreign` means that the trace belongs to
+    the caller, so that no trace is made of a root.
+    """
 
     trace_id: str
     parent_id: str
@@ -40,6 +45,14 @@ class Span:
     output: Any = None
     metadata: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    tags: list[str] = field(default_factory=list)
+    model: str = ""
+    provider: str = ""
+    usage: dict[str, int] = field(default_factory=dict)
+    thread: str = ""
+    error_type: str = ""
+    error_trace: str = ""
+    foreign: bool = False
 
     @property
     def carrier(self) -> Carrier:

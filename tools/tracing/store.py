@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import sqlite3
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..database import database, transaction
+from ..database import database
+from .presence import Presence
+from .rows import score_of, span_of
+from .schema import SCHEMA, columns_of, upgrade
+from .score import Score
 from .span import Span
+from .writing import count, evict, write
 
-SCHEMA = """
-create table if not exists spans(
-  id text primary key, trace_id text not null, parent_id text not null, name text not null, kind text not null,
-  start real not null, end real not null, status text not null,
-  input text, output text, metadata text, error text not null);
-create index if not exists spans_trace on spans(trace_id);
-create index if not exists spans_start on spans(start);
-"""
-UPSERT = "insert or replace into spans values(?,?,?,?,?,?,?,?,?,?,?,?)"
 MAX_QUEUED = 20_000
 ROWS_PER_WRITE = 1000
 FLUSH_S = 0.1
 RETRY_S = 5.0
+
+Item = Span | Score | threading.Event
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +49,15 @@ class TraceReader:
     def spans(self, trace_id: str) -> list[Span]:
         """The spans of one trace in order of their start; `[]` for an unknown trace."""
         with self._rows("select * from spans where trace_id=? order by start, id", trace_id) as rows:
-            return [_span(row) for row in rows]
+            return [span_of(dict(row)) for row in rows]
+
+    def scores(self, trace_id: str) -> list[Score]:
+        """The scores of one trace and of its spans."""
+        query = (
+            "select * from scores where about=? or about in (select id from spans where trace_id=?) order by revision"
+        )
+        with self._rows(query, trace_id, trace_id, table="scores") as rows:
+            return [score_of(row) for row in rows]
 
     def traces(self, limit: int, offset: int, name: str = "", errors_only: bool = False) -> list[TraceSummary]:
         """Newest traces first, named by their earliest span."""
@@ -67,40 +72,45 @@ class TraceReader:
 
     def count(self, name: str = "", errors_only: bool = False) -> int:
         query = (
-            "select count(*) from (select 1 from spans group by trace_id "
+            "select count(*) n from (select 1 from spans group by trace_id "
             "having (?='' or sum(instr(lower(name), lower(?)))>0) and (not ? or sum(status='error')>0))"
         )
         with self._rows(query, name, name, errors_only) as rows:
-            return int(next(iter(rows), (0,))[0])
+            return int(next(iter(rows), {"n": 0})["n"])
 
     @contextmanager
-    def _rows(self, query: str, *parameters: Any) -> Generator[Iterator[tuple[Any, ...]]]:
+    def _rows(self, query: str, *parameters: Any, table: str = "spans") -> Generator[Iterator[Any]]:
         if not self._path.exists():
             yield iter(())
             return
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=5)) as connection:
-            yield iter(connection.execute(query, parameters))
+            connection.row_factory = sqlite3.Row
+            # an older file that nobody has written to since
+            known = table == "spans" or columns_of(connection, table)
+            yield iter(connection.execute(query, parameters)) if known else iter(())
 
 
 class TraceStore:
-    """Collects spans without blocking the caller and writes them every 100 ms."""
+    """Collects spans and scores without blocking the caller and writes them every 100 ms."""
 
     def __init__(self, path: Path, max_mb: int) -> None:
         self._path = path
         self._max_bytes = max_mb * 1024 * 1024
-        self._queue: queue.SimpleQueue[tuple[Any, ...] | threading.Event] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._uncounted = 0
         self.dropped = 0
 
     def put(self, span: Span) -> None:
-        """Queue one span; when the disk cannot keep up the span is counted as dropped."""
-        if self._queue.qsize() >= MAX_QUEUED:
-            self.dropped += 1
-            return
-        self._queue.put(_row(span))
-        self._ensure_running()
+        """Queue the span as it is now; when the disk cannot keep up it is counted as dropped."""
+        # What snapshots made is never changed again; the rest may be while the row waits to be written.
+        self._put(replace(span, metadata=dict(span.metadata), tags=list(span.tags), usage=dict(span.usage)))
+
+    def put_score(self, score: Score) -> None:
+        """Queue a score like a span."""
+        self._put(score)
 
     def flush(self, timeout_s: float = 1.0) -> None:
         """Wait until every span put so far can be read; blocking."""
@@ -119,6 +129,18 @@ class TraceStore:
         if self.dropped:
             logger.warning("%d spans could not be written to %s", self.dropped, self._path)
 
+    def _put(self, item: Span | Score) -> None:
+        if self._queue.qsize() >= MAX_QUEUED:
+            self._drop(1)
+            return
+        self._queue.put(item)
+        self._ensure_running()
+
+    def _drop(self, number: int) -> None:
+        with self._lock:
+            self.dropped += number
+            self._uncounted += number
+
     def _ensure_running(self) -> None:
         if self._thread is not None and self._thread.is_alive():
             return
@@ -130,77 +152,42 @@ class TraceStore:
     def _run(self) -> None:
         while True:
             try:
-                with database(self._path, SCHEMA) as connection:
+                with database(self._path, SCHEMA) as connection, Presence(self._path):
+                    upgrade(connection)
                     return self._pump(connection)
             except (OSError, sqlite3.Error) as error:
                 logger.warning("traces cannot be written to %s: %s", self._path, error)
             if self._stop.wait(RETRY_S):
-                self.dropped += len(list(self._drain(MAX_QUEUED)))
+                self._drop(sum(not isinstance(item, threading.Event) for item in self._drain(MAX_QUEUED)))
                 return None
 
     def _pump(self, connection: sqlite3.Connection) -> None:
         while not (self._stop.wait(FLUSH_S) and self._queue.empty()):
             items = list(self._drain(ROWS_PER_WRITE))
-            if rows := [item for item in items if isinstance(item, tuple)]:
+            if rows := [item for item in items if not isinstance(item, threading.Event)]:
                 self._write(connection, rows)
-                self._evict(connection)
             for item in items:
                 if isinstance(item, threading.Event):
                     item.set()
 
-    def _drain(self, limit: int) -> Iterator[tuple[Any, ...] | threading.Event]:
+    def _drain(self, limit: int) -> Iterator[Item]:
         for _ in range(limit):
             try:
                 yield self._queue.get_nowait()
             except queue.Empty:
                 return
 
-    def _write(self, connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+    def _write(self, connection: sqlite3.Connection, rows: list[Span | Score]) -> None:
         try:
-            with transaction(connection):
-                connection.executemany(UPSERT, rows)
+            self._drop(write(connection, rows))
+            evict(connection, self._max_bytes)
         except sqlite3.OperationalError:  # disk full or locked for longer than the timeout
-            self.dropped += len(rows)
+            self._drop(len(rows))
+        else:
+            self._report(connection)
 
-    def _evict(self, connection: sqlite3.Connection) -> None:
-        """Delete the oldest tenth until the rest fits; the file keeps its size and reuses the pages."""
-        while self._used_bytes(connection) > self._max_bytes:
-            with transaction(connection):
-                deleted = connection.execute(
-                    "delete from spans where id in (select id from spans order by start limit "
-                    "(select max(1, count(*) / 10) from spans))"
-                ).rowcount
-            if not deleted:
-                return
-
-    def _used_bytes(self, connection: sqlite3.Connection) -> int:
-        pages, free, size = (
-            int(connection.execute(f"pragma {name}").fetchone()[0])
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        return (pages - free) * size
-
-
-def _row(span: Span) -> tuple[Any, ...]:
-    return (
-        span.id, _storable(span.trace_id), _storable(span.parent_id), _storable(span.name), span.kind,
-        span.start, span.end, span.status,
-        _json(span.input), _json(span.output), _json(span.metadata), _storable(span.error),
-    )  # fmt: skip
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else _storable(json.dumps(value, ensure_ascii=False))
-
-
-def _storable(text: str) -> str:
-    """SQLite takes no lone surrogates, which JSON may carry."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _span(row: tuple[Any, ...]) -> Span:
-    identity, trace, parent, name, kind, start, end, status, given, made, metadata, error = row
-    return Span(
-        trace, parent, name, kind, identity, start, end, status,
-        json.loads(given or "null"), json.loads(made or "null"), json.loads(metadata or "{}"), error,
-    )  # fmt: skip
+    def _report(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            number, self._uncounted = self._uncounted, 0
+        if number:
+            count(connection, "dropped", number)
