@@ -11,26 +11,36 @@ from mcp.types import Completion, CompletionArgument, CompletionContext, PromptR
 
 from ..tools.errors import ToolFailure, Unavailable
 from ..tools.runtime.calls import CallPool
-from . import registry, runs
 
 MARKDOWN = "text/markdown"
 Reference = ResourceTemplateReference | PromptReference
 
 
 def add_resources(server: MCPServer[Any], calls: CallPool) -> None:
-    """Publish runs and registry entries; each is read in the worker of its slice."""
+    """Publish runs and registry entries; each is read in the worker of its slice.
+
+    The cards, with the models of the slices they stand on, are imported when one is read.
+    """
 
     async def experiments() -> str:
-        return await _read(calls.call(runs.experiments_card))
+        from .runs import experiments_card
+
+        return await _read(calls.call(experiments_card))
 
     async def run(run_id: str) -> str:
-        return await _read(calls.call(runs.run_card, run_id))
+        from .runs import run_card
+
+        return await _read(calls.call(run_card, run_id))
 
     async def model(name: str) -> str:
-        return await _read(calls.call(registry.model_card, name))
+        from .registry import model_card
+
+        return await _read(calls.call(model_card, name))
 
     async def version(name: str, version: str) -> str:
-        return await _read(calls.call(registry.version_card, name, version))
+        from .registry import version_card
+
+        return await _read(calls.call(version_card, name, version))
 
     about: tuple[tuple[str, Callable[..., Awaitable[str]], str, str], ...] = (
         ("mlflow://experiments", experiments, "Experiments", "All MLflow experiments."),
@@ -54,6 +64,8 @@ def _add_completion(server: MCPServer[Any], calls: CallPool) -> None:
 
 
 async def _candidates(calls: CallPool, argument: CompletionArgument, given: dict[str, str]) -> list[str]:
+    from . import registry, runs
+
     try:
         if argument.name == "run_id":
             return await calls.call(runs.recent_runs, argument.value)
