@@ -26,6 +26,7 @@ VARIABLES: Mapping[str, str] = {
     "opik.api_key": "OPIK_API_KEY",
     "opik.workspace": "OPIK_WORKSPACE",
     "opik.project_name": "OPIK_PROJECT_NAME",
+    "opik.environment": "OPIK_ENVIRONMENT",
     "feast.repo_path": "FEAST_REPO_PATH",
     "bentoml.home": "BENTOML_HOME",
 }
@@ -83,10 +84,14 @@ def _platform_home() -> Path:
     return user_data_path("mlops-mcp", appauthor=False)
 
 
+def user_file(env: Mapping[str, str]) -> Path:
+    """Where the user's own settings lie, if there are any."""
+    return Path(env.get("MLOPS_CONFIG") or "mlops.yaml")
+
+
 def _user_file(env: Mapping[str, str], known: Mapping[str, Value]) -> dict[str, Value]:
-    named = env.get("MLOPS_CONFIG")
-    path = Path(named) if named else Path("mlops.yaml")
-    if not named and not path.is_file():
+    path = user_file(env)
+    if not env.get("MLOPS_CONFIG") and not path.is_file():
         return {}
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}

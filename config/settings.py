@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+Capture = Literal["full", "metadata", "off"]
+OPIK_CLOUD = "https://www.comet.com/opik/api"
 # A waiting task costs a scheduler nothing, a process here some 60 MB.
 CLUSTER_SLOTS = 8
 
@@ -65,8 +67,13 @@ class RuntimeSettings(Section):
 
 class TracingSettings(Section):
     enabled: bool
-    capture: Literal["full", "metadata", "off"]
+    capture: Capture
+    toolsets: dict[str, Capture]
     max_mb: Annotated[int, Field(ge=1)]
+
+    def capture_for(self, toolset: str) -> Capture:
+        """How much of the inputs and outputs of a toolset is stored; "" stands for what belongs to none."""
+        return self.toolsets.get(toolset, self.capture) if self.enabled else "off"
 
 
 class MlflowSettings(Section):
@@ -77,12 +84,23 @@ class MlflowSettings(Section):
 
 
 class OpikSettings(Section):
+    enabled: bool
     url: str
     api_key: SecretStr
     workspace: str
     project_name: str
     environment: str
     sampling_rate: Annotated[float, Field(ge=0, le=1)]
+
+    @property
+    def configured(self) -> bool:
+        """Whether traces are shipped: somebody has to say where, or with which key."""
+        return self.enabled and bool(self.url or self.api_key.get_secret_value())
+
+    @property
+    def target(self) -> str:
+        """Where Opik's API lies, without a slash at the end."""
+        return (self.url or OPIK_CLOUD).rstrip("/")
 
 
 class GreatExpectationsSettings(Section):

@@ -33,7 +33,6 @@ PORTS = {
     "redis": 6379,
     "tcp": 8786,
 }
-OPIK_CLOUD = "https://www.comet.com/opik/api"
 
 State = Literal["ok", "embedded", "failed", "unchecked"]
 
@@ -151,9 +150,9 @@ def _optuna(settings: Settings) -> Question:
 
 def _opik(settings: Settings) -> list[Question]:
     key = settings.opik.api_key.get_secret_value()
-    if not (settings.opik.url or key):
+    if not settings.opik.configured:
         return []
-    url = (settings.opik.url or OPIK_CLOUD).rstrip("/")
+    url = settings.opik.target
     headers = {"Authorization": key, "Comet-Workspace": settings.opik.workspace}
     given = {name: value for name, value in headers.items() if value}
     return [Question("opik", url, "opik.url (OPIK_URL_OVERRIDE)", partial(_http, f"{url}/is-alive/ping", given))]

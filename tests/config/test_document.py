@@ -64,6 +64,7 @@ def test_every_value_of_its_yaml_is_taken(tmp_path: Path) -> None:
     }
     assert settings.opik.api_key.get_secret_value() == "k"
     assert settings.opik.model_dump(exclude={"api_key"}) == {
+        "enabled": True,
         "url": "",
         "workspace": "",
         "project_name": "e2i-causal-analytics",
