@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 Capture = Literal["full", "metadata", "off"]
 OPIK_CLOUD = "https://www.comet.com/opik/api"
@@ -65,10 +66,21 @@ class RuntimeSettings(Section):
         return max(1, (os.cpu_count() or 1) // self.slots)
 
 
+def _compiles(pattern: str) -> str:
+    try:
+        found = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+    if found.match(""):
+        raise ValueError(f"{pattern!r} fits the empty text, so it would remove nothing or everything")
+    return pattern
+
+
 class TracingSettings(Section):
     enabled: bool
     capture: Capture
     toolsets: dict[str, Capture]
+    redact: tuple[Annotated[str, AfterValidator(_compiles)], ...]
     max_mb: Annotated[int, Field(ge=1)]
 
     def capture_for(self, toolset: str) -> Capture:

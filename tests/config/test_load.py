@@ -227,3 +227,9 @@ def test_empty_paths_lie_below_home(installation: Installation, tmp_path: Path) 
     assert settings.tracking_uri == f"sqlite:///{tmp_path / 'h' / 'mlflow.db'}"
     assert settings.feast_home == tmp_path / "h" / "feast"
     assert tmp_path / "h" in settings.roots
+
+
+@pytest.mark.parametrize(("pattern", "problem"), [("EMP-[0-9", "no regular expression"), ("x*", "fits the empty text")])
+def test_a_pattern_of_secrets_that_cannot_be_used_is_refused(pattern: str, problem: str) -> None:
+    with pytest.raises(SettingsError, match=rf"tracing.redact.*{problem}"):
+        load({}, {"tracing.redact": ["EMP-[0-9]{6}", pattern]})
