@@ -15,6 +15,8 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from .preload import VARIABLE
 
 GUARD = f"{__package__}.guard"
+# One start is lost when Python itself has just restarted it, which the guard refuses.
+ATTEMPTS = 3
 DEATH = select.POLLIN | select.POLLHUP
 
 
@@ -28,7 +30,8 @@ class ForkServer:
         self._spawn = multiprocessing.get_context("spawn")
         self._fork = multiprocessing.get_context("forkserver")
         self._lock = threading.Lock()
-        self._started = False
+        self._attempts = 0
+        self._under_way = False
         self._handle: int | None = None
         self._waiting: list[Callable[[], None]] = []
 
@@ -40,8 +43,10 @@ class ForkServer:
     def context(self, forked: bool) -> ForkServerContext | SpawnContext:
         return self._fork if forked else self._spawn
 
-    def start(self, entries: Iterable[str], when_ready: Callable[[], None]) -> None:
-        """Start it with these imports, unless it runs; `when_ready` is called from another thread.
+    def start(self, entries: Iterable[str], settled: Callable[[], None]) -> None:
+        """Start it with these imports, unless it runs; `settled` is called when it is ready, maybe from another thread.
+
+        It is called as well when it has died over its imports; another start tries again, but only so often.
 
         It dies with the thread that starts it, so any other than the main one starts nothing.
         """
@@ -49,16 +54,16 @@ class ForkServer:
             return
         with self._lock:
             if not self.ready:
-                self._waiting.append(when_ready)
-                if not self._started or self._handle is not None:
+                self._waiting.append(settled)
+                if not self._under_way and self._attempts < ATTEMPTS:
                     self._launch(entries)
                 return
-        when_ready()
+        settled()
 
     def _launch(self, entries: Iterable[str]) -> None:
         if self._handle is not None:
             os.close(self._handle)
-        self._started, self._handle = True, None
+        self._handle, self._under_way, self._attempts = None, True, self._attempts + 1
         self._fork.set_forkserver_preload([GUARD])
         os.environ[VARIABLE] = " ".join(entries)
         try:
@@ -69,23 +74,28 @@ class ForkServer:
         threading.Thread(target=self._await_first_child, name="fork server", daemon=True).start()
 
     def _await_first_child(self) -> None:
-        receiver, sender = self._fork.Pipe(duplex=False)
-        child = self._fork.Process(target=_tell_parent, args=(sender,), daemon=True)
-        try:
-            child.start()
-            sender.close()
-            pid: int = receiver.recv()
-            child.join()
-            handle = os.pidfd_open(pid)
-        except (OSError, EOFError):  # it died over its imports: workers are spawned then
-            return
-        finally:
-            receiver.close()
+        handle = self._first_child()
         with self._lock:
-            self._handle = handle
+            self._under_way, self._handle = False, handle
+            if handle is not None:
+                self._attempts = 0
             waiting, self._waiting = self._waiting, []
         for tell in waiting:
             tell()
+
+    def _first_child(self) -> int | None:
+        """A handle of the fork server, by way of a child that knows its parent; None if it has died."""
+        receiver, sender = self._fork.Pipe(duplex=False)
+        with receiver, sender:
+            child = self._fork.Process(target=_tell_parent, args=(sender,), daemon=True)
+            try:
+                child.start()
+                sender.close()
+                handle = os.pidfd_open(receiver.recv())
+            except (OSError, EOFError):
+                return None
+        child.join()
+        return handle
 
 
 @cache

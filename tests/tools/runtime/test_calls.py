@@ -6,6 +6,8 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,7 +21,7 @@ from mlops_mcp.tools.tracing.span import Span, Tracer
 pytestmark = pytest.mark.slow
 
 NOISE = """
-import os, subprocess, sys, time
+import ctypes, os, subprocess, sys, time
 from mlops_mcp.tools.errors import ToolFailure
 
 def add(work, a, b):
@@ -32,6 +34,12 @@ def lambda_(settings): return os.urandom(4).hex()
 def forever(work, path):
     with open(path, "w") as file: file.write(str(os.getpid()))
     while True: time.sleep(0.05)
+def sum_in_c(work, path):
+    with open(path, "w") as file: file.write(str(os.getpid()))
+    return sum(range(1 << 60))
+def abort(work): os.abort()
+def segfault(work): ctypes.string_at(0)
+def exit_in_c(work): os._exit(7)
 def die(work): os.kill(os.getpid(), 9)
 def leave(work): sys.exit(3)
 def fail(work): raise ToolFailure("no such column", "Try describe_dataset.")
@@ -62,10 +70,25 @@ async def pool(settings: Settings, spans: list[Span]) -> AsyncGenerator[CallPool
     await asyncio.to_thread(pool.close)
 
 
+async def written(mark: Path) -> psutil.Process:
+    """The worker that has written its process id there."""
+    async with asyncio.timeout(20):
+        while not (mark.exists() and mark.read_text()):
+            await asyncio.sleep(0.01)
+    return psutil.Process(int(mark.read_text()))
+
+
 async def test_200_parallel_calls_of_two_slices_answer_like_serial_ones(pool: CallPool, probes: Probes) -> None:
     left, right = probes("left", NOISE), probes("right", NOISE)
-    answers = await asyncio.gather(*(pool.call((left if n % 2 else right).add, n, n) for n in range(200)))
-    assert answers == [2 * n for n in range(200)]
+    serial = [await pool.call((left if n % 2 else right).add, n, n) for n in range(200)]
+    parallel = await asyncio.gather(*(pool.call((left if n % 2 else right).add, n, n) for n in range(200)))
+    assert parallel == serial == [2 * n for n in range(200)]
+
+
+async def test_200_parallel_calls_of_one_slice_answer_like_serial_ones(pool: CallPool, probes: Probes) -> None:
+    noise = probes("noise", NOISE)
+    serial = [await pool.call(noise.add, n, n) for n in range(200)]
+    assert await asyncio.gather(*(pool.call(noise.add, n, n) for n in range(200))) == serial
 
 
 async def test_a_slice_keeps_its_process_and_what_it_opened(pool: CallPool, probes: Probes) -> None:
@@ -86,16 +109,13 @@ async def test_the_registry_shares_the_process_of_tracking(pool: CallPool, probe
     assert await pool.call(tracking.pid) == await pool.call(registry.pid)
 
 
+@pytest.mark.parametrize("function", ["forever", "sum_in_c"])
 async def test_cancelling_a_call_kills_its_process_and_the_next_call_works(
-    pool: CallPool, probes: Probes, tmp_path: Any
+    pool: CallPool, probes: Probes, tmp_path: Path, function: str
 ) -> None:
     noise = probes("noise", NOISE)
-    mark = tmp_path / "pid"
-    call = asyncio.create_task(pool.call(noise.forever, str(mark)))
-    async with asyncio.timeout(20):
-        while not (mark.exists() and mark.read_text()):
-            await asyncio.sleep(0.01)
-    worker = psutil.Process(int(mark.read_text()))
+    call = asyncio.create_task(pool.call(getattr(noise, function), str(tmp_path / "pid")))
+    worker = await written(tmp_path / "pid")
     call.cancel()
     await asyncio.wait([call])
     assert call.cancelled()
@@ -104,7 +124,7 @@ async def test_cancelling_a_call_kills_its_process_and_the_next_call_works(
 
 
 async def test_a_call_that_takes_too_long_is_ended_and_says_so(
-    settings: Settings, probes: Probes, tmp_path: Any
+    settings: Settings, probes: Probes, tmp_path: Path
 ) -> None:
     runtime = settings.runtime.model_copy(update={"call_timeout_s": 0.5})
     pool = CallPool(settings.model_copy(update={"runtime": runtime}), lambda _span: None)
@@ -115,11 +135,49 @@ async def test_a_call_that_takes_too_long_is_ended_and_says_so(
     await asyncio.to_thread(pool.close)
 
 
-async def test_the_death_of_a_worker_is_an_error_and_the_next_call_works(pool: CallPool, probes: Probes) -> None:
-    noise = probes("noise", NOISE)
-    with pytest.raises(ToolFailure, match=r"the process that ran noise\.die was killed by SIGKILL"):
-        await pool.call(noise.die)
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("die", r"noise\.die was killed by SIGKILL\. A new one serves the next call; the usual cause is memory"),
+        ("abort", r"noise\.abort was killed by SIGABRT\. A new one serves the next call; the usual cause is memory"),
+        ("segfault", r"noise\.segfault was killed by SIGSEGV\. A new one serves the next call; a library crashed"),
+        ("exit_in_c", r"noise\.exit_in_c ended with exit code 7\. A new one serves the next call"),
+    ],
+)
+async def test_the_death_of_a_worker_is_an_error_that_names_its_end(
+    pool: CallPool, probes: Probes, function: str, said: str
+) -> None:
+    noise, other = probes("noise", NOISE), probes("other", NOISE)
+    dying = asyncio.create_task(pool.call(getattr(noise, function)))
+    assert await pool.call(other.add, 1, 2) == 3
+    with pytest.raises(ToolFailure, match=said):
+        await dying
     assert await pool.call(noise.add, 1, 2) == 3
+
+
+async def test_a_worker_that_is_killed_from_outside_fails_only_its_call(
+    pool: CallPool, probes: Probes, tmp_path: Path
+) -> None:
+    noise = probes("noise", NOISE)
+    dying = asyncio.create_task(pool.call(noise.forever, str(tmp_path / "pid")))
+    worker = await written(tmp_path / "pid")
+    others = [asyncio.create_task(pool.call(noise.add, n, n)) for n in range(10)]
+    worker.kill()
+    with pytest.raises(ToolFailure, match=r"noise\.forever was killed by SIGKILL"):
+        await dying
+    assert await asyncio.gather(*others) == [2 * n for n in range(10)]
+
+
+async def test_an_idle_worker_that_is_killed_from_outside_is_replaced(pool: CallPool, probes: Probes) -> None:
+    noise = probes("noise", NOISE)
+    worker = psutil.Process(await pool.call(noise.pid))
+    worker.kill()
+    await asyncio.to_thread(worker.wait, 5)
+    async with asyncio.timeout(10):
+        while True:  # until its death is noticed, a call may still be given to it
+            with suppress(ToolFailure):
+                assert await pool.call(noise.pid) != worker.pid
+                break
 
 
 async def test_a_library_that_exits_ends_neither_its_worker_nor_the_server(pool: CallPool, probes: Probes) -> None:
@@ -186,17 +244,14 @@ async def test_spans_of_a_worker_hang_under_the_span_of_the_call(
     assert (inner.trace_id, inner.parent_id, inner.metadata) == (call.trace_id, call.id, {"a": 1})
 
 
-async def test_closing_ends_a_busy_worker_at_once(settings: Settings, probes: Probes, tmp_path: Any) -> None:
+async def test_closing_ends_a_busy_worker_at_once(settings: Settings, probes: Probes, tmp_path: Path) -> None:
     pool = CallPool(settings, lambda _span: None)
     noise = probes("noise", NOISE)
-    mark = tmp_path / "pid"
-    call = asyncio.create_task(pool.call(noise.forever, str(mark)))
-    async with asyncio.timeout(20):
-        while not (mark.exists() and mark.read_text()):
-            await asyncio.sleep(0.01)
+    call = asyncio.create_task(pool.call(noise.forever, str(tmp_path / "pid")))
+    worker = await written(tmp_path / "pid")
     began = time.monotonic()
     await asyncio.to_thread(pool.close)
     assert time.monotonic() - began < 2
-    assert not psutil.pid_exists(int(mark.read_text()))
+    assert not worker.is_running()
     call.cancel()
     await asyncio.wait([call])
