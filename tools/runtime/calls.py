@@ -93,6 +93,7 @@ class CallPool:
         self._warming = False
         for lane in self._lanes.values():
             lane.refresh()
+        self.warm()  # once more if it has died; nothing if it is ready
 
     def _unwrap(self, answer: Answer, name: str) -> Any:
         for span in answer.spans:

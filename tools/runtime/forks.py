@@ -34,6 +34,7 @@ class ForkServer:
         self._under_way = False
         self._handle: int | None = None
         self._waiting: list[Callable[[], None]] = []
+        self.pid = 0
 
     @property
     def ready(self) -> bool:
@@ -91,7 +92,8 @@ class ForkServer:
             try:
                 child.start()
                 sender.close()
-                handle = os.pidfd_open(receiver.recv())
+                self.pid = receiver.recv()
+                handle = os.pidfd_open(self.pid)
             except (OSError, EOFError):
                 return None
         child.join()

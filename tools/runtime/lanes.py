@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import signal
 import time
 from collections import deque
@@ -41,7 +42,7 @@ class Seat:
             max_workers=1,
             context=forks.context(self.forked),
             initializer=initialize,
-            initargs=(settings, worker_environment()),
+            initargs=(settings, worker_environment(), forks.pid if self.forked else os.getpid()),
         )
 
     @property
@@ -61,11 +62,11 @@ class Seat:
 
     def halt(self) -> None:
         """Let it end soon."""
-        self._pool.stop()
+        cast(Any, self._pool).stop()
 
     def stop(self) -> None:
         """Kill the process and wait until it is dead."""
-        self._pool.stop()
+        self.halt()
         self._pool.join()
 
 

@@ -49,9 +49,9 @@ class Answer:
     rss_mb: int = 0
 
 
-def initialize(settings: Settings, environment: Mapping[str, str]) -> None:
+def initialize(settings: Settings, environment: Mapping[str, str], parent: int) -> None:
     """Prepare a fresh worker before its first call."""
-    die_with_parent()
+    die_with_parent(parent)
     divert_standard_streams()
     os.environ.update(environment)
     make_folders()

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.slow
 PROBE = """
 import os, sys, time
 
-def wait(work): time.sleep(60)
+def wait(work):
+    open("began", "w").close()
+    time.sleep(60)
 def pid(work): return os.getpid()
 def parent(work): return os.getppid()
 def loaded(work): return sorted({name.partition(".")[0] for name in sys.modules})
@@ -195,7 +197,7 @@ def test_the_death_of_the_fork_server_costs_the_running_call_and_no_other(tmp_pa
     await until(lambda: fork_server().ready)
     server = psutil.Process(await pool.call(left.parent))
     running = asyncio.ensure_future(pool.call(right.wait))
-    await until(lambda: len(server.children()) == 2)
+    await until(lambda: os.path.exists("began"))
     server.kill()
     await asyncio.wait([running])
     facts["running"] = "ended with exit code" in str(running.exception())
