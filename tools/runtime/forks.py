@@ -66,7 +66,7 @@ class ForkServer:
             os.close(self._handle)
         self._handle, self._under_way, self._attempts = None, True, self._attempts + 1
         self._fork.set_forkserver_preload([GUARD])
-        os.environ[VARIABLE] = " ".join(entries)
+        os.environ[VARIABLE] = " ".join((str(os.getpid()), *entries))
         try:
             forkserver.ensure_running()
         finally:

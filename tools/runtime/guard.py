@@ -35,14 +35,15 @@ def _load(entry: str) -> None:
 # Python restarts a fork server that has died from whatever thread wants a child, and it would die with that thread.
 if VARIABLE not in os.environ:
     raise SystemExit("the fork server is started by the server itself")
+server, *entries = os.environ.pop(VARIABLE).split()
 divert_standard_streams()
-die_with_parent()
+die_with_parent(int(server))
 # `python -c` looks into the working directory first, where anything may lie.
 with suppress(ValueError):
     sys.path.remove("")
 os.environ.update(worker_environment())
 make_folders()
-for each in os.environ.pop(VARIABLE).split():
+for each in entries:
     preload(each)
 # What is here now is shared by all workers; a collection in one of them need not touch, and so copy, it.
 gc.collect()

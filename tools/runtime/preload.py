@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-# How the server tells the fork server what to import: its preload list is names that must not fail.
+# How the server tells the fork server its process id and what to import: Python's own list must not fail.
 VARIABLE = "MLOPS_CALL_PRELOAD"
 PACKAGE = __name__.partition(".")[0]
 
