@@ -55,7 +55,8 @@ def initialize(settings: Settings, environment: Mapping[str, str], parent: int) 
     divert_standard_streams()
     os.environ.update(environment)
     make_folders()
-    limit_memory(settings.runtime.call_memory_mb)
+    # Preloaded libraries are mapped into every worker, and may take more than a low limit.
+    limit_memory(settings.runtime.call_memory_mb + memory_mb()[0])
     if numpy := sys.modules.get("numpy"):
         # The generator was forked as well: all workers would draw the same numbers.
         numpy.random.seed()
@@ -69,7 +70,7 @@ def invoke(function: Callable[..., Any], arguments: tuple[Any, ...], carrier: Ca
     tracer = Tracer(spans.append, settings.tracing.capture)
     with under(carrier), _killable():
         outcome = attempt(lambda: function(Work(settings, tracer, cache=_process["cache"]), *arguments))
-    return Answer(outcome.value, outcome.failure, outcome.crash, spans, resident_mb())
+    return Answer(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])
 
 
 @contextmanager
@@ -82,10 +83,11 @@ def _killable() -> Generator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
-def resident_mb() -> int:
-    """The memory of this process, with what it shares."""
+def memory_mb() -> tuple[int, int]:
+    """The address space of this process and the memory it has, both with what it shares."""
     with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() >> 20
+        mapped, resident = (int(pages) * resource.getpagesize() >> 20 for pages in file.read().split()[:2])
+    return mapped, resident
 
 
 def attempt(run: Callable[[], Any]) -> Answer:

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.slow
 SLOW = """
 import os, time
 from pathlib import Path
-from mlops_mcp.tools.runtime.worker import resident_mb
+from mlops_mcp.tools.runtime.worker import memory_mb
 
 def add(work, a, b): return a + b
 def pid(work): return os.getpid()
-def size(work): return resident_mb()
+def size(work): return memory_mb()[1]
 def grow(work, megabytes):
     work.cache["kept"] = b"x" * (megabytes << 20)
     return os.getpid()

@@ -124,7 +124,7 @@ def test_all_libraries_can_be_preloaded_and_work_in_workers(tmp_path: Path) -> N
         tmp_path,
         """
     from mlops_mcp.tools.runtime.preload import LIBRARIES
-    pool = pool_for(tuple(LIBRARIES))
+    pool = pool_for(tuple(LIBRARIES), **{"runtime.call_memory_mb": 512})
     pool.warm()
     await until(lambda: fork_server().ready)
     facts["loaded"] = await pool.call(left.loaded)
