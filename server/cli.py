@@ -56,10 +56,26 @@ def _parser() -> argparse.ArgumentParser:
     workers.add_argument("--json", action="store_true", help="the same as one JSON object")
     workers.set_defaults(run=_engine_status)
 
+    _add_traces(commands.add_parser("traces", help="what of the traces waits to be shipped to Opik"))
+
     demo = commands.add_parser("demo", help="run the whole lifecycle on the credit-risk data")
     demo.add_argument("--keep", action="store_true", help="leave the endpoint running")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_traces(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="command")
+    status = commands.add_parser("status", help="how much is stored, waiting, shipped, parked and lost")
+    status.add_argument("--json", action="store_true", help="the same as one JSON object")
+    status.set_defaults(run=_traces_status)
+    ship = commands.add_parser("ship", help="ship what waits now; the exit code is 1 when something is left")
+    ship.add_argument("--wait", type=float, default=60.0, metavar="S", help="for how long at most (default: 60)")
+    ship.set_defaults(run=_traces_ship)
+    parked = commands.add_parser("parked", help="what Opik has refused, and why")
+    parked.add_argument("--requeue", default="", metavar="ID", help="let this row, or `all`, be shipped again")
+    parked.add_argument("--json", action="store_true", help="the same as a JSON list")
+    parked.set_defaults(run=_traces_parked)
 
 
 FLAGS = {
@@ -103,6 +119,24 @@ def _engine_status(options: argparse.Namespace, loaded: Loaded) -> int:
     from .engine import print_status
 
     return print_status(loaded.settings, options.json)
+
+
+def _traces_status(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .traces import print_status
+
+    return print_status(loaded.settings, options.json)
+
+
+def _traces_ship(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .traces import ship_now
+
+    return ship_now(loaded.settings, options.wait)
+
+
+def _traces_parked(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .traces import print_parked
+
+    return print_parked(loaded.settings, options.requeue, options.json)
 
 
 def _demo(options: argparse.Namespace, loaded: Loaded) -> int:

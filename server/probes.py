@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from ..config.load import without_password
 from ..config.settings import Settings
+from ..tools.tracing.outbox import status
 
 TIMEOUT_S = 1.4
 PORTS = {
@@ -79,7 +80,7 @@ def questions(settings: Settings) -> list[Question]:
         Question("state folder", str(home), ours, partial(_folder, home)),
         _jobs(settings),
         *_cluster(settings),
-        Question("traces", str(home / "traces.db"), ours, partial(_sqlite, home / "traces.db")),
+        Question("traces", str(home / "traces.db"), ours, partial(_traces, home / "traces.db")),
         _store("mlflow", settings.tracking_uri, "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"),
         Question("feast", str(feast), "feast.repo_path (FEAST_REPO_PATH)", partial(_registry, feast)),
         _optuna(settings),
@@ -225,6 +226,11 @@ def _sqlite(path: Path) -> str:
         if not tables:
             raise ProbeFailed("holds no tables")
     return f"{tables} tables, {path.stat().st_size / 1e6:.1f} MB"
+
+
+def _traces(path: Path) -> str:
+    said = _sqlite(path)
+    return ", ".join(part for part in (said, status(path).backlog) if part)
 
 
 def _folder(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
@@ -11,13 +12,16 @@ import anyio
 import anyio.to_thread
 
 from ..config.settings import Settings
+from ..config.watch import Watch
 from ..tools.errors import ToolFailure
 from ..tools.runtime.calls import CallPool
 from ..tools.runtime.jobs import Jobs
+from ..tools.tracing.launcher import Launcher
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store import TraceStore
 
 RECONCILE_EVERY_S = 1.0
+SHIP_EVERY_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +35,16 @@ class Services:
         self.tracer = Tracer(self.store.put, settings.tracing.capture if settings.tracing.enabled else "off")
         self.calls = CallPool(settings, self.store.put, slices)
         self.jobs = Jobs(settings)
+        self._watch = Watch(settings)
+        self._launcher = Launcher()
         self._warming = False
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Look after jobs while the body runs, then end the workers and write the last spans."""
+        """Look after jobs and traces while the body runs, then end the workers and write the last spans."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._look_after_jobs)
+            group.start_soon(self._look_after_traces)
             try:
                 yield
             finally:
@@ -64,7 +71,19 @@ class Services:
                 except (OSError, ToolFailure) as error:  # a full disk or a dead database must not end the server
                     logger.warning("jobs cannot be looked after: %s", error)
 
+    async def _look_after_traces(self) -> None:
+        while True:
+            await anyio.sleep(SHIP_EVERY_S)
+            await anyio.to_thread.run_sync(self._ship)
+
+    def _ship(self) -> None:
+        try:
+            self._launcher.look(self._watch.current())
+        except (OSError, sqlite3.Error) as error:
+            logger.debug("traces are not shipped: %s", error)
+
     def close(self) -> None:
-        """End the workers and write the last spans; blocking."""
+        """End the workers, write the last spans and leave them to the shipper; blocking."""
         self.calls.close()
         self.store.close()
+        self._ship()

@@ -80,7 +80,8 @@ def evict(connection: sqlite3.Connection, max_bytes: int) -> None:
         with transaction(connection):
             tenth = max(1, connection.execute("select count(*) from spans").fetchone()[0] // 10)
             if not (
-                _evict(connection, DONE, tenth, "evicted") or _evict(connection, "true", tenth, "evicted_unshipped")
+                _evict(connection, DONE, tenth, "evicted_shipped")
+                or _evict(connection, "true", tenth, "evicted_unshipped")
             ):
                 return
 

@@ -1,0 +1,113 @@
+"""`mlops-mcp traces`: what of the traces waits to be shipped to Opik, what it has refused, and shipping by hand."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+
+from ..config.settings import Settings
+from ..config.watch import Watch
+from ..tools.database import database
+from ..tools.errors import NotInstalled, require
+from ..tools.locks import Busy
+from ..tools.tracing import outbox
+from ..tools.tracing.launcher import STORE
+from ..tools.tracing.outbox import Status
+from ..tools.tracing.patience import Timing
+from ..tools.tracing.schema import SCHEMA, upgrade
+from ..tools.tracing.shipper import Shipper, ship
+
+LOOK_EVERY_S = 0.2
+
+
+def print_status(settings: Settings, as_json: bool) -> int:
+    """Print the counts; the exit code is 1 when the store cannot be read."""
+    return _readable(lambda: _print_status(settings, as_json))
+
+
+def ship_now(settings: Settings, wait_s: float) -> int:
+    """Ship the backlog in this process, for `wait_s` seconds at most; the exit code is 1 when something is left."""
+    if not settings.opik.configured:
+        print("no Opik is configured: set opik.url (OPIK_URL_OVERRIDE) or opik.api_key (OPIK_API_KEY)", file=sys.stderr)
+        return 1
+    return _readable(lambda: _ship_now(settings, time.monotonic() + wait_s))
+
+
+def print_parked(settings: Settings, requeue: str, as_json: bool) -> int:
+    """Print what Opik has refused, or let one row of it (or `all`) wait again."""
+    return _readable(lambda: _requeue(settings, requeue) if requeue else _print_parked(settings, as_json))
+
+
+def _readable(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except (OSError, sqlite3.Error) as error:
+        print(f"the trace store cannot be used: {error}", file=sys.stderr)
+        return 1
+
+
+def _print_status(settings: Settings, as_json: bool) -> int:
+    status = outbox.status(settings.home / STORE)
+    target = settings.opik.target if settings.opik.configured else ""
+    print(json.dumps({"target": target, **asdict(status)}) if as_json else "\n".join(_lines(target, status)))
+    return 0
+
+
+def _lines(target: str, status: Status) -> Iterator[str]:
+    yield f"target             {target or 'none: traces stay in the local store'}"
+    for name in ("stored", "waiting", "shipped", "parked", "left_out", "delivered"):
+        yield f"{name.replace('_', ' '):<18} {getattr(status, name)}"
+    yield f"evicted            {status.evicted_shipped} shipped, {status.evicted_unshipped} unshipped"
+    yield f"dropped            {status.dropped}"
+    yield f"oldest waiting     {_moment(status.oldest_waiting)}"
+    yield f"last success       {_moment(status.last_success)}"
+    yield f"last failure       {_moment(status.last_failure)}  {status.failure}".rstrip()
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else "never"
+
+
+def _ship_now(settings: Settings, deadline: float) -> int:
+    store = settings.home / STORE
+    try:
+        require("opik")
+    except NotInstalled as missing:
+        print(missing, file=sys.stderr)
+        return 1
+    try:
+        if outbox.waits(store):
+            ship(settings, partial(_goes_on, deadline), Watch(settings), Timing(give_up_s=0))
+    except Busy:  # the shipper of a server is at it
+        while outbox.waits(store) and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY_S)
+    status = outbox.status(store)
+    failure = f"; {status.failure}" if status.waiting and status.last_failure > status.last_success else ""
+    print(f"{status.delivered} delivered so far, {status.backlog or 'nothing is left'}{failure}")
+    return 1 if status.waiting or status.parked else 0
+
+
+def _goes_on(deadline: float, shipper: Shipper) -> bool:
+    return shipper.waiting and time.monotonic() < deadline
+
+
+def _print_parked(settings: Settings, as_json: bool) -> int:
+    rows = outbox.parked(settings.home / STORE)
+    lines = (f"{row.kind:<7} {row.id}  {row.name}\n        {row.why}" for row in rows)
+    print(json.dumps([asdict(row) for row in rows]) if as_json else "\n".join(lines) or "nothing is parked")
+    return 0
+
+
+def _requeue(settings: Settings, identity: str) -> int:
+    store = settings.home / STORE
+    with database(store, SCHEMA) as connection:
+        upgrade(connection)
+        number = outbox.requeue(connection, identity)
+    print(f"{number} rows wait to be shipped again" if number else f"nothing is parked under {identity}")
+    return 0 if number or identity == "all" else 1

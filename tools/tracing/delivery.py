@@ -1,0 +1,124 @@
+"""Ship what waits: whole batches, halves of those that are refused, and in the end the one row that is to blame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from .bodies import Body, Kind, Labels, sampled, score_body, span_body, trace_body
+from .client import Refused, Sender
+from .outbox import KINDS, Outbox
+from .stale import is_uuid7
+
+Row = Mapping[str, Any]
+Make = Callable[[Row, Callable[[str], str], Labels], Body]
+MAKE: Mapping[Kind, Make] = {
+    "traces": trace_body,
+    "spans": span_body,
+    "trace_scores": score_body,
+    "span_scores": score_body,
+}
+LARGE = ("input", "output", "metadata", "error_trace", "error", "reason")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one request, and how long something must have run to be shipped as started."""
+
+    rows: int = 200
+    characters: int = 3_000_000
+    started_after_s: float = 2.0
+
+
+@dataclass(frozen=True)
+class Parcel:
+    row: Row
+    body: Body
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Everything that is needed to ship to one target."""
+
+    outbox: Outbox
+    sender: Sender
+    labels: Labels
+    sampling_rate: float
+    limits: Limits = Limits()
+
+    def round(self) -> int:
+        """Ship a batch of each kind; how many rows were dealt with. Raises Later; what was accepted by then stays so."""
+        return sum(self._of_kind(kind) for kind in KINDS)
+
+    def _of_kind(self, kind: Kind) -> int:
+        rows = self.outbox.batch(kind, self.limits.rows, time.time() - self.limits.started_after_s)
+        for parcels in self._batches(self._parcels(kind, rows)):
+            self._ship(kind, parcels)
+        return len(rows)
+
+    def _parcels(self, kind: Kind, rows: Sequence[Row]) -> list[Parcel]:
+        wanted = {row["id"] for row in rows if sampled(row["trace_id"], self.sampling_rate)}
+        if left_out := [row for row in rows if row["id"] not in wanted]:
+            self.outbox.hold(kind, left_out, "sampled")
+        parcels: list[Parcel] = []
+        for row in (row for row in rows if row["id"] in wanted):
+            try:
+                body = MAKE[kind](row, self.outbox.wire_id, self.labels)
+                _require_identifiers(body)
+                parcels.append(Parcel(row, body))
+            # what an older version or another program has written
+            except (ValueError, TypeError, OverflowError, OSError) as error:
+                self.outbox.hold(kind, [row], "parked", f"no valid row: {error}")
+        return parcels
+
+    def _batches(self, parcels: Sequence[Parcel]) -> Iterator[list[Parcel]]:
+        batch: list[Parcel] = []
+        size = 0
+        for parcel in parcels:
+            length = sum(len(parcel.row.get(name) or "") for name in LARGE)
+            if batch and size + length > self.limits.characters:
+                yield batch
+                batch, size = [], 0
+            batch.append(parcel)
+            size += length
+        if batch:
+            yield batch
+
+    def _ship(self, kind: Kind, parcels: Sequence[Parcel]) -> None:
+        rest: list[Parcel] = []
+        for parcel in parcels:
+            if self._must_be_amended(kind, parcel):
+                self._attempt(kind, [parcel], partial(self.sender.amend, kind, parcel.body))
+            else:
+                rest.append(parcel)
+        if rest:
+            self._attempt(kind, rest, partial(self.sender.send, kind, [parcel.body for parcel in rest]))
+
+    def _must_be_amended(self, kind: Kind, parcel: Parcel) -> bool:
+        """Opik has it, under an id that is by now too old for an upsert."""
+        identity = parcel.body["id"]
+        known = kind in ("traces", "spans") and parcel.row["shipped"] and is_uuid7(identity)
+        return bool(known and self.outbox.is_stale(identity))
+
+    def _attempt(self, kind: Kind, parcels: Sequence[Parcel], send: Callable[[], None]) -> None:
+        try:
+            send()
+        except Refused as refused:
+            if len(parcels) == 1:
+                self.outbox.hold(kind, [parcels[0].row], "parked", str(refused))
+                return
+            half = len(parcels) // 2
+            self._ship(kind, parcels[:half])
+            self._ship(kind, parcels[half:])
+        else:
+            self.outbox.accepted(kind, [parcel.row for parcel in parcels])
+
+
+def _require_identifiers(body: Body) -> None:
+    """Opik refuses others, with everything that is sent along."""
+    for name in ("id", "trace_id", "parent_span_id"):
+        if not is_uuid7(str(body.get(name, body["id"]))):
+            raise ValueError(f"{name} {body[name]} is no version 7 UUID")
