@@ -50,7 +50,7 @@ class Delivery:
     limits: Limits = Limits()
 
     def round(self) -> int:
-        """Ship a batch of each kind; how many rows were dealt with. Raises Later; what was accepted by then stays so."""
+        """Ship a batch of each kind; the number of rows. Raises Later; what was accepted before stays so."""
         return sum(self._of_kind(kind) for kind in KINDS)
 
     def _of_kind(self, kind: Kind) -> int:
