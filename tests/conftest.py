@@ -24,6 +24,9 @@ ROOT = Path(__file__).parent.parent
 FOREIGN = ("MLOPS_", "MLFLOW_", "OPIK_", "FEAST_", "BENTOML_", "ENVIRONMENT")
 T = TypeVar("T")
 
+# A server that lives for a few calls need not import what it will never call.
+UNHURRIED = {"MLOPS_RUNTIME__PRELOAD": "false"}
+
 Needs = Callable[..., str]
 StdioClient = Callable[..., AbstractAsyncContextManager[Client]]
 
@@ -89,7 +92,7 @@ def stdio_client(environ: dict[str, str], tmp_path: Path) -> StdioClient:
             StdioServerParameters(
                 command=sys.executable,
                 args=["-m", "mlops_mcp.server", "serve", *arguments],
-                env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ, **variables},
+                env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ, **UNHURRIED, **variables},
                 cwd=tmp_path,
             )
         )
