@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...config.load import without_password
 from ...config.settings import Settings
 from ..database import place
 from .alive import machine
@@ -72,16 +73,29 @@ def mark_of(identity: str, attempt: int) -> str:
 
 
 def stored(settings: Settings) -> str:
-    """The settings as they are kept with a job: all but the secrets."""
-    return json.dumps(settings.model_dump(mode="json", exclude=SECRETS))
+    """The settings as they are kept with a job: all but the secrets, and passwords in addresses masked."""
+    return json.dumps(_masked(settings.model_dump(mode="json", exclude=SECRETS)))
 
 
 def revealed(settings: Settings, row: Row) -> str:
     """The submitter's settings with the secrets of this process: an environment is readable by its owner only."""
-    tree: dict[str, Any] = json.loads(row.settings)
+    tree: dict[str, Any] = _unmasked(json.loads(row.settings), settings.model_dump(mode="json"))
     tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
     tree["runtime"]["job_store"] = settings.runtime.job_store.get_secret_value()
     return json.dumps(tree)
+
+
+def _masked(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _masked(item) for name, item in node.items()}
+    return without_password(node) if isinstance(node, str) else node
+
+
+def _unmasked(node: Any, known: Any) -> Any:
+    """An address whose password was masked is the one that is known here, if they are otherwise the same."""
+    if isinstance(node, dict):
+        return {name: _unmasked(item, known.get(name)) for name, item in node.items()}
+    return known if isinstance(known, str) and node == without_password(known) else node
 
 
 def tidy(settings: Settings, row: Row, after: str) -> int:

@@ -11,17 +11,19 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime import trees
 from mlops_mcp.tools.runtime.alive import held
 from mlops_mcp.tools.runtime.jobs import Jobs
-from mlops_mcp.tools.runtime.launch import lock_path, mark_of, table_of
+from mlops_mcp.tools.runtime.launch import lock_path, mark_of, revealed, stored, table_of
 from mlops_mcp.tools.runtime.models import ENDED, Progress
 from mlops_mcp.tools.runtime.table import Row
 from mlops_mcp.tools.tracing.span import Tracer
@@ -361,3 +363,13 @@ async def test_the_environment_of_a_job_shows_no_settings_to_its_children(
     environments = [child.environ() for child in children if psutil.pid_exists(child.pid)]
     await jobs.cancel(row.id)
     assert all("MLOPS_JOB_SETTINGS" not in environment for environment in environments)
+
+
+def test_a_job_row_holds_no_password_and_its_process_gets_all_of_them(settings: Settings) -> None:
+    mlflow = settings.mlflow.model_copy(update={"tracking_uri": "https://bot:hunter2@mlflow.example.org"})
+    runtime = settings.runtime.model_copy(update={"job_store": SecretStr("postgresql://me:hunter3@db/jobs")})
+    opik = settings.opik.model_copy(update={"api_key": SecretStr("hunter4")})
+    mine = settings.model_copy(update={"mlflow": mlflow, "runtime": runtime, "opik": opik})
+    kept = stored(mine)
+    assert "hunter" not in kept
+    assert Settings.model_validate_json(revealed(mine, cast(Row, SimpleNamespace(settings=kept)))) == mine
