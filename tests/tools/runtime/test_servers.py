@@ -13,13 +13,17 @@ from typing import Any
 
 import psutil
 import pytest
-from pydantic import SecretStr
+from mcp import Client, MCPError
+from pydantic import JsonValue, SecretStr
 
 from mlops_mcp.config.settings import Settings
+from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.runtime import trees
 from mlops_mcp.tools.runtime.cluster import workers
 from mlops_mcp.tools.runtime.jobs import Jobs
 from mlops_mcp.tools.runtime.launch import mark_of, stored, table_of
+from mlops_mcp.tools.runtime.models import JobView
+from mlops_mcp.tools.spec import Through, Toolset, writes
 
 from .conftest import ended, logged, until, with_runtime
 
@@ -168,3 +172,25 @@ async def test_the_job_table_may_go_away_for_a_while_without_a_job_noticing(
         connection.execute("alter table away rename to jobs")
     row = await ended(jobs, row)
     assert (row.state, json.loads(row.result or "")["name"]) == ("done", "stepped")
+
+
+async def test_a_job_goes_on_when_its_client_gives_up_and_another_client_fetches_its_result(
+    shared: Settings, hard: Any, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+
+    async def run_steps(door: Through) -> JobView[JsonValue]:
+        """Take some steps."""
+        return await door.submit(hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate)), 50)
+
+    toolset = Toolset("hard", "Hard work.", (writes(run_steps, "Run steps"),))
+    first, second = create_server(shared, toolset), create_server(shared)
+    async with first.services.running(), second.services.running(), Client(first) as one, Client(second) as other:
+        with pytest.raises(MCPError, match=r"(?i)timed out"):
+            await one.call_tool("run_steps", {}, read_timeout_seconds=2)
+        listed = (await other.call_tool("list_jobs", {"state": "running", "limit": 1})).structured_content
+        assert isinstance(listed, dict)
+        gate.touch()
+        found = await other.call_tool("get_job", {"job": listed["items"][0]["job"], "wait_s": 30})
+        assert isinstance(found.structured_content, dict)
+        assert found.structured_content["result"] == {"name": "stepped", "total": 5.0}
