@@ -202,6 +202,8 @@ def _rows(method: str, path: str, body: Any) -> Iterator[tuple[str, str, Json]]:
 
 def problems(method: str, path: str, body: Any) -> list[str]:
     """What of a request Opik's own description does not know or allow."""
+    if (method, path) == ("GET", "/is-alive/ping"):
+        return []
     known = path if path in SPEC["requests"] else next((name for name in SPEC["requests"] if _matches(name, path)), "")
     schema = SPEC["requests"].get(known, {}).get(method.lower())
     if schema is None:

@@ -13,6 +13,7 @@ from typing import Any
 from ..database import transaction
 from .bodies import Kind
 from .schema import TABLES, VERSION, WAITING
+from .snapshot import redact
 from .stale import dated, is_uuid7, seconds_of
 from .writing import count
 
@@ -125,12 +126,12 @@ class Outbox:
         with transaction(self._db):
             self._db.executemany(
                 f"update {table_of(kind)} set held=?, why=? where id=? and revision=?",
-                [(held, why, row["id"], row["revision"]) for row in rows],
+                [(held, redact(why), row["id"], row["revision"]) for row in rows],
             )
 
     def failed(self, why: str) -> None:
         with transaction(self._db):
-            _note(self._db, "failure", why)
+            _note(self._db, "failure", redact(why))
 
     def waiting(self) -> int:
         """How many rows wait, those of what still runs included."""

@@ -64,11 +64,12 @@ def span_of(row: Mapping[str, Any]) -> Span:
 
 
 def score_row(score: Score) -> Row:
+    name = storable(redact(score.name))
     return {
-        "id": storable(f"{score.target}:{score.id}:{score.name}"),
+        "id": storable(f"{score.target}:{score.id}:{name}"),
         "target": score.target,
         "about": storable(score.id),
-        "name": storable(redact(score.name)),
+        "name": name,
         "value": float(score.value),
         "reason": storable(redact(score.reason)),
         "category": storable(redact(score.category)),

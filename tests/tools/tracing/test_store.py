@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+from mlops_mcp.tools.tracing.ids import uuid7
+from mlops_mcp.tools.tracing.outbox import status, waits
+from mlops_mcp.tools.tracing.schema import SPANS
+from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Carrier, Span, Tracer
 from mlops_mcp.tools.tracing.store import MAX_QUEUED, TraceReader, TraceStore
 
@@ -129,3 +135,127 @@ def test_a_span_put_after_closing_is_still_written_by_the_next_close(tmp_path: P
         pass
     store.close()
     assert [span.name for span in TraceReader(path).spans("late-trace")] == ["late"]
+
+
+def ship(path: Path, which: str) -> None:
+    """Mark rows as a shipper would."""
+    with closing(sqlite3.connect(path)) as db:
+        for table in ("traces", "spans"):
+            db.execute(f"update {table} set shipped=revision where {which}")
+        db.commit()
+
+
+def big(number: int) -> Span:
+    return Span(uuid7(), "", f"{number:03}", "tool", start=float(number), end=number + 0.5, input="x" * 4096)
+
+
+def names(path: Path) -> list[str]:
+    return sorted(trace.name for trace in TraceReader(path).traces(1000, 0))
+
+
+def test_what_was_shipped_makes_room_before_what_was_not_and_all_of_it_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    store = TraceStore(path, max_mb=1)
+    for number in range(100):
+        store.put(big(number))
+    store.close()
+    ship(path, "start >= 50")  # the older half still waits
+    for number in range(100, 240):
+        store = TraceStore(path, max_mb=1)
+        store.put(big(number))
+        store.close()
+    found = status(path)
+    kept = names(path)
+    assert kept[:50] == [f"{number:03}" for number in range(50)]
+    assert (found.evicted_shipped, found.evicted_unshipped) == (50, 0)
+    assert len(kept) == 190
+    for number in range(240, 300):
+        store = TraceStore(path, max_mb=1)
+        store.put(big(number))
+        store.close()
+    found = status(path)
+    assert names(path)[-1] == "299"
+    assert "000" not in names(path)
+    # the row of its trace goes with every span
+    assert found.evicted_unshipped == 2 * (250 - len(names(path)))
+
+
+def test_dropped_spans_are_counted_for_other_processes_to_see(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    store = TraceStore(path, 64)
+    odd = Span(uuid7(), "", "odd", "tool")
+    odd.output = {1, 2}
+    store.put(odd)
+    store.put(Span(uuid7(), "", "good", "tool"))
+    store.close()
+    assert names(path) == ["good"]
+    assert (store.dropped, status(path).dropped) == (1, 1)
+
+
+def test_a_changed_span_waits_again(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    span = Span(uuid7(), "", "call", "tool")
+    for _ in range(2):
+        store = TraceStore(path, 64)
+        store.put(span)
+        store.close()
+        assert waits(path)
+        ship(path, "true")
+        assert not waits(path)
+        span.close()
+
+
+def test_a_start_that_arrives_late_does_not_undo_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    span = Span("t", "", "call", "tool", end=2.0, start=1.0, status="ok")
+    for each in (span, Span("t", "", "call", "tool", id=span.id, start=1.0)):
+        store = TraceStore(path, 64)
+        store.put(each)
+        store.close()
+    assert TraceReader(path).spans("t") == [span]
+
+
+def test_a_span_is_kept_as_it_was_when_it_was_put(tmp_path: Path) -> None:
+    store = TraceStore(tmp_path / "traces.db", 64)
+    span = Span("t", "", "call", "tool")
+    store.put(span)
+    span.metadata["later"] = 1
+    span.status = "error"
+    store.close()
+    (kept,) = TraceReader(tmp_path / "traces.db").spans("t")
+    assert (kept.metadata, kept.status) == ({}, "started")
+
+
+def test_scores_of_a_trace_and_of_its_spans_are_read_and_replaced_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    store = TraceStore(path, 64)
+    span = Span(uuid7(), "", "call", "tool")
+    store.put(span)
+    store.put_score(Score("trace", span.trace_id, "quality", 0.1))
+    store.put_score(Score("trace", span.trace_id, "quality", 0.9, "better", "manual"))
+    store.put_score(Score("span", span.id, "speed", 1.0))
+    store.put_score(Score("span", uuid7(), "speed", 0.0))
+    store.close()
+    assert TraceReader(path).scores(span.trace_id) == [
+        Score("trace", span.trace_id, "quality", 0.9, "better", "manual"),
+        Score("span", span.id, "speed", 1.0),
+    ]
+
+
+def test_a_file_of_the_first_version_is_read_as_it_is_and_taken_over_by_the_first_write(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    first = list(SPANS)[:12]
+    with closing(sqlite3.connect(path)) as old:
+        old.execute(f"create table spans({', '.join(f'{name} {SPANS[name]}' for name in first)})")
+        old.execute(
+            f"insert into spans values({', '.join('?' * 12)})",
+            ("s", "t", "", "old", "tool", 1.0, 2.0, "ok", '{"a": 1}', None, "{}", ""),
+        )
+        old.commit()
+    before = Span("t", "", "old", "tool", "s", 1.0, 2.0, "ok", {"a": 1})
+    assert TraceReader(path).spans("t") == [before]
+    assert TraceReader(path).scores("t") == []
+    assert (status(path).waiting, waits(path)) == (1, True)
+    written(path, "new")
+    assert TraceReader(path).spans("t") == [before]
+    assert status(path).waiting == 4
