@@ -44,6 +44,7 @@ class Recorder:
     behaviour: str = "ok"
     headers: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
+    missing: bool = False
     refuses: Refuses = lambda _row: ""
     port: int = 0
     requests: list[Request] = field(default_factory=list)
@@ -114,6 +115,8 @@ class Recorder:
             return int(behaviour), "as told"
         if self.key and headers.get("authorization") != self.key:
             return 401, "the key is not valid"
+        if self.missing and method == "PATCH":
+            return 404, "no such row"
         for _, _, row in _rows(method, path, body):
             if wrong := self.refuses(row):
                 return 400, wrong

@@ -173,6 +173,22 @@ def test_what_opik_knows_under_an_old_id_is_updated_there(site: Site, opik: Reco
     assert site.status.parked == 0
 
 
+def test_an_update_of_what_opik_has_lost_is_parked_and_holds_nothing_up(site: Site, opik: Recorder) -> None:
+    trace, at = old(22.9)
+    span = Span(trace, "", "long job", "tool", dated(uuid7(), at), start=at)
+    with site.shipping():
+        site.put(span)
+        until(lambda: opik.rows("spans") and opik.rows("traces"))
+    opik.missing = True
+    span.close()
+    site.put(span)
+    site.calls(1)
+    with site.shipping(timing=type(FAST)(poll_s=0.02, max_age_h=22)):
+        until(site.delivered)
+    assert site.status.parked == 2
+    assert site.made.spans <= set(opik.rows("spans"))
+
+
 @pytest.mark.parametrize(("rate", "least", "most"), [(0.0, 0, 0), (0.5, 25, 75), (1.0, 100, 100)])
 def test_a_share_of_the_traces_is_shipped_whole(site: Site, opik: Recorder, rate: float, least: int, most: int) -> None:
     made = site.calls(100)

@@ -16,6 +16,7 @@ from .bodies import Body, Kind
 
 if TYPE_CHECKING:
     from opik.rest_api.client import OpikApi
+    from opik.rest_api.core.api_error import ApiError
     from opik.rest_api.core.request_options import RequestOptions
 
 QUIET: Mapping[str, str] = {
@@ -84,7 +85,7 @@ class OpikSender:
 
     def amend(self, kind: Kind, body: Body) -> None:
         given: dict[str, Any] = {name: value for name, value in body.items() if name in AMENDABLE}
-        with _translated():
+        with _translated(refusals=(*REFUSALS, 404)):  # Opik has lost the row
             if kind == "traces":
                 answer = self._api.traces.with_raw_response.update_trace(body["id"], request_options=ONCE, **given)
             else:
@@ -119,7 +120,7 @@ def _require_api(headers: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _translated() -> Generator[None]:
+def _translated(refusals: Sequence[int] = REFUSALS) -> Generator[None]:
     import httpx
     from opik.rest_api.core.api_error import ApiError
     from pydantic import ValidationError
@@ -127,7 +128,9 @@ def _translated() -> Generator[None]:
     try:
         yield
     except ApiError as error:
-        raise _from_answer(error.status_code or 0, error.headers or {}, error.body) from error
+        if error.status_code in refusals:
+            raise Refused(_said(error)) from error
+        raise _later(error) from error
     except ValidationError as error:
         raise Refused(f"no valid row: {error}") from error
     # ValueError: a key that no header can carry
@@ -135,11 +138,13 @@ def _translated() -> Generator[None]:
         raise Later(f"{type(error).__name__}: {error}") from error
 
 
-def _from_answer(status: int, headers: Mapping[str, str], body: object) -> Refused | Later:
-    said = f"HTTP {status}: {str(body)[:300]}"
-    if status in REFUSALS:
-        return Refused(said)
-    return Later(said, _retry_after(headers) if status in (429, 503) else None, locked_out=status in LOCKED_OUT)
+def _said(error: ApiError) -> str:
+    return f"HTTP {error.status_code}: {str(error.body)[:300]}"
+
+
+def _later(error: ApiError) -> Later:
+    after_s = _retry_after(error.headers or {}) if error.status_code in (429, 503) else None
+    return Later(_said(error), after_s, locked_out=error.status_code in LOCKED_OUT)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
