@@ -39,13 +39,14 @@ class Request:
 
 @dataclass
 class Recorder:
-    """`behaviour` is `ok`, `hang`, `reset`, `html` or an HTTP status. `refuses` says what is wrong with a row."""
+    """`behaviour`: `ok`, `hang`, `reset`, `html` or an HTTP status. `refuses`, `crashes`: what is wrong with a row."""
 
     behaviour: str = "ok"
     headers: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
     missing: bool = False
     refuses: Refuses = lambda _row: ""
+    crashes: Refuses = lambda _row: ""
     port: int = 0
     requests: list[Request] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -120,6 +121,8 @@ class Recorder:
         for _, _, row in _rows(method, path, body):
             if wrong := self.refuses(row):
                 return 400, wrong
+            if wrong := self.crashes(row):
+                return 500, wrong
         return 204, ""
 
 

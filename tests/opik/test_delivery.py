@@ -116,6 +116,29 @@ def test_one_bad_row_is_parked_and_all_others_are_delivered(site: Site, opik: Re
     assert len(opik.requests) < 60
 
 
+def test_a_row_at_which_opik_crashes_is_parked_and_holds_nothing_up(site: Site, opik: Recorder) -> None:
+    opik.crashes = lambda row: "crash" if "poison" in row["name"] else ""
+    bad = site.calls(1, "poison")
+    site.calls(60)
+    with site.shipping():
+        until(site.delivered)
+    report("500 for one row", site, opik, 0.0)
+    assert set(opik.rows("traces")) == site.made.traces - bad.traces
+    assert len(site.made.spans - set(opik.rows("spans"))) == 1
+    assert (opik.duplicates, site.status.parked) == (0, 2)
+
+
+def test_nothing_is_parked_while_opik_crashes_at_everything(site: Site, opik: Recorder) -> None:
+    site.calls(20)
+    opik.become("500")
+    with site.shipping():
+        until(lambda: len(opik.requests) > 20)
+        assert site.status.parked == 0
+        opik.become("ok")
+        until(site.delivered)
+    assert_all_there_once(site, opik)
+
+
 def test_the_server_decides_how_long_to_wait(site: Site, opik: Recorder) -> None:
     site.calls(1)
     opik.become("429", {"Retry-After": "1"})

@@ -42,12 +42,18 @@ class Refused(Exception):
 
 
 class Later(Exception):
-    """The request may succeed another time, not before `after_s` seconds if that is known."""
+    """The request may succeed another time, not before `after_s` seconds if that is known.
 
-    def __init__(self, why: str, after_s: float | None = None, locked_out: bool = False) -> None:
+    `crashed` means that Opik itself failed, for which one of the rows may be to blame.
+    """
+
+    def __init__(
+        self, why: str, after_s: float | None = None, *, locked_out: bool = False, crashed: bool = False
+    ) -> None:
         super().__init__(why)
         self.after_s = after_s
         self.locked_out = locked_out
+        self.crashed = crashed
 
 
 class Sender(Protocol):
@@ -144,7 +150,8 @@ def _said(error: ApiError) -> str:
 
 def _later(error: ApiError) -> Later:
     after_s = _retry_after(error.headers or {}) if error.status_code in (429, 503) else None
-    return Later(_said(error), after_s, locked_out=error.status_code in LOCKED_OUT)
+    status = error.status_code
+    return Later(_said(error), after_s, locked_out=status in LOCKED_OUT, crashed=status == 500)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

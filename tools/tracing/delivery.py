@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from .bodies import Body, Kind, Labels, sampled, score_body, span_body, trace_body
-from .client import Refused, Sender
+from .client import Later, Refused, Sender
 from .outbox import KINDS, Outbox
 from .stale import is_uuid7
 
@@ -21,6 +21,8 @@ MAKE: Mapping[Kind, Make] = {
     "trace_scores": score_body,
     "span_scores": score_body,
 }
+MAX_BLAMED = 10
+TRIES = 3
 LARGE = ("input", "output", "metadata", "error_trace", "error", "reason")
 
 
@@ -48,6 +50,8 @@ class Delivery:
     labels: Labels
     sampling_rate: float
     limits: Limits = Limits()
+    # After several failures: send rows one by one to find out whether some of them are to blame.
+    careful: bool = False
 
     def round(self) -> int:
         """Ship a batch of each kind; the number of rows. Raises Later; what was accepted before stays so."""
@@ -94,7 +98,9 @@ class Delivery:
                 self._attempt(kind, [parcel], partial(self.sender.amend, kind, parcel.body))
             else:
                 rest.append(parcel)
-        if rest:
+        if rest and self.careful:
+            self._one_by_one(kind, rest)
+        elif rest:
             self._attempt(kind, rest, partial(self.sender.send, kind, [parcel.body for parcel in rest]))
 
     def _must_be_amended(self, kind: Kind, parcel: Parcel) -> bool:
@@ -115,6 +121,41 @@ class Delivery:
             self._ship(kind, parcels[half:])
         else:
             self.outbox.accepted(kind, [parcel.row for parcel in parcels])
+
+    def _one_by_one(self, kind: Kind, parcels: Sequence[Parcel]) -> None:
+        """A row at which Opik crashes while it takes others is parked; when it takes none, Opik is to blame."""
+        blamed: list[Parcel] = []
+        accepted = False
+        for parcel in parcels:
+            crash = self._crash(kind, parcel)
+            if crash is None:
+                accepted = True
+            elif not accepted and (len(blamed) >= MAX_BLAMED or parcel is parcels[-1]):
+                raise crash
+            else:
+                blamed.append(parcel)
+        for parcel in blamed:
+            # Opik may have recovered since.
+            if crash := self._every_time(kind, parcel):
+                self.outbox.hold(kind, [parcel.row], "parked", str(crash))
+
+    def _every_time(self, kind: Kind, parcel: Parcel) -> Later | None:
+        """The crash, if Opik crashes at the row every time."""
+        crash: Later | None = None
+        for _ in range(TRIES):
+            if (crash := self._crash(kind, parcel)) is None:
+                return None
+        return crash
+
+    def _crash(self, kind: Kind, parcel: Parcel) -> Later | None:
+        """Send one row; how Opik crashed at it, if it did."""
+        try:
+            self._attempt(kind, [parcel], partial(self.sender.send, kind, [parcel.body]))
+        except Later as later:
+            if not later.crashed:
+                raise
+            return later
+        return None
 
 
 def _require_identifiers(body: Body) -> None:

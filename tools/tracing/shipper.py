@@ -28,6 +28,8 @@ from .patience import Patience, Timing
 from .presence import leading, written
 from .schema import SCHEMA, upgrade
 
+CAREFUL_AFTER = 4
+
 logger = logging.getLogger(__name__)
 
 
@@ -92,7 +94,8 @@ class Shipper:
     def _delivery(self, settings: Settings) -> Delivery:
         limits = Limits(started_after_s=self._timing.started_after_s)
         sender = self._sender(settings.opik)
-        return Delivery(self._outbox, sender, Labels.of(settings), settings.opik.sampling_rate, limits)
+        careful = self._patience.failures >= CAREFUL_AFTER
+        return Delivery(self._outbox, sender, Labels.of(settings), settings.opik.sampling_rate, limits, careful)
 
     def _sender(self, opik: OpikSettings) -> Sender:
         if self._opened is None or self._opened[0] != opik:
