@@ -78,24 +78,31 @@ def stored(settings: Settings) -> str:
 
 
 def revealed(settings: Settings, row: Row) -> str:
-    """The submitter's settings with the secrets of this process: an environment is readable by its owner only."""
-    tree: dict[str, Any] = _unmasked(json.loads(row.settings), settings.model_dump(mode="json"))
+    """The submitter's settings with the secrets of this process: an environment is readable by its owner only.
+
+    What an older version of the submitter did not know is as it is here.
+    """
+    theirs: dict[str, Any] = json.loads(row.settings)
+    tree: dict[str, Any] = settings.model_dump(mode="json")
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            tree[name] = {key: _unmasked(theirs.get(name, {}).get(key, known), known) for key, known in value.items()}
+        else:
+            tree[name] = theirs.get(name, value)
     tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
     tree["runtime"]["job_store"] = settings.runtime.job_store.get_secret_value()
     return json.dumps(tree)
+
+
+def _unmasked(value: Any, known: Any) -> Any:
+    """An address whose password was masked is the one that is known here, if they are otherwise the same."""
+    return known if isinstance(known, str) and value == without_password(known) else value
 
 
 def _masked(node: Any) -> Any:
     if isinstance(node, dict):
         return {name: _masked(item) for name, item in node.items()}
     return without_password(node) if isinstance(node, str) else node
-
-
-def _unmasked(node: Any, known: Any) -> Any:
-    """An address whose password was masked is the one that is known here, if they are otherwise the same."""
-    if isinstance(node, dict):
-        return {name: _unmasked(item, known.get(name)) for name, item in node.items()}
-    return known if isinstance(known, str) and node == without_password(known) else node
 
 
 def tidy(settings: Settings, row: Row, after: str) -> int:

@@ -373,3 +373,14 @@ def test_a_job_row_holds_no_password_and_its_process_gets_all_of_them(settings: 
     kept = stored(mine)
     assert "hunter" not in kept
     assert Settings.model_validate_json(revealed(mine, cast(Row, SimpleNamespace(settings=kept)))) == mine
+
+
+def test_a_job_of_an_older_version_runs_with_the_settings_that_it_did_not_know_as_they_are_here(
+    settings: Settings,
+) -> None:
+    tree = json.loads(stored(settings))
+    tree["environment"] = "old"
+    del tree["runtime"]["keep_days"]
+    tree["runtime"]["gone"] = 1
+    row = cast(Row, SimpleNamespace(settings=json.dumps(tree)))
+    assert Settings.model_validate_json(revealed(settings, row)) == settings.model_copy(update={"environment": "old"})
