@@ -229,7 +229,8 @@ async def test_a_postgresql_that_lives_needs_a_driver_which_is_named(home: Path)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=_say_no, args=(listening,), daemon=True).start()
         port = listening.getsockname()[1]
-        async with server(home, MLFLOW_TRACKING_URI=f"postgresql://127.0.0.1:{port}/m") as client:
+        address = f"postgresql://127.0.0.1:{port}/m"
+        async with server(home, MLFLOW_TRACKING_URI=address, PYTHON_ABSENT="psycopg") as client:
             await Answers(client).refuse(RUN, "psycopg is not installed", "pip install 'mlops-mcp[postgres]'")
 
 
