@@ -225,12 +225,14 @@ async def test_a_dead_mlflow_is_named_with_its_setting_and_tools_without_mlflow_
             await answers.succeed(*others("tracking", "registry", "explain"))
 
 
-async def test_a_postgresql_that_lives_needs_a_driver_which_is_named(home: Path) -> None:
+async def test_a_postgresql_that_lives_needs_a_driver_which_is_named(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
+    without = {"PYTHONPATH": str(tmp_path), "PYTHON_ABSENT": "psycopg"}
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=_say_no, args=(listening,), daemon=True).start()
         port = listening.getsockname()[1]
         address = f"postgresql://127.0.0.1:{port}/m"
-        async with server(home, MLFLOW_TRACKING_URI=address, PYTHON_ABSENT="psycopg") as client:
+        async with server(home, MLFLOW_TRACKING_URI=address, **without) as client:
             await Answers(client).refuse(RUN, "psycopg is not installed", "pip install 'mlops-mcp[postgres]'")
 
 
