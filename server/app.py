@@ -51,7 +51,7 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         instructions=INSTRUCTIONS,
         version=version("mlops-mcp"),
         lifespan=lifespan,
-        middleware=[TraceRequests(services.tracer)],
+        middleware=[TraceRequests(services.tracer, lambda tool: settings.tracing.capture_for(published.get(tool, "")))],
         # With tasks/cancel a read-only server would end what others have started.
         extensions=[] if settings.server.read_only else [Tasks(services.jobs)],
     )

@@ -20,8 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         loaded = load(flags=_flags(options))
         from ..config.logs import configure
+        from ..tools.tracing.redaction import Redactor
 
-        configure(loaded.settings.server.log_level)
+        configure(loaded.settings.server.log_level, Redactor.of(loaded.settings))
         return int(options.run(options, loaded) or 0)
     except SettingsError as error:
         print(f"mlops-mcp: {error}", file=sys.stderr)

@@ -152,7 +152,7 @@ def _crashed(tool: str, error: UnexpectedToolError) -> UnexpectedToolError:
     logger.error("%s crashed", tool, exc_info=error.__cause__)
     crash = _crash_of(error.__cause__ or error)
     if (span := current_span()) is not None:
-        span.fail(crash.details)
+        span.crash(crash.type, crash.message, crash.traceback)
     return UnexpectedToolError(f"{tool} failed: {crash.hint(current().trace_id)}.")
 
 

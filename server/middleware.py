@@ -3,46 +3,118 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from mcp.server import ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
 
+from ..config.settings import Capture
+from ..tools.tracing.handles import note_handles
+from ..tools.tracing.ids import uuid7
 from ..tools.tracing.span import Carrier, Kind, Span, Tracer
 from .services import Services
 
 TRACED: Mapping[str, Kind] = {"tools/call": "tool", "resources/read": "general", "prompts/get": "general"}
 IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")
+MAX_THREAD = 200
+Request = ServerRequestContext[Services, Any]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Where a request comes from. `foreign` says that the trace is kept by the caller; `w3c` is its W3C trace id."""
+
+    above: Carrier | None = None
+    foreign: bool = False
+    thread: str = ""
+    w3c: str = ""
 
 
 class TraceRequests:
-    """Server middleware: opens the span in which the handler, the workers and the jobs nest theirs."""
+    """Server middleware: opens the span in which the handler, the workers and the jobs nest theirs.
 
-    def __init__(self, tracer: Tracer) -> None:
+    Args:
+        capture_of: how much of the inputs and outputs of a tool is kept; "" stands for what is no tool.
+    """
+
+    def __init__(self, tracer: Tracer, capture_of: Callable[[str], Capture]) -> None:
         self._tracer = tracer
+        self._capture_of = capture_of
+        # Of a connection without sessions: a stdio server has one client.
+        self._thread = uuid7()
 
-    async def __call__(self, ctx: ServerRequestContext[Services], call_next: CallNext) -> HandlerResult:
+    async def __call__(self, ctx: Request, call_next: CallNext) -> HandlerResult:
         kind = TRACED.get(ctx.method)
         if kind is None:
             return await call_next(ctx)
         params = ctx.params or {}
         target = str(params.get("name") or params.get("uri") or "")
-        given = params.get("arguments", {"uri": target})
-        with self._tracer.span(target, kind, parent=_caller(ctx), input=given, method=ctx.method) as span:
+        caller = caller_of(ctx, self._thread)
+        with self._tracer.span(
+            target,
+            kind,
+            parent=caller.above,
+            input=params.get("arguments", {"uri": target}),
+            announce=True,
+            capture=self._capture_of(target if kind == "tool" else ""),
+            thread=caller.thread,
+            foreign=caller.foreign,
+            method=ctx.method,
+        ) as span:
+            if caller.w3c:
+                span.set_attribute("w3c_trace_id", caller.w3c)
             result = await call_next(ctx)
             _note_outcome(span, result)
             return result
 
 
-def _caller(ctx: ServerRequestContext[Services]) -> Carrier | None:
-    """The span the caller works in: Opik's own ids first, then a W3C trace id turned into one of ours."""
+def caller_of(ctx: Request, connection: str) -> Caller:
+    """The span the caller works in: Opik's own ids first, then a W3C trace id turned into one of ours.
+
+    Each is looked for in `_meta`, then in the headers of HTTP.
+    """
     meta: Mapping[str, Any] = ctx.meta or {}
-    if trace := _identifier(meta.get("opik_trace_id")):
-        return Carrier(trace, _identifier(meta.get("opik_parent_span_id")))
-    match = TRACEPARENT.fullmatch(str(meta.get("traceparent") or ""))
-    return Carrier(_as_uuid7(match["trace"]), "") if match else None
+    headers: Mapping[str, str] = getattr(ctx.request, "headers", None) or {}
+    thread = _thread(ctx, meta, headers, connection)
+    for ids in _opik_ids(meta, headers):
+        if trace := _identifier(ids.get("opik_trace_id")):
+            return Caller(Carrier(trace, _identifier(ids.get("opik_parent_span_id"))), True, thread)
+    for given in (meta.get("traceparent"), headers.get("traceparent")):
+        if match := TRACEPARENT.fullmatch(str(given or "")):
+            return Caller(Carrier(_as_uuid7(match["trace"]), ""), False, thread, match["trace"])
+    return Caller(thread=thread)
+
+
+def _opik_ids(meta: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
+    """What names Opik's ids, in rising distance from the call."""
+    return (
+        meta,
+        headers,
+        {name.replace("-", "_").lower(): value for name, value in headers.items()},
+        _baggage(meta.get("baggage")),
+        _baggage(headers.get("baggage")),
+    )
+
+
+def _baggage(given: Any) -> Mapping[str, str]:
+    """Opik's ids out of W3C baggage: `opik.trace_id=…,opik.span_id=…;property`."""
+    pairs = (item.partition(";")[0].partition("=") for item in str(given or "").split(","))
+    names = {"opik.trace_id": "opik_trace_id", "opik.span_id": "opik_parent_span_id"}
+    return {names[name.strip()]: unquote(value.strip()) for name, _, value in pairs if name.strip() in names}
+
+
+def _thread(ctx: Request, meta: Mapping[str, Any], headers: Mapping[str, str], connection: str) -> str:
+    """The conversation: as the caller calls it, else the MCP session; over stateless HTTP there is none."""
+    named = meta.get("opik_thread_id") or headers.get("mcp-session-id")
+    if named is None and ctx.request is not None:
+        named = ctx.request.query_params.get("session_id")
+    elif named is None:
+        named = connection
+    return str(named or "")[:MAX_THREAD]
 
 
 def _identifier(given: Any) -> str:
@@ -66,5 +138,8 @@ def _note_outcome(span: Span, result: HandlerResult) -> None:
         # A crash has said more to the span than to the caller.
         if span.status != "error":
             span.fail(text)
-    else:
-        span.set_output(result.get("structuredContent") or text[:2000] or None)
+            span.error_type = "ToolError"
+        return
+    structured = result.get("structuredContent") or ({"job": f"job:{result['taskId']}"} if "taskId" in result else None)
+    span.set_output(structured or text[:2000] or None)
+    note_handles(span, structured)

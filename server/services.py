@@ -17,6 +17,7 @@ from ..tools.errors import ToolFailure
 from ..tools.runtime.calls import CallPool
 from ..tools.runtime.jobs import Jobs
 from ..tools.tracing.launcher import Launcher
+from ..tools.tracing.redaction import Redactor
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store import TraceStore
 
@@ -31,8 +32,8 @@ class Services:
 
     def __init__(self, settings: Settings, slices: Iterable[str]) -> None:
         self.settings = settings
-        self.store = TraceStore(settings.home / "traces.db", settings.tracing.max_mb)
-        self.tracer = Tracer(self.store.put, settings.tracing.capture if settings.tracing.enabled else "off")
+        self.store = TraceStore(settings.home / "traces.db", settings.tracing.max_mb, Redactor.of(settings))
+        self.tracer = Tracer(self.store.put, settings.tracing.capture_for(""))
         self.calls = CallPool(settings, self.store.put, slices)
         self.jobs = Jobs(settings)
         self._watch = Watch(settings)

@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 
 from mlops_mcp.config.settings import Settings
+from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.tracing.span import Span
 from mlops_mcp.tools.tracing.store import TraceReader
 
@@ -19,9 +20,12 @@ PARENT = "01934567-89ab-7cde-8f01-23456789abce"
 async def spans_of(settings: Settings, count: int = 1) -> list[Span]:
     reader = TraceReader(settings.home / "traces.db")
     async with asyncio.timeout(5):
-        while len(traces := reader.traces(50, 0)) < count:
+        while True:
+            traces = reader.traces(50, 0)
+            spans = [span for trace in traces for span in reader.spans(trace.trace_id)]
+            if len(traces) >= count and all(span.end for span in spans):
+                return spans
             await asyncio.sleep(0.02)
-    return [span for trace in traces for span in reader.spans(trace.trace_id)]
 
 
 async def test_a_refused_call_is_a_failed_span_with_what_was_asked_and_said(client: Client, settings: Settings) -> None:
@@ -83,4 +87,80 @@ async def test_a_crash_tells_the_agent_nothing_but_the_way_to_its_trace(
     assert "file is not" not in str(result.content)
     assert "file is not a database" in caplog.text
     assert "file is not a database" in span.error
-    assert "lineage.py" in span.error
+    assert span.error_type == "DatabaseError"
+    assert "lineage.py" in span.error_trace
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"opik_trace_id": TRACE, "opik_parent_span_id": PARENT, "traceparent": f"00-{'4' * 32}-{'5' * 16}-01"},
+        {"baggage": f"a=b, opik.trace_id={TRACE};x=y ,opik.span_id={PARENT}"},
+    ],
+)
+async def test_opiks_own_ids_come_before_others_and_may_be_baggage(
+    client: Client, settings: Settings, meta: Any
+) -> None:
+    await client.call_tool("list_jobs", {}, meta=meta)
+    (span,) = await spans_of(settings)
+    assert (span.trace_id, span.parent_id, span.foreign) == (TRACE, PARENT, True)
+
+
+async def test_a_call_of_a_trace_of_its_own_belongs_to_the_conversation(client: Client, settings: Settings) -> None:
+    meta: Any = {"opik_thread_id": "chat-7"}
+    await client.call_tool("list_jobs", {}, meta=meta)
+    for _ in range(2):
+        await client.call_tool("list_jobs", {})
+    spans = await spans_of(settings, 3)
+    threads = [span.thread for span in sorted(spans, key=lambda span: span.start)]
+    assert threads[0] == "chat-7"
+    assert threads[1] == threads[2] != ""
+    assert not any(span.foreign for span in spans)
+
+
+async def test_a_call_that_goes_on_shows_as_started(client: Client, settings: Settings) -> None:
+    call = asyncio.create_task(client.call_tool("generate_dataset", {"kind": "e2i_classification", "rows": 200_000}))
+    reader = TraceReader(settings.home / "traces.db")
+    async with asyncio.timeout(10):
+        while not (traces := reader.traces(1, 0)):
+            await asyncio.sleep(0.01)
+    (first, *_) = reader.spans(traces[0].trace_id)
+    assert (first.name, first.status, first.end) == ("generate_dataset", "started", 0.0)
+    await call
+
+
+async def test_a_call_notes_the_handles_that_it_made(client: Client, settings: Settings) -> None:
+    made = await client.call_tool("generate_dataset", {"kind": "e2i_classification", "rows": 200})
+    run = await client.call_tool("start_run", {"name": "r"})
+    assert isinstance(made.structured_content, dict)
+    assert isinstance(run.structured_content, dict)
+    spans = {span.name: span for span in await spans_of(settings, 2)}
+    assert made.structured_content["dataset"] in spans["generate_dataset"].metadata["handles"]
+    assert spans["start_run"].metadata["mlflow_run_id"] == run.structured_content["run"].removeprefix("run:")
+
+
+@pytest.mark.parametrize(("capture", "kept"), [("metadata", (1, None, None)), ("off", (0, None, None))])
+async def test_a_toolset_may_be_captured_less_than_the_others(
+    settings: Settings, capture: str, kept: tuple[int, None, None]
+) -> None:
+    tracing = settings.tracing.model_copy(update={"toolsets": {"jobs": capture}})
+    server = create_server(settings.model_copy(update={"tracing": tracing}))
+    async with server.services.running(), Client(server) as client:
+        await client.call_tool("list_jobs", {"limit": 3})
+        await client.call_tool("list_suites", {"limit": 3})
+    spans = {span.name: span for span in await spans_of(settings)}
+    assert spans["list_suites"].input == {"limit": 3}
+    found = spans.get("list_jobs")
+    assert (int(found is not None), found and found.input, found and found.output) == kept
+
+
+async def test_patterns_of_the_settings_are_taken_out_of_everything(settings: Settings) -> None:
+    tracing = settings.tracing.model_copy(update={"redact": (r"EMP-\d{6}",)})
+    server = create_server(settings.model_copy(update={"tracing": tracing}))
+    async with server.services.running(), Client(server) as client:
+        await client.call_tool("describe_dataset", {"dataset": "EMP-123456", "columns": ["EMP-123456"]})
+        with pytest.raises(MCPError):
+            await client.read_resource("mlflow://runs/EMP-123456")
+    assert len(await spans_of(settings, 2)) == 2
+    for file in settings.home.glob("traces.db*"):
+        assert b"EMP-123456" not in file.read_bytes()

@@ -14,6 +14,7 @@ from ..lineage import Edge as StoredEdge
 from ..lineage import Lineage
 from ..paging import Page, offset_of
 from ..runtime.work import Work
+from ..tracing.score import Score
 from ..tracing.span import Span
 from ..tracing.store import TraceReader
 from .models import Edge, LineageGraph, SpanNode, TraceLine, TraceTree
@@ -43,15 +44,15 @@ def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: 
 def get_trace(work: Work, trace: str, detail: Detail, limit: int) -> TraceTree:
     identity = parse(trace, "trace").name
     with _readable(work):
-        spans = _reader(work).spans(identity)
+        spans, scores = _reader(work).spans(identity), _reader(work).scores(identity)
     if not spans:
         recent = (f"trace:{found.trace_id}" for found in _reader(work).traces(50, 0))
         raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
     ordered = _ordered(spans)
     return TraceTree(
         trace=f"trace:{identity}",
-        tree="\n".join(_line(span, depth) for span, depth in ordered[:limit]),
-        spans=[_node(span, depth) for span, depth in ordered[:limit]] if detail == "full" else [],
+        tree="\n".join(_line(span, depth, scores) for span, depth in ordered[:limit]),
+        spans=[_node(span, depth, scores) for span, depth in ordered[:limit]] if detail == "full" else [],
         omitted=max(0, len(ordered) - limit),
     )
 
@@ -98,13 +99,16 @@ def _ordered(spans: list[Span]) -> list[tuple[Span, int]]:
     return ordered
 
 
-def _line(span: Span, depth: int) -> str:
+def _line(span: Span, depth: int, scores: list[Score]) -> str:
     took = f"{span.end - span.start:.3f} s" if span.end else "running"
     bad = f"  {span.status}: {span.error[:80]}" if span.status in ("error", "cancelled") else ""
-    return f"{'  ' * depth}{span.name}  {took}{bad}"
+    tokens = f"  {span.usage['total_tokens']} tokens" if span.usage.get("total_tokens") else ""
+    model = f"  {span.model}" if span.model else ""
+    judged = "".join(f"  {name} {value:.3g}" for name, value in list(_scores_of(span, depth, scores).items())[:5])
+    return f"{'  ' * depth}{span.name}{model}  {took}{tokens}{judged}{bad}"
 
 
-def _node(span: Span, depth: int) -> SpanNode:
+def _node(span: Span, depth: int, scores: list[Score]) -> SpanNode:
     return SpanNode(
         depth=depth,
         span=span.id,
@@ -116,4 +120,15 @@ def _node(span: Span, depth: int) -> SpanNode:
         output=span.output,
         metadata=span.metadata or None,
         error=span.error or None,
+        error_trace=span.error_trace or None,
+        model=span.model or None,
+        tokens=span.usage or None,
+        tags=span.tags or None,
+        scores=_scores_of(span, depth, scores) or None,
     )
+
+
+def _scores_of(span: Span, depth: int, scores: list[Score]) -> dict[str, float]:
+    """Those of the span; a root also shows those of its trace."""
+    about = {span.id, span.trace_id} if depth == 0 else {span.id}
+    return {score.name: score.value for score in scores if score.id in about}

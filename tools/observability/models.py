@@ -29,6 +29,11 @@ class SpanNode(BaseModel):
     output: JsonValue = None
     metadata: JsonValue = None
     error: str | None = None
+    error_trace: str | None = None
+    model: str | None = None
+    tokens: dict[str, int] | None = None
+    tags: list[str] | None = None
+    scores: dict[str, float] | None = None
 
 
 class TraceTree(BaseModel):

@@ -10,12 +10,13 @@ from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from ...config.settings import Settings
+from ..tracing.redaction import redact
 from ..tracing.span import Sink
 from .forks import fork_server
 from .lanes import Lane
 from .preload import LIBRARIES, wanted
 from .work import Work
-from .worker import Answer, Crash
+from .worker import Answer, Crash, slice_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class CallPool:
             ToolFailure: what the function raised, too many calls waiting, a timeout, or the death of the worker.
         """
         assert not kwargs, "arguments of a call are positional"
-        slice_name = _slice_of(function)
+        slice_name = slice_of(function.__module__)
         name = f"{slice_name}.{function.__name__}"
         try:
             answer = await self._lane(slice_name).run(name, function, args)
@@ -101,7 +102,7 @@ class CallPool:
         if answer.failure is not None:
             raise answer.failure
         if answer.crash is not None:
-            logger.error("%s crashed\n%s", name, answer.crash.traceback)
+            logger.error("%s crashed\n%s", name, redact(answer.crash.traceback))
             raise CallCrashed(answer.crash)
         return answer.value
 
@@ -112,8 +113,3 @@ class CallCrashed(Exception):
     def __init__(self, crash: Crash) -> None:
         super().__init__(crash.type, crash.message)
         self.crash = crash
-
-
-def _slice_of(function: Callable[..., Any]) -> str:
-    """`mlops_mcp.tools.<slice>.client` -> `<slice>`, `mlops_mcp.resources.<module>` -> `<module>`."""
-    return function.__module__.split(".")[2]

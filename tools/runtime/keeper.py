@@ -17,6 +17,8 @@ from typing import TypeVar
 
 from ...config.settings import Settings
 from ..errors import Unavailable
+from ..tracing.handles import note_handles
+from ..tracing.redaction import Redactor
 from ..tracing.span import Carrier, Span, Tracer
 from ..tracing.store import TraceStore
 from .alive import hold
@@ -26,6 +28,7 @@ from .limits import divert_standard_streams, make_folders
 from .process import perform
 from .supervise import Child, Died, Run
 from .table import End, JobTable, Row
+from .worker import slice_of
 
 RETRY_S = 1.0
 RETRIES = 600
@@ -49,8 +52,8 @@ def main(identity: str, attempt: int) -> None:
 def keep(settings: Settings, table: JobTable, row: Row) -> None:
     """Run one attempt and write how it ended."""
     run = _engine(settings)(settings, row)  # forks, so before the store has its thread
-    store = TraceStore(settings.home / "traces.db", settings.tracing.max_mb)
-    tracer = Tracer(store.put, settings.tracing.capture if settings.tracing.enabled else "off")
+    store = TraceStore(settings.home / "traces.db", settings.tracing.max_mb, Redactor.of(settings))
+    tracer = Tracer(store.put, settings.tracing.capture_for(slice_of(row.function)))
     above = Carrier(row.trace_id, row.span_id)
     with tracer.span(f"job {row.tool}", parent=above, announce=True, job=row.id, attempt=row.attempt) as span:
         end = run(span.carrier, TableLedger(table, row, store.put))
@@ -82,11 +85,15 @@ def _note(span: Span, end: End | Died) -> None:
     if isinstance(end, Died):
         span.fail(str(end))
     elif end.state == "done":
-        span.set_output(json.loads(end.result or "null"))
+        result = json.loads(end.result or "null")
+        span.set_output(result)
+        note_handles(span, result)
     elif end.state == "cancelled":
         span.status = "cancelled"
+    elif end.crash:
+        span.crash(end.crash["type"], end.crash["message"], end.crash["traceback"])
     else:
-        span.fail(end.details or end.error or "failed")
+        span.fail(end.error or "failed")
 
 
 def _write(settings: Settings, table: JobTable, row: Row, end: End | Died) -> None:

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from ...config.settings import Settings
 from ..errors import OutOfMemory, ToolFailure
+from ..tracing.redaction import redact
 from ..tracing.span import Carrier, Span, Tracer, under
 from .ledger import SPAN
 from .limits import limit_memory
@@ -24,7 +25,7 @@ from .models import Fault, Progress
 from .supervise import ENDED
 from .table import End, Row
 from .work import Voice, Work
-from .worker import Answer, attempt
+from .worker import Answer, attempt, slice_of
 
 REPORT_EVERY_S = 0.2
 
@@ -81,7 +82,7 @@ def perform(settings: Settings, row: Row, carrier: Carrier, connection: Connecti
     limit_memory(settings.runtime.job_memory_mb)
     _enter(row.folder)
     speaker = Speaker(connection)
-    tracer = Tracer(speaker.span, settings.tracing.capture if settings.tracing.enabled else "off")
+    tracer = Tracer(speaker.span, settings.tracing.capture_for(slice_of(row.function)))
     voice = Voice(speaker.report, speaker.say, speaker.ask)
     work = Work(settings, tracer, voice, job=row.id, ends_at=_ends_at(row))
     with under(carrier):
@@ -109,10 +110,10 @@ def _enter(folder: str) -> None:
 def _end(answer: Answer, trace_id: str) -> End:
     """What the caller is told; the log says all."""
     if answer.failure is not None:
-        return End("failed", error=str(answer.failure), fault=_fault(answer.failure))
+        return End("failed", error=redact(str(answer.failure)), fault=_fault(answer.failure))
     if answer.crash is not None:
-        print(answer.crash.traceback, file=sys.stderr)
-        return End("failed", None, answer.crash.hint(trace_id), "crashed", answer.crash.details)
+        print(redact(answer.crash.traceback), file=sys.stderr)
+        return End("failed", None, answer.crash.hint(trace_id), "crashed", asdict(answer.crash))
     return End("done", answer.value)
 
 

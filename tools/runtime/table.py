@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..tracing.ids import uuid7
@@ -88,13 +88,13 @@ class Row:
 
 @dataclass(frozen=True)
 class End:
-    """The outcome of an attempt; `details` are for the trace, not for the row."""
+    """The outcome of an attempt; `crash` (type, message, traceback) is for the trace, not for the row."""
 
     state: State
     result: str | None = None
     error: str | None = None
     fault: Fault | None = None
-    details: str = ""
+    crash: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class JobTable:

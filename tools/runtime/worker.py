@@ -30,11 +30,6 @@ class Crash:
     message: str
     traceback: str
 
-    @property
-    def details(self) -> str:
-        """What a trace keeps: the exception and where it came from."""
-        return f"{self.type}: {self.message[:1000]}\n{self.traceback[-2500:]}"
-
     def hint(self, trace_id: str) -> str:
         """What an agent is told: the text itself may hold what it should not see."""
         return f"unexpected {self.type}. get_trace(trace='trace:{trace_id}', detail='full') has the details"
@@ -47,6 +42,11 @@ class Answer:
     crash: Crash | None = None
     spans: list[Span] = field(default_factory=list[Span])
     rss_mb: int = 0
+
+
+def slice_of(reference: str) -> str:
+    """`mlops_mcp.tools.<slice>.client:function` -> `<slice>`, `mlops_mcp.resources.<module>` -> `<module>`."""
+    return reference.split(".")[2]
 
 
 def initialize(settings: Settings, environment: Mapping[str, str], parent: int) -> None:
@@ -67,7 +67,7 @@ def invoke(function: Callable[..., Any], arguments: tuple[Any, ...], carrier: Ca
     """Run one call and bring back its value or failure together with the spans it made."""
     settings: Settings = _process["settings"]
     spans: list[Span] = []
-    tracer = Tracer(spans.append, settings.tracing.capture)
+    tracer = Tracer(spans.append, settings.tracing.capture_for(slice_of(function.__module__)))
     with under(carrier), _killable():
         outcome = attempt(lambda: function(Work(settings, tracer, cache=_process["cache"]), *arguments))
     return Answer(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..database import transaction
 from .bodies import Kind
+from .redaction import redact
 from .schema import TABLES, VERSION, WAITING
-from .snapshot import redact
 from .stale import dated, is_uuid7, seconds_of
 from .writing import count
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
+from .redaction import Redactor, redact
 from .score import Score
-from .snapshot import redact
 from .span import Span
 
 SPAN_FIELDS = (
@@ -19,6 +21,23 @@ JSON_FIELDS = ("input", "output", "metadata", "tags", "usage")
 NUL, LOST = "\x00", "\ufffd"
 
 Row = dict[str, Any]
+
+
+SCRUBBED: Mapping[type, tuple[str, ...]] = MappingProxyType(
+    {
+        Span: (
+            "name", "input", "output", "metadata", "error", "tags", "model", "provider", "thread", "error_trace",
+        ),
+        Score: ("name", "reason", "category"),
+    }
+)  # fmt: skip
+
+
+def scrubbed(item: Span | Score, redactor: Redactor) -> Span | Score:
+    """The item without what the settings name as secret."""
+    if redactor.idle:
+        return item
+    return replace(item, **{name: redactor.scrub(getattr(item, name)) for name in SCRUBBED[type(item)]})
 
 
 def span_row(span: Span) -> Row:

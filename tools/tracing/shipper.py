@@ -26,6 +26,7 @@ from .launcher import SETTINGS_VARIABLE, STORE
 from .outbox import Outbox
 from .patience import Patience, Timing
 from .presence import leading, written
+from .redaction import Redactor
 from .schema import SCHEMA, upgrade
 
 CAREFUL_AFTER = 4
@@ -120,8 +121,8 @@ def ship(settings: Settings, wanted: Callable[[Shipper], bool], watch: Watch, ti
 
 
 def main(timing: Timing) -> None:
-    configure("WARNING")
     settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
+    configure("WARNING", Redactor.of(settings))
     try:
         ship(settings, Shipper.needed, Watch(settings), timing)
     except Busy:

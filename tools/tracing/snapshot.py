@@ -3,47 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from .redaction import REDACTED, redact, secret_name
+
 MAX_NODES = 1500
 MAX_DEPTH = 12
 MAX_TEXT = 8 * 1024
 MAX_CHARACTERS = 64 * 1024
-REDACTED = "[redacted]"
 # Read on beyond the cut, so that a secret which the cut splits is still recognised.
 OVERLAP = 512
 # What a foreign object may raise while it is read.
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-SECRET_NAME = re.compile(
-    r"(?i)(api[-_]?key|access[-_]?key|secret|passw(or)?d|passwd|credential|authorization|private[-_]?key"
-    r"|bearer|cookie|(^|[-_])token($|[-_]))"
-)
-SECRET_SHAPES = (
-    re.compile(r"(?<=://)[^:/?#\s\"]*:[^\s\"/]+(?=@)"),
-    re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),
-    re.compile(r"\b(?:sk|pk|rk)[-_][\w-]{16,}"),
-    re.compile(r"\b(?:ghp|gho|ghs|ghu|github_pat|glpat|xox[abprs]|hf|npm|pypi)[-_]\w[\w-]{14,}"),
-    re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-    re.compile(r"\bAIza[\w-]{30,}|\bdapi[0-9a-f]{32}\b|(?<=hooks\.slack\.com/services/)[\w/]+"),
-    re.compile(r"(?i)\b(?:bearer|authorization: basic)\s+[\w.~+/-]{8,}=*"),
-    re.compile(
-        r"(?i)(?<![a-z])(?:passw(?:or)?d|pwd|(?:aws_)?secret_access_key|accountkey|sharedaccesskey|x-amz-signature"
-        r"|x-amz-security-token|api[-_]?key|client[-_]?secret)[\"']?\s*[=:]\s*[\"']?[^\s\"'&;,]{4,}"
-    ),
-    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
-)
-
-
-def redact(text: str) -> str:
-    """Replace what looks like a key, token or password."""
-    for shape in SECRET_SHAPES:
-        text = shape.sub(REDACTED, text)
-    return text
 
 
 def snapshot(value: Any) -> Any:
@@ -107,7 +82,7 @@ def _mapping(value: Mapping[Any, Any], budget: _Budget, depth: int) -> dict[str,
             copy["..."] = f"{len(value) - len(copy)} more"
             break
         name = _text(str(key), budget)
-        copy[name] = REDACTED if SECRET_NAME.search(str(key)) and item else _copy(item, budget, depth + 1)
+        copy[name] = REDACTED if item and secret_name(str(key), item) else _copy(item, budget, depth + 1)
     return copy
 
 

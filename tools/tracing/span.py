@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+import traceback
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ...config.settings import Capture
 from .ids import uuid7
-from .snapshot import redact, snapshot
+from .redaction import redact
+from .snapshot import snapshot
 
+MAX_ERROR = 4000
+MAX_EVENTS = 64
 Kind = Literal["general", "tool", "llm"]
 Status = Literal["started", "ok", "error", "cancelled"]
 
@@ -64,9 +69,32 @@ class Span:
     def set_attribute(self, key: str, value: Any) -> None:
         self.metadata.update(snapshot({key: value}))
 
+    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
+        """Note something that happened while it ran; Opik has no events, so they are kept in the metadata."""
+        events: list[Any] = self.metadata.setdefault("events", [])
+        if len(events) < MAX_EVENTS:
+            events.append(snapshot({"name": name, "at": time.time(), **(attributes or {})}))
+
+    def set_status(self, status: Status, message: str = "") -> None:
+        """Say how it went; what is said last counts."""
+        self.status, self.error = status, redact(message[:MAX_ERROR])
+
+    def log_tokens(self, input: int, output: int) -> None:
+        """Tokens that a model took and made."""
+        self.usage = {"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output}
+
     def fail(self, error: BaseException | str) -> None:
-        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        self.status, self.error = "error", redact(text[:4000])
+        """Mark it failed, with what is known of the exception."""
+        if isinstance(error, str):
+            self.set_status("error", error)
+        else:
+            trace = "".join(traceback.format_exception(error))
+            self.crash(type(error).__name__, str(error), trace)
+
+    def crash(self, kind: str, message: str, trace: str) -> None:
+        """Mark it failed by an exception of another process."""
+        self.set_status("error", f"{kind}: {message}")
+        self.error_type, self.error_trace = kind, redact(trace[-MAX_ERROR:])
 
     def close(self) -> None:
         self.end = time.time()
@@ -93,7 +121,7 @@ def current_span() -> Span | None:
 class Tracer:
     """Opens spans under the current one and hands each finished span to a sink."""
 
-    def __init__(self, sink: Sink, capture: Literal["full", "metadata", "off"] = "full") -> None:
+    def __init__(self, sink: Sink, capture: Capture = "full") -> None:
         self._sink = sink
         self._capture = capture
 
@@ -106,20 +134,30 @@ class Tracer:
         parent: Carrier | None = None,
         input: Any = None,
         announce: bool = False,
+        capture: Capture | None = None,
+        thread: str = "",
+        foreign: bool = False,
         **attributes: Any,
     ) -> Generator[Span]:
         """Time the body as one span; an exception marks it failed and goes on.
 
         Args:
             parent: the span to hang it under, if not the current one.
-            announce: also report the span when it starts, for work that takes long.
+            announce: also report the span when it starts, for work that may take long.
+            capture: another one than the tracer's.
+            thread: the conversation that a root belongs to.
+            foreign: the trace is the caller's.
         """
+        kept = capture or self._capture
         above = parent or current()
-        span = Span(above.trace_id or uuid7(), above.span_id, name, kind, metadata=snapshot(attributes))
-        if self._capture == "full" and input is not None:
+        span = Span(
+            above.trace_id or uuid7(), above.span_id, name, kind,
+            metadata=snapshot(attributes), thread=thread, foreign=foreign,
+        )  # fmt: skip
+        if kept == "full" and input is not None:
             span.input = snapshot(input)
         if announce:
-            self._emit(span)
+            self._emit(span, kept)
         token = _current.set(span)
         try:
             yield span
@@ -129,7 +167,7 @@ class Tracer:
         finally:
             _current.reset(token)
             span.close()
-            self._emit(span)
+            self._emit(span, kept)
 
     def _fail(self, span: Span, error: BaseException) -> None:
         # CancelledError, KeyboardInterrupt and GeneratorExit end work from outside: nothing went wrong inside.
@@ -138,10 +176,10 @@ class Tracer:
         else:
             span.status = "cancelled"
 
-    def _emit(self, span: Span) -> None:
-        if self._capture == "off":
+    def _emit(self, span: Span, capture: Capture) -> None:
+        if capture == "off":
             return
-        if self._capture == "metadata":
+        if capture == "metadata":
             span.output = None
         self._sink(span)
 

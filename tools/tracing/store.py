@@ -14,6 +14,7 @@ from typing import Any
 
 from ..database import database
 from .presence import Presence
+from .redaction import BUILT_IN, Redactor
 from .rows import score_of, span_of
 from .schema import SCHEMA, columns_of, upgrade
 from .score import Score
@@ -91,10 +92,15 @@ class TraceReader:
 
 
 class TraceStore:
-    """Collects spans and scores without blocking the caller and writes them every 100 ms."""
+    """Collects spans and scores without blocking the caller and writes them every 100 ms.
 
-    def __init__(self, path: Path, max_mb: int) -> None:
+    Args:
+        redactor: takes out what the settings name as secret, in the thread that writes.
+    """
+
+    def __init__(self, path: Path, max_mb: int, redactor: Redactor = BUILT_IN) -> None:
         self._path = path
+        self._redactor = redactor
         self._max_bytes = max_mb * 1024 * 1024
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._stop = threading.Event()
@@ -179,7 +185,7 @@ class TraceStore:
 
     def _write(self, connection: sqlite3.Connection, rows: list[Span | Score]) -> None:
         try:
-            self._drop(write(connection, rows))
+            self._drop(write(connection, rows, self._redactor))
             evict(connection, self._max_bytes)
         except sqlite3.OperationalError:  # disk full or locked for longer than the timeout
             self._drop(len(rows))

@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from ..database import transaction
-from .rows import SPAN_FIELDS, Row, score_row, span_row
+from .redaction import BUILT_IN, Redactor
+from .rows import SPAN_FIELDS, Row, score_row, scrubbed, span_row
 from .schema import DONE, WAITING
 from .score import Score
 from .span import Span
@@ -45,14 +46,15 @@ PUT_TRACE = (
 COUNT = "insert into counts values(?, ?) on conflict(name) do update set n=n+excluded.n"
 
 
-def write(connection: sqlite3.Connection, items: Iterable[Span | Score]) -> int:
+def write(connection: sqlite3.Connection, items: Iterable[Span | Score], redactor: Redactor = BUILT_IN) -> int:
     """Write all in one transaction; how many could not be, because they hold what is no JSON."""
     spans: dict[str, Row] = {}
     scores: dict[str, Row] = {}
     lost = 0
     for item in items:
         try:
-            row = span_row(item) if isinstance(item, Span) else score_row(item)
+            kept = scrubbed(item, redactor)
+            row = span_row(kept) if isinstance(kept, Span) else score_row(kept)
         except (TypeError, ValueError, RecursionError) as error:
             logger.warning("%s cannot be stored: %s", item.name, error)
             lost += 1

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
-from mlops_mcp.tools.tracing.snapshot import MAX_CHARACTERS, MAX_TEXT, REDACTED, redact, snapshot
+from mlops_mcp.tools.tracing.redaction import REDACTED, redact
+from mlops_mcp.tools.tracing.snapshot import MAX_CHARACTERS, MAX_TEXT, snapshot
 
 SECRETS = {
     "password of a database": ("postgresql://mlflow:hunter2secret@db:5432/mlflow", "hunter2secret"),

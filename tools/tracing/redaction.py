@@ -1,0 +1,148 @@
+"""What looks like a secret, and how it is taken out of a text before it is kept anywhere."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ...config.settings import Settings
+
+REDACTED = "[redacted]"
+# No token is shorter; only a name with its value may be.
+SHORTEST = 16
+# A known value that is shorter might as well be a word.
+SHORTEST_KNOWN = 8
+
+SECRET_NAME = re.compile(
+    r"(?i)api[-_ ]?key|access[-_]?key|account[-_]?key|secret|passw(or)?d|passwd|passphrase|(^|[-_])pwd$|credential"
+    r"|authorization|private[-_]?key|bearer|cookie|session[-_]?(key|token)|signature$"
+)
+# These also name counts.
+TOKEN_NAME = re.compile(r"(?i)(^|[-_.])(auth|access|refresh|id|bot)?[-_]?token($|[-_])")
+
+
+class Shape(NamedTuple):
+    """A pattern, and the letters without which it cannot fit: looking for those is much cheaper."""
+
+    anchors: tuple[str, ...]
+    pattern: re.Pattern[str]
+    instead: str = REDACTED
+
+
+def _prefixed(least: int, *prefixes: str, letters: str = r"[\w-]") -> Shape:
+    joined = "|".join(map(re.escape, prefixes))
+    return Shape(prefixes, re.compile(rf"(?<![A-Za-z0-9])(?:{joined}){letters}{{{least},}}"))
+
+
+def _cases(word: str) -> tuple[str, str, str]:
+    return word, word.capitalize(), word.upper()
+
+
+NAMED = (
+    r"passw(?:or)?d|passwd|passphrase|pwd|pass|(?:aws_)?secret_access_key|accountkey|sharedaccess(?:key|signature)"
+    r"|x-amz-signature|x-amz-security-token|api[-_]?key|client[-_]?secret|access[-_]?token|refresh[-_]?token"
+    r"|auth[-_]?token|id[-_]?token|secret[-_]?key|secret|token|sig|private[-_]?key"
+)
+WORDS = tuple(word for each in ("pass", "pwd", "secret", "token", "key", "sig") for word in _cases(each))
+SHAPES = (
+    Shape(("://",), re.compile(r"://[^:/?#\s\"]*:[^\s\"/]+@"), f"://{REDACTED}@"),
+    Shape(("eyJ",), re.compile(r"(?<![\w.])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
+    _prefixed(16, "sk-", "sk_", "pk-", "pk_", "rk-", "rk_"),
+    _prefixed(16, "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "gldt-", "glsa_", "glc_"),
+    _prefixed(10, "xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xoxe-", "xapp-"),
+    _prefixed(14, "hf_", "npm_", "pypi-", "gsk_", "xai-", "pplx-", "pcsk_", "r8_", "whsec_"),
+    _prefixed(14, "sbp_", "ntn_", "lin_api_"),
+    _prefixed(14, "dop_v1_", "dckr_pat_", "shpat_", "sntrys_", "hvs.", "ya29.", "GOCSPX-", "PMAK-", "NRAK-", "ATATT3x"),
+    _prefixed(14, "SG.", letters=r"[\w.-]"),
+    _prefixed(16, "AKIA", "ASIA", letters=r"[A-Z0-9]"),
+    _prefixed(30, "AIza"),
+    _prefixed(32, "dapi", "key-", letters=r"[0-9a-f]"),
+    _prefixed(20, "AGE-SECRET-KEY-"),
+    Shape(("hooks.slack.com/services/",), re.compile(r"hooks\.slack\.com/services/[\w/]+")),
+    Shape(("discord.com/api/webhooks/",), re.compile(r"discord\.com/api/webhooks/[\w/-]+")),
+    Shape((":",), re.compile(r"\b[0-9]{8,10}:[\w-]{35}(?![\w-])")),
+    Shape(("earer", "EARER"), re.compile(r"(?i)\bbearer\s+[\w.~+/-]{8,}=*")),
+    Shape(
+        ("uthorization", "UTHORIZATION"),
+        re.compile(r"(?i)\bauthorization[\"']?\s*[:=]\s*[\"']?(?:basic|token|digest|apikey|negotiate)\s+[^\s\"',]{4,}"),
+    ),
+    Shape(("ookie:", "ookie\"", "ookie'"), re.compile(r"(?i)\b(?:set-)?cookie[\"']?:\s*[\"']?[^\s\"'=]+=[^\r\n\"']+")),
+    Shape(WORDS, re.compile(rf"(?i)(?<![a-z])(?:{NAMED})[\"']?\s*[=:]\s*[\"']?[^\s\"'&;,\])}}]{{4,}}")),
+    Shape(("--",), re.compile(r"(?i)--(?:password|passwd|token|secret|api-?key)[ =][^\s\"']{4,}")),
+    Shape(
+        ("PRIVATE KEY",),
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|$)",
+            re.DOTALL,
+        ),
+    ),
+)  # fmt: skip
+
+
+def secret_name(name: str, value: object) -> bool:
+    """Whether a field of this name holds a secret rather than, say, a number of tokens."""
+    return bool(SECRET_NAME.search(name)) or (
+        not isinstance(value, int | float) and bool(TOKEN_NAME.search(name)) and "token_" not in name.lower()
+    )
+
+
+@dataclass(frozen=True)
+class Redactor:
+    """Takes secrets out of a text: of the shapes above, of `more` patterns, and the values `known` to be secret."""
+
+    more: tuple[re.Pattern[str], ...] = ()
+    known: tuple[str, ...] = field(default=(), repr=False)
+
+    def __call__(self, text: str) -> str:
+        """Replace what looks like a key, token or password."""
+        if len(text) >= SHORTEST or "=" in text or ":" in text:
+            for shape in SHAPES:
+                for anchor in shape.anchors:
+                    if anchor in text:
+                        text = shape.pattern.sub(shape.instead, text)
+                        break
+        return self._named(text)
+
+    def scrub(self, node: Any) -> Any:
+        """A copy of JSON-like data without what `more` and `known` name; the shapes have been taken out before."""
+        if isinstance(node, str):
+            return self._named(node)
+        if isinstance(node, Mapping):
+            return {self._named(str(key)): self.scrub(item) for key, item in node.items()}
+        return [self.scrub(item) for item in node] if isinstance(node, list | tuple) else node
+
+    @property
+    def idle(self) -> bool:
+        """Whether `scrub` has nothing to look for."""
+        return not (self.more or self.known)
+
+    def _named(self, text: str) -> str:
+        for pattern in self.more:
+            text = pattern.sub(REDACTED, text)
+        for value in self.known:
+            text = text.replace(value, REDACTED)
+        return text
+
+    @classmethod
+    def of(cls, settings: Settings, environ: Mapping[str, str] | None = None) -> Redactor:
+        """With the patterns of the settings, and the secrets that this process itself was given."""
+        env = os.environ if environ is None else environ
+        named = [value for name, value in env.items() if secret_name(name, value)]
+        known = {settings.opik.api_key.get_secret_value(), *named}
+        return cls(tuple(re.compile(pattern) for pattern in settings.tracing.redact), _long_enough(known))
+
+
+def _long_enough(values: Iterable[str]) -> tuple[str, ...]:
+    """The longest first: one may contain another."""
+    return tuple(sorted((value for value in values if len(value) >= SHORTEST_KNOWN), key=len, reverse=True))
+
+
+BUILT_IN = Redactor()
+
+
+def redact(text: str) -> str:
+    """Replace what looks like a key, token or password, whatever the settings say."""
+    return BUILT_IN(text)
