@@ -81,7 +81,8 @@ AGENTS = (
         "Observability connector",
         "Watches the others: traces, jobs, endpoints, and what led to what.",
         (
-            "search_traces", "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "list_endpoints", *JOBS,
+            "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
+            "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "list_endpoints", *JOBS,
         ),
     ),
     AgentProfile(

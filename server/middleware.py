@@ -13,12 +13,11 @@ from mcp.server.context import CallNext, HandlerResult
 
 from ..config.settings import Capture
 from ..tools.tracing.handles import note_handles
-from ..tools.tracing.ids import uuid7
+from ..tools.tracing.ids import IDENTIFIER, as_uuid7, uuid7
 from ..tools.tracing.span import Carrier, Kind, Span, Tracer
 from .services import Services
 
 TRACED: Mapping[str, Kind] = {"tools/call": "tool", "resources/read": "general", "prompts/get": "general"}
-IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")
 MAX_THREAD = 200
 Request = ServerRequestContext[Services, Any]
@@ -85,7 +84,7 @@ def caller_of(ctx: Request, connection: str) -> Caller:
             return Caller(Carrier(trace, _identifier(ids.get("opik_parent_span_id"))), True, thread)
     for given in (meta.get("traceparent"), headers.get("traceparent")):
         if match := TRACEPARENT.fullmatch(str(given or "")):
-            return Caller(Carrier(_as_uuid7(match["trace"]), ""), False, thread, match["trace"])
+            return Caller(Carrier(as_uuid7(match["trace"]), ""), False, thread, match["trace"])
     return Caller(thread=thread)
 
 
@@ -121,12 +120,6 @@ def _identifier(given: Any) -> str:
     """The id if it is one: what a caller sends is stored and shown, and Opik refuses anything else."""
     text = str(given).lower()
     return text if IDENTIFIER.fullmatch(text) else ""
-
-
-def _as_uuid7(trace: str) -> str:
-    """The same id for every call of one W3C trace, in the only form Opik takes."""
-    digits = f"{trace[:12]}7{trace[13:16]}8{trace[17:]}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _note_outcome(span: Span, result: HandlerResult) -> None:

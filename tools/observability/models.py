@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, JsonValue
 
+from ..tracing.evaluation import Case
+from ..tracing.span import Span
+
 
 class TraceLine(BaseModel):
     """One line of the trace list."""
@@ -42,6 +45,67 @@ class TraceTree(BaseModel):
     trace: str
     tree: str
     spans: list[SpanNode]
+    omitted: int = 0
+
+
+class SpanHandle(BaseModel):
+    """A span of the caller's own; `meta` goes into the `_meta` of calls that belong below it."""
+
+    span: str
+    trace: str
+    name: str
+    status: str
+    seconds: float | None = None
+    meta: dict[str, str]
+
+    @classmethod
+    def of(cls, span: Span) -> SpanHandle:
+        return cls(
+            span=span.id,
+            trace=f"trace:{span.trace_id}",
+            name=span.name,
+            status=span.status,
+            seconds=round(span.end - span.start, 4) if span.end else None,
+            meta={"opik_trace_id": span.trace_id, "opik_parent_span_id": span.id},
+        )
+
+
+class Judged(BaseModel):
+    """A stored score."""
+
+    target: str
+    name: str
+    value: float
+
+
+class EvaluateRequest(BaseModel):
+    agent_name: str
+    test_cases: list[Case]
+    metrics: list[str | dict[str, JsonValue]]
+
+
+class MetricSummary(BaseModel):
+    """One metric over the cases; `not_evaluated` counts those where it could not be computed."""
+
+    metric: str
+    mean: float | None
+    min: float | None
+    cases: int
+    not_evaluated: int
+    why: str | None = None
+
+
+class JudgedCase(BaseModel):
+    trace: str
+    scores: dict[str, float]
+
+
+class Evaluation(BaseModel):
+    """An evaluated agent; `cases` are the worst first, as many as fit."""
+
+    agent: str
+    metrics: list[MetricSummary]
+    cases: list[JudgedCase]
     omitted: int = 0
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from ..paging import Cursor, Limit, Page
-from ..spec import Through, Toolset, reads
-from . import client
-from .models import LineageGraph, TraceLine, TraceTree
+from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..spec import Through, Toolset, reads, writes
+from ..tracing.evaluation import Case
+from . import client, spans
+from .models import EvaluateRequest, Evaluation, Judged, LineageGraph, SpanHandle, TraceLine, TraceTree
 
 
 async def search_traces(
@@ -42,10 +44,88 @@ async def get_lineage(
     return await door.call(client.get_lineage, handle, limit)
 
 
+async def start_span(
+    door: Through,
+    name: str,
+    parent: Annotated[str, Field(description="Span id.")] = "",
+    trace: Annotated[str, Field(description="A trace to join; any name of yours.")] = "",
+    agent: str = "",
+    input: dict[str, JsonValue] | None = None,
+    metadata: dict[str, JsonValue] | None = None,
+) -> SpanHandle:
+    """Open a span of your own work; pass its meta as _meta of calls that belong below it."""
+    await door.settle()
+    return await door.call(spans.start_span, name, parent, trace, agent, input, metadata or {})
+
+
+async def end_span(
+    door: Through,
+    span: str,
+    status: spans.EndStatus = "ok",
+    error: str = "",
+    output: dict[str, JsonValue] | None = None,
+    metadata: dict[str, JsonValue] | None = None,
+) -> SpanHandle:
+    """Close a span that start_span opened."""
+    return await door.call(spans.end_span, span, status, error, output, metadata or {})
+
+
+async def log_llm_call(
+    door: Through,
+    model: str,
+    input_tokens: int,
+    output_tokens: int,
+    parent: Annotated[str, Field(description="Span id.")] = "",
+    seconds: float = 0,
+    prompt: str = "",
+    response: str = "",
+    provider: str = "anthropic",
+) -> SpanHandle:
+    """Trace a call of a language model that has just ended."""
+    await door.settle()
+    request = (model, input_tokens, output_tokens, parent, seconds, prompt or None, response or None, provider)
+    return await door.call(spans.log_llm_call, *request)
+
+
+async def log_metric(door: Through, span: str, name: str, value: float, as_score: bool = False) -> Judged:
+    """Note a number on a span; as_score also makes it a score in Opik."""
+    await door.settle()
+    return await door.call(spans.log_metric, span, name, value, as_score)
+
+
+async def log_feedback(
+    door: Through, trace: str, score: float, feedback_type: str = "quality", reason: str = ""
+) -> Judged:
+    """Judge a trace, e.g. with a user's rating."""
+    await door.settle()
+    return await door.call(spans.log_feedback, trace, score, feedback_type, reason)
+
+
+async def evaluate_agent(
+    door: Through,
+    agent_name: str,
+    test_cases: list[Case],
+    metrics: Annotated[
+        list[str | dict[str, JsonValue]],
+        Field(description="Opik's offline metrics: Equals, Contains, IsJson, {metric: RegexMatch, regex}, …"),
+    ],
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Evaluation]:
+    """Score an agent's answers; each case becomes a trace with its scores."""
+    request = EvaluateRequest(agent_name=agent_name, test_cases=test_cases, metrics=metrics)
+    return await door.submit(spans.evaluate_agent, request, wait_s)
+
+
 TOOLSET = Toolset(
     name="observability",
-    description="Traces and lineage.",
+    description="Traces, scores and lineage.",
     tools=(
+        writes(start_span, "Start span"),
+        writes(end_span, "End span", idempotent=True),
+        writes(log_llm_call, "Log LLM call"),
+        writes(log_metric, "Log metric", idempotent=True),
+        writes(log_feedback, "Log feedback", idempotent=True),
+        writes(evaluate_agent, "Evaluate agent"),
         reads(search_traces, "Search traces"),
         reads(get_trace, "Get trace"),
         reads(get_lineage, "Get lineage"),

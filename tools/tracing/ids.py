@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import time
 import uuid
+
+IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def uuid7() -> str:
@@ -15,3 +19,16 @@ def uuid7() -> str:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return str(uuid.UUID(int=value))
+
+
+def as_uuid7(digits: str) -> str:
+    """The same id for the same 32 hexadecimal digits, e.g. of a W3C trace, in the only form Opik takes."""
+    formed = f"{digits[:12]}7{digits[13:16]}8{digits[17:]}"
+    return f"{formed[:8]}-{formed[8:12]}-{formed[12:16]}-{formed[16:20]}-{formed[20:]}"
+
+
+def trace_of(name: str) -> str:
+    """The id that stands for a name of somebody's own; a version 7 UUID stands for itself."""
+    if IDENTIFIER.fullmatch(name.lower()):
+        return name.lower()
+    return as_uuid7(hashlib.sha256(name.encode()).hexdigest()[:32])

@@ -149,13 +149,9 @@ class Tracer:
             foreign: the trace is the caller's.
         """
         kept = capture or self._capture
-        above = parent or current()
-        span = Span(
-            above.trace_id or uuid7(), above.span_id, name, kind,
-            metadata=snapshot(attributes), thread=thread, foreign=foreign,
-        )  # fmt: skip
-        if kept == "full" and input is not None:
-            span.input = snapshot(input)
+        span = self.start(
+            name, kind, parent=parent, input=input, capture=kept, thread=thread, foreign=foreign, **attributes
+        )
         if announce:
             self._emit(span, kept)
         token = _current.set(span)
@@ -166,8 +162,38 @@ class Tracer:
             raise
         finally:
             _current.reset(token)
-            span.close()
-            self._emit(span, kept)
+            self.finish(span, kept)
+
+    def start(
+        self,
+        name: str,
+        kind: Kind = "general",
+        *,
+        parent: Carrier | None = None,
+        input: Any = None,
+        capture: Capture | None = None,
+        thread: str = "",
+        foreign: bool = False,
+        **attributes: Any,
+    ) -> Span:
+        """A span whose end is for the caller to report, by `finish`; it nests nothing by itself."""
+        above = parent or current()
+        span = Span(
+            above.trace_id or uuid7(), above.span_id, name, kind,
+            metadata=snapshot(attributes), thread=thread, foreign=foreign,
+        )  # fmt: skip
+        if (capture or self._capture) == "full" and input is not None:
+            span.input = snapshot(input)
+        return span
+
+    def announce(self, span: Span) -> None:
+        """Report a span as it is now, still running or changed later."""
+        self._emit(span, self._capture)
+
+    def finish(self, span: Span, capture: Capture | None = None) -> None:
+        """Close a span and report it."""
+        span.close()
+        self._emit(span, capture or self._capture)
 
     def _fail(self, span: Span, error: BaseException) -> None:
         # CancelledError, KeyboardInterrupt and GeneratorExit end work from outside: nothing went wrong inside.

@@ -52,6 +52,16 @@ class TraceReader:
         with self._rows("select * from spans where trace_id=? order by start, id", trace_id) as rows:
             return [span_of(dict(row)) for row in rows]
 
+    def span(self, identity: str) -> Span | None:
+        """One span by its id."""
+        with self._rows("select * from spans where id=?", identity) as rows:
+            return next((span_of(dict(row)) for row in rows), None)
+
+    def open_spans(self) -> list[str]:
+        """The ids of spans that have not ended, newest first, at most 50."""
+        with self._rows("select id from spans where end=0 order by start desc limit 50") as rows:
+            return [str(row[0]) for row in rows]
+
     def scores(self, trace_id: str) -> list[Score]:
         """The scores of one trace and of its spans."""
         query = (

@@ -1,0 +1,179 @@
+"""Spans, scores and evaluations of agents that only speak MCP, written straight into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from ..errors import ToolFailure, require, unknown
+from ..handles import parse
+from ..runtime.work import Work
+from ..tracing.connector import record_case
+from ..tracing.evaluation import Verdict, chosen, evaluate
+from ..tracing.ids import IDENTIFIER, trace_of
+from ..tracing.redaction import Redactor
+from ..tracing.score import Score
+from ..tracing.span import Carrier, Span, Tracer
+from ..tracing.store import TraceReader, TraceStore
+from .models import EvaluateRequest, Evaluation, Judged, JudgedCase, MetricSummary, SpanHandle
+
+TRACES = "traces.db"
+OPENED = "opened_by_agent"
+SHOWN_CASES = 20
+EndStatus = Literal["ok", "error", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Writer:
+    """What is put here can be read once the body has ended."""
+
+    store: TraceStore
+    tracer: Tracer
+
+
+def start_span(
+    work: Work, name: str, parent: str, trace: str, agent: str, input: JsonValue, metadata: dict[str, JsonValue]
+) -> SpanHandle:
+    """Open a span below the span `parent`, in the trace `trace` (one of the caller's own), or in a new trace."""
+    with _writing(work) as writer:
+        given = {OPENED: agent or True, **metadata, **({"trace_name": trace} if trace else {})}
+        span = writer.tracer.start(name, parent=_above(work, parent, trace), input=input)
+        for key, value in given.items():
+            span.set_attribute(key, value)
+        span.tags = [agent] if agent else []
+        writer.tracer.announce(span)
+    return SpanHandle.of(span)
+
+
+def end_span(
+    work: Work, span: str, status: EndStatus, error: str, output: JsonValue, metadata: dict[str, JsonValue]
+) -> SpanHandle:
+    """Close a span that start_span has opened, also of another server."""
+    found = _stored(work, span)
+    if OPENED not in found.metadata:
+        raise ToolFailure(f"{found.name!r} was not opened by start_span", "The server ends its own spans.")
+    if found.end:
+        raise ToolFailure(f"span {found.id} ({found.name}) has ended already", "start_span opens another.")
+    found.set_status(status, error)
+    if output is not None:
+        found.set_output(output)
+    for key, value in metadata.items():
+        found.set_attribute(key, value)
+    with _writing(work) as writer:
+        writer.tracer.finish(found)
+    return SpanHandle.of(found)
+
+
+def log_llm_call(
+    work: Work, model: str, input_tokens: int, output_tokens: int, parent: str, seconds: float, prompt: JsonValue,
+    response: JsonValue, provider: str,
+) -> SpanHandle:  # fmt: skip
+    """Store a call of a language model that has just ended."""
+    for name, value in (("input_tokens", input_tokens), ("output_tokens", output_tokens), ("seconds", seconds)):
+        if value < 0:
+            raise ToolFailure(f"{name} is {value}", "It cannot be negative.")
+    with _writing(work) as writer:
+        span = writer.tracer.start("llm_call", "llm", parent=_above(work, parent, ""), input=prompt)
+        span.start -= seconds
+        span.model, span.provider = model, provider
+        span.log_tokens(input_tokens, output_tokens)
+        if response is not None:
+            span.set_output(response)
+        writer.tracer.finish(span)
+    return SpanHandle.of(span)
+
+
+def log_metric(work: Work, span: str, name: str, value: float, as_score: bool) -> Judged:
+    """Note a number on a stored span."""
+    found = _stored(work, span)
+    found.set_attribute("metrics", {**found.metadata.get("metrics", {}), name: value})
+    with _writing(work) as writer:
+        writer.tracer.announce(found)
+        if as_score:
+            writer.store.put_score(Score("span", found.id, name, value))
+    return Judged(target=f"span {found.id}", name=name, value=value)
+
+
+def log_feedback(work: Work, trace: str, score: float, feedback_type: str, reason: str) -> Judged:
+    """Judge a stored trace; a second judgement of the same type replaces the first."""
+    identity = trace_of(parse(trace, "trace").name)
+    reader = _reader(work)
+    if not reader.spans(identity):
+        recent = (f"trace:{found.trace_id}" for found in reader.traces(50, 0))
+        raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
+    with _writing(work) as writer:
+        writer.store.put_score(Score("trace", identity, feedback_type, score, reason))
+    return Judged(target=f"trace:{identity}", name=feedback_type, value=score)
+
+
+def evaluate_agent(work: Work, request: EvaluateRequest) -> Evaluation:
+    """Judge what an agent answered; every case becomes a trace with its scores."""
+    wanted = chosen(request.metrics)
+    if not request.test_cases:
+        raise ToolFailure("there is no test case", 'Pass some, e.g. {"input": …, "output": …, "expected": …}.')
+    require("opik")
+    work.progress(0, len(request.test_cases), "loading the metrics")
+    verdicts = evaluate(request.test_cases, wanted)
+    with _writing(work) as writer:
+        traces = [
+            record_case(writer.tracer, writer.store, request.agent_name, case, found)
+            for case, found in zip(request.test_cases, verdicts, strict=True)
+        ]
+    metrics = [_summary(each.metric, [case[number] for case in verdicts]) for number, each in enumerate(wanted)]
+    judged = [
+        JudgedCase(trace=f"trace:{trace}", scores=_scores(found)) for trace, found in zip(traces, verdicts, strict=True)
+    ]
+    worst = sorted(judged, key=lambda case: sum(case.scores.values()))
+    return Evaluation(
+        agent=request.agent_name, metrics=metrics, cases=worst[:SHOWN_CASES], omitted=max(0, len(worst) - SHOWN_CASES)
+    )
+
+
+def _scores(verdicts: list[Verdict]) -> dict[str, float]:
+    return {verdict.metric: verdict.value for verdict in verdicts if verdict.value is not None}
+
+
+def _summary(metric: str, verdicts: list[Verdict]) -> MetricSummary:
+    values = [verdict.value for verdict in verdicts if verdict.value is not None]
+    reasons = [verdict.reason for verdict in verdicts if verdict.value is None]
+    return MetricSummary(
+        metric=metric,
+        mean=sum(values) / len(values) if values else None,
+        min=min(values) if values else None,
+        cases=len(verdicts),
+        not_evaluated=len(reasons),
+        why=reasons[0] if reasons else None,
+    )
+
+
+@contextmanager
+def _writing(work: Work) -> Generator[Writer]:
+    settings = work.settings
+    store = TraceStore(settings.home / TRACES, settings.tracing.max_mb, Redactor.of(settings))
+    try:
+        yield Writer(store, Tracer(store.put, settings.tracing.capture_for("observability")))
+    finally:
+        store.close()
+
+
+def _above(work: Work, parent: str, trace: str) -> Carrier | None:
+    """Where a span goes: below a stored one, into a trace of the caller's own, or where it is."""
+    if parent:
+        return _stored(work, parent).carrier
+    return Carrier(trace_of(parse(trace, "trace").name), "") if trace else Carrier()
+
+
+def _stored(work: Work, identity: str) -> Span:
+    shown = identity.strip().lower()
+    found = _reader(work).span(shown) if IDENTIFIER.fullmatch(shown) else None
+    if found is None:
+        raise unknown("span", identity, _reader(work).open_spans(), "get_trace(detail='full') shows them.", limit=3)
+    return found
+
+
+def _reader(work: Work) -> TraceReader:
+    return TraceReader(work.home / TRACES)

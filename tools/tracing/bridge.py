@@ -1,0 +1,253 @@
+"""Spans of an Anthropic client, taken where its requests leave: at the transport.
+
+Every way to call the Messages API passes there, with its own body, so nothing of one call can show up in another's
+span; and a span ends with its response, whether that was read, broken off, refused or never came.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from ..errors import require
+from .span import Span, Tracer
+
+if TYPE_CHECKING:
+    import httpx2
+
+Client = TypeVar("Client")
+PATH = "/v1/messages"
+MAX_KEPT_BYTES = 2_000_000
+STREAM = "text/event-stream"
+
+
+def tracked(client: Client, tracer: Tracer) -> Client:
+    """A copy of a sync or async client whose requests are traced.
+
+    Raises:
+        NotInstalled: anthropic is missing.
+        TypeError: it is no Anthropic client.
+    """
+    require("anthropic")
+    import anthropic
+    import httpx2
+
+    inner = getattr(client, "_client", None)
+    if isinstance(client, anthropic.AsyncAnthropic) and isinstance(inner, httpx2.AsyncClient):
+        leaving: Any = _async_transport(inner, tracer)
+        outer: Any = httpx2.AsyncClient(transport=leaving, base_url=inner.base_url, timeout=None)
+        return cast(Client, client.copy(http_client=outer))
+    if isinstance(client, anthropic.Anthropic) and isinstance(inner, httpx2.Client):
+        outer = httpx2.Client(transport=_sync_transport(inner, tracer), base_url=inner.base_url, timeout=None)
+        return cast(Client, client.copy(http_client=outer))
+    raise TypeError(f"an Anthropic or AsyncAnthropic client is traced, not a {type(client).__name__}")
+
+
+@dataclass
+class Exchange:
+    """One request and what has come back so far."""
+
+    tracer: Tracer
+    span: Span
+    streamed: bool = False
+    status: int = 0
+    kept: bytearray = field(default_factory=bytearray)
+    done: bool = False
+
+    @classmethod
+    def begin(cls, tracer: Tracer, body: bytes) -> Exchange:
+        asked: dict[str, Any] = json.loads(body or b"{}")
+        shown = {name: asked[name] for name in ("system", "messages", "tools", "tool_choice") if name in asked}
+        options = {name: value for name, value in asked.items() if name not in shown and name != "model"}
+        span = tracer.start("anthropic.messages", "llm", input=shown, **options)
+        span.model, span.provider = str(asked.get("model", "")), "anthropic"
+        return cls(tracer, span)
+
+    def answered(self, status: int, content_type: str) -> None:
+        self.status, self.streamed = status, content_type.startswith(STREAM)
+
+    def take(self, chunk: bytes) -> None:
+        if len(self.kept) < MAX_KEPT_BYTES:
+            self.kept += chunk
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Report the span once, with what is known by now."""
+        if self.done:
+            return
+        self.done = True
+        message = _assembled(bytes(self.kept)) if self.streamed else _json(bytes(self.kept))
+        self._note(message)
+        if isinstance(error, Exception):
+            self.span.fail(error)
+        elif error is not None:
+            self.span.set_status("cancelled")
+        elif self.status >= 400 or message.get("error"):
+            self._refused(message)
+        elif self.streamed and not message.get("stop_reason"):
+            self.span.set_status("cancelled", "the stream was broken off")
+        self.tracer.finish(self.span)
+
+    def _refused(self, message: dict[str, Any]) -> None:
+        said: dict[str, Any] = message.get("error") or {}
+        self.span.fail(f"HTTP {self.status}: {said.get('message', '')}")
+        self.span.error_type = str(said.get("type", "api_error"))
+
+    def _note(self, message: dict[str, Any]) -> None:
+        if "content" in message:
+            self.span.set_output({"content": message["content"]})
+        for name in ("id", "stop_reason"):
+            if message.get(name):
+                self.span.set_attribute(name, message[name])
+        if usage := message.get("usage"):
+            self.span.usage = _usage(usage)
+
+
+def _usage(usage: dict[str, Any]) -> dict[str, int]:
+    """Opik's names; what was read from or written to the cache is part of the prompt."""
+    counts = {name: value for name, value in usage.items() if isinstance(value, int)}
+    cached = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    prompt, completion = sum(counts.get(name, 0) for name in cached), counts.get("output_tokens", 0)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        **{f"original_usage.{name}": value for name, value in counts.items()},
+    }
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _assembled(text: bytes) -> dict[str, Any]:
+    """The message that the events of a stream add up to, as far as it came."""
+    message: dict[str, Any] = {}
+    content: dict[int, dict[str, Any]] = {}
+    for line in text.split(b"\n"):
+        if not line.startswith(b"data:"):
+            continue
+        event = _json(line[5:])
+        kind = event.get("type")
+        if kind == "message_start":
+            message = dict(event.get("message") or {})
+        elif kind == "content_block_start":
+            content[int(event["index"])] = dict(event.get("content_block") or {})
+        elif kind == "content_block_delta":
+            _add(content.setdefault(int(event["index"]), {}), event.get("delta") or {})
+        elif kind == "message_delta":
+            message |= {name: value for name, value in (event.get("delta") or {}).items() if value is not None}
+            message["usage"] = {**(message.get("usage") or {}), **(event.get("usage") or {})}
+        elif kind == "error":
+            message["error"] = event.get("error")
+    return message | ({"content": [content[index] for index in sorted(content)]} if content else {})
+
+
+def _add(block: dict[str, Any], delta: dict[str, Any]) -> None:
+    for name in ("text", "thinking", "partial_json"):
+        if isinstance(delta.get(name), str):
+            block[name] = block.get(name, "") + delta[name]
+
+
+def _is_message(request: httpx2.Request) -> bool:
+    return request.method == "POST" and request.url.path.rstrip("/").endswith(PATH)
+
+
+def _plain(request: httpx2.Request) -> None:
+    """What comes back is read on the way, so it should not be compressed."""
+    request.headers["accept-encoding"] = "identity"
+
+
+def _async_transport(inner: httpx2.AsyncClient, tracer: Tracer) -> httpx2.AsyncBaseTransport:
+    """Sends through the client that was given, so that its proxies, certificates and hooks hold."""
+    import httpx2
+
+    class Body(httpx2.AsyncByteStream):
+        def __init__(self, response: httpx2.Response, exchange: Exchange) -> None:
+            self._response, self._exchange = response, exchange
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            try:
+                async for chunk in self._response.aiter_raw():
+                    self._exchange.take(chunk)
+                    yield chunk
+            except BaseException as error:
+                self._exchange.end(None if isinstance(error, GeneratorExit) else error)
+                raise
+            self._exchange.end()
+
+        async def aclose(self) -> None:
+            self._exchange.end()
+            await self._response.aclose()
+
+    class Transport(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            if not _is_message(request):
+                return await inner.send(request, stream=True)
+            _plain(request)
+            exchange = Exchange.begin(tracer, await request.aread())
+            try:
+                response = await inner.send(request, stream=True)
+            except BaseException as error:
+                exchange.end(error)
+                raise
+            exchange.answered(response.status_code, response.headers.get("content-type", ""))
+            return _passed_on(response, Body(response, exchange))
+
+        async def aclose(self) -> None:
+            await inner.aclose()
+
+    return Transport()
+
+
+def _sync_transport(inner: httpx2.Client, tracer: Tracer) -> httpx2.BaseTransport:
+    """As the asynchronous one."""
+    import httpx2
+
+    class Body(httpx2.SyncByteStream):
+        def __init__(self, response: httpx2.Response, exchange: Exchange) -> None:
+            self._response, self._exchange = response, exchange
+
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                for chunk in self._response.iter_raw():
+                    self._exchange.take(chunk)
+                    yield chunk
+            except BaseException as error:
+                self._exchange.end(None if isinstance(error, GeneratorExit) else error)
+                raise
+            self._exchange.end()
+
+        def close(self) -> None:
+            self._exchange.end()
+            self._response.close()
+
+    class Transport(httpx2.BaseTransport):
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            if not _is_message(request):
+                return inner.send(request, stream=True)
+            _plain(request)
+            exchange = Exchange.begin(tracer, request.read())
+            try:
+                response = inner.send(request, stream=True)
+            except BaseException as error:
+                exchange.end(error)
+                raise
+            exchange.answered(response.status_code, response.headers.get("content-type", ""))
+            return _passed_on(response, Body(response, exchange))
+
+        def close(self) -> None:
+            inner.close()
+
+    return Transport()
+
+
+def _passed_on(response: httpx2.Response, body: Any) -> httpx2.Response:
+    import httpx2
+
+    return httpx2.Response(response.status_code, headers=response.headers, stream=body, extensions=response.extensions)
