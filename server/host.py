@@ -80,6 +80,8 @@ class Host(PromptHost):
             finally:
                 DOOR.reset(token)
         except ToolFailure as failure:
+            if (span := current_span()) is not None:
+                span.error_type = type(failure).__name__
             raise ToolError(str(failure)) from failure
 
     async def _run_to_the_end(

@@ -83,7 +83,8 @@ def caller_of(ctx: Request, connection: str) -> Caller:
         if trace := _identifier(ids.get("opik_trace_id")):
             return Caller(Carrier(trace, _identifier(ids.get("opik_parent_span_id"))), True, thread)
     for given in (meta.get("traceparent"), headers.get("traceparent")):
-        if match := TRACEPARENT.fullmatch(str(given or "")):
+        match = TRACEPARENT.fullmatch(str(given or ""))
+        if match and int(match["trace"], 16):  # all zeros is no trace (W3C Trace Context, 3.2.2.3)
             return Caller(Carrier(as_uuid7(match["trace"]), ""), False, thread, match["trace"])
     return Caller(thread=thread)
 
@@ -122,16 +123,23 @@ def _identifier(given: Any) -> str:
     return text if IDENTIFIER.fullmatch(text) else ""
 
 
+def _said(result: Mapping[str, Any]) -> str:
+    """The text of a tool's answer, of the contents of a resource, or of the messages of a prompt."""
+    messages = (item.get("content") for item in result.get("messages", ()) if isinstance(item, Mapping))
+    blocks = (*result.get("content", ()), *result.get("contents", ()), *messages)
+    return " ".join(str(block.get("text", "")) for block in blocks if isinstance(block, Mapping))
+
+
 def _note_outcome(span: Span, result: HandlerResult) -> None:
     # The wire dict of a tool result: a failed tool does not raise, it says isError.
     if not isinstance(result, Mapping):
         return
-    text = " ".join(str(item.get("text", "")) for item in result.get("content", ()) if isinstance(item, Mapping))
+    text = _said(result)
     if result.get("isError"):
         # A crash has said more to the span than to the caller.
         if span.status != "error":
             span.fail(text)
-            span.error_type = "ToolError"
+            span.error_type = span.error_type or "ToolError"
         return
     structured = result.get("structuredContent") or ({"job": f"job:{result['taskId']}"} if "taskId" in result else None)
     span.set_output(structured or text[:2000] or None)

@@ -103,6 +103,12 @@ ROWS = (
     Row("BentoML stop", "stop_endpoint", "test_serving", "nothing left"),
     Row("Opik traces of every operation", "search_traces", "test_traces_and_jobs", "found by name"),
     Row("Opik span tree", "get_trace", "test_traces_and_jobs", "call above job"),
+    Row("Opik trace_agent", "start_span", "test_an_agent_observes_itself", "open, then ended, above the rest"),
+    Row("Opik end of a span", "end_span", "test_an_agent_observes_itself", "status and output"),
+    Row("Opik trace_llm_call, log_tokens", "log_llm_call", "test_an_agent_observes_itself", "model, tokens"),
+    Row("Opik log_metric", "log_metric", "test_an_agent_observes_itself", "on the span, as a score"),
+    Row("Opik log_feedback", "log_feedback", "test_an_agent_observes_itself", "on the trace"),
+    Row("Opik evaluate_agent", "evaluate_agent", "test_an_agent_observes_itself", "mean of a metric, score per case"),
 )
 
 

@@ -83,6 +83,18 @@ CALLS: dict[str, tuple[Arguments, Arguments]] = {
     "predict": _each(NO_ENDPOINT, rows=[{"x": 1}]),
     "list_endpoints": ({"cursor": "nothing"}, {"nothing": 1}),
     "stop_endpoint": NO_ENDPOINT,
+    "start_span": ({"name": "s", "parent": "nothing"}, {"nothing": 1}),
+    "end_span": ({"span": "nothing"}, {"span": "01934567-89ab-7cde-8f01-23456789abcd"}),
+    "log_llm_call": (
+        {"model": "m", "input_tokens": 1, "output_tokens": 1, "parent": "nothing"},
+        {"model": "m", "input_tokens": "nothing", "output_tokens": 1},
+    ),
+    "log_metric": ({"span": "nothing", "name": "a", "value": 1}, {"span": "run:nothing", "name": "a", "value": 1}),
+    "log_feedback": ({"trace": "nothing", "score": 1}, {"trace": "run:nothing", "score": 1}),
+    "evaluate_agent": (
+        {"agent_name": "a", "test_cases": [{"output": "x"}], "metrics": ["nothing"]},
+        {"agent_name": "a", "test_cases": [{"output": "x"}], "metrics": [{"metric": "Equals", "nothing": 1}]},
+    ),
     "search_traces": ({"cursor": "nothing"}, {"nothing": 1}),
     "get_trace": ({"trace": "trace:nothing"}, {"trace": "job:nothing"}),
     "get_lineage": ({"handle": "model:nothing/1"}, {"handle": "nothing"}),

@@ -230,3 +230,20 @@ async def test_traces_and_jobs(call: Call, loans: str) -> None:
     assert [span["name"] for span in tree["spans"]][:2] == ["train_model", "job train_model"]
     jobs = await call("list_jobs")
     assert jobs["items"][0]["state"] == "done"
+
+
+async def test_an_agent_observes_itself(call: Call) -> None:
+    plan = await call("start_span", name="plan", agent="scope_definer")
+    llm = await call("log_llm_call", model="claude", input_tokens=10, output_tokens=5, parent=plan["span"])
+    await call("log_metric", span=llm["span"], name="doubt", value=0.5, as_score=True)
+    assert (await call("end_span", span=plan["span"], output={"target": "bad"}))["status"] == "ok"
+    await call("log_feedback", trace=plan["trace"], score=1, feedback_type="user")
+    tree = await call("get_trace", trace=plan["trace"], detail="full")
+    (top, below) = tree["spans"]
+    assert (top["output"], top["scores"]) == ({"target": "bad"}, {"user": 1.0})
+    assert (below["model"], below["tokens"]["total_tokens"], below["scores"]) == ("claude", 15, {"doubt": 0.5})
+    cases = [{"output": "a", "expected": "a"}, {"output": "a", "expected": "b"}]
+    judged = await call("evaluate_agent", agent_name="scope_definer", test_cases=cases, metrics=["Equals"], wait_s=50)
+    found = judged.get("result", judged)
+    assert found["metrics"][0]["mean"] == 0.5
+    assert [case["scores"] for case in found["cases"]] == [{"Equals": 0.0}, {"Equals": 1.0}]
