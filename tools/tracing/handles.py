@@ -21,9 +21,9 @@ def note_handles(span: Span, result: Any) -> None:
     """Add the handles that a result names to the metadata of its span, and the bare id of its MLflow run."""
     found = list(dict.fromkeys(_handles(result)))[:MAX_HANDLES]
     if found:
-        span.metadata["handles"] = found
+        span.set_attribute("handles", found)
     if run := next((match[1] for each in found if (match := RUN.fullmatch(each))), None):
-        span.metadata["mlflow_run_id"] = run
+        span.set_attribute("mlflow_run_id", run)
 
 
 def _handles(result: Any) -> Iterator[str]:

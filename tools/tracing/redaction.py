@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from ...config.settings import Settings
 
@@ -15,13 +16,19 @@ REDACTED = "[redacted]"
 SHORTEST = 16
 # A known value that is shorter might as well be a word.
 SHORTEST_KNOWN = 8
+# Variables such as PWD or GOOGLE_APPLICATION_CREDENTIALS name a place.
+PLACES = ("/", "~", ".", "unix:")
 
 SECRET_NAME = re.compile(
-    r"(?i)api[-_ ]?key|access[-_]?key|account[-_]?key|secret|passw(or)?d|passwd|passphrase|(^|[-_])pwd$|credential"
-    r"|authorization|private[-_]?key|bearer|cookie|session[-_]?(key|token)|signature$"
+    r"(?i)api[-_ ]?key|access[-_]?key|account[-_]?key|secret|passw(or)?d|passwd|passphrase|(^|[-_])(pwd|pass)$"
+    r"|credential|authorization|private[-_]?key|bearer|cookie|session[-_]?(key|token)|signature$"
 )
-# These also name counts.
-TOKEN_NAME = re.compile(r"(?i)(^|[-_.])(auth|access|refresh|id|bot)?[-_]?token($|[-_])")
+# These also name counts. `githubToken` ends in a word of its own, `tokens` does not.
+TOKEN_NAME = re.compile(
+    r"(^|[-_.])([Tt]oken|TOKEN)($|[-_.])|[a-z0-9]Token$|(?i:(auth|access|refresh|id|bot)[-_]?token$)"
+)
+# Without one of these letters in it, no name is a secret's: looking for them costs a tenth.
+HINTS = ("key", "secret", "pass", "pwd", "cred", "auth", "bearer", "cookie", "token", "signature")
 
 
 class Shape(NamedTuple):
@@ -41,14 +48,18 @@ def _cases(word: str) -> tuple[str, str, str]:
     return word, word.capitalize(), word.upper()
 
 
+# The second part may be the end of a word that is none, such as bypass.
 NAMED = (
-    r"passw(?:or)?d|passwd|passphrase|pwd|pass|(?:aws_)?secret_access_key|accountkey|sharedaccess(?:key|signature)"
-    r"|x-amz-signature|x-amz-security-token|api[-_]?key|client[-_]?secret|access[-_]?token|refresh[-_]?token"
-    r"|auth[-_]?token|id[-_]?token|secret[-_]?key|secret|token|sig|private[-_]?key"
+    r"(?:passw(?:or)?d|passphrase|secret_access_key|accountkey|sharedaccess(?:key|signature)|amz-signature"
+    r"|amz-security-token|api[-_]?key|client[-_]?secret|access[-_]?token|refresh[-_]?token|auth[-_]?token"
+    r"|secret[-_]?key|private[-_]?key|(?<![a-z])(?:passwd|pwd|pass|id[-_]?token|secret|token)|[?&]sig)"
 )
+VALUE = r"""(?:"[^"\\]{3,}|'[^'\\]{3,}|[^\s"'&;,\])}\\]{4,})"""
 WORDS = tuple(word for each in ("pass", "pwd", "secret", "token", "key", "sig") for word in _cases(each))
 SHAPES = (
     Shape(("://",), re.compile(r"://[^:/?#\s\"]*:[^\s\"/]+@"), f"://{REDACTED}@"),
+    # The part before the @ alone, as an error may quote it; what follows the colon is no port.
+    Shape(("://",), re.compile(r"://[^:/?#\s\"'@\[]*:(?!\d{1,5}\b)[^\s\"'/@\[]{4,}"), f"://{REDACTED}"),
     Shape(("eyJ",), re.compile(r"(?<![\w.])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
     _prefixed(16, "sk-", "sk_", "pk-", "pk_", "rk-", "rk_"),
     _prefixed(16, "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "gldt-", "glsa_", "glc_"),
@@ -69,8 +80,11 @@ SHAPES = (
         ("uthorization", "UTHORIZATION"),
         re.compile(r"(?i)\bauthorization[\"']?\s*[:=]\s*[\"']?(?:basic|token|digest|apikey|negotiate)\s+[^\s\"',]{4,}"),
     ),
-    Shape(("ookie:", "ookie\"", "ookie'"), re.compile(r"(?i)\b(?:set-)?cookie[\"']?:\s*[\"']?[^\s\"'=]+=[^\r\n\"']+")),
-    Shape(WORDS, re.compile(rf"(?i)(?<![a-z])(?:{NAMED})[\"']?\s*[=:]\s*[\"']?[^\s\"'&;,\])}}]{{4,}}")),
+    Shape(
+        ("ookie:", "OOKIE:", 'ookie"', "ookie'"),
+        re.compile(r"(?i)\b(?:set-)?cookie[\"']?:\s*[\"']?[^\s\"'=]{1,100}=[^\r\n\"']+"),
+    ),
+    Shape(WORDS, re.compile(rf"(?i){NAMED}\\*[\"']?\s*[=:]\s*\\*{VALUE}")),
     Shape(("--",), re.compile(r"(?i)--(?:password|passwd|token|secret|api-?key)[ =][^\s\"']{4,}")),
     Shape(
         ("PRIVATE KEY",),
@@ -84,8 +98,11 @@ SHAPES = (
 
 def secret_name(name: str, value: object) -> bool:
     """Whether a field of this name holds a secret rather than, say, a number of tokens."""
+    lower = name.lower()
+    if not any(hint in lower for hint in HINTS):
+        return False
     return bool(SECRET_NAME.search(name)) or (
-        not isinstance(value, int | float) and bool(TOKEN_NAME.search(name)) and "token_" not in name.lower()
+        not isinstance(value, int | float) and "token_" not in lower and bool(TOKEN_NAME.search(name))
     )
 
 
@@ -97,7 +114,13 @@ class Redactor:
     known: tuple[str, ...] = field(default=(), repr=False)
 
     def __call__(self, text: str) -> str:
-        """Replace what looks like a key, token or password."""
+        """Replace what looks like a key, token or password, also where it is written for an address."""
+        clean = self._clean(text)
+        if "%" in clean and (decoded := unquote(clean)) != clean and (again := self._clean(decoded)) != decoded:
+            return again
+        return clean
+
+    def _clean(self, text: str) -> str:
         if len(text) >= SHORTEST or "=" in text or ":" in text:
             for shape in SHAPES:
                 for anchor in shape.anchors:
@@ -130,7 +153,7 @@ class Redactor:
     def of(cls, settings: Settings, environ: Mapping[str, str] | None = None) -> Redactor:
         """With the patterns of the settings, and the secrets that this process itself was given."""
         env = os.environ if environ is None else environ
-        named = [value for name, value in env.items() if secret_name(name, value)]
+        named = [value for name, value in env.items() if secret_name(name, value) and not value.startswith(PLACES)]
         known = {settings.opik.api_key.get_secret_value(), *named}
         return cls(tuple(re.compile(pattern) for pattern in settings.tracing.redact), _long_enough(known))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ MAX_TEXT = 8 * 1024
 MAX_CHARACTERS = 64 * 1024
 # Read on beyond the cut, so that a secret which the cut splits is still recognised.
 OVERLAP = 512
+BREAK = re.compile(r"[\s\"',;&]")
 # What a foreign object may raise while it is read.
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -24,6 +26,14 @@ UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeEr
 def snapshot(value: Any) -> Any:
     """A JSON-ready copy within the bounds above; never raises on odd values, never holds the original."""
     return _copy(value, _Budget(), 0)
+
+
+def shortened(text: str, room: int) -> str:
+    """The first `room` characters without secrets; a word that the cut falls into may be half of one."""
+    kept = redact(text[: room + OVERLAP])[:room]
+    if len(text) > room and (last := BREAK.search(kept[-OVERLAP:][::-1])):
+        kept = kept[: len(kept) - last.start()]
+    return kept
 
 
 @dataclass
@@ -70,13 +80,14 @@ def _container(value: Any, budget: _Budget, depth: int) -> Any:
 
 def _text(value: str, budget: _Budget) -> str:
     room = max(0, min(MAX_TEXT, budget.characters))
-    kept = redact(value[: room + OVERLAP])[:room].encode("utf-8", "replace").decode()
+    kept = shortened(value, room).encode("utf-8", "replace").decode()
     budget.characters -= len(kept)
     return kept if len(value) <= room else f"{kept}... ({len(value)} characters)"
 
 
 def _mapping(value: Mapping[Any, Any], budget: _Budget, depth: int) -> dict[str, Any]:
     copy: dict[str, Any] = {}
+    value = _unpaired(value)
     for key, item in value.items():
         if budget.spent:
             copy["..."] = f"{len(value) - len(copy)} more"
@@ -84,6 +95,15 @@ def _mapping(value: Mapping[Any, Any], budget: _Budget, depth: int) -> dict[str,
         name = _text(str(key), budget)
         copy[name] = REDACTED if item and secret_name(str(key), item) else _copy(item, budget, depth + 1)
     return copy
+
+
+def _unpaired(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """A secret may also be named next to its value, as headers are: `{"name": "Authorization", "value": …}`."""
+    if "value" in value:
+        for key in ("name", "key"):
+            if isinstance(name := value.get(key), str) and secret_name(name, value["value"]):
+                return {**value, "value": REDACTED}
+    return value
 
 
 def _items(value: Sequence[Any] | Set[Any], budget: _Budget, depth: int) -> list[Any]:

@@ -13,9 +13,12 @@ from typing import Any, Literal
 from ...config.settings import Capture
 from .ids import uuid7
 from .redaction import redact
-from .snapshot import snapshot
+from .snapshot import shortened, snapshot
 
 MAX_ERROR = 4000
+MAX_NAME = 500
+# Where a secret begins may lie before what is kept of a traceback.
+MAX_LOOKED_AT = 64 * 1024
 MAX_EVENTS = 64
 Kind = Literal["general", "tool", "llm"]
 Status = Literal["started", "ok", "error", "cancelled"]
@@ -77,7 +80,7 @@ class Span:
 
     def set_status(self, status: Status, message: str = "") -> None:
         """Say how it went; what is said last counts."""
-        self.status, self.error = status, redact(message[:MAX_ERROR])
+        self.status, self.error = status, shortened(message, MAX_ERROR)
 
     def log_tokens(self, input: int, output: int) -> None:
         """Tokens that a model took and made."""
@@ -94,7 +97,8 @@ class Span:
     def crash(self, kind: str, message: str, trace: str) -> None:
         """Mark it failed by an exception of another process."""
         self.set_status("error", f"{kind}: {message}")
-        self.error_type, self.error_trace = kind, redact(trace[-MAX_ERROR:])
+        self.error_type = kind
+        self.error_trace = redact(trace[-MAX_LOOKED_AT:])[-MAX_ERROR:]
 
     def close(self) -> None:
         self.end = time.time()
@@ -123,7 +127,7 @@ class Tracer:
 
     def __init__(self, sink: Sink, capture: Capture = "full") -> None:
         self._sink = sink
-        self._capture = capture
+        self._capture: Capture = capture
 
     @contextmanager
     def span(
@@ -179,7 +183,7 @@ class Tracer:
         """A span whose end is for the caller to report, by `finish`; it nests nothing by itself."""
         above = parent or current()
         span = Span(
-            above.trace_id or uuid7(), above.span_id, name, kind,
+            above.trace_id or uuid7(), above.span_id, shortened(name, MAX_NAME), kind,
             metadata=snapshot(attributes), thread=thread, foreign=foreign,
         )  # fmt: skip
         if (capture or self._capture) == "full" and input is not None:
