@@ -124,6 +124,8 @@ class JobTable:
 
     def get(self, identity: str) -> Row:
         """The row of a job. Raises KeyError for an unknown one."""
+        if not identity.isascii() or not identity.isalnum():  # no database need be asked
+            raise KeyError(identity)
         with self.backend.open() as db:
             row = _one(db, "select * from jobs where id=?", identity)
         if row is None:

@@ -98,6 +98,12 @@ def test_what_a_library_says_is_kept_whatever_characters_it_uses(table: JobTable
     assert table.get(identity).error == "ab ? ü"
 
 
+@pytest.mark.parametrize("identity", ["", "none", "a\0b", "\ud800", "' or 1=1 --", "x" * 100_000])
+def test_an_id_that_is_none_is_unknown_and_nothing_worse(table: JobTable, identity: str) -> None:
+    with pytest.raises(KeyError):
+        table.get(identity)
+
+
 def test_answers_are_collected_until_no_question_is_left(table: JobTable) -> None:
     identity = table.insert(NEW).id
     claimed(table)
