@@ -50,12 +50,12 @@ class _Budget:
 
 def _copy(value: Any, budget: _Budget, depth: int) -> Any:
     budget.nodes -= 1
+    if isinstance(value, str):
+        return _text(value, budget)
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, str):
-        return _text(value, budget)
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, SecretStr):
@@ -69,18 +69,20 @@ def _copy(value: Any, budget: _Budget, depth: int) -> Any:
 
 
 def _container(value: Any, budget: _Budget, depth: int) -> Any:
-    if isinstance(value, BaseModel):
-        value = {name: getattr(value, name) for name in type(value).model_fields}
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):  # the plain types first: an abstract one takes long to recognise
         return _mapping(value, budget, depth)
-    if isinstance(value, Sequence | Set):
+    if isinstance(value, list | Sequence | Set):
         return _items(value, budget, depth)
+    if isinstance(value, BaseModel):
+        return _mapping({name: getattr(value, name) for name in type(value).model_fields}, budget, depth)
     return f"<{type(value).__name__}>"
 
 
 def _text(value: str, budget: _Budget) -> str:
     room = max(0, min(MAX_TEXT, budget.characters))
-    kept = shortened(value, room).encode("utf-8", "replace").decode()
+    kept = redact(value) if len(value) <= room else shortened(value, room)
+    if not kept.isascii():
+        kept = kept.encode("utf-8", "replace").decode()
     budget.characters -= len(kept)
     return kept if len(value) <= room else f"{kept}... ({len(value)} characters)"
 
