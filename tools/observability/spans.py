@@ -171,7 +171,7 @@ def _stored(work: Work, identity: str) -> Span:
     shown = identity.strip().lower()
     found = _reader(work).span(shown) if IDENTIFIER.fullmatch(shown) else None
     if found is None:
-        raise unknown("span", identity, _reader(work).open_spans(), "get_trace(detail='full') shows them.", limit=3)
+        raise unknown("span", identity, _reader(work).open_spans(), "get_trace shows them, in full detail.", limit=3)
     return found
 
 

@@ -57,9 +57,9 @@ NAMED = (
 VALUE = r"""(?:"[^"\\]{3,}|'[^'\\]{3,}|[^\s"'&;,\])}\\]{4,})"""
 WORDS = tuple(word for each in ("pass", "pwd", "secret", "token", "key", "sig") for word in _cases(each))
 SHAPES = (
-    Shape(("://",), re.compile(r"://[^:/?#\s\"]*:[^\s\"/]+@"), f"://{REDACTED}@"),
+    Shape(("://",), re.compile(r"://[^:/?#\s\"]*:(?!\*+@)[^\s\"/]+@"), f"://{REDACTED}@"),
     # The part before the @ alone, as an error may quote it; what follows the colon is no port.
-    Shape(("://",), re.compile(r"://[^:/?#\s\"'@\[]*:(?!\d{1,5}\b)[^\s\"'/@\[]{4,}"), f"://{REDACTED}"),
+    Shape(("://",), re.compile(r"://[^:/?#\s\"'@\[]*:(?!\d{1,5}\b|\*+@)[^\s\"'/@\[]{4,}"), f"://{REDACTED}"),
     Shape(("eyJ",), re.compile(r"(?<![\w.])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
     _prefixed(16, "sk-", "sk_", "pk-", "pk_", "rk-", "rk_"),
     _prefixed(16, "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "gldt-", "glsa_", "glc_"),

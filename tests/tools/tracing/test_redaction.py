@@ -50,3 +50,8 @@ def test_patterns_of_ones_own_are_taken_out_of_keys_and_values() -> None:
     assert redactor.scrub({"EMP-1": ["EMP-2", 3, None]}) == {REDACTED: [REDACTED, 3, None]}
     assert Redactor().idle
     assert not redactor.idle
+
+
+def test_a_password_that_is_masked_already_leaves_the_address_readable() -> None:
+    text = "the MLflow server at http://bot:********@127.0.0.1:9/m does not answer"
+    assert redact(text) == text
