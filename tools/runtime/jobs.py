@@ -15,11 +15,13 @@ from pydantic import BaseModel
 
 from ...config.settings import Settings
 from ..errors import ToolFailure, unknown
+from ..tracing.redaction import redact
 from ..tracing.span import current
 from . import trees
 from .alive import held, machine
 from .launch import home_id, launch_next, lock_path, log_path, log_tail, mark_of, stored, table_of, tidy
 from .models import ENDED, Budget
+from .spans import end_span
 from .table import JobTable, NewJob, Row
 from .work import Work
 
@@ -222,7 +224,9 @@ class Jobs:
 
     def _lose(self, row: Row) -> None:
         trees.kill(mark_of(row.id, row.attempt))
-        lost = self._table.lose(row.id, row.attempt, f"its process died. {self.log_tail(row.id, 300)}".strip())
+        why = redact(f"its process died. {self.log_tail(row.id, 300)}".strip())
+        end_span(self._settings, row, why)
+        lost = self._table.lose(row.id, row.attempt, why)
         if lost and row.after:
             self._children[tidy(self._settings, row, row.after)] = None
         self._start()

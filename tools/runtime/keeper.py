@@ -18,7 +18,7 @@ from typing import TypeVar
 from ...config.settings import Settings
 from ..errors import Unavailable
 from ..tracing.handles import note_handles
-from ..tracing.redaction import Redactor
+from ..tracing.redaction import Redactor, redact
 from ..tracing.span import Carrier, Span, Tracer
 from ..tracing.store import TraceStore
 from .alive import hold
@@ -94,13 +94,14 @@ def _note(span: Span, end: End | Died) -> None:
         span.crash(end.crash["type"], end.crash["message"], end.crash["traceback"])
     else:
         span.fail(end.error or "failed")
+        span.error_type = "ToolFailure"
 
 
 def _write(settings: Settings, table: JobTable, row: Row, end: End | Died) -> None:
     """What is left open is tidied up only by whoever ended the attempt."""
     now = table.get(row.id)
     if isinstance(end, Died):
-        written = table.lose(row.id, row.attempt, str(end))
+        written = table.lose(row.id, row.attempt, redact(str(end)))
     else:
         kept = end.fault == "budget" and now.partial is not None
         outcome = End("cancelled", None, end.error, end.fault) if kept else end
