@@ -211,4 +211,5 @@ def _leaf(settings: Settings, key: str) -> Any:
 
 def without_password(text: str) -> str:
     """The text with the passwords of its URIs masked."""
-    return re.sub(r"(?<=://)([^:/@\s]*):[^\s]+(?=@)", r"\1:********", text)
+    text = re.sub(r"(?<=://)([^:/@\s]*):[^\s]+(?=@)", r"\1:********", text)
+    return re.sub(r"(?i)(?<=[?&]password=)[^&\s]+", "********", text)

@@ -51,6 +51,9 @@ class RuntimeSettings(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> RuntimeSettings:
+        store = self.job_store.get_secret_value()
+        if store and not store.startswith(("postgresql://", "postgres://")):
+            raise ValueError("job_store is an address that starts with postgresql://, or empty")
         if self.engine == "dask" and not self.scheduler:
             raise ValueError("engine dask needs runtime.scheduler, e.g. tcp://10.0.0.5:8786")
         return self

@@ -38,7 +38,7 @@ def admitted(tool: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) 
 
 def _key(tool: str, value: Any) -> str:
     key = "" if value is None else value
-    if not (isinstance(key, str) and len(key) <= wire.KEY_LENGTH):
+    if not (isinstance(key, str) and len(key) <= wire.KEY_LENGTH and "\0" not in key):
         raise ToolFailure(
             f"{tool} cannot take this {wire.KEY}", f"Pass a text of at most {wire.KEY_LENGTH} characters."
         )

@@ -69,8 +69,10 @@ class Services:
             if self.jobs.in_use:
                 try:
                     await self.jobs.reconcile()
-                except (OSError, ToolFailure) as error:  # a full disk or a dead database must not end the server
+                except (OSError, ToolFailure) as error:
                     logger.warning("jobs cannot be looked after: %s", error)
+                except Exception:  # whatever is wrong with one job must not end the server
+                    logger.exception("jobs cannot be looked after")
 
     async def _look_after_traces(self) -> None:
         while True:

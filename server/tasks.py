@@ -189,7 +189,7 @@ def _envelope(row: Row) -> dict[str, Any]:
 def _status(row: Row) -> Status:
     if row.state in ("queued", "running"):
         return "input_required" if row.asks else "working"
-    if row.state == "cancelled":
+    if row.state == "cancelled" and row.fault != "budget":
         return "cancelled"
     # A tool that refuses has answered; only what nobody foresaw is a failure of the protocol.
     return "failed" if row.fault == "crashed" else "completed"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import select
 import sqlite3
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast
-from urllib.parse import urlsplit
 
 from ..database import database, transaction
 from ..errors import Unavailable, require
@@ -32,6 +33,20 @@ SCHEMA = (
     f"create table if not exists jobs({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())});"
     "create index if not exists jobs_state on jobs(state, created);"
     "create index if not exists jobs_ended on jobs(ended);"
+)
+KNOWN = (
+    "select column_name from information_schema.columns "
+    "where table_name='jobs' and table_schema=any(current_schemas(false))"
+)
+# A peer that is gone, or a statement that gets nowhere, is an error soon.
+LIMITS: Mapping[str, Any] = MappingProxyType(
+    {
+        "options": "-c lock_timeout=8s -c statement_timeout=15s",
+        "tcp_user_timeout": 8000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+    }
 )
 # Any fixed number: whoever changes the table takes this lock first.
 LOCK = 0x6D6C6F7073
@@ -84,9 +99,11 @@ class SqliteBackend:
                     self._current = True
                 yield connection
         except sqlite3.Error as error:
+            # Locked, or a full disk: the file itself is sound.
+            passing = isinstance(error, sqlite3.OperationalError)
+            remedy = "Repeat it in a minute." if passing else "Move the file away: a new one is made."
             raise Unavailable(
-                f"the job table {self.name} cannot be used: {error}",
-                "Move the file away: a new one is made. Tools that need no job work on.",
+                f"the job table {self.name} cannot be used: {error}", f"{remedy} Tools that need no job work on."
             ) from error
 
     @contextmanager
@@ -113,8 +130,8 @@ class PostgresBackend:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        place = urlsplit(url)
-        self.name = f"at {place.hostname or 'localhost'}:{place.port or 5432}{place.path}"
+        # Without user, password and options, and without the parsing that trips over odd ones.
+        self.name = f"at {url.partition('://')[2].rpartition('@')[2].partition('?')[0]}"
         self._idle: list[PostgresConnection] = []
         self._lock = threading.Lock()
         self._ready = False
@@ -132,6 +149,10 @@ class PostgresBackend:
                 raise
             with self._lock:
                 self._idle.append(connection)
+        except psycopg.ProgrammingError as error:
+            raise Unavailable(
+                f"the job table {self.name} cannot be used: {_reason(error)}", "Check runtime.job_store."
+            ) from error
         except psycopg.Error as error:
             raise Unavailable(
                 f"the job table {self.name} does not answer: {str(error).strip()[:300]}",
@@ -151,14 +172,22 @@ class PostgresBackend:
 
         with self._lock:
             while self._idle:
-                if not (connection := self._idle.pop()).broken:
+                connection = self._idle.pop()
+                # What a server that has gone away last said is its farewell.
+                if not connection.closed and not select.select([connection.fileno()], [], [], 0)[0]:
                     return connection
-        connection = psycopg.connect(self._url, autocommit=True, connect_timeout=2, options="-c lock_timeout=10s")
+                connection.close()
+        connection = psycopg.connect(self._url, autocommit=True, connect_timeout=2, **LIMITS)
         self._prepare(connection)
         return connection
 
     def _prepare(self, connection: PostgresConnection) -> None:
         if self._ready:
+            return
+        # Asked first: changing a table, even by nothing, waits for everybody who reads it.
+        found = {str(row[0]) for row in connection.execute(KNOWN.encode())}
+        if found >= COLUMNS.keys():
+            self._ready = True
             return
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
@@ -166,6 +195,11 @@ class PostgresBackend:
             for name, kind in COLUMNS.items():
                 connection.execute(f"alter table jobs add column if not exists {name} {kind}".encode())
         self._ready = True
+
+
+def _reason(error: Exception) -> str:
+    """What the server refused; an address that cannot be read is not repeated, since it holds the password."""
+    return str(error).strip()[:300] if getattr(error, "sqlstate", None) else "its address cannot be read"
 
 
 class _Placeholders:

@@ -6,7 +6,6 @@ job gives its orders over the scheduler's metadata, the task looks for them, and
 
 from __future__ import annotations
 
-import contextlib
 import json
 import queue
 import time
@@ -110,6 +109,7 @@ class _Relay:
     _inbox: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
     _looked: float = field(default_factory=time.monotonic)
     _answers: str | None = None
+    _number: int = 0
 
     def __post_init__(self) -> None:
         self.client.subscribe_topic(self.mark, lambda event: self._inbox.put(event[1]))
@@ -122,7 +122,7 @@ class _Relay:
                 if not orders.wanted:
                     return self._stop(future)
                 if orders.answers:
-                    self._answers = orders.answers
+                    self._answers, self._number = orders.answers, self._number + 1
                     self.tell(wanted=True)
                 if self._worker_is_gone():
                     return Died(-9)
@@ -131,7 +131,8 @@ class _Relay:
             future.cancel()
 
     def tell(self, wanted: bool) -> None:
-        self.client.set_metadata([self.mark, "orders"], {"wanted": wanted, "answers": self._answers})
+        order = {"wanted": wanted, "answers": self._answers, "number": self._number}
+        self.client.set_metadata([self.mark, "orders"], order)
 
     def _hear(self, wait_s: float) -> bool:
         """Pass on the notes that have come; whether there was one."""
@@ -150,8 +151,9 @@ class _Relay:
         """Say that the work is not wanted any more and wait until it has ended."""
         self.tell(wanted=False)
         if self.worker:
-            with contextlib.suppress(TimeoutError):
-                future.result(timeout=LAST_NOTES_S)
+            deadline = time.monotonic() + LAST_NOTES_S
+            while not future.done() and time.monotonic() < deadline:
+                self._hear(TICK_S)
         return End("cancelled")
 
     def _worker_is_gone(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ import anyio.to_thread
 from pydantic import BaseModel
 
 from ...config.settings import Settings
-from ..errors import ToolFailure, unknown
+from ..errors import ToolFailure, Unavailable, unknown
 from ..tracing.redaction import redact
 from ..tracing.span import current
 from . import trees
@@ -22,7 +23,7 @@ from .alive import held, machine
 from .launch import home_id, launch_next, lock_path, log_path, log_tail, mark_of, stored, table_of, tidy
 from .models import ENDED, Budget
 from .spans import end_span
-from .table import JobTable, NewJob, Row
+from .table import LEASE_S, JobTable, NewJob, Row
 from .work import Work
 
 T = TypeVar("T")
@@ -43,6 +44,9 @@ class Jobs:
         self._settings = settings
         self._opened: JobTable | None = None
         self._children: dict[int, Row | None] = {}
+        self._lock = threading.Lock()
+        # What other machines last said of their jobs, and when that was first seen here.
+        self._leases: dict[tuple[str, int], tuple[float, float]] = {}
         self._pruned = 0.0
 
     @property
@@ -80,7 +84,7 @@ class Jobs:
             new = NewJob(
                 tool=tool,
                 function=f"{function.__module__}:{function.__name__}",
-                request=request.model_dump_json(),
+                request=_exact(request),
                 attempts=1 if once else self._settings.runtime.job_attempts,
                 trace_id=span.trace_id,
                 span_id=span.span_id,
@@ -91,7 +95,7 @@ class Jobs:
                 budget=budget.model_dump_json(exclude_none=True),
             )
             row = self._table.insert(new)
-            if json.loads(row.request) != request.model_dump(mode="json"):
+            if idempotency and row.request != new.request:
                 raise ToolFailure(
                     f"idempotency_key {idempotency!r} was used before with other arguments", "Use a new key."
                 )
@@ -143,6 +147,7 @@ class Jobs:
             row = self._table.get(identity)
             if ended and row.attempt and self._is_here(row):
                 self._end(row)
+                self._tidy(row)
             self._start()
             return row
 
@@ -150,7 +155,12 @@ class Jobs:
 
     async def reconcile(self) -> None:
         """Notice dead processes and fill free slots; every server does this when it starts, and then all the time."""
-        await _aside(self._reconcile)
+        try:
+            await _aside(self._reconcile)
+        except Unavailable:
+            # Nobody could say that he lives while the table was away.
+            self._leases.clear()
+            raise
 
     def log_tail(self, identity: str, characters: int = 600) -> str:
         return log_tail(self._settings, identity, characters)
@@ -184,12 +194,15 @@ class Jobs:
 
     def _start(self) -> None:
         self._reap()
-        self._children |= launch_next(self._settings, self._table)
+        started = launch_next(self._settings, self._table)
+        with self._lock:
+            self._children |= started
 
     def _reap(self) -> None:
         """Forget children that ended; one that ended before it noted its process id never came to work."""
-        ended = [pid for pid in list(self._children) if _reaped(pid)]
-        for row in [self._children.pop(pid) for pid in ended]:
+        with self._lock:
+            ended = [self._children.pop(pid) for pid in list(self._children) if _reaped(pid)]
+        for row in ended:
             if row is None:
                 continue
             with contextlib.suppress(KeyError):
@@ -213,7 +226,7 @@ class Jobs:
     def _dead(self, row: Row) -> bool:
         if not self._is_here(row):
             # On the file's only machine another place means: before the last start of the machine.
-            return self._table.expired(row.id, row.attempt) if self._table.backend.shared else True
+            return self._is_silent(row) if self._table.backend.shared else True
         if held(lock_path(self._settings, row.id)):
             return False
         # The process ends its row before it lets go of the lock, so look at the row once more.
@@ -222,14 +235,41 @@ class Jobs:
             return False
         return bool(now.pid) or time.time() - now.claimed > START_PATIENCE_S
 
+    def _is_silent(self, row: Row) -> bool:
+        """Whether the keeper of a job elsewhere has not renewed its lease for too long, by our own clock."""
+        key, now = (row.id, row.attempt), time.monotonic()
+        lease, since = self._leases.get(key, (None, now))
+        if lease != row.lease:
+            self._leases[key] = (row.lease, now)
+            return False
+        return now - since > LEASE_S
+
+    def _tidy(self, row: Row) -> None:
+        if after := self._table.take_after(row.id, row.attempt):
+            pid = tidy(self._settings, row, after)
+            with self._lock:
+                self._children[pid] = None
+
     def _lose(self, row: Row) -> None:
         trees.kill(mark_of(row.id, row.attempt))
         why = redact(f"its process died. {self.log_tail(row.id, 300)}".strip())
-        end_span(self._settings, row, why)
-        lost = self._table.lose(row.id, row.attempt, why)
-        if lost and row.after:
-            self._children[tidy(self._settings, row, row.after)] = None
+        if self._is_here(row):
+            self._tidy(row)
+        if self._table.lose(row.id, row.attempt, why):
+            end_span(self._settings, row, why)
         self._start()
+
+
+def _exact(request: BaseModel) -> str:
+    """The request as JSON, which knows no infinity.
+
+    Raises:
+        ToolFailure: a number in it is not finite.
+    """
+    try:
+        return json.dumps(request.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
+    except ValueError:
+        raise ToolFailure("a number among the arguments is not finite", "Pass a finite one, or leave it out.") from None
 
 
 async def _aside(action: Callable[[], T]) -> T:

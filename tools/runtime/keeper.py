@@ -44,7 +44,7 @@ def main(identity: str, attempt: int) -> None:
     lock = hold(lock_path(settings, identity))
     table = table_of(settings)
     if patiently(lambda: table.started(identity, attempt, os.getpid())):
-        keep(settings, table, table.get(identity))
+        keep(settings, table, patiently(lambda: table.get(identity)))
     os.close(lock)
     launch_next(settings, table)
 
@@ -100,14 +100,16 @@ def _note(span: Span, end: End | Died) -> None:
 def _write(settings: Settings, table: JobTable, row: Row, end: End | Died) -> None:
     """What is left open is tidied up only by whoever ended the attempt."""
     now = table.get(row.id)
+    ended_well = isinstance(end, End) and end.state == "done"
+    # Before the row may be claimed again, which forgets it.
+    if not ended_well and (after := table.take_after(row.id, row.attempt)):
+        tidy(settings, row, after)
     if isinstance(end, Died):
-        written = table.lose(row.id, row.attempt, redact(str(end)))
+        table.lose(row.id, row.attempt, redact(str(end)))
     else:
         kept = end.fault == "budget" and now.partial is not None
         outcome = End("cancelled", None, end.error, end.fault) if kept else end
-        written = table.finish(row.id, row.attempt, outcome)
-    if now.after and (written or now.state == "cancelled") and not (isinstance(end, End) and end.state == "done"):
-        tidy(settings, row, now.after)
+        table.finish(row.id, row.attempt, outcome)
 
 
 def patiently(action: Callable[[], T]) -> T:

@@ -13,10 +13,11 @@ from typing import Any
 from ...config.load import without_password
 from ...config.settings import Settings
 from ..database import place
+from ..tracing.redaction import redact
 from .alive import machine
 from .backends import backend_of
 from .limits import quiet_environment, thread_environment
-from .table import JobTable, Row
+from .table import End, JobTable, Row
 from .trees import MARK
 
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
@@ -29,7 +30,11 @@ def launch_next(settings: Settings, table: JobTable) -> dict[int, Row]:
     """Claim and start queued jobs, oldest first, while slots are free; those started, by process id."""
     started: dict[int, Row] = {}
     while row := table.claim(home_id(settings), machine(), settings.runtime.slots):
-        started[_launch(settings, row)] = row
+        try:
+            started[_launch(settings, row)] = row
+        except (OSError, ValueError, AttributeError) as error:  # no process, no disk, or settings of another world
+            why = f"it cannot be started: {type(error).__name__}: {error}"
+            table.finish(row.id, row.attempt, End("failed", error=redact(why), fault="crashed"))
     return started
 
 

@@ -34,8 +34,8 @@ class Ledger(Protocol):
         """Keep one note of a running attempt."""
         ...
 
-    def orders(self) -> Orders:
-        """What the owner of the job wants by now; cheap enough to ask ten times a second."""
+    def orders(self, now: bool = False) -> Orders:
+        """What the owner of the job wants; cheap enough to ask ten times a second, exact only if `now`."""
         ...
 
 
@@ -46,7 +46,8 @@ class TableLedger:
     table: JobTable
     row: Row
     sink: Callable[[Span], None]
-    _known: Orders = field(default_factory=Orders)
+    _wanted: bool = True
+    _unsent: dict[str, str] = field(default_factory=dict[str, str])
     _looked: float = 0.0
     _renewed: float = 0.0
 
@@ -54,24 +55,35 @@ class TableLedger:
         if kind == SPAN:
             self.sink(Span(**json.loads(text)))
             return
+        self._unsent[kind] = text
         try:
-            self.table.note(self.row.id, self.row.attempt, kind, text)
-        except Unavailable as error:  # the work goes on, and so do later notes
+            self._send()
+        except Unavailable as error:  # the work goes on, and this is said again
             logger.warning("%s was not noted: %s", kind, error)
 
-    def orders(self) -> Orders:
-        now = time.monotonic()
-        if now - self._looked < LOOK_EVERY_S:
-            return Orders(self._known.wanted)
-        self._looked = now
+    def _send(self) -> None:
+        for kind, text in list(self._unsent.items()):
+            self.table.note(self.row.id, self.row.attempt, kind, text)
+            del self._unsent[kind]
+
+    def orders(self, now: bool = False) -> Orders:
+        moment = time.monotonic()
+        if moment - self._looked < LOOK_EVERY_S and not now:
+            return Orders(self._wanted)
+        self._looked = moment
         try:
-            if self.table.backend.shared and now - self._renewed > RENEW_EVERY_S:
-                self._renewed = now
+            if self.table.backend.shared and moment - self._renewed > RENEW_EVERY_S:
+                self._renewed = moment
                 self.table.renew(self.row.id, self.row.attempt)
-            self._known = self._look()
+            self._send()
+            orders = self._look()
         except Unavailable as error:
             logger.warning("%s", error)
-        return self._known
+            return Orders(self._wanted)
+        except KeyError:  # somebody has removed the table
+            return Orders(wanted=False)
+        self._wanted = orders.wanted
+        return orders
 
     def _look(self) -> Orders:
         row = self.table.get(self.row.id)
@@ -93,7 +105,7 @@ class StreamLedger:
         self.out.write(json.dumps([kind, text]) + "\n")
         self.out.flush()
 
-    def orders(self) -> Orders:
+    def orders(self, now: bool = False) -> Orders:
         lines = self.inbox()
         if lines is None:
             return Orders(wanted=False)

@@ -64,7 +64,9 @@ def make_folders() -> None:
 
 def limit_memory(megabytes: int) -> None:
     """Bound the address space, so that an allocation fails here instead of the machine."""
-    resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    allowed = megabytes << 20 if hard == resource.RLIM_INFINITY else min(megabytes << 20, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

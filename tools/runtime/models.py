@@ -38,8 +38,8 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    seconds: Annotated[float, Field(gt=0)] | None = None
-    megabytes: Annotated[int, Field(ge=64)] | None = None
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
+    megabytes: Annotated[int, Field(ge=64, le=1 << 40, strict=True)] | None = None
 
 
 class JobView(BaseModel, Generic[R]):

@@ -62,13 +62,16 @@ def _line(descriptor: int) -> bytes:
 def _reader(descriptor: int) -> Callable[[], list[str] | None]:
     """Reads the lines that have come so far; None once there will be no more."""
 
+    rest = bytearray()
+
     def read() -> list[str] | None:
-        lines: list[str] = []
         while select.select([descriptor], [], [], 0)[0]:
             if not (piece := os.read(descriptor, 1 << 16)):
                 return None
-            lines.extend(piece.decode().splitlines())
-        return lines
+            rest.extend(piece)
+        whole, _, begun = bytes(rest).rpartition(b"\n")
+        rest[:] = begun
+        return whole.decode().splitlines()
 
     return read
 

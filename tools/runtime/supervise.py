@@ -81,10 +81,12 @@ class Child:
             self._pipe.send_bytes(json.dumps(asdict(carrier)).encode())
         end: End | None = None
         try:
-            end = _Watch(self._pipe, ledger, budget, self._pid).until_the_end()
+            end = _Watch(self._pipe, ledger, budget, self._pid, self._mark).until_the_end()
         finally:
             by_itself = end is not None and end.state != "cancelled" and end.fault != "budget"
             code = _gone(self._pid, self._mark, LEAVE_S if by_itself else 0)
+        if end is None and not ledger.orders(now=True).wanted:
+            return End("cancelled")
         return end or _without_a_word(code, log())
 
 
@@ -102,18 +104,20 @@ def _be_the_child(work: Callable[[Carrier, Connection], None], connection: Conne
 
 
 def _without_a_word(code: int, words: str) -> End | Died:
-    if OUT_OF_MEMORY.search(words):
+    # Whoever gives up for want of memory ends himself; a library that got by has said so too.
+    if (code > 0 or code == -signal.SIGABRT) and OUT_OF_MEMORY.search(words):
         said = f"the memory limit was reached. Use fewer rows or columns. {words[-300:]}"
         return End("failed", error=said, fault="memory")
     return Died(code, words)
 
 
 class _Watch:
-    def __init__(self, pipe: Connection, ledger: Ledger, budget: Budget, child: int) -> None:
+    def __init__(self, pipe: Connection, ledger: Ledger, budget: Budget, child: int, mark: str) -> None:
         self._pipe = pipe
         self._ledger = ledger
         self._budget = budget
         self._child = child
+        self._mark = mark
         self._began = time.monotonic()
         self._measured = self._began
         self._paced = False
@@ -125,10 +129,10 @@ class _Watch:
             # less, since a child that it forked may hold that open.
             lives = self._lives()
             try:
-                end = self._listen()
-            except (EOFError, ConnectionResetError):
+                end = self._listen() or self._limits()
+            except (EOFError, OSError):  # also half a message, when it was killed in the middle of it
                 return None
-            if (end := end or self._limits()) is not None or not lives:
+            if end is not None or not lives:
                 return end
 
     def _listen(self) -> End | None:
@@ -170,20 +174,19 @@ class _Watch:
         if allowed is None or now - self._measured < MEASURE_EVERY_S:
             return None
         self._measured = now
-        used = _megabytes(self._child)
+        used = _megabytes(self._mark)
         if used <= allowed:
             return None
         return End("failed", error=f"the job used {used} MB of a budget of {allowed} MB", fault="budget")
 
 
-def _megabytes(pid: int) -> int:
-    """Resident memory of a process and its descendants."""
+def _megabytes(mark: str) -> int:
+    """Memory of all processes of a job but its keeper; what some of them share counts once."""
     total = 0
-    with contextlib.suppress(psutil.Error):
-        top = psutil.Process(pid)
-        for process in (top, *top.children(recursive=True)):
+    for process in trees.marked(mark):
+        if process.pid != os.getpid():
             with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
+                total += process.memory_full_info().pss
     return total >> 20
 
 

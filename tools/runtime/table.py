@@ -138,7 +138,8 @@ class JobTable:
             return _one(
                 db,
                 f"update jobs set state='running', attempt=attempt+1, pid=0, claimed=?, place=?, "
-                f"lease={self.backend.clock}+{LEASE_S}, progress=null, asks=null, answers=null, after=null "
+                f"lease={self.backend.clock}+{LEASE_S}, progress=null, asks=null, answers=null, after=null, "
+                "error=null, fault=null "
                 "where id=(select id from jobs where state='queued' and home in (?, '') and "
                 "(select count(*) from jobs where state='running' and place=?) < ? order by created, id limit 1) "
                 "returning *",
@@ -197,11 +198,13 @@ class JobTable:
     def running(self) -> list[Row]:
         return self._all("select * from jobs where state='running'")
 
-    def expired(self, identity: str, attempt: int) -> bool:
-        """Whether the process of a running attempt has not said for too long that it is alive."""
-        query = f"select 1 from jobs where id=? and attempt=? and state='running' and lease<{self.backend.clock}"
-        with self.backend.open() as db:
-            return db.execute(query, (identity, attempt)).fetchone() is not None
+    def take_after(self, identity: str, attempt: int) -> str | None:
+        """What has to be done after an attempt, for the first who asks."""
+        with self.backend.alone() as db:
+            query = "select after from jobs where id=? and attempt=?"
+            found = db.execute(query, (identity, attempt)).fetchone()
+            db.execute("update jobs set after=null where id=? and attempt=?", (identity, attempt))
+        return str(found[0]) if found and found[0] else None
 
     def recent(self, limit: int, offset: int, state: str = "") -> list[Row]:
         return self._all(
@@ -245,9 +248,10 @@ def _one(db: Opened, query: str, *values: Any) -> Row | None:
 
 
 def _rows(cursor: Any) -> list[Row]:
-    """By name: a table that was extended later has its columns in another order."""
+    """By name: a table that was extended later has its columns in another order, or some that are not known here."""
     names = [column[0] for column in cursor.description]
-    return [Row(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+    found = (zip(names, row, strict=True) for row in cursor.fetchall())
+    return [Row(**{name: value for name, value in row if name in Row.__dataclass_fields__}) for row in found]
 
 
 def _storable(text: str | None) -> str | None:

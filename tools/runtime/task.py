@@ -74,7 +74,7 @@ class _Task:
     process: subprocess.Popen[bytes]
     log: IO[bytes]
     notes: int = 0
-    answered: str = ""
+    answered: int = 0
 
     def until_the_end(self) -> dict[str, Any]:
         self._pass_on(json.dumps([BEGUN, self.worker.address]))
@@ -88,7 +88,12 @@ class _Task:
                 self._pass_on(line)
         finally:
             code = self._end()
-        return {"kind": kind, "text": text or json.dumps({"code": code}), "notes": self.notes}
+        return {"kind": kind, "text": text or json.dumps({"code": code, "words": self._words()}), "notes": self.notes}
+
+    def _words(self, characters: int = 600) -> str:
+        """The last that the process wrote into its log."""
+        self.log.seek(max(0, self.log.seek(0, os.SEEK_END) - 4 * characters))
+        return self.log.read().decode("utf-8", "replace")[-characters:].strip()
 
     def _lines(self) -> Iterator[str]:
         """What the process says, line by line, until it ends or is not wanted any more."""
@@ -102,6 +107,9 @@ class _Task:
                         return
                     *lines, rest = (rest + read).split(b"\n")
                     yield from (line.decode() for line in lines)
+                elif self.process.poll() is not None:
+                    # Its end is not that of the pipe, which a process that it left behind may hold open.
+                    return
                 if time.monotonic() - begun >= LOOK_EVERY_S:
                     begun = time.monotonic()
                     if not self._still_wanted():
@@ -113,10 +121,10 @@ class _Task:
         orders = cast(Any, self.client.get_metadata([self.mark, "orders"], default=None))
         if task is None or task.state not in ("executing", "long-running") or not orders or not orders["wanted"]:
             return False
-        if orders["answers"] and orders["answers"] != self.answered:
-            self.answered = orders["answers"]
+        if orders["number"] > self.answered:
+            self.answered = orders["number"]
             assert self.process.stdin is not None
-            self.process.stdin.write(json.dumps({"answers": self.answered}).encode() + b"\n")
+            self.process.stdin.write(json.dumps({"answers": orders["answers"]}).encode() + b"\n")
             self.process.stdin.flush()
         return True
 

@@ -109,6 +109,23 @@ def asks(work, request: Request) -> Result:
     answers = work.ask({"name": {"method": "elicitation/create"}, "age": {}})
     return Result(name=answers["name"], total=answers["age"])
 
+def asks_twice(work, request: Request) -> Result:
+    question = {"sure": {"method": "elicitation/create"}}
+    answers = [work.ask(question)["sure"] for _ in range(2)]
+    return Result(name=" ".join(answers), total=len(answers[0]))
+
+def shares(work, request: Request) -> Result:
+    piece = bytearray(os.urandom(1 << 20) * 150)
+    children = []
+    for _ in range(4):
+        pid = os.fork()
+        if not pid:
+            time.sleep(2)
+            os._exit(0)
+        children.append(pid)
+    for pid in children: os.waitpid(pid, 0)
+    return Result(name="shared", total=len(piece))
+
 def leaves(work, request: Request) -> Result:
     work.afterwards(close, request.folder)
     note(request, "start")

@@ -384,3 +384,15 @@ def test_a_job_of_an_older_version_runs_with_the_settings_that_it_did_not_know_a
     tree["runtime"]["gone"] = 1
     row = cast(Row, SimpleNamespace(settings=json.dumps(tree)))
     assert Settings.model_validate_json(revealed(settings, row)) == settings.model_copy(update={"environment": "old"})
+
+
+async def test_a_number_that_is_not_finite_is_refused_before_anything_is_queued(jobs: Jobs, probes: Probes) -> None:
+    exact = probes(
+        "exact",
+        "from pydantic import BaseModel\n"
+        "class Request(BaseModel): x: float\n"
+        "def run(work, request: Request) -> float: return request.x\n",
+    )
+    with pytest.raises(ToolFailure, match="not finite"):
+        await jobs.submit("x", exact.run, exact.Request(x=float("inf")))
+    assert (await jobs.page(9, 0, ""))[1] == 0

@@ -196,3 +196,23 @@ async def test_what_a_job_left_open_is_closed_when_it_does_not_come_to_its_end(
     else:
         os.kill((await jobs.get(row.id)).pid, signal.SIGKILL)
     await until((tmp_path / "closed").exists)
+
+
+async def test_a_second_question_gets_its_own_answer_even_if_it_is_the_same_and_long(
+    jobs: Jobs, hard: Any, tmp_path: Path
+) -> None:
+    row = await jobs.submit("x", hard.asks_twice, hard.Request(folder=str(tmp_path)))
+    for _ in range(2):
+        while not (row := await jobs.get(row.id)).asks:
+            assert row.state in ("queued", "running")
+        await jobs.answer(row.id, {"sure": "y" * 100_000})
+        while (await jobs.get(row.id)).asks == row.asks and (await jobs.get(row.id)).answers:
+            pass
+    row = await ended(jobs, row)
+    assert json.loads(row.result or "")["total"] == 100_000
+
+
+async def test_memory_that_processes_of_a_job_share_counts_once(jobs: Jobs, hard: Any, tmp_path: Path) -> None:
+    request = hard.Request(folder=str(tmp_path))
+    row = await ended(jobs, await jobs.submit("x", hard.shares, request, budget=Budget(megabytes=450)))
+    assert (row.state, row.error) == ("done", None)

@@ -114,15 +114,18 @@ def test_answers_are_collected_until_no_question_is_left(table: JobTable) -> Non
     assert (table.get(identity).asks, json.loads(table.get(identity).answers or "")) == (None, {"a": 1, "b": 2})
 
 
-def test_an_attempt_that_says_nothing_expires(table: JobTable) -> None:
+def test_what_has_to_be_done_after_an_attempt_is_given_to_the_first_who_asks(table: JobTable) -> None:
     identity = table.insert(NEW).id
     claimed(table)
-    assert not table.expired(identity, 1)
+    table.note(identity, 1, "after", "{}")
+    assert [table.take_after(identity, attempt) for attempt in (2, 1, 1)] == [None, "{}", None]
+
+
+def test_a_column_of_a_newer_version_is_passed_over(table: JobTable) -> None:
+    identity = table.insert(NEW).id
     with table.backend.open() as db:
-        db.execute("update jobs set lease=?", (time.time() - 1,))
-    assert table.expired(identity, 1)
-    table.renew(identity, 1)
-    assert not table.expired(identity, 1)
+        db.execute("alter table jobs add column priority integer")
+    assert table.get(identity).id == identity
 
 
 def test_ended_jobs_are_deleted_by_age(table: JobTable) -> None:
@@ -188,10 +191,25 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path:
     assert "runtime.job_store" in caught.value.hint
 
 
-def test_a_table_whose_server_was_restarted_is_found_again(store: Settings) -> None:
+def test_a_process_that_starts_is_not_held_up_by_one_that_reads(store: Settings) -> None:
     table = table_of(store)
+    table.insert(NEW)
+    with table.backend.open() as db:
+        db.execute("begin")
+        db.execute("select count(*) from jobs").fetchone()
+        began = time.monotonic()
+        assert table_of(store).count() == 1
+        assert time.monotonic() - began < 2
+        db.execute("commit")
+
+
+def test_a_table_whose_server_was_restarted_is_found_again(store: Settings) -> None:
+    table, other = table_of(store), table_of(store)
     identity = table.insert(NEW).id
     if store.runtime.job_store.get_secret_value():
-        with pytest.raises(Unavailable), table.backend.open() as db:
-            db.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid != 0 and usename='tester'")
+        with other.backend.open() as db:
+            db.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where pid <> pg_backend_pid() and usename='tester'"
+            )
     assert table.get(identity).id == identity
