@@ -362,6 +362,7 @@ async def test_the_environment_of_a_job_shows_no_settings_to_its_children(
     )
     environments = [child.environ() for child in children if psutil.pid_exists(child.pid)]
     await jobs.cancel(row.id)
+    assert environments
     assert all("MLOPS_JOB_SETTINGS" not in environment for environment in environments)
 
 
