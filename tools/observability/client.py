@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal
+from itertools import takewhile
+from typing import Any, Literal
 
 from ..errors import Unavailable, unknown
 from ..handles import parse
@@ -14,6 +16,7 @@ from ..lineage import Edge as StoredEdge
 from ..lineage import Lineage
 from ..paging import Page, offset_of
 from ..runtime.work import Work
+from ..tracing.ids import trace_of
 from ..tracing.score import Score
 from ..tracing.span import Span
 from ..tracing.store import TraceReader
@@ -21,12 +24,15 @@ from .models import Edge, LineageGraph, SpanNode, TraceLine, TraceTree
 
 TRACES = "traces.db"
 Detail = Literal["brief", "full"]
+# What a span holds of any size, and how much of all of it an answer shows.
+VALUES = ("input", "output", "metadata", "error_trace")
+MAX_CHARACTERS, MIN_CHARACTERS = 40_000, 200
 
 
 def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: str) -> Page[TraceLine]:
-    reader, start = _reader(work), offset_of(cursor)
-    with _readable(work):
-        total, traces = reader.count(name, errors_only), reader.traces(limit, start, name, errors_only)
+    stored, start = reader(work), offset_of(cursor)
+    with readable(work):
+        total, traces = stored.count(name, errors_only), stored.traces(limit, start, name, errors_only)
     lines = [
         TraceLine(
             trace=f"trace:{found.trace_id}",
@@ -41,18 +47,20 @@ def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: 
     return Page(items=lines, total=total, next_cursor=str(start + limit) if start + limit < total else None)
 
 
-def get_trace(work: Work, trace: str, detail: Detail, limit: int) -> TraceTree:
-    identity = parse(trace, "trace").name
-    with _readable(work):
-        spans, scores = _reader(work).spans(identity), _reader(work).scores(identity)
-    if not spans:
-        recent = (f"trace:{found.trace_id}" for found in _reader(work).traces(50, 0))
-        raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
-    ordered = _ordered(spans)
+def get_trace(work: Work, trace: str, span: str, detail: Detail, limit: int) -> TraceTree:
+    identity = trace_of(parse(trace, "trace").name)
+    with readable(work):
+        spans, scores = reader(work).spans(identity), reader(work).scores(identity)
+        if not spans:
+            recent = (f"trace:{found.trace_id}" for found in reader(work).traces(50, 0))
+            raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
+    ordered = _below(span, _ordered(spans)) if span else _ordered(spans)
+    shown = ordered[:limit]
+    room = max(MIN_CHARACTERS, MAX_CHARACTERS // (len(VALUES) * len(shown)))
     return TraceTree(
         trace=f"trace:{identity}",
-        tree="\n".join(_line(span, depth, scores) for span, depth in ordered[:limit]),
-        spans=[_node(span, depth, scores) for span, depth in ordered[:limit]] if detail == "full" else [],
+        tree="\n".join(_line(each, depth, scores) for each, depth in shown),
+        spans=[_node(each, depth, scores, room) for each, depth in shown] if detail == "full" else [],
         omitted=max(0, len(ordered) - limit),
     )
 
@@ -70,7 +78,8 @@ def _edges(edges: list[StoredEdge]) -> list[Edge]:
 
 
 @contextmanager
-def _readable(work: Work) -> Generator[None]:
+def readable(work: Work) -> Generator[None]:
+    """Say what to do where the store cannot be read."""
     try:
         yield
     except sqlite3.Error as error:
@@ -80,7 +89,7 @@ def _readable(work: Work) -> Generator[None]:
         ) from error
 
 
-def _reader(work: Work) -> TraceReader:
+def reader(work: Work) -> TraceReader:
     return TraceReader(work.home / TRACES)
 
 
@@ -99,16 +108,32 @@ def _ordered(spans: list[Span]) -> list[tuple[Span, int]]:
     return ordered
 
 
+def _below(identity: str, ordered: list[tuple[Span, int]]) -> list[tuple[Span, int]]:
+    """A span and what is below it."""
+    first = next((number for number, (span, _) in enumerate(ordered) if span.id == identity), None)
+    if first is None:
+        raise unknown("span", identity, (span.id for span, _ in ordered), "detail=full shows them.", limit=3)
+    top = ordered[first][1]
+    inside = takewhile(lambda each: each[1] > top, ordered[first + 1 :])
+    return [(span, depth - top) for span, depth in (ordered[first], *inside)]
+
+
 def _line(span: Span, depth: int, scores: list[Score]) -> str:
     took = f"{span.end - span.start:.3f} s" if span.end else "running"
     bad = f"  {span.status}: {span.error[:80]}" if span.status in ("error", "cancelled") else ""
+    events = "".join(f"  *{name}" for name in _events(span)[:3])
+    tags = "".join(f"  #{tag[:30]}" for tag in span.tags[:3])
     tokens = f"  {span.usage['total_tokens']} tokens" if span.usage.get("total_tokens") else ""
     model = f"  {span.model}" if span.model else ""
     judged = "".join(f"  {name} {value:.3g}" for name, value in list(_scores_of(span, depth, scores).items())[:5])
-    return f"{'  ' * depth}{span.name}{model}  {took}{tokens}{judged}{bad}"
+    return f"{'  ' * depth}{span.name[:120]}{model}  {took}{tokens}{judged}{events}{tags}{bad}"
 
 
-def _node(span: Span, depth: int, scores: list[Score]) -> SpanNode:
+def _events(span: Span) -> list[str]:
+    return [str(event.get("name"))[:40] for event in span.metadata.get("events", ()) if isinstance(event, dict)]
+
+
+def _node(span: Span, depth: int, scores: list[Score], room: int) -> SpanNode:
     return SpanNode(
         depth=depth,
         span=span.id,
@@ -116,16 +141,21 @@ def _node(span: Span, depth: int, scores: list[Score]) -> SpanNode:
         kind=span.kind,
         status=span.status,
         seconds=round(span.end - span.start, 4) if span.end else None,
-        input=span.input,
-        output=span.output,
-        metadata=span.metadata or None,
         error=span.error or None,
-        error_trace=span.error_trace or None,
         model=span.model or None,
         tokens=span.usage or None,
         tags=span.tags or None,
         scores=_scores_of(span, depth, scores) or None,
+        **{name: _fitting(getattr(span, name), room) for name in VALUES},
     )
+
+
+def _fitting(value: Any, room: int) -> Any:
+    """The value, or as much of its text as there is room for."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) > room:
+        return f"{text[:room]}... ({len(text)} characters)"
+    return None if value in ("", {}) else value
 
 
 def _scores_of(span: Span, depth: int, scores: list[Score]) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, JsonValue
 
 from ..tracing.evaluation import Case
@@ -88,8 +90,10 @@ class MetricSummary(BaseModel):
     """One metric over the cases; `not_evaluated` counts those where it could not be computed."""
 
     metric: str
+    better: Literal["higher", "lower"]
     mean: float | None
     min: float | None
+    max: float | None
     cases: int
     not_evaluated: int
     why: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,20 +10,25 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from ..errors import ToolFailure, require, unknown
+from ..errors import ToolFailure, Unavailable, require, unknown
 from ..handles import parse
+from ..locks import locked
 from ..runtime.work import Work
 from ..tracing.connector import record_case
-from ..tracing.evaluation import Verdict, chosen, evaluate
-from ..tracing.ids import IDENTIFIER, trace_of
+from ..tracing.evaluation import FAULTS, Chosen, Verdict, chosen, evaluate
+from ..tracing.ids import IDENTIFIER, like, trace_of
 from ..tracing.redaction import Redactor
 from ..tracing.score import Score
 from ..tracing.span import Carrier, Span, Tracer
-from ..tracing.store import TraceReader, TraceStore
+from ..tracing.store import TraceStore
+from .client import TRACES, readable, reader
 from .models import EvaluateRequest, Evaluation, Judged, JudgedCase, MetricSummary, SpanHandle
 
-TRACES = "traces.db"
 OPENED = "opened_by_agent"
+LOCK = "spans.lock"
+PATIENCE_S = 10.0
+# What Opik can hold of a count of tokens.
+MAX_COUNT = 2**31 - 1
 SHOWN_CASES = 20
 EndStatus = Literal["ok", "error", "cancelled"]
 
@@ -53,17 +59,16 @@ def end_span(
     work: Work, span: str, status: EndStatus, error: str, output: JsonValue, metadata: dict[str, JsonValue]
 ) -> SpanHandle:
     """Close a span that start_span has opened, also of another server."""
-    found = _stored(work, span)
-    if OPENED not in found.metadata:
-        raise ToolFailure(f"{found.name!r} was not opened by start_span", "The server ends its own spans.")
-    if found.end:
-        raise ToolFailure(f"span {found.id} ({found.name}) has ended already", "start_span opens another.")
-    found.set_status(status, error)
-    if output is not None:
-        found.set_output(output)
-    for key, value in metadata.items():
-        found.set_attribute(key, value)
-    with _writing(work) as writer:
+    with _changing(work, span) as (found, writer):
+        if OPENED not in found.metadata:
+            raise ToolFailure(f"{found.name!r} was not opened by start_span", "The server ends its own spans.")
+        if found.end:
+            raise ToolFailure(f"span {found.id} ({found.name}) has ended already", "start_span opens another.")
+        found.set_status(status, error)
+        if output is not None:
+            found.set_output(output)
+        for key, value in metadata.items():
+            found.set_attribute(key, value)
         writer.tracer.finish(found)
     return SpanHandle.of(found)
 
@@ -74,8 +79,8 @@ def log_llm_call(
 ) -> SpanHandle:  # fmt: skip
     """Store a call of a language model that has just ended."""
     for name, value in (("input_tokens", input_tokens), ("output_tokens", output_tokens), ("seconds", seconds)):
-        if value < 0:
-            raise ToolFailure(f"{name} is {value}", "It cannot be negative.")
+        if not 0 <= value <= MAX_COUNT:
+            raise ToolFailure(f"{name} is {value}", f"It lies between 0 and {MAX_COUNT}.")
     with _writing(work) as writer:
         span = writer.tracer.start("llm_call", "llm", parent=_above(work, parent, ""), input=prompt)
         span.start -= seconds
@@ -89,9 +94,14 @@ def log_llm_call(
 
 def log_metric(work: Work, span: str, name: str, value: float, as_score: bool) -> Judged:
     """Note a number on a stored span."""
-    found = _stored(work, span)
-    found.set_attribute("metrics", {**found.metadata.get("metrics", {}), name: value})
-    with _writing(work) as writer:
+    _check_finite(name, value)
+    with _changing(work, span) as (found, writer):
+        if not found.end and OPENED not in found.metadata:
+            raise ToolFailure(
+                f"{found.name!r} still runs, and what it says at its end would replace the metric",
+                "Log it when it has ended, or on a span of your own: start_span opens one.",
+            )
+        found.set_attribute("metrics", {**found.metadata.get("metrics", {}), name: value})
         writer.tracer.announce(found)
         if as_score:
             writer.store.put_score(Score("span", found.id, name, value))
@@ -100,11 +110,12 @@ def log_metric(work: Work, span: str, name: str, value: float, as_score: bool) -
 
 def log_feedback(work: Work, trace: str, score: float, feedback_type: str, reason: str) -> Judged:
     """Judge a stored trace; a second judgement of the same type replaces the first."""
+    _check_finite("score", score)
     identity = trace_of(parse(trace, "trace").name)
-    reader = _reader(work)
-    if not reader.spans(identity):
-        recent = (f"trace:{found.trace_id}" for found in reader.traces(50, 0))
-        raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
+    with readable(work):
+        if not reader(work).spans(identity):
+            recent = (f"trace:{found.trace_id}" for found in reader(work).traces(50, 0))
+            raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
     with _writing(work) as writer:
         writer.store.put_score(Score("trace", identity, feedback_type, score, reason))
     return Judged(target=f"trace:{identity}", name=feedback_type, value=score)
@@ -115,49 +126,87 @@ def evaluate_agent(work: Work, request: EvaluateRequest) -> Evaluation:
     wanted = chosen(request.metrics)
     if not request.test_cases:
         raise ToolFailure("there is no test case", 'Pass some, e.g. {"input": …, "output": …, "expected": …}.')
+    _check_captured(work)
     require("opik")
     work.progress(0, len(request.test_cases), "loading the metrics")
     verdicts = evaluate(request.test_cases, wanted)
-    with _writing(work) as writer:
-        traces = [
-            record_case(writer.tracer, writer.store, request.agent_name, case, found)
-            for case, found in zip(request.test_cases, verdicts, strict=True)
-        ]
-    metrics = [_summary(each.metric, [case[number] for case in verdicts]) for number, each in enumerate(wanted)]
+    traces = _recorded(work, request, verdicts)
     judged = [
         JudgedCase(trace=f"trace:{trace}", scores=_scores(found)) for trace, found in zip(traces, verdicts, strict=True)
     ]
-    worst = sorted(judged, key=lambda case: sum(case.scores.values()))
+    faults = {each.label for each in wanted if each.metric in FAULTS}
+    worst = sorted(judged, key=lambda case: sum(-v if name in faults else v for name, v in case.scores.items()))
     return Evaluation(
-        agent=request.agent_name, metrics=metrics, cases=worst[:SHOWN_CASES], omitted=max(0, len(worst) - SHOWN_CASES)
+        agent=request.agent_name,
+        metrics=[_summary(each, [case[number] for case in verdicts]) for number, each in enumerate(wanted)],
+        cases=worst[:SHOWN_CASES],
+        omitted=max(0, len(worst) - SHOWN_CASES),
     )
+
+
+def _recorded(work: Work, request: EvaluateRequest, verdicts: list[list[Verdict]]) -> list[str]:
+    """Store the cases; a job that is run a second time stores the same traces again."""
+    again = [like(work.job, f"case {number}") if work.job else "" for number in range(len(verdicts))]
+    with _writing(work) as writer:
+        return [
+            record_case(writer.tracer, writer.store, request.agent_name, case, found, identity)
+            for case, found, identity in zip(request.test_cases, verdicts, again, strict=True)
+        ]
 
 
 def _scores(verdicts: list[Verdict]) -> dict[str, float]:
     return {verdict.metric: verdict.value for verdict in verdicts if verdict.value is not None}
 
 
-def _summary(metric: str, verdicts: list[Verdict]) -> MetricSummary:
+def _summary(metric: Chosen, verdicts: list[Verdict]) -> MetricSummary:
     values = [verdict.value for verdict in verdicts if verdict.value is not None]
     reasons = [verdict.reason for verdict in verdicts if verdict.value is None]
     return MetricSummary(
-        metric=metric,
+        metric=metric.label,
+        better="lower" if metric.metric in FAULTS else "higher",
         mean=sum(values) / len(values) if values else None,
-        min=min(values) if values else None,
+        min=min(values, default=None),
+        max=max(values, default=None),
         cases=len(verdicts),
         not_evaluated=len(reasons),
         why=reasons[0] if reasons else None,
     )
 
 
+def _check_finite(name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise ToolFailure(f"{name} is {value}", "Pass a finite number.")
+
+
+def _check_captured(work: Work) -> None:
+    if work.settings.tracing.capture_for("") == "off":
+        raise ToolFailure("nothing is traced here", "Set tracing.enabled: true and tracing.capture: full or metadata.")
+
+
 @contextmanager
 def _writing(work: Work) -> Generator[Writer]:
+    """What is stored is the caller's own, so that it follows the settings of all, not those of this toolset."""
+    _check_captured(work)
     settings = work.settings
     store = TraceStore(settings.home / TRACES, settings.tracing.max_mb, Redactor.of(settings))
     try:
-        yield Writer(store, Tracer(store.put, settings.tracing.capture_for("observability")))
+        yield Writer(store, Tracer(store.put, settings.tracing.capture_for("")))
     finally:
-        store.close()
+        written = store.close()
+    if not written:
+        raise Unavailable(
+            f"{settings.home / TRACES} could not be written",
+            "Look whether the disk is full; if the file is broken, move it away and a new one is made.",
+        )
+
+
+@contextmanager
+def _changing(work: Work, identity: str) -> Generator[tuple[Span, Writer]]:
+    """A stored span that nobody else changes meanwhile."""
+    with locked(work.home / LOCK, PATIENCE_S, "another span is being changed", "Try again."):
+        found = _stored(work, identity)
+        with _writing(work) as writer:
+            yield found, writer
 
 
 def _above(work: Work, parent: str, trace: str) -> Carrier | None:
@@ -169,11 +218,8 @@ def _above(work: Work, parent: str, trace: str) -> Carrier | None:
 
 def _stored(work: Work, identity: str) -> Span:
     shown = identity.strip().lower()
-    found = _reader(work).span(shown) if IDENTIFIER.fullmatch(shown) else None
-    if found is None:
-        raise unknown("span", identity, _reader(work).open_spans(), "get_trace shows them, in full detail.", limit=3)
+    with readable(work):
+        found = reader(work).span(shown) if IDENTIFIER.fullmatch(shown) else None
+        if found is None:
+            raise unknown("span", identity, reader(work).open_spans(), "get_trace shows them, in full detail.", limit=3)
     return found
-
-
-def _reader(work: Work) -> TraceReader:
-    return TraceReader(work.home / TRACES)

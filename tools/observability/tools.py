@@ -29,12 +29,13 @@ async def search_traces(
 async def get_trace(
     door: Through,
     trace: Annotated[str, Field(description="trace:<id>")],
+    span: Annotated[str, Field(description="Only this span and below.")] = "",
     detail: Annotated[client.Detail, Field(description="full: with inputs and outputs.")] = "brief",
     limit: Limit = 60,
 ) -> TraceTree:
     """Show a trace as a tree of tool calls, jobs and their inner steps."""
     await door.settle()
-    return await door.call(client.get_trace, trace, detail, limit)
+    return await door.call(client.get_trace, trace, span, detail, limit)
 
 
 async def get_lineage(
@@ -96,7 +97,7 @@ async def log_metric(door: Through, span: str, name: str, value: float, as_score
 async def log_feedback(
     door: Through, trace: str, score: float, feedback_type: str = "quality", reason: str = ""
 ) -> Judged:
-    """Judge a trace, e.g. with a user's rating."""
+    """Judge a trace with a score, like a user's rating."""
     await door.settle()
     return await door.call(spans.log_feedback, trace, score, feedback_type, reason)
 

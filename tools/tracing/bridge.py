@@ -6,13 +6,13 @@ span; and a span ends with its response, whether that was read, broken off, refu
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import require
 from .span import Span, Tracer
+from .stream import Assembly, decoded, mapping
 
 if TYPE_CHECKING:
     import httpx2
@@ -21,6 +21,7 @@ Client = TypeVar("Client")
 PATH = "/v1/messages"
 MAX_KEPT_BYTES = 2_000_000
 STREAM = "text/event-stream"
+SHOWN = ("system", "messages", "tools", "tool_choice")
 
 
 def tracked(client: Client, tracer: Tracer) -> Client:
@@ -51,25 +52,37 @@ class Exchange:
 
     tracer: Tracer
     span: Span
-    streamed: bool = False
     status: int = 0
+    stream: Assembly | None = None
     kept: bytearray = field(default_factory=bytearray)
+    legible: bool = True
     done: bool = False
 
     @classmethod
     def begin(cls, tracer: Tracer, body: bytes) -> Exchange:
-        asked: dict[str, Any] = json.loads(body or b"{}")
-        shown = {name: asked[name] for name in ("system", "messages", "tools", "tool_choice") if name in asked}
-        options = {name: value for name, value in asked.items() if name not in shown and name != "model"}
-        span = tracer.start("anthropic.messages", "llm", input=shown, **options)
+        """Open the span; it shows as started, for a model may think long."""
+        asked = decoded(body)
+        shown = {name: asked[name] for name in SHOWN if name in asked}
+        span = tracer.start("anthropic.messages", "llm", input=shown)
+        for name, value in asked.items():
+            if name not in shown and name != "model":
+                span.set_attribute(name, value)
         span.model, span.provider = str(asked.get("model", "")), "anthropic"
+        tracer.announce(span)
         return cls(tracer, span)
 
-    def answered(self, status: int, content_type: str) -> None:
-        self.status, self.streamed = status, content_type.startswith(STREAM)
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        self.status = status
+        self.legible = headers.get("content-encoding", "identity") == "identity"
+        if headers.get("content-type", "").startswith(STREAM):
+            self.stream = Assembly()
 
     def take(self, chunk: bytes) -> None:
-        if len(self.kept) < MAX_KEPT_BYTES:
+        if not self.legible:
+            return
+        if self.stream is not None:
+            self.stream.feed(chunk)
+        elif len(self.kept) < MAX_KEPT_BYTES:
             self.kept += chunk
 
     def end(self, error: BaseException | None = None) -> None:
@@ -77,21 +90,21 @@ class Exchange:
         if self.done:
             return
         self.done = True
-        message = _assembled(bytes(self.kept)) if self.streamed else _json(bytes(self.kept))
+        message = self.stream.message() if self.stream else decoded(self.kept)
         self._note(message)
         if isinstance(error, Exception):
             self.span.fail(error)
         elif error is not None:
             self.span.set_status("cancelled")
         elif self.status >= 400 or message.get("error"):
-            self._refused(message)
-        elif self.streamed and not message.get("stop_reason"):
+            self._refused(mapping(message.get("error")))
+        elif self.stream and self.legible and not message.get("stop_reason"):
             self.span.set_status("cancelled", "the stream was broken off")
         self.tracer.finish(self.span)
 
-    def _refused(self, message: dict[str, Any]) -> None:
-        said: dict[str, Any] = message.get("error") or {}
-        self.span.fail(f"HTTP {self.status}: {said.get('message', '')}")
+    def _refused(self, said: dict[str, Any]) -> None:
+        status = f"HTTP {self.status}" if self.status >= 400 else "in the stream"
+        self.span.fail(f"{status}: {said.get('message', '')}")
         self.span.error_type = str(said.get("type", "api_error"))
 
     def _note(self, message: dict[str, Any]) -> None:
@@ -100,7 +113,7 @@ class Exchange:
         for name in ("id", "stop_reason"):
             if message.get(name):
                 self.span.set_attribute(name, message[name])
-        if usage := message.get("usage"):
+        if usage := mapping(message.get("usage")):
             self.span.usage = _usage(usage)
 
 
@@ -115,43 +128,6 @@ def _usage(usage: dict[str, Any]) -> dict[str, int]:
         "total_tokens": prompt + completion,
         **{f"original_usage.{name}": value for name, value in counts.items()},
     }
-
-
-def _json(text: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _assembled(text: bytes) -> dict[str, Any]:
-    """The message that the events of a stream add up to, as far as it came."""
-    message: dict[str, Any] = {}
-    content: dict[int, dict[str, Any]] = {}
-    for line in text.split(b"\n"):
-        if not line.startswith(b"data:"):
-            continue
-        event = _json(line[5:])
-        kind = event.get("type")
-        if kind == "message_start":
-            message = dict(event.get("message") or {})
-        elif kind == "content_block_start":
-            content[int(event["index"])] = dict(event.get("content_block") or {})
-        elif kind == "content_block_delta":
-            _add(content.setdefault(int(event["index"]), {}), event.get("delta") or {})
-        elif kind == "message_delta":
-            message |= {name: value for name, value in (event.get("delta") or {}).items() if value is not None}
-            message["usage"] = {**(message.get("usage") or {}), **(event.get("usage") or {})}
-        elif kind == "error":
-            message["error"] = event.get("error")
-    return message | ({"content": [content[index] for index in sorted(content)]} if content else {})
-
-
-def _add(block: dict[str, Any], delta: dict[str, Any]) -> None:
-    for name in ("text", "thinking", "partial_json"):
-        if isinstance(delta.get(name), str):
-            block[name] = block.get(name, "") + delta[name]
 
 
 def _is_message(request: httpx2.Request) -> bool:
@@ -196,7 +172,7 @@ def _async_transport(inner: httpx2.AsyncClient, tracer: Tracer) -> httpx2.AsyncB
             except BaseException as error:
                 exchange.end(error)
                 raise
-            exchange.answered(response.status_code, response.headers.get("content-type", ""))
+            exchange.answered(response.status_code, response.headers)
             return _passed_on(response, Body(response, exchange))
 
         async def aclose(self) -> None:
@@ -238,7 +214,7 @@ def _sync_transport(inner: httpx2.Client, tracer: Tracer) -> httpx2.BaseTranspor
             except BaseException as error:
                 exchange.end(error)
                 raise
-            exchange.answered(response.status_code, response.headers.get("content-type", ""))
+            exchange.answered(response.status_code, response.headers)
             return _passed_on(response, Body(response, exchange))
 
         def close(self) -> None:

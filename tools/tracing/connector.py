@@ -28,7 +28,7 @@ from ...config.settings import Settings
 from ..numbers import finite
 from .bridge import tracked
 from .evaluation import Case, Verdict, chosen, evaluate
-from .ids import trace_of
+from .ids import like, trace_of
 from .launcher import STORE, Launcher
 from .redaction import Redactor
 from .score import Score
@@ -123,7 +123,12 @@ class OpikConnector:
         Args:
             trace_id: of a trace to join. A name of your own is turned into the same id each time.
             parent_span_id: of the span it belongs to, in that trace.
+
+        Raises:
+            ValueError: a parent without its trace.
         """
+        if parent_span_id and not trace_id:
+            raise ValueError("parent_span_id needs the trace_id of its trace")
         parent = Carrier(trace_of(trace_id), parent_span_id or "") if trace_id else None
         known = {"agent_name": agent_name, "operation": operation, "environment": self._settings.environment}
         attributes: dict[str, Any] = known | ({"trace_name": trace_id} if trace_id else {}) | dict(metadata or {})
@@ -185,6 +190,7 @@ class OpikConnector:
 
         Raises:
             ToolFailure: a metric that is unknown, or needs a model or a package.
+            Exception: what `task` raises.
             pydantic.ValidationError: a case of another form.
         """
         wanted = chosen(metrics)
@@ -201,10 +207,16 @@ class OpikConnector:
         return case.model_copy(update={"output": await output if inspect.isawaitable(output) else output})
 
 
-def record_case(tracer: Tracer, store: TraceStore, agent: str, case: Case, verdicts: Sequence[Verdict]) -> str:
-    """Store a judged case as a trace of its own with its scores; the id of the trace."""
-    span = tracer.start(f"{agent}.evaluation", parent=Carrier(), input=case.input, agent_name=agent)
-    span.set_attribute("expected", case.expected)
+def record_case(
+    tracer: Tracer, store: TraceStore, agent: str, case: Case, verdicts: Sequence[Verdict], again: str = ""
+) -> str:
+    """Store a judged case as a trace of its own with its scores; the id of the trace.
+
+    `again` is the id of that trace where the case may have been recorded before.
+    """
+    asked = case.model_dump(exclude={"output", "conversation"}, exclude_none=True)
+    span = tracer.start(f"{agent}.evaluation", parent=Carrier(again), input=asked, agent_name=agent)
+    span.id = like(again.replace("-", ""), "span") if again else span.id
     span.set_output(case.conversation or case.output)
     span.tags = ["evaluation", agent]
     failed = {each.metric: each.reason for each in verdicts if each.value is None}

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ..errors import ToolFailure, require, unknown
 
@@ -35,6 +35,8 @@ OFFLINE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "KnowledgeRetentionMetric": ("turns_to_consider",),
     }
 )
+# Of these, less is better.
+FAULTS = ("PromptInjection", "JSDistance", "KLDivergence", "ConversationDegenerationMetric")
 CONVERSATIONAL = ("ConversationDegenerationMetric", "KnowledgeRetentionMetric")
 WITH_REFERENCE = ("Equals", "LevenshteinRatio", "SpearmanRanking", "JSDistance", "JSDivergence", "KLDivergence")
 NEEDS_PACKAGE: Mapping[str, str] = MappingProxyType(
@@ -57,7 +59,9 @@ QUIET = MappingProxyType(
 
 
 class Case(BaseModel):
-    """What an agent was asked and answered. `conversation` holds turns of `role` and `content`."""
+    """What an agent was asked and answered. `conversation` holds turns of `role` and `content`; the rest is kept."""
+
+    model_config = ConfigDict(extra="allow")
 
     input: JsonValue = None
     output: JsonValue = None
@@ -66,7 +70,7 @@ class Case(BaseModel):
 
 
 class Verdict(BaseModel):
-    """One metric of one case; `value` is None when it could not be computed, for the `reason` given."""
+    """One metric of one case, by its label; `value` is None when it could not be computed, for the `reason` given."""
 
     metric: str
     value: float | None
@@ -74,9 +78,10 @@ class Verdict(BaseModel):
 
 
 class Chosen(BaseModel):
-    """A metric and its options, e.g. `RegexMatch` with `regex`."""
+    """A metric and its options, e.g. `RegexMatch` with `regex`; the second of its kind has another `label`."""
 
     metric: str
+    label: str
     options: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
 
 
@@ -88,7 +93,11 @@ def chosen(metrics: Sequence[str | Mapping[str, JsonValue]]) -> list[Chosen]:
     """
     if not metrics:
         raise ToolFailure("no metric was named", f"Choose among {', '.join(OFFLINE)}.")
-    return [_chosen(metric) for metric in metrics]
+    found = [_chosen(metric) for metric in metrics]
+    for number, each in enumerate(found):
+        if before := sum(other.metric == each.metric for other in found[:number]):
+            each.label = f"{each.metric} {before + 1}"
+    return found
 
 
 def _chosen(metric: str | Mapping[str, JsonValue]) -> Chosen:
@@ -106,7 +115,7 @@ def _chosen(metric: str | Mapping[str, JsonValue]) -> Chosen:
             raise unknown(f"option of {name}", option, OFFLINE[name])
     if name == "RegexMatch":
         _check_regex(options.get("regex"))
-    return Chosen(metric=name, options=options)
+    return Chosen(metric=name, label=name, options=options)
 
 
 def _check_regex(regex: JsonValue) -> None:
@@ -130,28 +139,29 @@ def evaluate(cases: Sequence[Case], metrics: Sequence[Chosen]) -> list[list[Verd
         os.environ.setdefault(name, value)
     from opik.evaluation import metrics as library
 
-    scorers: list[tuple[str, Any]] = []
+    scorers: list[tuple[Chosen, Any]] = []
     for each in metrics:
         try:
-            scorers.append((each.metric, getattr(library, each.metric)(track=False, **each.options)))
+            scorers.append((each, getattr(library, each.metric)(track=False, **each.options)))
         except (TypeError, ValueError) as error:
             raise ToolFailure(f"{each.metric} cannot use these options: {error}") from error
-    return [[_verdict(name, scorer, case) for name, scorer in scorers] for case in cases]
+    return [[_verdict(metric, scorer, case) for metric, scorer in scorers] for case in cases]
 
 
-def _verdict(name: str, scorer: Any, case: Case) -> Verdict:
+def _verdict(metric: Chosen, scorer: Any, case: Case) -> Verdict:
+    name, label = metric.metric, metric.label
     if missing := _missing(name, scorer, case):
-        return Verdict(metric=name, value=None, reason=missing)
+        return Verdict(metric=label, value=None, reason=missing)
     from opik.evaluation.metrics import MetricComputationError
 
     try:
         result = scorer.score(**_arguments(name, case))
     except (MetricComputationError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        return Verdict(metric=name, value=None, reason=f"{type(error).__name__}: {error}"[:200])
+        return Verdict(metric=label, value=None, reason=f"{type(error).__name__}: {error}"[:200])
     value = float(result.value)
     if getattr(result, "scoring_failed", False) or not math.isfinite(value):
-        return Verdict(metric=name, value=None, reason=str(result.reason or "no score")[:200])
-    return Verdict(metric=name, value=value, reason=str(result.reason or "")[:200])
+        return Verdict(metric=label, value=None, reason=str(result.reason or "no score")[:200])
+    return Verdict(metric=label, value=value, reason=str(result.reason or "")[:200])
 
 
 def _missing(name: str, scorer: Any, case: Case) -> str:

@@ -27,6 +27,11 @@ def as_uuid7(digits: str) -> str:
     return f"{formed[:8]}-{formed[8:12]}-{formed[12:16]}-{formed[16:20]}-{formed[20:]}"
 
 
+def like(digits: str, name: str) -> str:
+    """The same id for the same name each time, as old as the first 12 hexadecimal digits say."""
+    return as_uuid7(digits[:12] + hashlib.sha256(f"{digits} {name}".encode()).hexdigest()[:20])
+
+
 def trace_of(name: str) -> str:
     """The id that stands for a name of somebody's own; a version 7 UUID stands for itself."""
     if IDENTIFIER.fullmatch(name.lower()):

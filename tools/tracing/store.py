@@ -135,8 +135,8 @@ class TraceStore:
             self._queue.put(written)
             written.wait(timeout_s)
 
-    def close(self) -> None:
-        """Write what is queued and end the thread."""
+    def close(self) -> bool:
+        """Write what is queued and end the thread; whether everything is written."""
         self._stop.set()
         if not self._queue.empty():
             self._ensure_running()
@@ -144,6 +144,7 @@ class TraceStore:
             self._thread.join(timeout=5)
         if self.dropped:
             logger.warning("%d spans could not be written to %s", self.dropped, self._path)
+        return not self.dropped and not (self._thread and self._thread.is_alive())
 
     def _put(self, item: Span | Score) -> None:
         if self._queue.qsize() >= MAX_QUEUED:

@@ -43,8 +43,27 @@ def events(model: str) -> list[dict[str, Any]]:
     ]
 
 
+def tool_events(model: str) -> list[dict[str, Any]]:
+    block = {"type": "tool_use", "id": "toolu_1", "name": "add", "input": {}}
+    parts = ('{"a": 1', ', "b": 2}')
+    return [
+        *events(model)[:1],
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *(
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": part}}
+            for part in parts
+        ),
+        *events(model)[4:],
+    ]
+
+
+def sse(lines: list[dict[str, Any]]) -> str:
+    return "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in lines)
+
+
 class Messages(BaseHTTPRequestHandler):
-    """Anthropic's Messages API: `overloaded` in a prompt is refused, `hang` is never answered."""
+    """Anthropic's Messages API. In a prompt, `overloaded` is refused, `hang` is never answered, `busy` fails in the
+    stream, `stall` stops in it, `tool` calls one, `odd` is what only a gateway would answer."""
 
     protocol_version = "HTTP/1.1"
     leave = Event()
@@ -57,20 +76,33 @@ class Messages(BaseHTTPRequestHandler):
         elif "hang" in text:
             self.leave.wait(20)
             self.close_connection = True
+        elif "odd" in text:
+            self._say(200, "application/json", '{"content": 7, "usage": [1], "error": "no object"}')
+        elif asked.get("stream") and ("busy" in text or "stall" in text):
+            begun = events(asked["model"])[:3]
+            last = (
+                [{"type": "error", "error": {"type": "overloaded_error", "message": "Busy"}}] if "busy" in text else []
+            )
+            self._say(200, "text/event-stream", sse([*begun, *last]), stall="stall" in text)
+        elif asked.get("stream") and "tool" in text:
+            self._say(200, "text/event-stream", sse(tool_events(asked["model"])))
         elif asked.get("stream"):
-            lines = (f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events(asked["model"]))
-            self._say(200, "text/event-stream; charset=utf-8", "".join(lines))
+            self._say(200, "text/event-stream; charset=utf-8", sse(events(asked["model"])))
         else:
             content = [{"type": "text", "text": f"Hello, {asked['messages'][0]['content']}"}]
             self._say(200, "application/json", json.dumps(message(asked["model"], content)))
 
-    def _say(self, status: int, kind: str, text: str) -> None:
+    def _say(self, status: int, kind: str, text: str, stall: bool = False) -> None:
         body = text.encode()
         self.send_response(status)
         self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
+        self.send_header("content-length", str(len(body) + stall))
         self.end_headers()
         self.wfile.write(body)
+        if stall:
+            self.wfile.flush()
+            self.leave.wait(20)
+            self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -122,12 +154,15 @@ async def test_an_agent_that_fails_or_is_cancelled_says_so_and_leaves_nothing_op
             async with opik.trace_agent("a", "fails"):
                 raise ZeroDivisionError("by zero")
 
+        begun = asyncio.Event()
+
         async def wait() -> None:
             async with opik.trace_agent("a", "waits"):
+                begun.set()
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(wait())
-        await asyncio.sleep(0)
+        await begun.wait()
         task.cancel()
         await asyncio.wait([task])
         async with opik.trace_agent("a", "after", trace_id="my session") as after:
@@ -202,6 +237,76 @@ async def test_a_call_that_is_refused_broken_off_or_cancelled_ends_its_span(sett
     assert found[refused].error == "HTTP 529: Busy"
     assert found[hangs].status == "cancelled"
     assert found[broken].end > 0
+
+
+async def test_a_stream_that_fails_or_is_cancelled_in_the_middle_ends_its_span(settings: Settings, api: str) -> None:
+    async with OpikConnector(settings) as opik:
+        client = opik.track_anthropic(anthropic.AsyncAnthropic(api_key="k", base_url=api, max_retries=0))
+        async with opik.trace_agent("a", "fails") as fails:
+            with pytest.raises(anthropic.APIStatusError):
+                async with client.messages.stream(**ask("busy")) as stream:
+                    await stream.get_final_message()
+        async with opik.trace_agent("a", "stalls") as stalls:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3), client.messages.stream(**ask("stall")) as stream:
+                    await stream.get_final_message()
+    reader = TraceReader(settings.home / "traces.db")
+    failed, stalled = (reader.spans(agent.trace_id)[-1] for agent in (fails, stalls))
+    assert (failed.status, failed.error_type, failed.error) == ("error", "overloaded_error", "in the stream: Busy")
+    assert (stalled.status, stalled.output) == ("cancelled", {"content": [{"type": "text", "text": "Hel"}]})
+    assert failed.end
+    assert stalled.end
+
+
+async def test_the_arguments_of_a_streamed_tool_call_are_read(settings: Settings, api: str) -> None:
+    async with OpikConnector(settings) as opik:
+        client = opik.track_anthropic(anthropic.AsyncAnthropic(api_key="k", base_url=api))
+        async with client.messages.stream(**ask("tool")) as stream:
+            await stream.get_final_message()
+    made = stored(settings)["anthropic.messages"]
+    assert made.output["content"][0]["input"] == {"a": 1, "b": 2}
+
+
+async def test_raw_responses_betas_and_bodies_of_any_form_are_traced_and_disturb_no_call(
+    settings: Settings, api: str
+) -> None:
+    async with OpikConnector(settings) as opik:
+        client = opik.track_anthropic(anthropic.AsyncAnthropic(api_key="k", base_url=api))
+        raw = await client.messages.with_raw_response.create(**ask("Ann"))
+        assert (await raw.parse()).usage.output_tokens == 15
+        await client.beta.messages.create(**ask("Bob"))
+        names = dict.fromkeys(("kind", "parent", "input", "capture", "thread", "foreign"), "mine")
+        await client.messages.create(**ask("Cas"), extra_body=names)
+        await client.messages.with_raw_response.create(**ask("odd"))
+    reader = TraceReader(settings.home / "traces.db")
+    spans = [span for trace in reader.traces(9, 0) for span in reader.spans(trace.trace_id)]
+    found = {span.input["messages"][0]["content"]: span for span in spans}
+    assert {name: span.status for name, span in found.items()} == {
+        "Ann": "ok", "Bob": "ok", "Cas": "ok", "odd": "error",
+    }  # fmt: skip
+    assert found["Ann"].usage["completion_tokens"] == found["Bob"].usage["completion_tokens"] == 15
+    assert names.items() <= found["Cas"].metadata.items()
+
+
+async def test_a_call_of_a_model_shows_as_started_while_it_runs(settings: Settings, api: str) -> None:
+    opik = OpikConnector(settings)
+    client = opik.track_anthropic(anthropic.AsyncAnthropic(api_key="k", base_url=api, max_retries=0))
+    call = asyncio.create_task(client.messages.create(**ask("hang")))
+    async with asyncio.timeout(10):
+        while not (running := stored(settings).get("anthropic.messages")):
+            await asyncio.sleep(0.01)
+    assert (running.status, running.end) == ("started", 0)
+    call.cancel()
+    await asyncio.wait([call])
+    await asyncio.to_thread(opik.close)
+    assert stored(settings)["anthropic.messages"].status == "cancelled"
+
+
+async def test_a_parent_without_its_trace_is_refused(settings: Settings) -> None:
+    async with OpikConnector(settings) as opik:
+        with pytest.raises(ValueError, match="needs the trace_id"):
+            async with opik.trace_agent("a", "b", parent_span_id="c"):
+                pass
 
 
 def test_a_synchronous_client_is_traced_alike(settings: Settings, api: str) -> None:
