@@ -84,7 +84,7 @@ SHAPES = (
         ("ookie:", "OOKIE:", 'ookie"', "ookie'"),
         re.compile(r"(?i)\b(?:set-)?cookie[\"']?:\s*[\"']?[^\s\"'=]{1,100}=[^\r\n\"']+"),
     ),
-    Shape(WORDS, re.compile(rf"(?i){NAMED}\\*[\"']?\s*[=:]\s*\\*{VALUE}")),
+    Shape(WORDS, re.compile(rf"(?i){NAMED}\\*[\"']?\]?\s*[=:]\s*\\*{VALUE}")),
     Shape(("--",), re.compile(r"(?i)--(?:password|passwd|token|secret|api-?key)[ =][^\s\"']{4,}")),
     Shape(
         ("PRIVATE KEY",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -55,3 +56,37 @@ def test_patterns_of_ones_own_are_taken_out_of_keys_and_values() -> None:
 def test_a_password_that_is_masked_already_leaves_the_address_readable() -> None:
     text = "the MLflow server at http://bot:********@127.0.0.1:9/m does not answer"
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'{"body": "{\"password\": \"hunter2secret\"}"}',
+        'password="hunter2secret of more words"',
+        "userPassword: hunter2secret",
+        "PGPASSWORD=hunter2secret",
+        "config['api_key'] = 'hunter2secret'",
+        "https://x.blob.core.windows.net/c?sv=1&sig=hunter2secret",
+    ],
+)
+def test_the_value_of_a_named_secret_is_taken_out_whole(text: str) -> None:
+    assert not re.search("hunter2|more words", redact(text))
+
+
+@pytest.mark.parametrize("text", ["bypass: 1234", "sig = 0.0123", "compass=north", "monkey: bananas", "tokens: 12345"])
+def test_words_that_end_like_a_name_of_a_secret_are_left_alone(text: str) -> None:
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "://a:", ":", "%3A%2F%2F", "token ", "token", "password\\", "Bearer ", "eyJaaaaaaaa.", "cookie:", "Cookie: a",
+        "-----BEGIN PRIVATE KEY-----", "sk-", "--token ", "key=pass", "authorization: basic ", "1234567890:", " ",
+    ],
+)  # fmt: skip
+def test_no_text_takes_long_to_look_through(piece: str) -> None:
+    for text in (piece * (65_536 // len(piece)), piece + "a" * 65_536, piece + " " * 65_536):
+        began = time.process_time()
+        redact(text)
+        assert time.process_time() - began < 0.5

@@ -78,6 +78,20 @@ def test_a_secret_that_the_cut_would_split_does_not_show() -> None:
     assert "ghp_" not in snapshot("x" * (MAX_TEXT - 10) + " ghp_Abcdef0123456789Abcdef0123456789")
 
 
+def test_half_of_a_word_that_the_cut_splits_is_left_out_as_it_may_be_half_of_a_secret() -> None:
+    copy = snapshot(f"{'x' * (MAX_TEXT - 20)} EMPLOYEE-0123456789-0123456789")
+    assert copy == f"{'x' * (MAX_TEXT - 20)} ... ({MAX_TEXT + 11} characters)"
+
+
+@pytest.mark.parametrize("key", ["name", "key"])
+def test_a_header_is_recognised_by_the_name_next_to_its_value(key: str) -> None:
+    header = {key: "X-Api-Key", "value": "abc"}
+    assert snapshot([header, {key: "Accept", "value": "text"}]) == [
+        {key: "X-Api-Key", "value": REDACTED},
+        {key: "Accept", "value": "text"},
+    ]
+
+
 def test_secret_strings_of_settings_never_show() -> None:
     assert snapshot([SecretStr("hunter2")]) == [REDACTED]
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from mlops_mcp.tools.tracing.ids import uuid7
-from mlops_mcp.tools.tracing.span import Carrier, Span, Tracer, current, under
+from mlops_mcp.tools.tracing.span import MAX_ERROR, MAX_EVENTS, MAX_NAME, Carrier, Span, Tracer, current, under
 
 
 @pytest.fixture
@@ -66,6 +66,41 @@ def test_an_exception_marks_its_span_and_goes_on_with_secrets_removed(tracer: Tr
         raise ValueError("no login at postgresql://u:hunter2@db")
     assert spans[0].status == "error"
     assert spans[0].error == "ValueError: no login at postgresql://[redacted]@db"
+
+
+def test_a_secret_that_the_cut_of_an_error_or_a_traceback_splits_does_not_show() -> None:
+    key = "ghp_Abcdef0123456789Abcdef0123456789"
+    span = Span("t", "", "call", "tool")
+    span.crash("ValueError", f"{'x' * (MAX_ERROR - 25)} {key}", f"{key} {'y' * (MAX_ERROR - 10)}")
+    assert "ghp_" not in span.error
+    assert "0123456789" not in span.error_trace
+    assert len(span.error) <= MAX_ERROR
+    assert len(span.error_trace) <= MAX_ERROR
+
+
+def test_a_name_of_any_length_is_cut_and_holds_no_secret(tracer: Tracer, spans: list[Span]) -> None:
+    with tracer.span("password=hunter2secret " + "xxx " * 2000):
+        pass
+    assert spans[0].name.startswith("[redacted] xxx")
+    assert len(spans[0].name) <= MAX_NAME
+
+
+def test_events_are_kept_up_to_a_bound_and_without_secrets() -> None:
+    span = Span("t", "", "call", "tool")
+    for number in range(MAX_EVENTS + 5):
+        span.add_event(f"step {number}", {"token": "abc", "loss": 0.5})
+    events = span.metadata["events"]
+    assert len(events) == MAX_EVENTS
+    assert (events[1]["name"], events[1]["token"], events[1]["loss"]) == ("step 1", "[redacted]", 0.5)
+    assert events[0]["at"] >= span.start
+
+
+def test_what_is_said_of_the_outcome_and_the_tokens_stays(tracer: Tracer, spans: list[Span]) -> None:
+    with tracer.span("call", "llm") as span:
+        span.log_tokens(12, 30)
+        span.set_status("error", "refused: api_key=hunter2secret")
+    assert spans[0].usage == {"prompt_tokens": 12, "completion_tokens": 30, "total_tokens": 42}
+    assert (spans[0].status, spans[0].error) == ("error", "refused: [redacted]")
 
 
 async def test_work_that_is_cancelled_is_not_called_an_error(tracer: Tracer, spans: list[Span]) -> None:
