@@ -32,6 +32,7 @@ async def test_a_server_that_is_killed_loses_at_most_its_last_moment_and_the_res
     stdio_client: StdioClient, opik: Recorder, environ: dict[str, str], tmp_path: Path
 ) -> None:
     answered: list[float] = []
+    killed = 0.0
     with contextlib.suppress(Exception):  # what a client makes of the death of its server is its own business
         async with stdio_client(OPIK_URL_OVERRIDE=opik.url) as client:
             for _ in range(CALLS):
@@ -40,6 +41,8 @@ async def test_a_server_that_is_killed_loses_at_most_its_last_moment_and_the_res
             os.kill(server_pid(), signal.SIGKILL)
             killed = time.monotonic()
             await client.call_tool("list_jobs", {})
+    assert len(answered) == CALLS
+    assert killed
     certain = sum(moment < killed - WINDOW_S for moment in answered)
     command = [sys.executable, "-m", "mlops_mcp.server", "traces", "ship", "--wait", "30"]
     variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OPIK_URL_OVERRIDE": opik.url, **environ}
