@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 from mcp import Client, StdioServerParameters
 
@@ -115,6 +116,18 @@ def probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Callabl
     yield write
     for name in [name for name in sys.modules if name.split(".")[0] == "probe"]:
         del sys.modules[name]
+
+
+def server_pids() -> list[int]:
+    """The servers that this process has started and that still run."""
+    found: list[int] = []
+    for child in psutil.Process().children():
+        try:
+            if "mlops_mcp.server" in " ".join(child.cmdline()):
+                found.append(child.pid)
+        except psutil.Error:  # it has ended
+            continue
+    return found
 
 
 @asynccontextmanager

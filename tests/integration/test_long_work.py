@@ -12,14 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from mcp import Client, MCPError
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 
-from ..conftest import StdioClient
+from ..conftest import StdioClient, server_pids
 
 pytestmark = pytest.mark.slow
 
@@ -68,13 +67,14 @@ async def test_a_job_goes_on_when_its_caller_gives_up_and_another_client_reads_i
 async def test_a_job_goes_on_when_its_server_is_killed_and_the_next_server_reads_its_result(
     stdio_client: StdioClient, rows: str
 ) -> None:
+    killed = 0
     with contextlib.suppress(Exception):  # what a client makes of the death of its server is its own business
         async with stdio_client() as client:
             await client.call_tool("tune_model", search(rows, n_trials=12, wait_s=0))
-            for child in psutil.Process().children():
-                if "mlops_mcp.server" in " ".join(child.cmdline()):
-                    os.kill(child.pid, signal.SIGKILL)
+            (killed,) = server_pids()
+            os.kill(killed, signal.SIGKILL)
             await client.call_tool("list_jobs", {})
+    assert killed
     async with stdio_client() as later:
         found = await answer(later, "get_job", job=(await job_of(later))["job"], wait_s=50)
     assert found["state"] == "done"

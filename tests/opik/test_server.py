@@ -11,10 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from ..conftest import StdioClient
+from ..conftest import StdioClient, server_pids
 from .recorder import Recorder
 
 pytestmark = pytest.mark.slow
@@ -22,10 +21,6 @@ pytestmark = pytest.mark.slow
 CALLS = 300
 # The writer takes 100 ms; the rest is for a machine that is busy.
 WINDOW_S = 0.25
-
-
-def server_pid() -> int:
-    return next(child.pid for child in psutil.Process().children() if "mlops_mcp.server" in " ".join(child.cmdline()))
 
 
 async def test_a_server_that_is_killed_loses_at_most_its_last_moment_and_the_rest_is_delivered_once(
@@ -38,7 +33,8 @@ async def test_a_server_that_is_killed_loses_at_most_its_last_moment_and_the_res
             for _ in range(CALLS):
                 await client.call_tool("list_jobs", {})
                 answered.append(time.monotonic())
-            os.kill(server_pid(), signal.SIGKILL)
+            (server,) = server_pids()
+            os.kill(server, signal.SIGKILL)
             killed = time.monotonic()
             await client.call_tool("list_jobs", {})
     assert len(answered) == CALLS
