@@ -24,10 +24,12 @@ from mlops_mcp.tools.runtime import trees
 from mlops_mcp.tools.runtime.alive import held
 from mlops_mcp.tools.runtime.jobs import Jobs
 from mlops_mcp.tools.runtime.launch import lock_path, mark_of, revealed, stored, table_of
-from mlops_mcp.tools.runtime.models import ENDED, Progress
+from mlops_mcp.tools.runtime.models import Progress
 from mlops_mcp.tools.runtime.table import Row
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracing.store import TraceReader, TraceStore
+
+from .conftest import ended, until
 
 pytestmark = pytest.mark.slow
 
@@ -106,19 +108,6 @@ def jobs(settings: Settings) -> Generator[Jobs]:
 @pytest.fixture
 def long(probes: Probes) -> Any:
     return probes("long", LONG)
-
-
-async def ended(jobs: Jobs, row: Row, within_s: float = 30.0) -> Row:
-    rows = [row async for row in jobs.watch(row.id, within_s)]
-    assert rows[-1].state in ENDED, f"still {rows[-1].state} after {within_s} s: {jobs.log_tail(row.id)}"
-    return rows[-1]
-
-
-async def until(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
-    async with asyncio.timeout(within_s):
-        while not (value := condition()):
-            await asyncio.sleep(0.01)
-    return value
 
 
 def logged(folder: Path) -> list[str]:
