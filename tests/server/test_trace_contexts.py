@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import sys
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -27,6 +22,8 @@ from mlops_mcp.tools.runtime.models import JobView
 from mlops_mcp.tools.spec import Through, Toolset, writes
 from mlops_mcp.tools.tracing.span import Carrier, Span
 from mlops_mcp.tools.tracing.store import TraceReader
+
+from .conftest import Served
 
 FIRST, SECOND, THIRD = (f"01934567-89ab-7cde-8f01-00000000000{number}" for number in range(1, 4))
 PARENT = "01934567-89ab-7cde-8f01-23456789abce"
@@ -139,33 +136,10 @@ async def test_a_call_that_its_client_gives_up_is_a_cancelled_span(settings: Set
     assert (span.status, span.error, span.input) == ("cancelled", "", {"what": "rain"})
 
 
-@asynccontextmanager
-async def served(environ: Mapping[str, str], folder: Path, transport: str) -> AsyncGenerator[str]:
-    """`mlops-mcp serve` on a free port; its address."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "mlops_mcp.server", "serve", "--transport", transport, "--port", "0"),
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "MLOPS_RUNTIME__PRELOAD": "false", **environ},
-        cwd=folder,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr
-    try:
-        async with asyncio.timeout(30):
-            line = (await process.stderr.readline()).decode()
-        found = re.search(r"http://\S+", line)
-        assert found, line
-        yield found[0]
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 @pytest.mark.slow
-async def test_the_headers_of_http_name_the_trace_and_the_session(
-    environ: dict[str, str], settings: Settings, tmp_path: Path
-) -> None:
+async def test_the_headers_of_http_name_the_trace_and_the_session(settings: Settings, served: Served) -> None:
     headers = {"opik_trace_id": FIRST, "opik_parent_span_id": PARENT}
-    async with served(environ, tmp_path, "http") as url:
+    async with served("http") as (_, url):
         async with (
             httpx2.AsyncClient(headers=headers) as http,
             Client(streamable_http_client(url, http_client=http)) as client,
@@ -181,10 +155,8 @@ async def test_the_headers_of_http_name_the_trace_and_the_session(
 
 
 @pytest.mark.slow
-async def test_every_connection_over_sse_is_a_conversation_of_its_own(
-    environ: dict[str, str], settings: Settings, tmp_path: Path
-) -> None:
-    async with served(environ, tmp_path, "sse") as url:
+async def test_every_connection_over_sse_is_a_conversation_of_its_own(settings: Settings, served: Served) -> None:
+    async with served("sse") as (_, url):
         for tools in (("list_jobs", "list_suites"), ("list_datasets",)):
             async with Client(sse_client(url)) as client:
                 for tool in tools:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -13,8 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -25,39 +24,13 @@ from mcp.client.sse import sse_client
 
 from mlops_mcp.tools import wire
 
+from .conftest import Served
+
 pytestmark = pytest.mark.slow
 
 CLIENT = {"name": "test", "version": "1"}
 NAMES = [name for names in wire.index().values() for name in names]
 StdioClient = Callable[..., AbstractAsyncContextManager[Client]]
-Served = Callable[..., AbstractAsyncContextManager[tuple[asyncio.subprocess.Process, str]]]
-
-
-@pytest.fixture
-def served(environ: dict[str, str], tmp_path: Path) -> Served:
-    """Starts `mlops-mcp serve` on a free port and yields the process and its address."""
-
-    @asynccontextmanager
-    async def start(transport: str) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "mlops_mcp.server", "serve", "--transport", transport, "--port", "0"),
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ},
-            cwd=tmp_path,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert process.stderr
-        try:
-            async with asyncio.timeout(30):
-                line = (await process.stderr.readline()).decode()
-            found = re.search(r"http://\S+", line)
-            assert found, line + (await process.stderr.read()).decode()
-            yield process, found[0]
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-
-    return start
 
 
 async def use(client: Client, tmp_path: Path) -> None:

@@ -1,0 +1,42 @@
+"""What tests of the server share: one that listens on a port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+Served = Callable[..., AbstractAsyncContextManager[tuple[asyncio.subprocess.Process, str]]]
+
+
+@pytest.fixture
+def served(environ: dict[str, str], tmp_path: Path) -> Served:
+    """Starts `mlops-mcp serve` on a free port and yields the process and its address."""
+
+    @asynccontextmanager
+    async def start(transport: str) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "mlops_mcp.server", "serve", "--transport", transport, "--port", "0"),
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLOPS_RUNTIME__PRELOAD": "false", **environ},
+            cwd=tmp_path,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stderr
+        try:
+            async with asyncio.timeout(30):
+                line = (await process.stderr.readline()).decode()
+            found = re.search(r"http://\S+", line)
+            assert found, line + (await process.stderr.read()).decode()
+            yield process, found[0]
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    return start
