@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_mcp.config.load import load
-from mlops_mcp.tools.runtime.calls import CallPool
+from mlops_mcp.tools.runtime.calls.executor import CallExecutor
 
 HEARTBEAT_S = 0.005
 LIMIT_MS = 10.0
@@ -95,10 +95,10 @@ async def with_client(measure: Callable[[Any], Awaitable[Any]]) -> Any:
         return await measure(importlib.import_module("bench.tools.bench.client"))
 
 
-def open_pool() -> CallPool:
+def open_pool() -> CallExecutor:
     """A pool whose workers import for themselves: that is the load."""
     loaded = load({"MLOPS_HOME": tempfile.gettempdir(), "MLOPS_CONFIG": os.devnull}, {"runtime.preload": False})
-    return CallPool(loaded.settings, lambda _span: None)
+    return CallExecutor(loaded.settings, lambda _span: None)
 
 
 async def overhead(client: Any) -> str:

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from mcp import Client, StdioServerParameters
 
-from mlops_mcp.tools.tracing.outbox import status
+from mlops_mcp.tools.tracing.opik.outbox import status
 from mlops_mcp.tools.tracing.span import Tracer
-from mlops_mcp.tools.tracing.store import TraceStore
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 CALLS = 1000
 WARM = 50

@@ -157,6 +157,10 @@ class Settings(Section):
     bentoml: BentomlSettings
 
     @property
+    def trace_store(self) -> Path:
+        return self.home / "traces.db"
+
+    @property
     def tracking_uri(self) -> str:
         given = self.mlflow.tracking_uri or self.optuna.mlflow_tracking_uri
         return with_driver(given) or f"sqlite:///{self.home / 'mlflow.db'}"

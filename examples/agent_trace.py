@@ -15,7 +15,7 @@ from mcp import Client, StdioServerParameters
 
 from ..config.load import load
 from ..config.settings import Settings
-from ..tools.tracing.connector import OpikConnector
+from ..tools.observability.connector import OpikConnector
 
 
 async def run(settings: Settings, rows: int = 500) -> str:

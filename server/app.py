@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from importlib.metadata import version
-
-from mcp.server import MCPServer
 
 from ..config.load import SettingsError
 from ..config.settings import Settings
-from ..prompts.agents import AGENTS
-from ..resources.catalog import add_resources
+from ..resources.publish import add_resources
 from ..tools import wire
 from ..tools.errors import unknown
+from ..tools.profiles import AGENTS
 from ..tools.spec import Toolset
 from .host import Host
 from .middleware import TraceRequests
 from .services import Services
-from .tasks import Tasks
+from .task_extension import Tasks
 
 INSTRUCTIONS = (
     "Machine learning on real tools: data, validation, features, tuning, training, explanation, registry, serving. "
@@ -38,10 +35,6 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
     published = published_tools(settings)
     services = Services(settings, dict.fromkeys(published.values()))
 
-    @asynccontextmanager
-    async def lifespan(_: MCPServer[Services]) -> AsyncGenerator[Services]:
-        yield services
-
     host = Host(
         services,
         published,
@@ -50,7 +43,6 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         title="MLOps",
         instructions=INSTRUCTIONS,
         version=version("mlops-mcp"),
-        lifespan=lifespan,
         middleware=[TraceRequests(services.tracer, lambda tool: settings.tracing.capture_for(published.get(tool, "")))],
         # With tasks/cancel a read-only server would end what others have started.
         extensions=[] if settings.server.read_only else [Tasks(services.jobs)],

@@ -14,7 +14,7 @@ from ..tools.runtime.models import Budget
 
 
 @dataclass(frozen=True)
-class Given:
+class CallArguments:
     """`own` are the arguments of the function; the others are for the server."""
 
     own: dict[str, Any]
@@ -22,7 +22,7 @@ class Given:
     budget: Budget = field(default_factory=Budget)
 
 
-def admitted(tool: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) -> Given:
+def admitted(tool: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) -> CallArguments:
     """Sort the arguments of a call.
 
     Raises:
@@ -33,7 +33,7 @@ def admitted(tool: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) 
             raise unknown(f"argument of {tool}", argument, known, limit=20)
     common = {name: value for name, value in arguments.items() if name in wire.COMMON}
     own = {name: value for name, value in arguments.items() if name not in wire.COMMON}
-    return Given(own, _key(tool, common.get(wire.KEY)), _budget(tool, common))
+    return CallArguments(own, _key(tool, common.get(wire.KEY)), _budget(tool, common))
 
 
 def _key(tool: str, value: Any) -> str:

@@ -8,8 +8,8 @@ from typing import Literal
 
 from ..config.settings import Settings
 from ..tools.errors import ToolFailure
-from ..tools.runtime.cluster import Worker, workers
-from ..tools.runtime.launch import table_of
+from ..tools.runtime.dask.engine import ClusterWorker, workers
+from ..tools.runtime.jobs.launch import table_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class EngineStatus:
     slots: int
     running: int = 0
     queued: int = 0
-    workers: list[Worker] = field(default_factory=list[Worker])
+    workers: list[ClusterWorker] = field(default_factory=list[ClusterWorker])
     problems: list[str] = field(default_factory=list[str])
 
 
@@ -30,7 +30,7 @@ def status(settings: Settings) -> EngineStatus:
     """Ask the job table and the scheduler; what does not answer is a problem of the report, not an error."""
     runtime = settings.runtime
     found: dict[str, int] = {}
-    working: list[Worker] = []
+    working: list[ClusterWorker] = []
     problems: list[str] = []
     store = "not available"
     try:

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, cast
@@ -20,12 +20,12 @@ from pydantic import ValidationError
 
 from ..tools import catalog, wire
 from ..tools.errors import ToolFailure, unknown
-from ..tools.runtime.calls import CallCrashed
-from ..tools.runtime.door import Door
-from ..tools.runtime.worker import Crash
-from ..tools.spec import DOOR, Toolset, ToolSpec
+from ..tools.runtime.calls.executor import CallCrashed
+from ..tools.runtime.context import ToolContext
+from ..tools.runtime.outcome import Crash
+from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
-from .arguments import Given, admitted, invalid
+from .arguments import CallArguments, admitted, invalid
 from .idempotency import Answers
 from .prompts import PromptHost
 from .services import Services
@@ -38,7 +38,7 @@ class Host(PromptHost):
     """Serves the published tools; nothing of a slice is loaded before one of its tools is called.
 
     Args:
-        published: tool -> slice, of the tools that come with this package.
+        published: tool -> toolset, of the tools that come with this package.
         more: toolsets from elsewhere, which are loaded already.
     """
 
@@ -49,7 +49,7 @@ class Host(PromptHost):
             super().__init__(**options)
         self.services = services
         added = {spec.name: (spec, toolset.name) for toolset in more for spec in toolset.tools}
-        self._slice_of = {**published, **{name: slice_name for name, (_, slice_name) in added.items()}}
+        self._toolset_of = {**published, **{name: toolset for name, (_, toolset) in added.items()}}
         self._specs = {name: spec for name, (spec, _) in added.items()}
         self._answers = Answers(services.settings.home)
         self._wire = {
@@ -67,9 +67,9 @@ class Host(PromptHost):
         try:
             spec = self._spec(name)
             given = admitted(name, self._wire[name]["inputSchema"]["properties"], arguments)
-            token = DOOR.set(self._door(name, given, context))
+            token = CONTEXT.set(self._tool_context(spec, given, context))
             try:
-                if not given.key or spec.makes_job:
+                if not given.key or spec.job:
                     return await self._run(spec, given.own, context)
                 return await self._answers.once(
                     name,
@@ -78,7 +78,7 @@ class Host(PromptHost):
                     lambda: self._run_to_the_end(spec, given.own, context),
                 )
             finally:
-                DOOR.reset(token)
+                CONTEXT.reset(token)
         except ToolFailure as failure:
             if (span := current_span()) is not None:
                 span.error_type = type(failure).__name__
@@ -109,10 +109,10 @@ class Host(PromptHost):
 
     def _spec(self, name: str) -> ToolSpec:
         """The tool, imported and registered at its first use."""
-        if name not in self._slice_of:
-            raise unknown("tool", name, self._slice_of)
+        if name not in self._toolset_of:
+            raise unknown("tool", name, self._toolset_of)
         if name not in self._specs:
-            for spec in catalog.load(self._slice_of[name]).tools:
+            for spec in catalog.load(self._toolset_of[name]).tools:
                 self._specs[spec.name] = spec
         spec = self._specs[name]
         if self._tool_manager.get_tool(name) is None:
@@ -128,9 +128,20 @@ class Host(PromptHost):
         except ValidationError as error:
             raise invalid(spec.name, error) from None
 
-    def _door(self, tool: str, given: Given, context: Context[Services, Any] | None) -> Door:
-        tell: Callable[[float, float, str], Awaitable[None]] = context.report_progress if context else _nobody
-        return Door(self.services.calls, self.services.jobs, tool, tell, self.services.settle, given.key, given.budget)
+    def _tool_context(
+        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None
+    ) -> ToolContext:
+        return ToolContext(
+            self.services.calls,
+            self.services.jobs,
+            spec.name,
+            self._toolset_of[spec.name],
+            context.report_progress if context else _nobody,
+            self.services.settle,
+            given.key,
+            given.budget,
+            short=spec.job == "short",
+        )
 
 
 async def _nobody(_done: float, _total: float, _message: str) -> None: ...

@@ -12,8 +12,8 @@ from mcp.server import ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
 
 from ..config.settings import Capture
-from ..tools.tracing.handles import note_handles
 from ..tools.tracing.ids import IDENTIFIER, as_uuid7, uuid7
+from ..tools.tracing.mentions import note_handles
 from ..tools.tracing.span import Carrier, Kind, Span, Tracer
 from .services import Services
 

@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from ..config.load import without_password
 from ..config.settings import Settings
-from ..tools.tracing.outbox import status
+from ..tools.tracing.opik.outbox import status
 
 TIMEOUT_S = 1.4
 PORTS = {
@@ -80,7 +80,7 @@ def questions(settings: Settings) -> list[Question]:
         Question("state folder", str(home), ours, partial(_folder, home)),
         _jobs(settings),
         *_cluster(settings),
-        Question("traces", str(home / "traces.db"), ours, partial(_traces, home / "traces.db")),
+        Question("traces", str(settings.trace_store), ours, partial(_traces, settings.trace_store)),
         _store("mlflow", settings.tracking_uri, "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"),
         Question("feast", str(feast), "feast.repo_path (FEAST_REPO_PATH)", partial(_registry, feast)),
         _optuna(settings),

@@ -10,7 +10,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult, PromptArgument, PromptMessage, TextContent
 from mcp.types import Prompt as WirePrompt
 
-from ..prompts.catalog import PROMPTS, PromptSpec, render
+from ..prompts.templates import PROMPTS, PromptSpec, render
 from ..tools.errors import unknown
 from .services import Services
 

@@ -14,12 +14,11 @@ import anyio.to_thread
 from ..config.settings import Settings
 from ..config.watch import Watch
 from ..tools.errors import ToolFailure
-from ..tools.runtime.calls import CallPool
-from ..tools.runtime.jobs import Jobs
-from ..tools.tracing.launcher import Launcher
-from ..tools.tracing.redaction import Redactor
+from ..tools.runtime.calls.executor import CallExecutor
+from ..tools.runtime.jobs.queue import Jobs
+from ..tools.tracing.opik.launcher import Launcher
 from ..tools.tracing.span import Tracer
-from ..tools.tracing.store import TraceStore
+from ..tools.tracing.store.writer import TraceStore
 
 RECONCILE_EVERY_S = 1.0
 SHIP_EVERY_S = 1.0
@@ -32,9 +31,9 @@ class Services:
 
     def __init__(self, settings: Settings, slices: Iterable[str]) -> None:
         self.settings = settings
-        self.store = TraceStore(settings.home / "traces.db", settings.tracing.max_mb, Redactor.of(settings))
+        self.store = TraceStore.of(settings)
         self.tracer = Tracer(self.store.put, settings.tracing.capture_for(""))
-        self.calls = CallPool(settings, self.store.put, slices)
+        self.calls = CallExecutor(settings, self.store.put, slices)
         self.jobs = Jobs(settings)
         self._watch = Watch(settings)
         self._launcher = Launcher()

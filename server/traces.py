@@ -16,12 +16,11 @@ from ..config.watch import Watch
 from ..tools.database import database
 from ..tools.errors import NotInstalled, require
 from ..tools.locks import Busy
-from ..tools.tracing import outbox
-from ..tools.tracing.launcher import STORE
-from ..tools.tracing.outbox import Status
-from ..tools.tracing.patience import Timing
-from ..tools.tracing.schema import SCHEMA, upgrade
-from ..tools.tracing.shipper import Shipper, ship
+from ..tools.tracing.opik import outbox
+from ..tools.tracing.opik.backoff import Timing
+from ..tools.tracing.opik.outbox import Status
+from ..tools.tracing.opik.shipper import Shipper, ship
+from ..tools.tracing.store.schema import SCHEMA, upgrade
 
 LOOK_EVERY_S = 0.2
 
@@ -53,7 +52,7 @@ def _readable(command: Callable[[], int]) -> int:
 
 
 def _print_status(settings: Settings, as_json: bool) -> int:
-    status = outbox.status(settings.home / STORE)
+    status = outbox.status(settings.trace_store)
     target = settings.opik.target if settings.opik.configured else ""
     print(json.dumps({"target": target, **asdict(status)}) if as_json else "\n".join(_lines(target, status)))
     return 0
@@ -75,7 +74,7 @@ def _moment(seconds: float) -> str:
 
 
 def _ship_now(settings: Settings, deadline: float) -> int:
-    store = settings.home / STORE
+    store = settings.trace_store
     try:
         require("opik")
     except NotInstalled as missing:
@@ -98,14 +97,14 @@ def _goes_on(deadline: float, shipper: Shipper) -> bool:
 
 
 def _print_parked(settings: Settings, as_json: bool) -> int:
-    rows = outbox.parked(settings.home / STORE)
+    rows = outbox.parked(settings.trace_store)
     lines = (f"{row.kind:<7} {row.id}  {row.name}\n        {row.why}" for row in rows)
     print(json.dumps([asdict(row) for row in rows]) if as_json else "\n".join(lines) or "nothing is parked")
     return 0
 
 
 def _requeue(settings: Settings, identity: str) -> int:
-    store = settings.home / STORE
+    store = settings.trace_store
     with database(store, SCHEMA) as connection:
         upgrade(connection)
         number = outbox.requeue(connection, identity)

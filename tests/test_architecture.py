@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_mcp.tools.catalog import SLICES
+from mlops_mcp.tools.slices import SHARED, SLICES, declared
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("config", "examples", "prompts", "resources", "server", "tools")
@@ -19,27 +19,16 @@ MAX_FUNCTION_LINES = 50
 MAX_TOOL_BODY_LINES = 8
 
 FLOORS = {
-    "config": 1, "prompts": 1,
-    "tools.errors": 1, "tools.files": 1, "tools.locks": 1, "tools.paging": 1, "tools.numbers": 1, "tools.database": 1,
+    "config": 1,
+    **{f"tools.{name}": 1 for name in ("slices", "errors", "files", "locks", "paging", "numbers", "database")},
     "tools.tracing": 2,
-    "tools.runtime": 3, "tools.handles": 3, "tools.lineage": 3, "tools.spec": 3, "tools.wire": 3,
-    "tools.data": 4, "tools.tracking": 4, "tools.modeling": 4, "tools.observability": 4, "tools.jobs": 4,
-    "tools.quality": 5, "tools.features": 5, "tools.registry": 5, "tools.training": 5, "tools.tuning": 5,
-    "tools.causal": 5, "tools.explain": 5, "tools.serving": 5,
-    "resources": 6, "tools.catalog": 6, "examples": 6,
+    **{f"tools.{name}": 3 for name in ("runtime", "handles", "lineage", "spec", "wire")},
+    **{f"tools.{name}": declared(name).floor for name in (*SHARED, *SLICES)},
+    **dict.fromkeys(("tools.catalog", "tools.profiles", "prompts", "resources", "examples"), 6),
     "server": 7,
-}  # fmt: skip
-SLICE_FOLDERS = (*SLICES, "modeling")
+}
+SLICE_FOLDERS = (*SLICES, *SHARED)
 ANY = "*"
-OPEN_TO_FLOOR_4: dict[str, tuple[str, ...]] = {
-    "data": ("store", "models", "readers"),
-    "tracking": ("client", "models", "backend"),
-}
-OPEN_TO_FLOOR_5: dict[str, tuple[str, ...]] = {
-    **OPEN_TO_FLOOR_4,
-    "data": ("store", "models", "client"),
-    "modeling": (ANY,),
-}
 MAY_KNOW_MCP = ("tools", "spec", "wire", "catalog")
 
 HEAVY = frozenset(
@@ -119,8 +108,13 @@ def sources() -> list[Module]:
 
 
 def unit(name: str) -> str:
-    """What stands on a floor: a slice, a shared module of `tools`, or a whole folder."""
+    """What stands on a floor: a slice, a shared module of `tools`, or a whole folder.
+
+    What a slice declares about itself stands with `tools.slices`, which reads it.
+    """
     parts = name.split(".")
+    if len(parts) == 3 and parts[0] == "tools" and parts[2] == "slice":
+        return "tools.slices"
     return ".".join(parts[:2]) if parts[0] == "tools" and len(parts) > 1 else parts[0]
 
 
@@ -155,23 +149,23 @@ def imports_of_other_slices(module: Module) -> Iterator[str]:
     for item in module.imports() if mine else ():
         theirs = slice_of(item.target) if item.relative else ""
         if theirs and theirs != mine:
-            allowed = _open_to(mine).get(theirs, ())
+            allowed = _opened(theirs, mine)
             if ANY not in allowed and item.target.split(".")[2:3] not in [[name] for name in allowed]:
                 yield f"{module.path}:{item.line} reaches into another slice: {item.target}"
 
 
-def _open_to(mine: str) -> dict[str, tuple[str, ...]]:
-    if mine == "modeling":
-        return OPEN_TO_FLOOR_4
-    return OPEN_TO_FLOOR_5 if FLOORS[f"tools.{mine}"] == 5 else {}
+def _opened(theirs: str, mine: str) -> tuple[str, ...]:
+    """What a slice opens, to those above it and to what is shared on its own floor."""
+    above = FLOORS[f"tools.{mine}"] > FLOORS[f"tools.{theirs}"] or mine in SHARED
+    return declared(theirs).opens if above else ()
 
 
 def wrong_order_inside_a_slice(module: Module) -> Iterator[str]:
     mine = slice_of(module.name)
     for item in module.imports() if mine else ():
         if item.relative and slice_of(item.target) == mine:
-            if item.target.endswith(".tools"):
-                yield f"{module.path}:{item.line} imports tools.py, which stands on top of its slice"
+            if item.target.endswith((".tools", ".slice")):
+                yield f"{module.path}:{item.line} imports {item.target}, which only the tree reads"
             elif module.name.endswith(".models"):
                 yield f"{module.path}:{item.line} models.py stands below {item.target}"
 
@@ -227,7 +221,7 @@ def code_in_package_files(module: Module) -> Iterator[str]:
 
 
 def broad_excepts(module: Module) -> Iterator[str]:
-    if module.parts[0] == "server" or module.path == "tools/runtime/worker.py":
+    if module.parts[0] == "server" or module.path == "tools/runtime/outcome.py":
         return
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ExceptHandler) and not _reraises(node) and _is_broad(node.type):
@@ -314,7 +308,7 @@ def test_below_the_server_only_the_edge_of_a_process_catches_everything() -> Non
         (imports_of_other_slices, "tools/tuning/client.py", "from ..training.client import train"),
         (imports_of_other_slices, "tools/tuning/client.py", "from ..data import tools"),
         (imports_of_other_slices, "tools/data/client.py", "from ..tracking.client import runs"),
-        (imports_of_other_slices, "tools/modeling/frame.py", "from ..data.client import load_dataset"),
+        (imports_of_other_slices, "tools/modeling/frame.py", "from ..data.profile import profile"),
         (wrong_order_inside_a_slice, "tools/data/client.py", "from .tools import TOOLSET"),
         (wrong_order_inside_a_slice, "tools/data/models.py", "from . import client"),
         (mcp_outside_its_files, "tools/data/client.py", "def f():\n    from mcp.types import Tool"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
-from mlops_mcp.tools.catalog import SLICES
+from mlops_mcp.tools.slices import SLICES
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("config", "examples", "prompts", "resources", "server", "tools")
@@ -15,7 +17,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 def test_every_folder_with_source_is_a_package_and_is_shipped() -> None:
     folders = {file.parent for package in PACKAGES for file in (ROOT / package).rglob("*.py")}
     names = sorted(f"mlops_mcp.{folder.relative_to(ROOT).as_posix().replace('/', '.')}" for folder in folders)
-    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == names
+    program = "import runpy, setuptools as s; s.setup = lambda packages: print(*packages); runpy.run_path('setup.py')"
+    shipped = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert sorted(shipped.stdout.split()) == names
     assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 

@@ -1,26 +1,12 @@
-"""The slices, in the order in which an agent meets them along the lifecycle."""
+"""The toolsets of the slices, imported when they are needed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
 
+from .slices import SLICES
 from .spec import Toolset
-
-SLICES = (
-    "data",
-    "quality",
-    "features",
-    "tracking",
-    "registry",
-    "training",
-    "tuning",
-    "causal",
-    "explain",
-    "serving",
-    "observability",
-    "jobs",
-)
 
 
 def load(name: str) -> Toolset:

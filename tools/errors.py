@@ -6,30 +6,10 @@ import difflib
 from collections.abc import Iterable
 from importlib.util import find_spec
 
-# What to install when an import fails, by the module that was missing.
-EXTRAS = {
-    "mlflow": "tracking",
-    "psycopg": "postgres",
-    "boto3": "s3",
-    "distributed": "cluster",
-    "skops": "tracking",
-    "great_expectations": "quality",
-    "feast": "features",
-    "ibis": "features",
-    "duckdb": "features",
-    "sklearn": "training",
-    "xgboost": "training",
-    "lightgbm": "training",
-    "catboost": "catboost",
-    "optuna": "tuning",
-    "econml": "causal",
-    "shap": "explain",
-    "matplotlib": "explain",
-    "bentoml": "serving",
-    "opik": "observability",
-    "anthropic": "observability",
-}
+from .slices import extra_of
 
+# What to install for a backend of a team, by the module that was missing; the slices declare their own libraries.
+BACKENDS = {"psycopg": "postgres", "boto3": "s3", "distributed": "cluster", "catboost": "catboost"}
 
 # Names come from outside and may be of any length; comparing them takes time that grows with it.
 MAX_SHOWN = 200
@@ -55,16 +35,16 @@ class NotInstalled(ToolFailure):
     def of(cls, module: str) -> NotInstalled | None:
         """The failure for a missing top-level module of one of our extras; None for any other module."""
         name = module.partition(".")[0]
-        if name not in EXTRAS:
+        if not (extra := BACKENDS.get(name) or extra_of(name)):
             return None
-        return cls(f"{name} is not installed", f"Install it with: pip install 'mlops-mcp[{EXTRAS[name]}]'")
+        return cls(f"{name} is not installed", f"Install it with: pip install 'mlops-mcp[{extra}]'")
 
 
 def require(*modules: str) -> None:
     """Look for top-level modules without importing them, before work that takes long.
 
     Raises:
-        NotInstalled: one of them, which is in `EXTRAS`, is missing.
+        NotInstalled: one of them, which an extra installs, is missing.
     """
     for module in modules:
         if not _installed(module) and (missing := NotInstalled.of(module)):

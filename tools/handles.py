@@ -9,11 +9,8 @@ from typing import Annotated
 from pydantic import Field
 
 from .errors import ToolFailure
+from .slices import handle_kinds
 
-KINDS = (
-    "dataset", "suite", "validation", "features", "study", "run", "model", "explanation", "bento", "endpoint", "job",
-    "trace",
-)  # fmt: skip
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME)]
 LOGGED_MODEL = r"m-[0-9a-f]{32}"
@@ -42,7 +39,7 @@ def parse(text: str, kind: str) -> Handle:
         ToolFailure: the text is empty or a handle of another kind.
     """
     prefix, colon, rest = text.strip().partition(":")
-    if colon and prefix in KINDS and prefix != kind:
+    if colon and prefix in handle_kinds() and prefix != kind:
         raise ToolFailure(f"{text!r} is a {prefix}, not a {kind}", f"Pass a handle that starts with {kind}:")
     name = rest if colon and prefix == kind else text.strip()
     if not name:

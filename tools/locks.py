@@ -12,7 +12,6 @@ from pathlib import Path
 from .errors import ToolFailure
 
 POLL_S = 0.05
-TRY_AGAIN = "list_jobs shows what runs; try again when it has ended."
 
 
 class Busy(ToolFailure):

@@ -5,32 +5,40 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import Resolve
 
-from .runtime.door import Door
-from .runtime.models import JobView
+from .runtime.context import ToolContext
 
-DOOR: ContextVar[Door] = ContextVar("mlops_mcp_door")
+Job = Literal["long", "short"]
+
+CONTEXT: ContextVar[ToolContext] = ContextVar("mlops_mcp_tool_context")
 
 
-async def _opened() -> Door:
-    return DOOR.get()
+async def _context() -> ToolContext:
+    return CONTEXT.get()
 
 
 # The first parameter of every tool; it never appears on the wire.
-Through = Annotated[Door, Resolve(_opened)]
+Injected = Annotated[ToolContext, Resolve(_context)]
 
 
 @dataclass(frozen=True)
 class ToolSpec:
+    """One tool: its function and what a client may expect of calling it.
+
+    `job` says that the work is done by a job, and whether that is expected to be short: a tool that starts one takes a
+    budget, and the job table keeps its idempotency keys.
+    """
+
     function: Callable[..., Awaitable[Any]]
     title: str
     read_only: bool
     destructive: bool
     idempotent: bool
     open_world: bool
+    job: Job | None = None
 
     @property
     def name(self) -> str:
@@ -41,30 +49,21 @@ class ToolSpec:
         """Whether the tool accepts an `idempotency_key`: repeating it anyway would not be harmless."""
         return not self.read_only and not self.idempotent
 
-    @property
-    def makes_job(self) -> bool:
-        """Whether the answer is a job, whose table keeps the idempotency keys of such tools itself."""
-        answer = get_type_hints(self.function)["return"]
-        return isinstance(answer, type) and issubclass(answer, JobView)
-
-    @property
-    def starts_job(self) -> bool:
-        """Whether it is long work, which takes a budget; tools of the jobs slice only look at such."""
-        return self.makes_job and "job" not in get_type_hints(self.function)
-
 
 @dataclass(frozen=True)
 class Toolset:
-    """What a slice offers."""
+    """What a slice, or a package from elsewhere, offers."""
 
     name: str
     description: str
     tools: tuple[ToolSpec, ...]
 
 
-def reads(function: Callable[..., Awaitable[Any]], title: str, *, open_world: bool = False) -> ToolSpec:
+def reads(
+    function: Callable[..., Awaitable[Any]], title: str, *, open_world: bool = False, job: Job | None = None
+) -> ToolSpec:
     """A tool that changes nothing."""
-    return ToolSpec(function, title, True, False, True, open_world)
+    return ToolSpec(function, title, True, False, True, open_world, job)
 
 
 def writes(
@@ -74,6 +73,7 @@ def writes(
     destructive: bool = False,
     idempotent: bool = False,
     open_world: bool = False,
+    job: Job | None = None,
 ) -> ToolSpec:
     """A tool that makes or changes something.
 
@@ -81,5 +81,6 @@ def writes(
         destructive: it ends or replaces what was there.
         idempotent: calling it twice with the same arguments is the same as once.
         open_world: it reaches beyond this installation.
+        job: it is done by a job, which is expected to be long or short.
     """
-    return ToolSpec(function, title, False, destructive, idempotent, open_world)
+    return ToolSpec(function, title, False, destructive, idempotent, open_world, job)

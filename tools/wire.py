@@ -40,7 +40,7 @@ def render(spec: ToolSpec) -> dict[str, Any]:
     """What `tools/list` says of a tool."""
     tool = registered(spec)
     parameters = _slim_input(tool.parameters)
-    names = (KEY,) * spec.takes_key + (SECONDS, MEGABYTES) * spec.starts_job
+    names = (KEY,) * spec.takes_key + (SECONDS, MEGABYTES) * (spec.job is not None)
     parameters["properties"] |= {name: COMMON[name] for name in names}
     return {
         "name": tool.name,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlops_mcp.server.tasks import ID
+from mlops_mcp.server.task_extension import ID
 
 pytestmark = pytest.mark.slow
 

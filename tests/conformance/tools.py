@@ -9,9 +9,9 @@ from mcp.server.mcpserver.server import require_client_extension
 from mcp.types import TextContent
 from pydantic import BaseModel
 
-from mlops_mcp.server.tasks import ID
+from mlops_mcp.server.task_extension import ID
 from mlops_mcp.tools.runtime.models import DEFAULT_WAIT_S, JobView
-from mlops_mcp.tools.spec import Through, Toolset, reads, writes
+from mlops_mcp.tools.spec import Injected, Toolset, reads, writes
 
 from . import jobs
 
@@ -21,30 +21,30 @@ async def greet(name: str) -> TextContent:
     return TextContent(text=f"Hello, {name}!")
 
 
-async def slow_compute(door: Through, seconds: float = 0, label: str = "") -> JobView[jobs.Said]:
+async def slow_compute(context: Injected, seconds: float = 0, label: str = "") -> JobView[jobs.Said]:
     """Compute for some seconds."""
-    return await door.submit(jobs.nap, jobs.Nap(seconds=seconds), DEFAULT_WAIT_S)
+    return await context.submit(jobs.nap, jobs.Nap(seconds=seconds), DEFAULT_WAIT_S)
 
 
-async def failing_job(door: Through, ctx: Context[Any, Any]) -> JobView[jobs.Said]:
+async def failing_job(context: Injected, ctx: Context[Any, Any]) -> JobView[jobs.Said]:
     """Fail, as a task only."""
     require_client_extension(ctx.request_context, ID)
-    return await door.submit(jobs.refuse, jobs.Nothing(), DEFAULT_WAIT_S)
+    return await context.submit(jobs.refuse, jobs.Nothing(), DEFAULT_WAIT_S)
 
 
-async def protocol_error_job(door: Through) -> JobView[jobs.Said]:
+async def protocol_error_job(context: Injected) -> JobView[jobs.Said]:
     """Crash."""
-    return await door.submit(jobs.crash, jobs.Nothing(), DEFAULT_WAIT_S)
+    return await context.submit(jobs.crash, jobs.Nothing(), DEFAULT_WAIT_S)
 
 
-async def confirm_delete(door: Through, filename: str) -> JobView[jobs.Said]:
+async def confirm_delete(context: Injected, filename: str) -> JobView[jobs.Said]:
     """Ask before deleting."""
-    return await door.submit(jobs.delete, jobs.Named(name=filename), DEFAULT_WAIT_S)
+    return await context.submit(jobs.delete, jobs.Named(name=filename), DEFAULT_WAIT_S)
 
 
-async def multi_input(door: Through) -> JobView[jobs.Said]:
+async def multi_input(context: Injected) -> JobView[jobs.Said]:
     """Ask two questions at once."""
-    return await door.submit(jobs.gather, jobs.Nothing(), DEFAULT_WAIT_S)
+    return await context.submit(jobs.gather, jobs.Nothing(), DEFAULT_WAIT_S)
 
 
 class UserName(BaseModel):
@@ -55,9 +55,11 @@ async def _asked_for() -> Elicit[UserName]:
     return Elicit("What is your name?", UserName)
 
 
-async def test_tool_with_task(door: Through, user_name: Annotated[UserName, Resolve(_asked_for)]) -> JobView[jobs.Said]:
+async def test_tool_with_task(
+    context: Injected, user_name: Annotated[UserName, Resolve(_asked_for)]
+) -> JobView[jobs.Said]:
     """Ask for a name first, then greet in a task."""
-    return await door.submit(jobs.greet_later, jobs.Named(name=user_name.name), DEFAULT_WAIT_S)
+    return await context.submit(jobs.greet_later, jobs.Named(name=user_name.name), DEFAULT_WAIT_S)
 
 
 TOOLSET = Toolset(
@@ -66,7 +68,7 @@ TOOLSET = Toolset(
     tools=(
         reads(greet, "Greet"),
         *(
-            writes(function, function.__name__, idempotent=True)
+            writes(function, function.__name__, idempotent=True, job="long")
             for function in (
                 slow_compute,
                 failing_job,

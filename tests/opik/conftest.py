@@ -14,12 +14,12 @@ from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.config.watch import Watch
-from mlops_mcp.tools.tracing import outbox
-from mlops_mcp.tools.tracing.patience import Timing
+from mlops_mcp.tools.tracing.opik import outbox
+from mlops_mcp.tools.tracing.opik.backoff import Timing
+from mlops_mcp.tools.tracing.opik.shipper import ship
 from mlops_mcp.tools.tracing.score import Score
-from mlops_mcp.tools.tracing.shipper import ship
 from mlops_mcp.tools.tracing.span import Span, Tracer
-from mlops_mcp.tools.tracing.store import TraceStore
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from .recorder import Recorder
 

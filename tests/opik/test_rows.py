@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from mlops_mcp.tools.tracing.ids import uuid7
+from mlops_mcp.tools.tracing.ids import dated, seconds_of, uuid7
 from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Span
-from mlops_mcp.tools.tracing.stale import dated, seconds_of
-from mlops_mcp.tools.tracing.store import TraceStore
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from .conftest import FAST, Site, until, with_opik
 from .recorder import Recorder, within_a_day

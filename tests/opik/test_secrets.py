@@ -8,7 +8,7 @@ import pytest
 
 from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Tracer
-from mlops_mcp.tools.tracing.store import TraceStore
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from .conftest import Site, until
 from .recorder import Recorder

@@ -21,9 +21,9 @@ import yaml
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.config.watch import Watch
-from mlops_mcp.tools.tracing.launcher import Launcher, start
-from mlops_mcp.tools.tracing.outbox import status
-from mlops_mcp.tools.tracing.presence import shipped, written
+from mlops_mcp.tools.tracing.opik.launcher import Launcher, start
+from mlops_mcp.tools.tracing.opik.outbox import status
+from mlops_mcp.tools.tracing.store.process_locks import shipped, written
 
 from ..conftest import StdioClient
 from .conftest import FAST, Site, until, with_opik
@@ -55,7 +55,7 @@ def gone(pid: int) -> bool:
 def shipper_of(home: Path) -> psutil.Process | None:
     """The shipper that holds the lock of a state folder."""
     for process in psutil.process_iter(["cmdline"]):
-        if "mlops_mcp.tools.tracing.shipper" in (process.info["cmdline"] or ()):
+        if "mlops_mcp.tools.tracing.opik.shipper" in (process.info["cmdline"] or ()):
             try:
                 if any(file.path.startswith(str(home)) for file in process.open_files()):
                     return process
@@ -111,7 +111,7 @@ def test_it_is_started_only_when_something_waits_and_opik_is_configured(
         started.append(settings)
         return 0
 
-    monkeypatch.setattr("mlops_mcp.tools.tracing.launcher.start", record)
+    monkeypatch.setattr("mlops_mcp.tools.tracing.opik.launcher.start", record)
     launcher = Launcher()
     launcher.look(site.settings)
     assert started == []  # nothing waits
@@ -218,7 +218,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from mlops_mcp.tools.tracing.span import Tracer
-from mlops_mcp.tools.tracing.store import TraceStore
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 store = TraceStore(Path(sys.argv[1]), 64)
 tracer = Tracer(store.put)

@@ -12,8 +12,8 @@ import pytest
 from mlops_mcp.server.cli import main
 from mlops_mcp.server.probes import answers, questions
 from mlops_mcp.tools.tracing.ids import uuid7
-from mlops_mcp.tools.tracing.presence import leading
 from mlops_mcp.tools.tracing.span import Span
+from mlops_mcp.tools.tracing.store.process_locks import leading
 
 from .conftest import Site
 from .recorder import Recorder

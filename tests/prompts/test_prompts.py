@@ -4,7 +4,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import TextContent
 
-from mlops_mcp.prompts.catalog import PROMPTS, PromptSpec, render
+from mlops_mcp.prompts.templates import PROMPTS, PromptSpec, render
 from mlops_mcp.tools import wire
 
 every_prompt = pytest.mark.parametrize("spec", PROMPTS, ids=lambda spec: spec.name)

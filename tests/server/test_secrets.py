@@ -15,7 +15,7 @@ from mlops_mcp.config.logs import configure
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.runtime.models import JobView
-from mlops_mcp.tools.spec import Through, Toolset, writes
+from mlops_mcp.tools.spec import Injected, Toolset, writes
 from mlops_mcp.tools.tracing.redaction import Redactor
 
 from ..opik.test_secrets import PLANTED
@@ -44,18 +44,18 @@ async def test_thirty_planted_secrets_are_found_in_no_file_and_no_log(
 ) -> None:
     leaky = probes("leaky", LEAKY)
 
-    async def stumble(door: Through, text: str) -> JobView[JsonValue]:
+    async def stumble(context: Injected, text: str) -> JobView[JsonValue]:
         """Crash in the server's own process."""
         raise RuntimeError(f"cannot use {text}")
 
-    async def stumble_in_worker(door: Through, text: str) -> JobView[JsonValue]:
+    async def stumble_in_worker(context: Injected, text: str) -> JobView[JsonValue]:
         """Crash in a call worker."""
-        await door.call(leaky.crash, text)
+        await context.call(leaky.crash, text)
         raise AssertionError
 
-    async def stumble_in_job(door: Through, text: str) -> JobView[JsonValue]:
+    async def stumble_in_job(context: Injected, text: str) -> JobView[JsonValue]:
         """Fail in a job."""
-        return await door.submit(leaky.job, leaky.Request(text=text), 20)
+        return await context.submit(leaky.job, leaky.Request(text=text), 20)
 
     tools = (stumble, stumble_in_worker, stumble_in_job)
     server = create_server(settings, Toolset("leaky", "Leaky.", tuple(writes(tool, "Stumble") for tool in tools)))

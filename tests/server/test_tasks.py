@@ -28,9 +28,9 @@ from pydantic import JsonValue, TypeAdapter
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
-from mlops_mcp.server.tasks import ID
+from mlops_mcp.server.task_extension import ID
 from mlops_mcp.tools.runtime.models import JobView
-from mlops_mcp.tools.spec import Through, Toolset, writes
+from mlops_mcp.tools.spec import Injected, Toolset, writes
 
 pytestmark = pytest.mark.slow
 
@@ -66,14 +66,14 @@ def ask(work, request: Request) -> Result:
 """
 
 
-async def run_probe(door: Through, function: str, gate: str = "") -> JobView[JsonValue]:
+async def run_probe(context: Injected, function: str, gate: str = "") -> JobView[JsonValue]:
     """Run a function of the probe module as a job."""
     module = import_module("probe.tools.tasks.client")
-    view = await door.submit(getattr(module, function), module.Request(gate=gate), 20, once=True)
+    view = await context.submit(getattr(module, function), module.Request(gate=gate), 20, once=True)
     return JobView[JsonValue].model_validate(view.model_dump(mode="json"))
 
 
-PROBES = Toolset(name="probes", description="", tools=(writes(run_probe, "Run probe"),))
+PROBES = Toolset(name="probes", description="", tools=(writes(run_probe, "Run probe", job="long"),))
 
 
 class TaskAnswer(Result):

@@ -19,9 +19,9 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.middleware import Caller, caller_of
 from mlops_mcp.tools.runtime.models import JobView
-from mlops_mcp.tools.spec import Through, Toolset, writes
+from mlops_mcp.tools.spec import Injected, Toolset, writes
 from mlops_mcp.tools.tracing.span import Carrier, Span
-from mlops_mcp.tools.tracing.store import TraceReader
+from mlops_mcp.tools.tracing.store.reader import TraceReader
 
 from .conftest import Served
 
@@ -123,7 +123,7 @@ async def test_prompts_and_resources_are_spans_like_tools(client: Client, settin
 
 
 async def test_a_call_that_its_client_gives_up_is_a_cancelled_span(settings: Settings) -> None:
-    async def wait_forever(door: Through, what: str) -> JobView[JsonValue]:
+    async def wait_forever(context: Injected, what: str) -> JobView[JsonValue]:
         """Wait."""
         await asyncio.Event().wait()
         raise AssertionError

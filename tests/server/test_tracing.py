@@ -11,7 +11,7 @@ from mcp import Client, MCPError
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.tracing.span import Span
-from mlops_mcp.tools.tracing.store import TraceReader
+from mlops_mcp.tools.tracing.store.reader import TraceReader
 
 TRACE = "01934567-89ab-7cde-8f01-23456789abcd"
 PARENT = "01934567-89ab-7cde-8f01-23456789abce"

@@ -7,13 +7,13 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
-from ..spec import Through, Toolset, writes
+from ..spec import Injected, Toolset, writes
 from . import client
 from .models import Effect, EffectRequest, Estimator
 
 
 async def estimate_effect(
-    door: Through,
+    context: Injected,
     dataset: Annotated[str, Field(description="Handle or file path.")],
     treatment: Annotated[str, Field(description="Two values, or a number.")],
     outcome: str,
@@ -33,11 +33,11 @@ async def estimate_effect(
         controls=controls or [], estimator=estimator, params=params or {}, name=name, run=run,
         experiment=experiment, seed=seed,
     )  # fmt: skip
-    return await door.submit(client.estimate_effect, request, wait_s)
+    return await context.submit(client.estimate_effect, request, wait_s)
 
 
 TOOLSET = Toolset(
     name="causal",
     description="Treatment effects.",
-    tools=(writes(estimate_effect, "Estimate effect"),),
+    tools=(writes(estimate_effect, "Estimate effect", job="long"),),
 )

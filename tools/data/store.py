@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from ..database import place
 from ..errors import ToolFailure, unknown
 from ..files import readable
-from ..handles import KINDS, NAME, Handle, check_name, parse, slug
+from ..handles import NAME, Handle, check_name, parse, slug
 from ..lineage import Lineage
 from ..runtime.work import Work
+from ..slices import handle_kinds
 from .bounds import named
 from .models import DatasetInfo
 from .readers import normalise, read_table
@@ -151,7 +152,7 @@ def _unknown(work: Work, text: str) -> ToolFailure:
 def _looks_like_path(text: str) -> bool:
     """Handles of every kind come first: `dataset:odd.csv` and `model:a/1` are no files."""
     kind, colon, _ = text.strip().partition(":")
-    if colon and kind in KINDS:
+    if colon and kind in handle_kinds():
         return False
     return text.startswith(("~", "file:")) or "/" in text or Path(text).suffix != ""
 

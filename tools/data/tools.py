@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..paging import Cursor, Limit, Page
-from ..spec import Through, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import DatasetInfo, DatasetLine, DatasetProfile, Split
 from .split import Strategy
@@ -18,39 +18,39 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 async def load_dataset(
-    door: Through,
+    context: Injected,
     path: Annotated[str, Field(description="Parquet, CSV, TSV, JSON-lines or Feather file.")],
     name: Annotated[str, Field(description="Default: the file's name.")] = "",
 ) -> DatasetInfo:
     """Load a file as an immutable dataset and return its handle."""
-    return await door.call(client.load_dataset, path, name)
+    return await context.call(client.load_dataset, path, name)
 
 
 async def generate_dataset(
-    door: Through,
+    context: Injected,
     kind: Kind = "e2i_classification",
     rows: Annotated[int, Field(ge=100, le=1_000_000)] = 2000,
     seed: Annotated[int, Field(ge=0)] = 0,
     name: str = "",
 ) -> DatasetInfo:
     """Make synthetic pharma data: HCPs, calls, a target, a confounded treatment. Its notes tell the true effect."""
-    return await door.call(client.generate_dataset, kind, rows, seed, name)
+    return await context.call(client.generate_dataset, kind, rows, seed, name)
 
 
-async def list_datasets(door: Through, limit: Limit = 10, cursor: Cursor = "") -> Page[DatasetLine]:
+async def list_datasets(context: Injected, limit: Limit = 10, cursor: Cursor = "") -> Page[DatasetLine]:
     """List datasets, newest first."""
-    return await door.call(client.list_datasets, limit, cursor)
+    return await context.call(client.list_datasets, limit, cursor)
 
 
 async def describe_dataset(
-    door: Through, dataset: Dataset, columns: list[str] | None = None, limit: Limit = 20, cursor: Cursor = ""
+    context: Injected, dataset: Dataset, columns: list[str] | None = None, limit: Limit = 20, cursor: Cursor = ""
 ) -> DatasetProfile:
     """Profile a dataset: types, missing and unique values, ranges, duplicates, likely identifiers."""
-    return await door.call(client.describe_dataset, dataset, columns or [], limit, cursor)
+    return await context.call(client.describe_dataset, dataset, columns or [], limit, cursor)
 
 
 async def split_dataset(
-    door: Through,
+    context: Injected,
     dataset: Dataset,
     strategy: Strategy,
     column: Annotated[str, Field(description="Time column, or column to stratify by.")] = "",
@@ -59,7 +59,7 @@ async def split_dataset(
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Split:
     """Split into train, validation and test datasets. Use `time` when rows have a time, or the future leaks."""
-    return await door.call(client.split_dataset, dataset, strategy, column, validation, test, seed)
+    return await context.call(client.split_dataset, dataset, strategy, column, validation, test, seed)
 
 
 TOOLSET = Toolset(

@@ -21,15 +21,7 @@ from ..numbers import finite
 from ..runtime.work import Work
 from ..tracing.ids import uuid7
 from .effects import effect_shap_values, rows_at_most
-from .models import (
-    Contribution,
-    ExplainRequest,
-    Explanation,
-    Importance,
-    Interactions,
-    Pair,
-    PredictionExplanation,
-)
+from .models import Contribution, ExplainRequest, Explanation, Importance, Interactions, Pair, PredictionExplanation
 from .values import ShapValues, interaction_values, shap_values
 
 if TYPE_CHECKING:

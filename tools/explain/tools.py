@@ -8,7 +8,7 @@ from mcp.server.mcpserver import Image
 from pydantic import Field, JsonValue
 
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
-from ..spec import Through, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import ExplainRequest, Explanation, Interactions, PredictionExplanation
 
@@ -17,7 +17,7 @@ Label = Annotated[str, Field(description="Class to explain; default the last.")]
 
 
 async def explain_model(
-    door: Through,
+    context: Injected,
     model: Model,
     dataset: str,
     rows: Annotated[int, Field(ge=1, le=100_000, description="Sample size.")] = 1000,
@@ -27,11 +27,11 @@ async def explain_model(
 ) -> JobView[Explanation]:
     """SHAP importances of a model over a dataset, with base value and additivity check."""
     request = ExplainRequest(model=model, dataset=dataset, rows=rows, label=label, seed=seed)
-    return await door.submit(client.explain_model, request, wait_s)
+    return await context.submit(client.explain_model, request, wait_s)
 
 
 async def explain_prediction(
-    door: Through,
+    context: Injected,
     model: Model,
     row: dict[str, JsonValue] | None = None,
     dataset: Annotated[str, Field(description="Instead of row, with index.")] = "",
@@ -40,11 +40,11 @@ async def explain_prediction(
     limit: Annotated[int, Field(ge=1, le=200)] = 15,
 ) -> PredictionExplanation:
     """SHAP contributions to the answer for one row."""
-    return await door.call(client.explain_prediction, model, row or {}, dataset, index, label, limit)
+    return await context.call(client.explain_prediction, model, row or {}, dataset, index, label, limit)
 
 
 async def explain_interactions(
-    door: Through,
+    context: Injected,
     model: Model,
     dataset: str,
     rows: Annotated[int, Field(ge=1, le=5000, description="Sample size.")] = 200,
@@ -53,26 +53,26 @@ async def explain_interactions(
 ) -> JobView[Interactions]:
     """SHAP interaction values of a tree model: which pairs of columns act together."""
     request = ExplainRequest(model=model, dataset=dataset, rows=rows, label=label, seed=0)
-    return await door.submit(client.explain_interactions, request, wait_s)
+    return await context.submit(client.explain_interactions, request, wait_s)
 
 
 async def plot_explanation(
-    door: Through,
+    context: Injected,
     explanation: Annotated[str, Field(description="explanation:<id>")],
     kind: Literal["beeswarm", "bar"] = "beeswarm",
     limit: Annotated[int, Field(ge=1, le=40, description="Columns shown.")] = 12,
 ) -> Image:
     """Draw an explanation as a PNG."""
-    return Image(data=await door.call(client.plot_explanation, explanation, kind, limit), format="png")
+    return Image(data=await context.call(client.plot_explanation, explanation, kind, limit), format="png")
 
 
 TOOLSET = Toolset(
     name="explain",
     description="SHAP explanations.",
     tools=(
-        writes(explain_model, "Explain model"),
+        writes(explain_model, "Explain model", job="short"),
         reads(explain_prediction, "Explain prediction"),
-        reads(explain_interactions, "Explain interactions"),
+        reads(explain_interactions, "Explain interactions", job="long"),
         reads(plot_explanation, "Plot explanation"),
     ),
 )

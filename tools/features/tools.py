@@ -8,24 +8,16 @@ from pydantic import Field, JsonValue
 
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
-from ..spec import Through, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, writes
 from . import client
-from .models import (
-    DType,
-    FeatureJoin,
-    Materialized,
-    MaterializeRequest,
-    OnlineFeatures,
-    View,
-    ViewStatistics,
-)
+from .models import DType, FeatureJoin, Materialized, MaterializeRequest, OnlineFeatures, View, ViewStatistics
 
 Dataset = Annotated[str, Field(description="Handle, bare name or file path.")]
 References = Annotated[list[str], Field(description="view:feature, or view for all of a view.", min_length=1)]
 
 
 async def register_features(
-    door: Through,
+    context: Injected,
     dataset: Dataset,
     view: str,
     entity: Annotated[str, Field(description="Key column.")],
@@ -37,11 +29,11 @@ async def register_features(
 ) -> View:
     """Register columns of a dataset as a feature view; again with new data to replace it."""
     request = (dataset, view, entity, timestamp_column, features or [], created_timestamp_column)
-    return await door.call(client.register_features, *request, ttl_days, description)
+    return await context.call(client.register_features, *request, ttl_days, description)
 
 
 async def register_feature(
-    door: Through,
+    context: Injected,
     name: Annotated[str, Field(description="Column of the group's dataset.")],
     group: Annotated[str, Field(description="Feature view.")],
     entity: str,
@@ -49,16 +41,16 @@ async def register_feature(
     description: str = "",
 ) -> View:
     """Add one feature to a registered view."""
-    return await door.call(client.register_feature, name, group, entity, dtype, description)
+    return await context.call(client.register_feature, name, group, entity, dtype, description)
 
 
-async def list_features(door: Through, view: str = "", limit: Limit = 10, cursor: Cursor = "") -> Page[View]:
+async def list_features(context: Injected, view: str = "", limit: Limit = 10, cursor: Cursor = "") -> Page[View]:
     """List feature views and their features, or show one view."""
-    return await door.call(client.list_features, view, limit, cursor)
+    return await context.call(client.list_features, view, limit, cursor)
 
 
 async def get_historical_features(
-    door: Through,
+    context: Injected,
     dataset: Dataset,
     features: References,
     timestamp_column: Annotated[str, Field(description="Time of a row; default event_timestamp.")] = "",
@@ -67,11 +59,11 @@ async def get_historical_features(
 ) -> FeatureJoin:
     """Join features to the rows of a dataset as they were known at each row's time, into a new dataset."""
     request = (dataset, features, timestamp_column, full_feature_names, name)
-    return await door.call(client.get_historical_features, *request)
+    return await context.call(client.get_historical_features, *request)
 
 
 async def materialize_features(
-    door: Through,
+    context: Injected,
     views: Annotated[list[str] | None, Field(description="Default: all.")] = None,
     start: Annotated[str, Field(description="ISO time; default: the first value.")] = "",
     end: Annotated[str, Field(description="Default: now.")] = "",
@@ -79,21 +71,23 @@ async def materialize_features(
 ) -> JobView[Materialized]:
     """Copy the newest value of each key to the online store (a job)."""
     request = MaterializeRequest(views=views or [], start=start, end=end)
-    return await door.submit(client.materialize_features, request, wait_s)
+    return await context.submit(client.materialize_features, request, wait_s)
 
 
 async def get_online_features(
-    door: Through,
+    context: Injected,
     features: References,
     rows: Annotated[list[dict[str, JsonValue]], Field(description="One {key: value} per row.", max_length=100)],
 ) -> OnlineFeatures:
     """Read the newest materialized values of some keys."""
-    return await door.call(client.get_online_features, features, rows)
+    return await context.call(client.get_online_features, features, rows)
 
 
-async def get_feature_statistics(door: Through, view: str, limit: Limit = 20, cursor: Cursor = "") -> ViewStatistics:
+async def get_feature_statistics(
+    context: Injected, view: str, limit: Limit = 20, cursor: Cursor = ""
+) -> ViewStatistics:
     """Show distribution, missing values and age of the features of a view."""
-    return await door.call(client.get_feature_statistics, view, limit, cursor)
+    return await context.call(client.get_feature_statistics, view, limit, cursor)
 
 
 TOOLSET = Toolset(
@@ -104,7 +98,7 @@ TOOLSET = Toolset(
         writes(register_feature, "Register feature", idempotent=True),
         reads(list_features, "List features"),
         writes(get_historical_features, "Get historical features", idempotent=True),
-        writes(materialize_features, "Materialize features", idempotent=True),
+        writes(materialize_features, "Materialize features", job="long", idempotent=True),
         reads(get_online_features, "Get online features"),
         reads(get_feature_statistics, "Get feature statistics"),
     ),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from ..runtime.jobs.table import Row
 from ..runtime.models import Progress, State
-from ..runtime.table import Row
 
 
 class JobSummary(BaseModel):

@@ -8,35 +8,35 @@ from pydantic import Field, JsonValue
 
 from ..handles import parse
 from ..paging import Cursor, Limit, Page, offset_of
-from ..runtime.door import view
+from ..runtime.context import view
 from ..runtime.models import JobView, Wait
-from ..spec import Through, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, writes
 from .models import JobSummary
 
 Job = Annotated[str, Field(description="job:<id>")]
 
 
-async def get_job(door: Through, job: Job, wait_s: Wait = 0) -> JobView[JsonValue]:
+async def get_job(context: Injected, job: Job, wait_s: Wait = 0) -> JobView[JsonValue]:
     """Read a job: its progress, and its result once done. Waits up to wait_s for the end."""
-    return await door.follow(parse(job, "job").name, wait_s, JsonValue)
+    return await context.follow(parse(job, "job").name, wait_s, JsonValue)
 
 
 async def list_jobs(
-    door: Through,
+    context: Injected,
     state: Literal["", "queued", "running", "done", "failed", "cancelled", "lost"] = "",
     limit: Limit = 20,
     cursor: Cursor = "",
 ) -> Page[JobSummary]:
     """List jobs, newest first."""
     start = offset_of(cursor)
-    rows, total = await door.jobs.page(limit, start, state)
+    rows, total = await context.jobs.page(limit, start, state)
     more = str(start + limit) if start + limit < total else None
     return Page[JobSummary](items=[JobSummary.of(row) for row in rows], total=total, next_cursor=more)
 
 
-async def cancel_job(door: Through, job: Job) -> JobView[JsonValue]:
+async def cancel_job(context: Injected, job: Job) -> JobView[JsonValue]:
     """End a job with every process it started; its last progress is kept."""
-    return view(await door.jobs.cancel(parse(job, "job").name))
+    return view(await context.jobs.cancel(parse(job, "job").name))
 
 
 TOOLSET = Toolset(

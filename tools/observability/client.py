@@ -19,10 +19,9 @@ from ..runtime.work import Work
 from ..tracing.ids import trace_of
 from ..tracing.score import Score
 from ..tracing.span import Span
-from ..tracing.store import TraceReader
+from ..tracing.store.reader import TraceReader
 from .models import Edge, LineageGraph, SpanNode, TraceLine, TraceTree
 
-TRACES = "traces.db"
 Detail = Literal["brief", "full"]
 # What a span holds of any size, and how much of all of it an answer shows.
 VALUES = ("input", "output", "metadata", "error_trace")
@@ -84,13 +83,13 @@ def readable(work: Work) -> Generator[None]:
         yield
     except sqlite3.Error as error:
         raise Unavailable(
-            f"the traces in {work.home / TRACES} cannot be read: {error}",
+            f"the traces in {work.settings.trace_store} cannot be read: {error}",
             "Move the file away and start the server again: a new one is made. All other tools work on.",
         ) from error
 
 
 def reader(work: Work) -> TraceReader:
-    return TraceReader(work.home / TRACES)
+    return TraceReader(work.settings.trace_store)
 
 
 def _ordered(spans: list[Span]) -> list[tuple[Span, int]]:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from ..tracing.evaluation import Case
 from ..tracing.span import Span
+
+
+class Case(BaseModel):
+    """What an agent was asked and answered. `conversation` holds turns of `role` and `content`; the rest is kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    input: JsonValue = None
+    output: JsonValue = None
+    expected: JsonValue = None
+    conversation: list[dict[str, str]] = Field(default_factory=list[dict[str, str]])
 
 
 class TraceLine(BaseModel):

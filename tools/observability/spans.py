@@ -14,14 +14,13 @@ from ..errors import ToolFailure, Unavailable, require, unknown
 from ..handles import parse
 from ..locks import locked
 from ..runtime.work import Work
-from ..tracing.connector import record_case
-from ..tracing.evaluation import FAULTS, Chosen, Verdict, chosen, evaluate
 from ..tracing.ids import IDENTIFIER, like, trace_of
-from ..tracing.redaction import Redactor
 from ..tracing.score import Score
 from ..tracing.span import Carrier, Span, Tracer
-from ..tracing.store import TraceStore
-from .client import TRACES, readable, reader
+from ..tracing.store.writer import TraceStore
+from .client import readable, reader
+from .connector import record_case
+from .evaluation import FAULTS, Chosen, Verdict, chosen, evaluate
 from .models import EvaluateRequest, Evaluation, Judged, JudgedCase, MetricSummary, SpanHandle
 
 OPENED = "opened_by_agent"
@@ -188,14 +187,14 @@ def _writing(work: Work) -> Generator[Writer]:
     """What is stored is the caller's own, so that it follows the settings of all, not those of this toolset."""
     _check_captured(work)
     settings = work.settings
-    store = TraceStore(settings.home / TRACES, settings.tracing.max_mb, Redactor.of(settings))
+    store = TraceStore.of(settings)
     try:
         yield Writer(store, Tracer(store.put, settings.tracing.capture_for("")))
     finally:
         written = store.close()
     if not written:
         raise Unavailable(
-            f"{settings.home / TRACES} could not be written",
+            f"{settings.trace_store} could not be written",
             "Look whether the disk is full; if the file is broken, move it away and a new one is made.",
         )
 

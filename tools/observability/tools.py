@@ -8,45 +8,44 @@ from pydantic import Field, JsonValue
 
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
-from ..spec import Through, Toolset, reads, writes
-from ..tracing.evaluation import Case
+from ..spec import Injected, Toolset, reads, writes
 from . import client, spans
-from .models import EvaluateRequest, Evaluation, Judged, LineageGraph, SpanHandle, TraceLine, TraceTree
+from .models import Case, EvaluateRequest, Evaluation, Judged, LineageGraph, SpanHandle, TraceLine, TraceTree
 
 
 async def search_traces(
-    door: Through,
+    context: Injected,
     name: Annotated[str, Field(description="Part of a span's name.")] = "",
     errors_only: bool = False,
     limit: Limit = 20,
     cursor: Cursor = "",
 ) -> Page[TraceLine]:
     """List traces, newest first."""
-    await door.settle()
-    return await door.call(client.search_traces, name, errors_only, limit, cursor)
+    await context.settle()
+    return await context.call(client.search_traces, name, errors_only, limit, cursor)
 
 
 async def get_trace(
-    door: Through,
+    context: Injected,
     trace: Annotated[str, Field(description="trace:<id>")],
     span: Annotated[str, Field(description="Only this span and below.")] = "",
     detail: Annotated[client.Detail, Field(description="full: with inputs and outputs.")] = "brief",
     limit: Limit = 60,
 ) -> TraceTree:
     """Show a trace as a tree of tool calls, jobs and their inner steps."""
-    await door.settle()
-    return await door.call(client.get_trace, trace, span, detail, limit)
+    await context.settle()
+    return await context.call(client.get_trace, trace, span, detail, limit)
 
 
 async def get_lineage(
-    door: Through, handle: Annotated[str, Field(description="Any handle, e.g. model:credit/1.")], limit: Limit = 50
+    context: Injected, handle: Annotated[str, Field(description="Any handle, e.g. model:credit/1.")], limit: Limit = 50
 ) -> LineageGraph:
     """Show what a dataset, model, bento, … was made from and what was made from it."""
-    return await door.call(client.get_lineage, handle, limit)
+    return await context.call(client.get_lineage, handle, limit)
 
 
 async def start_span(
-    door: Through,
+    context: Injected,
     name: str,
     parent: Annotated[str, Field(description="Span id.")] = "",
     trace: Annotated[str, Field(description="A trace to join; any name of yours.")] = "",
@@ -55,12 +54,12 @@ async def start_span(
     metadata: dict[str, JsonValue] | None = None,
 ) -> SpanHandle:
     """Open a span of your own work; pass its meta as _meta of calls that belong below it."""
-    await door.settle()
-    return await door.call(spans.start_span, name, parent, trace, agent, input, metadata or {})
+    await context.settle()
+    return await context.call(spans.start_span, name, parent, trace, agent, input, metadata or {})
 
 
 async def end_span(
-    door: Through,
+    context: Injected,
     span: str,
     status: spans.EndStatus = "ok",
     error: str = "",
@@ -68,11 +67,11 @@ async def end_span(
     metadata: dict[str, JsonValue] | None = None,
 ) -> SpanHandle:
     """Close a span that start_span opened."""
-    return await door.call(spans.end_span, span, status, error, output, metadata or {})
+    return await context.call(spans.end_span, span, status, error, output, metadata or {})
 
 
 async def log_llm_call(
-    door: Through,
+    context: Injected,
     model: str,
     input_tokens: int,
     output_tokens: int,
@@ -83,27 +82,27 @@ async def log_llm_call(
     provider: str = "anthropic",
 ) -> SpanHandle:
     """Trace a call of a language model that has just ended."""
-    await door.settle()
+    await context.settle()
     request = (model, input_tokens, output_tokens, parent, seconds, prompt or None, response or None, provider)
-    return await door.call(spans.log_llm_call, *request)
+    return await context.call(spans.log_llm_call, *request)
 
 
-async def log_metric(door: Through, span: str, name: str, value: float, as_score: bool = False) -> Judged:
+async def log_metric(context: Injected, span: str, name: str, value: float, as_score: bool = False) -> Judged:
     """Note a number on a span; as_score also makes it a score in Opik."""
-    await door.settle()
-    return await door.call(spans.log_metric, span, name, value, as_score)
+    await context.settle()
+    return await context.call(spans.log_metric, span, name, value, as_score)
 
 
 async def log_feedback(
-    door: Through, trace: str, score: float, feedback_type: str = "quality", reason: str = ""
+    context: Injected, trace: str, score: float, feedback_type: str = "quality", reason: str = ""
 ) -> Judged:
     """Judge a trace with a score, like a user's rating."""
-    await door.settle()
-    return await door.call(spans.log_feedback, trace, score, feedback_type, reason)
+    await context.settle()
+    return await context.call(spans.log_feedback, trace, score, feedback_type, reason)
 
 
 async def evaluate_agent(
-    door: Through,
+    context: Injected,
     agent_name: str,
     test_cases: list[Case],
     metrics: Annotated[
@@ -114,7 +113,7 @@ async def evaluate_agent(
 ) -> JobView[Evaluation]:
     """Score an agent's answers; each case becomes a trace with its scores."""
     request = EvaluateRequest(agent_name=agent_name, test_cases=test_cases, metrics=metrics)
-    return await door.submit(spans.evaluate_agent, request, wait_s)
+    return await context.submit(spans.evaluate_agent, request, wait_s)
 
 
 TOOLSET = Toolset(
@@ -126,7 +125,7 @@ TOOLSET = Toolset(
         writes(log_llm_call, "Log LLM call"),
         writes(log_metric, "Log metric", idempotent=True),
         writes(log_feedback, "Log feedback", idempotent=True),
-        writes(evaluate_agent, "Evaluate agent"),
+        writes(evaluate_agent, "Evaluate agent", job="short"),
         reads(search_traces, "Search traces"),
         reads(get_trace, "Get trace"),
         reads(get_lineage, "Get lineage"),

@@ -7,40 +7,40 @@ from typing import Annotated
 from pydantic import Field
 
 from ..paging import Cursor, Limit, Page
-from ..spec import Through, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import Condition, Expectation, Suite, SuiteInfo, Validation
 
 SuiteHandle = Annotated[str, Field(description="suite:<name>, or suite:<name>@<version>.")]
 
 
-async def create_suite(door: Through, name: str, expectations: list[Expectation]) -> SuiteInfo:
+async def create_suite(context: Injected, name: str, expectations: list[Expectation]) -> SuiteInfo:
     """Store rules as a suite, or as its next version. Types are those of Great Expectations, e.g.
     expect_column_values_to_be_between."""
-    return await door.call(client.create_suite, name, expectations)
+    return await context.call(client.create_suite, name, expectations)
 
 
 async def get_suite(
-    door: Through, suite: SuiteHandle, detail: client.Detail = "brief", limit: Limit = 20, cursor: Cursor = ""
+    context: Injected, suite: SuiteHandle, detail: client.Detail = "brief", limit: Limit = 20, cursor: Cursor = ""
 ) -> Suite:
     """Show the rules of a suite."""
-    return await door.call(client.get_suite, suite, detail, limit, cursor)
+    return await context.call(client.get_suite, suite, detail, limit, cursor)
 
 
-async def list_suites(door: Through, limit: Limit = 20, cursor: Cursor = "") -> Page[SuiteInfo]:
+async def list_suites(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[SuiteInfo]:
     """List suites, the built-in ones included."""
-    return await door.call(client.list_suites, limit, cursor)
+    return await context.call(client.list_suites, limit, cursor)
 
 
 async def get_default_suite(
-    door: Through, problem_type: Annotated[str, Field(description="E.g. classification, regression.")]
+    context: Injected, problem_type: Annotated[str, Field(description="E.g. classification, regression.")]
 ) -> Suite:
     """Show the suite that is configured for a kind of problem."""
-    return await door.call(client.get_default_suite, problem_type)
+    return await context.call(client.get_default_suite, problem_type)
 
 
 async def validate_dataset(
-    door: Through,
+    context: Injected,
     dataset: Annotated[str, Field(description="Handle, bare name or file path.")],
     suite: SuiteHandle,
     split: Annotated[str, Field(description="Only rows whose column `split` is this.")] = "",
@@ -48,7 +48,7 @@ async def validate_dataset(
     detail: Annotated[client.Detail, Field(description="full: passed rules too.")] = "brief",
 ) -> Validation:
     """Validate a dataset by a suite; each rule is passed, failed or not_evaluated."""
-    return await door.call(client.validate_dataset, dataset, suite, split, row_condition or [], detail)
+    return await context.call(client.validate_dataset, dataset, suite, split, row_condition or [], detail)
 
 
 TOOLSET = Toolset(

@@ -25,16 +25,7 @@ from ..runtime.work import Work
 from ..tracking.client import end_run, everything, opened, require_running, start_run
 from ..tracking.models import cut, fit
 from .files import read_model
-from .models import (
-    CheckResult,
-    LoggedModel,
-    LogRequest,
-    ModelLine,
-    ModelVersion,
-    RegisteredModel,
-    Stage,
-    Transition,
-)
+from .models import CheckResult, LoggedModel, LogRequest, ModelLine, ModelVersion, RegisteredModel, Stage, Transition
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,13 +7,13 @@ from typing import Annotated
 from pydantic import Field
 
 from ..paging import Cursor, Limit, Page
-from ..spec import Through, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import LoggedModel, LogRequest, ModelLine, ModelVersion, RegisteredModel, Stage, Transition
 
 
 async def log_model(
-    door: Through,
+    context: Injected,
     model: Annotated[str, Field(description="A trained model, to log in another run.")] = "",
     path: Annotated[str, Field(description="Or a file: .skops, or .ubj/.json of XGBoost.")] = "",
     preprocessor: Annotated[str, Field(description=".skops transformer before the file's model.")] = "",
@@ -27,48 +27,48 @@ async def log_model(
         model=model, path=path, preprocessor=preprocessor, dataset=dataset, target=target, run=run,
         register_as=register_as,
     )  # fmt: skip
-    return await door.call(client.log_model, request)
+    return await context.call(client.log_model, request)
 
 
 async def register_model(
-    door: Through,
+    context: Injected,
     model: Annotated[str, Field(description="models:/m-… of train_model, or run:<id>.")],
     name: str,
     tags: dict[str, str] | None = None,
     description: str = "",
 ) -> ModelVersion:
     """Register a trained model as the next version of a name. Returns model:<name>/<version>."""
-    return await door.call(client.register_model, model, name, tags or {}, description)
+    return await context.call(client.register_model, model, name, tags or {}, description)
 
 
-async def list_models(door: Through, limit: Limit = 20, cursor: Cursor = "") -> Page[ModelLine]:
+async def list_models(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[ModelLine]:
     """List registered models."""
-    return await door.call(client.list_models, limit, cursor)
+    return await context.call(client.list_models, limit, cursor)
 
 
 async def get_model(
-    door: Through,
+    context: Injected,
     model: Annotated[str, Field(description="Name, model:<name>/<version> or model:<name>@<alias>.")],
     check: Annotated[bool, Field(description="Load it and predict some rows.")] = False,
     limit: Limit = 5,
 ) -> RegisteredModel:
     """Read a registered model: versions, stages, aliases, inputs."""
-    return await door.call(client.get_model, model, limit, check)
+    return await context.call(client.get_model, model, limit, check)
 
 
-async def get_latest_version(door: Through, name: str, stages: list[Stage] | None = None) -> ModelVersion:
+async def get_latest_version(context: Injected, name: str, stages: list[Stage] | None = None) -> ModelVersion:
     """The newest version in Production, else Staging, or in the given stages in their order."""
-    return await door.call(client.get_latest_version, name, stages or ["Production", "Staging"])
+    return await context.call(client.get_latest_version, name, stages or ["Production", "Staging"])
 
 
 async def transition_stage(
-    door: Through,
+    context: Injected,
     model: Annotated[str, Field(description="model:<name>/<version> or @<alias>")],
     stage: Stage,
     archive_existing: Annotated[bool, Field(description="Archive the versions now in that stage.")] = True,
 ) -> Transition:
     """Move a model version to a stage; Staging and Production also become its alias."""
-    return await door.call(client.transition_stage, model, stage, archive_existing)
+    return await context.call(client.transition_stage, model, stage, archive_existing)
 
 
 TOOLSET = Toolset(

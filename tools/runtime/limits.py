@@ -79,3 +79,10 @@ def die_with_parent(parent: int = 0) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent and os.getppid() != parent:
         os._exit(1)
+
+
+def memory_mb() -> tuple[int, int]:
+    """The address space of this process and the memory it has, both with what it shares."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        mapped, resident = (int(pages) * resource.getpagesize() >> 20 for pages in file.read().split()[:2])
+    return mapped, resident

@@ -25,7 +25,7 @@ def _unanswered(_: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Voice:
+class Reporter:
     """How work speaks to whoever supervises it; outside of a job nobody listens."""
 
     report: Callable[[Progress], None] = _ignore
@@ -35,14 +35,14 @@ class Voice:
 
 @dataclass(frozen=True)
 class Work:
-    """The settings, a tracer, a voice and a cache that lives as long as the process.
+    """The settings, a tracer, a reporter and a cache that lives as long as the process.
 
     `job` is the id of the job that this is, `ends_at` (monotonic seconds) when its budget of time is used up.
     """
 
     settings: Settings
     tracer: Tracer
-    voice: Voice = field(default_factory=Voice)
+    reporter: Reporter = field(default_factory=Reporter)
     cache: dict[object, object] = field(default_factory=dict)
     job: str = ""
     ends_at: float | None = None
@@ -58,24 +58,24 @@ class Work:
         return cast(T, self.cache[make])
 
     def progress(self, done: float, total: float, message: str = "", best: float | None = None) -> None:
-        self.voice.report(Progress(done=done, total=total, message=message, best=best))
+        self.reporter.report(Progress(done=done, total=total, message=message, best=best))
 
     def keep(self, result: BaseModel) -> None:
         """Remember the best result so far, in the form of the final one: it is what stays if the job is ended early."""
-        self.voice.say("partial", result.model_dump_json())
+        self.reporter.say("partial", result.model_dump_json())
 
     def out_of_time(self) -> bool:
         """Whether to stop here; who asks after each step is given time to end in order."""
         if self.ends_at is None:
             return False
-        self.voice.say("paced", "")
+        self.reporter.say("paced", "")
         return time.monotonic() >= self.ends_at
 
     def afterwards(self, function: Callable[..., Any], *arguments: str) -> None:
         """Run `function(work, *arguments)` should the job not come to its end, to close what it leaves open."""
         reference = f"{function.__module__}:{function.__name__}"
-        self.voice.say("after", json.dumps({"function": reference, "arguments": arguments}))
+        self.reporter.say("after", json.dumps({"function": reference, "arguments": arguments}))
 
     def ask(self, questions: dict[str, Any]) -> dict[str, Any]:
         """Put questions (key -> MCP input request) to whoever submitted the job and wait for the answers by key."""
-        return self.voice.ask(questions)
+        return self.reporter.ask(questions)

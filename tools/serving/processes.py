@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from ..errors import ToolFailure
-from ..runtime import trees
+from ..runtime import proctree
 from ..runtime.limits import quiet_environment, thread_environment
 from ..runtime.work import Work
 from .bentos import Bento
@@ -226,7 +226,7 @@ def _failed(plan: Plan, what: str, tail: str) -> ToolFailure:
 
 
 def _clear(work: Work, endpoint: str, identity: str) -> None:
-    if not trees.kill(mark_of(endpoint, identity), MARK, patience_s=5.0):
+    if not proctree.kill(mark_of(endpoint, identity), MARK, patience_s=5.0):
         raise ToolFailure(f"a process of endpoint:{endpoint} does not end", "Look for it with ps, then call again.")
     shutil.rmtree(folder(work, endpoint, identity), ignore_errors=True)
 

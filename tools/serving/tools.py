@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
-from ..spec import Through, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import (
     Deployed,
@@ -30,7 +30,7 @@ Bento = Annotated[str, Field(description="bento:<name>:<version>")]
 
 
 async def package_model(
-    door: Through,
+    context: Injected,
     model: Annotated[str, Field(description="models:/m-…, model:<name>/<version> or run:<id>.")],
     name: str = "",
     version: Annotated[str, Field(description="Default: a digest of the content.")] = "",
@@ -39,11 +39,11 @@ async def package_model(
 ) -> JobView[Packaged]:
     """Package a model, with its preprocessing, as a bento that can be deployed. The same model gives the same bento."""
     request = PackageRequest(model=model, name=name, version=version, batchable=batchable)
-    return await door.submit(client.package_model, request, wait_s)
+    return await context.submit(client.package_model, request, wait_s)
 
 
 async def deploy_model(
-    door: Through,
+    context: Injected,
     bento: Annotated[str, Field(description="bento:<name>:<version>, or a model.")],
     endpoint: str,
     replicas: Annotated[int, Field(ge=1, le=16)] = 1,
@@ -56,39 +56,39 @@ async def deploy_model(
     request = DeployRequest(
         bento=bento, endpoint=endpoint, replicas=replicas, resources=resources or Resources(), percent=percent
     )
-    return await door.submit(client.deploy_model, request, wait_s, once=True)
+    return await context.submit(client.deploy_model, request, wait_s, once=True)
 
 
-async def set_traffic(door: Through, endpoint: str, bento: Bento, percent: Percent) -> Traffic:
+async def set_traffic(context: Injected, endpoint: str, bento: Bento, percent: Percent) -> Traffic:
     """Set the share of calls that one of an endpoint's bentos gets; the others share the rest."""
-    return await door.call(client.set_traffic, endpoint, bento, percent)
+    return await context.call(client.set_traffic, endpoint, bento, percent)
 
 
 async def predict(
-    door: Through,
+    context: Injected,
     endpoint: str,
     rows: Annotated[list[Row], Field(min_length=1, max_length=MAX_ROWS, description="{feature: value}, null: missing")],
 ) -> Prediction:
     """Predict rows through an endpoint: predictions, class probabilities, and which bento answered."""
-    return await door.call(client.predict, endpoint, rows)
+    return await context.call(client.predict, endpoint, rows)
 
 
-async def list_endpoints(door: Through, limit: Limit = 20, cursor: Cursor = "") -> Page[EndpointLine]:
+async def list_endpoints(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[EndpointLine]:
     """List endpoints: state, traffic, URL and memory, as their processes are now."""
-    return await door.call(client.list_endpoints, limit, cursor)
+    return await context.call(client.list_endpoints, limit, cursor)
 
 
-async def stop_endpoint(door: Through, endpoint: str) -> Stopped:
+async def stop_endpoint(context: Injected, endpoint: str) -> Stopped:
     """End all processes of an endpoint. Its bentos stay."""
-    return await door.call(client.stop_endpoint, endpoint)
+    return await context.call(client.stop_endpoint, endpoint)
 
 
 TOOLSET = Toolset(
     name="serving",
     description="Package models and serve them.",
     tools=(
-        writes(package_model, "Package model", idempotent=True),
-        writes(deploy_model, "Deploy model", destructive=True),
+        writes(package_model, "Package model", job="short", idempotent=True),
+        writes(deploy_model, "Deploy model", job="short", destructive=True),
         writes(set_traffic, "Set traffic", idempotent=True),
         reads(predict, "Predict"),
         reads(list_endpoints, "List endpoints"),

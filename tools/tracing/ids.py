@@ -1,4 +1,7 @@
-"""Time-ordered identifiers."""
+"""Time-ordered identifiers (UUID version 7, RFC 9562 §5.7), and the time that is in them.
+
+Opik's cloud refuses rows whose id is more than 24 hours off, with their whole batch.
+"""
 
 from __future__ import annotations
 
@@ -37,3 +40,18 @@ def trace_of(name: str) -> str:
     if IDENTIFIER.fullmatch(name.lower()):
         return name.lower()
     return as_uuid7(hashlib.sha256(name.encode()).hexdigest()[:32])
+
+
+def is_uuid7(text: str) -> bool:
+    return IDENTIFIER.fullmatch(text) is not None
+
+
+def seconds_of(identity: str) -> float:
+    """When a version 7 UUID was made, in seconds since the epoch."""
+    return int(identity[:8] + identity[9:13], 16) / 1000
+
+
+def dated(identity: str, at: float) -> str:
+    """The same version 7 UUID with another time, in seconds since the epoch."""
+    digits = f"{int(at * 1000) & (1 << 48) - 1:012x}"
+    return f"{digits[:8]}-{digits[8:]}{identity[13:]}"

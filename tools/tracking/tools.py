@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, Strict
 
 from ..paging import Limit, Page
-from ..spec import Through, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import Experiment, Logged, Run, RunLine
 
@@ -18,26 +18,26 @@ Number = Annotated[float, Strict()]
 
 
 async def create_experiment(
-    door: Through,
+    context: Injected,
     name: Annotated[str, Field(min_length=1, max_length=400, description="Without the configured prefix.")],
     tags: Tags | None = None,
 ) -> Experiment:
     """Get or create an MLflow experiment."""
-    return await door.call(client.create_experiment, name, tags or {})
+    return await context.call(client.create_experiment, name, tags or {})
 
 
 async def start_run(
-    door: Through,
+    context: Injected,
     experiment: Annotated[str, Field(description="Created if need be.")] = "",
     name: str = "",
     tags: Tags | None = None,
 ) -> Run:
     """Start an MLflow run. Pass its handle as `run` to other tools to log into it; close it with end_run."""
-    return await door.call(client.start_run, experiment, name, tags or {})
+    return await context.call(client.start_run, experiment, name, tags or {})
 
 
 async def log_run(
-    door: Through,
+    context: Injected,
     run: RunHandle,
     params: dict[str, JsonValue] | None = None,
     metrics: dict[str, Number] | None = None,
@@ -45,32 +45,34 @@ async def log_run(
     tags: Tags | None = None,
 ) -> Logged:
     """Log params, metrics (at a step) and tags to a run that has not ended. A param cannot change its value."""
-    return await door.call(client.log_open_run, run, params or {}, metrics or {}, step, tags or {})
+    return await context.call(client.log_open_run, run, params or {}, metrics or {}, step, tags or {})
 
 
 async def log_artifact(
-    door: Through, run: RunHandle, path: str, folder: Annotated[str, Field(description="Inside the run.")] = ""
+    context: Injected, run: RunHandle, path: str, folder: Annotated[str, Field(description="Inside the run.")] = ""
 ) -> Logged:
     """Copy a file into the artifacts of a run that has not ended."""
-    return await door.call(client.log_artifact, run, path, folder)
+    return await context.call(client.log_artifact, run, path, folder)
 
 
-async def end_run(door: Through, run: RunHandle, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> Run:
+async def end_run(
+    context: Injected, run: RunHandle, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED"
+) -> Run:
     """Close a run."""
-    return await door.call(client.end_run, run, status)
+    return await context.call(client.end_run, run, status)
 
 
 async def get_run(
-    door: Through,
+    context: Injected,
     run: RunHandle,
     names: Annotated[list[str] | None, Field(description="Only these, in full; * for any text.")] = None,
 ) -> Run:
     """Read a run: params, metrics, tags, duration, artifact URI, models."""
-    return await door.call(client.get_run, run, names or [])
+    return await context.call(client.get_run, run, names or [])
 
 
 async def search_runs(
-    door: Through,
+    context: Injected,
     experiment: Annotated[str, Field(description="Default: all.")] = "",
     where: Annotated[str, Field(description="MLflow filter, e.g. metrics.auc > 0.9")] = "",
     order_by: Annotated[str, Field(description="e.g. metrics.auc desc")] = "",
@@ -78,7 +80,7 @@ async def search_runs(
     cursor: str = "",
 ) -> Page[RunLine]:
     """Search runs."""
-    return await door.call(client.search_runs, experiment, where, order_by, limit, cursor)
+    return await context.call(client.search_runs, experiment, where, order_by, limit, cursor)
 
 
 TOOLSET = Toolset(

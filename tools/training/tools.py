@@ -7,20 +7,20 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
-from ..spec import Through, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import Algorithms, EvaluateRequest, Evaluation, TaskChoice, Trained, TrainRequest
 
 Dataset = Annotated[str, Field(description="Handle or file path.")]
 
 
-async def list_algorithms(door: Through) -> Algorithms:
+async def list_algorithms(context: Injected) -> Algorithms:
     """List algorithms with their tasks, starting parameters and default search spaces."""
-    return await door.call(client.list_algorithms)
+    return await context.call(client.list_algorithms)
 
 
 async def train_model(
-    door: Through,
+    context: Injected,
     dataset: Dataset,
     target: str,
     algorithm: str = "XGBoost",
@@ -39,11 +39,11 @@ async def train_model(
         dataset=dataset, target=target, algorithm=algorithm, task=task, params=params or {}, features=features or [],
         exclude=exclude or [], validation=validation, run=run, experiment=experiment, seed=seed,
     )  # fmt: skip
-    return await door.submit(client.train_model, request, wait_s)
+    return await context.submit(client.train_model, request, wait_s)
 
 
 async def evaluate_model(
-    door: Through,
+    context: Injected,
     model: Annotated[str, Field(description="models:/m-…, model:<name>/<version> or run:<id>.")],
     dataset: Dataset,
     metric: Annotated[str, Field(description="Primary metric; default auc or rmse.")] = "",
@@ -52,7 +52,7 @@ async def evaluate_model(
 ) -> JobView[Evaluation]:
     """Score a model on held-out data: all metrics, a 95 % interval, and a baseline without features."""
     request = EvaluateRequest(model=model, dataset=dataset, metric=metric, log=log)
-    return await door.submit(client.evaluate_model, request, wait_s)
+    return await context.submit(client.evaluate_model, request, wait_s)
 
 
 TOOLSET = Toolset(
@@ -60,7 +60,7 @@ TOOLSET = Toolset(
     description="Train and evaluate models.",
     tools=(
         reads(list_algorithms, "List algorithms"),
-        writes(train_model, "Train model"),
-        writes(evaluate_model, "Evaluate model", idempotent=True),
+        writes(train_model, "Train model", job="long"),
+        writes(evaluate_model, "Evaluate model", job="short", idempotent=True),
     ),
 )

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
-from ..spec import Through, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import Study, Tuned, TuneRequest
 
 
 async def tune_model(
-    door: Through,
+    context: Injected,
     dataset: str,
     target: str,
     algorithm: str = "XGBoost",
@@ -43,16 +43,16 @@ async def tune_model(
         features=features or [], exclude=exclude or [], treatment=treatment,
         controls=controls or [], study=study, experiment=experiment, run=run, seed=seed,
     )  # fmt: skip
-    return await door.submit(client.tune_model, request, wait_s)
+    return await context.submit(client.tune_model, request, wait_s)
 
 
-async def get_study(door: Through, study: Annotated[str, Field(description="study:<name>")]) -> Study:
+async def get_study(context: Injected, study: Annotated[str, Field(description="study:<name>")]) -> Study:
     """Read a study: trials by state, the best ones, which parameters mattered."""
-    return await door.call(client.get_study, study)
+    return await context.call(client.get_study, study)
 
 
 TOOLSET = Toolset(
     name="tuning",
     description="Hyper-parameter search.",
-    tools=(writes(tune_model, "Tune model"), reads(get_study, "Get study")),
+    tools=(writes(tune_model, "Tune model", job="long"), reads(get_study, "Get study")),
 )

@@ -16,10 +16,10 @@ for name in sys.argv[2:]:
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.features import client
 from mlops_mcp.tools.runtime.work import Work
-from mlops_mcp.tools.runtime.worker import attempt
+from mlops_mcp.tools.runtime.outcome import outcome_of
 from mlops_mcp.tools.tracing.span import Tracer
 work = Work(load({"MLOPS_HOME": sys.argv[1]}).settings, Tracer(lambda _: None))
-print(attempt(lambda: client.list_features(work, "", 10, "")).failure)
+print(outcome_of(lambda: client.list_features(work, "", 10, "")).failure)
 """
 
 

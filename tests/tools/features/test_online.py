@@ -13,7 +13,7 @@ from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.features import client
 from mlops_mcp.tools.features.models import Materialized, MaterializeRequest, View
 from mlops_mcp.tools.runtime.models import Progress
-from mlops_mcp.tools.runtime.work import Voice, Work
+from mlops_mcp.tools.runtime.work import Reporter, Work
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 Register = Callable[..., View]
@@ -147,7 +147,7 @@ def test_progress_is_told_view_by_view(work: Work, register: Register) -> None:
     register(history(), created="made")
     register(history(), "others", created="made")
     client.materialize_features(
-        Work(work.settings, work.tracer, Voice(told.append)), MaterializeRequest(views=[], start="", end="")
+        Work(work.settings, work.tracer, Reporter(told.append)), MaterializeRequest(views=[], start="", end="")
     )
     assert [(step.done, step.total) for step in told] == [(0, 2), (1, 2), (2, 2)]
     assert told[0].message == "view 1 of 2: others"

@@ -6,7 +6,7 @@ from mlops_mcp.tools.observability import client, spans
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Tracer
-from mlops_mcp.tools.tracing.store import TraceStore
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 
 def _record(work: Work) -> str:

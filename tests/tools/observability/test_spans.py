@@ -14,12 +14,13 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.observability import spans
-from mlops_mcp.tools.observability.models import EvaluateRequest
+from mlops_mcp.tools.observability.evaluation import NEEDS_MODEL, NEEDS_PACKAGE, OFFLINE, chosen
+from mlops_mcp.tools.observability.models import Case, EvaluateRequest
 from mlops_mcp.tools.runtime.work import Work
-from mlops_mcp.tools.tracing.evaluation import NEEDS_MODEL, NEEDS_PACKAGE, OFFLINE, Case, chosen
 from mlops_mcp.tools.tracing.ids import uuid7
 from mlops_mcp.tools.tracing.span import Tracer
-from mlops_mcp.tools.tracing.store import TraceReader, TraceStore
+from mlops_mcp.tools.tracing.store.reader import TraceReader
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 pytestmark = pytest.mark.slow
 

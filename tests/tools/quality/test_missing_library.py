@@ -17,12 +17,12 @@ from mlops_mcp.tools.data.store import save
 from mlops_mcp.tools.quality import client
 from mlops_mcp.tools.quality.models import Expectation
 from mlops_mcp.tools.runtime.work import Work
-from mlops_mcp.tools.runtime.worker import attempt
+from mlops_mcp.tools.runtime.outcome import outcome_of
 from mlops_mcp.tools.tracing.span import Tracer
 work = Work(load({"MLOPS_HOME": sys.argv[1]}).settings, Tracer(lambda _: None))
 dataset = save(work, pa.table({"hcp_id": ["a"]}), "calls", [], "test").handle
-print(attempt(lambda: client.create_suite(work, "rules", [Expectation(type="expect_column_to_exist")])).failure)
-print(attempt(lambda: client.validate_dataset(work, dataset, "e2i_regression_suite", "", [], "brief")).failure)
+print(outcome_of(lambda: client.create_suite(work, "rules", [Expectation(type="expect_column_to_exist")])).failure)
+print(outcome_of(lambda: client.validate_dataset(work, dataset, "e2i_regression_suite", "", [], "brief")).failure)
 print(client.list_suites(work, 10, "").total)
 """
 

@@ -15,11 +15,11 @@ import pytest
 from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
-from mlops_mcp.tools.runtime import trees
-from mlops_mcp.tools.runtime.jobs import Jobs
-from mlops_mcp.tools.runtime.launch import mark_of, table_of
+from mlops_mcp.tools.runtime import proctree
+from mlops_mcp.tools.runtime.jobs.launch import mark_of, table_of
+from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.table import Row
 from mlops_mcp.tools.runtime.models import ENDED
-from mlops_mcp.tools.runtime.table import Row
 
 from .outcomes import SOURCE
 from .postgres import running, search_path
@@ -106,7 +106,7 @@ async def jobs(engine: Settings) -> AsyncGenerator[Jobs]:
     yield jobs
     looking.cancel()
     for row in table_of(engine).running():  # of a test that failed half-way
-        trees.kill(mark_of(row.id, row.attempt))
+        proctree.kill(mark_of(row.id, row.attempt))
 
 
 def with_runtime(settings: Settings, **changes: object) -> Settings:

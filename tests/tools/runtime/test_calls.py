@@ -15,7 +15,7 @@ import pytest
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import NotInstalled, ToolFailure
-from mlops_mcp.tools.runtime.calls import CallCrashed, CallPool
+from mlops_mcp.tools.runtime.calls.executor import CallCrashed, CallExecutor
 from mlops_mcp.tools.tracing.span import Span, Tracer
 
 pytestmark = pytest.mark.slow
@@ -63,9 +63,9 @@ def spans() -> list[Span]:
 
 
 @pytest.fixture
-async def pool(settings: Settings, spans: list[Span]) -> AsyncGenerator[CallPool]:
+async def pool(settings: Settings, spans: list[Span]) -> AsyncGenerator[CallExecutor]:
     runtime = settings.runtime.model_copy(update={"call_timeout_s": 30.0})
-    pool = CallPool(settings.model_copy(update={"runtime": runtime}), spans.append)
+    pool = CallExecutor(settings.model_copy(update={"runtime": runtime}), spans.append)
     yield pool
     await asyncio.to_thread(pool.close)
 
@@ -78,60 +78,61 @@ async def written(mark: Path) -> psutil.Process:
     return psutil.Process(int(mark.read_text()))
 
 
-async def test_200_parallel_calls_of_two_slices_answer_like_serial_ones(pool: CallPool, probes: Probes) -> None:
+async def test_200_parallel_calls_of_two_slices_answer_like_serial_ones(pool: CallExecutor, probes: Probes) -> None:
     left, right = probes("left", NOISE), probes("right", NOISE)
-    serial = [await pool.call((left if n % 2 else right).add, n, n) for n in range(200)]
-    parallel = await asyncio.gather(*(pool.call((left if n % 2 else right).add, n, n) for n in range(200)))
+    either = (("left", left.add), ("right", right.add))
+    serial = [await pool.call(*either[n % 2], n, n) for n in range(200)]
+    parallel = await asyncio.gather(*(pool.call(*either[n % 2], n, n) for n in range(200)))
     assert parallel == serial == [2 * n for n in range(200)]
 
 
-async def test_200_parallel_calls_of_one_slice_answer_like_serial_ones(pool: CallPool, probes: Probes) -> None:
+async def test_200_parallel_calls_of_one_slice_answer_like_serial_ones(pool: CallExecutor, probes: Probes) -> None:
     noise = probes("noise", NOISE)
-    serial = [await pool.call(noise.add, n, n) for n in range(200)]
-    assert await asyncio.gather(*(pool.call(noise.add, n, n) for n in range(200))) == serial
+    serial = [await pool.call("noise", noise.add, n, n) for n in range(200)]
+    assert await asyncio.gather(*(pool.call("noise", noise.add, n, n) for n in range(200))) == serial
 
 
-async def test_a_slice_keeps_its_process_and_what_it_opened(pool: CallPool, probes: Probes) -> None:
+async def test_a_slice_keeps_its_process_and_what_it_opened(pool: CallExecutor, probes: Probes) -> None:
     noise = probes("noise", NOISE)
-    pids = {await pool.call(noise.pid) for _ in range(3)}
+    pids = {await pool.call("noise", noise.pid) for _ in range(3)}
     assert len(pids) == 1
     assert os.getpid() not in pids
-    assert len({await pool.call(noise.opened) for _ in range(3)}) == 1
+    assert len({await pool.call("noise", noise.opened) for _ in range(3)}) == 1
 
 
-async def test_slices_have_processes_of_their_own(pool: CallPool, probes: Probes) -> None:
+async def test_slices_have_processes_of_their_own(pool: CallExecutor, probes: Probes) -> None:
     left, right = probes("left", NOISE), probes("right", NOISE)
-    assert await pool.call(left.pid) != await pool.call(right.pid)
+    assert await pool.call("left", left.pid) != await pool.call("right", right.pid)
 
 
-async def test_the_registry_shares_the_process_of_tracking(pool: CallPool, probes: Probes) -> None:
+async def test_the_registry_shares_the_process_of_tracking(pool: CallExecutor, probes: Probes) -> None:
     tracking, registry = probes("tracking", NOISE), probes("registry", NOISE)
-    assert await pool.call(tracking.pid) == await pool.call(registry.pid)
+    assert await pool.call("tracking", tracking.pid) == await pool.call("registry", registry.pid)
 
 
 @pytest.mark.parametrize("function", ["forever", "sum_in_c"])
 async def test_cancelling_a_call_kills_its_process_and_the_next_call_works(
-    pool: CallPool, probes: Probes, tmp_path: Path, function: str
+    pool: CallExecutor, probes: Probes, tmp_path: Path, function: str
 ) -> None:
     noise = probes("noise", NOISE)
-    call = asyncio.create_task(pool.call(getattr(noise, function), str(tmp_path / "pid")))
+    call = asyncio.create_task(pool.call("noise", getattr(noise, function), str(tmp_path / "pid")))
     worker = await written(tmp_path / "pid")
     call.cancel()
     await asyncio.wait([call])
     assert call.cancelled()
     await asyncio.to_thread(worker.wait, 2)
-    assert await pool.call(noise.add, 1, 2) == 3
+    assert await pool.call("noise", noise.add, 1, 2) == 3
 
 
 async def test_a_call_that_takes_too_long_is_ended_and_says_so(
     settings: Settings, probes: Probes, tmp_path: Path
 ) -> None:
     runtime = settings.runtime.model_copy(update={"call_timeout_s": 0.5})
-    pool = CallPool(settings.model_copy(update={"runtime": runtime}), lambda _span: None)
+    pool = CallExecutor(settings.model_copy(update={"runtime": runtime}), lambda _span: None)
     noise = probes("noise", NOISE)
     with pytest.raises(ToolFailure, match=r"noise\.forever did not finish within 0\.5 s\. Ask for less"):
-        await pool.call(noise.forever, str(tmp_path / "pid"))
-    assert await pool.call(noise.add, 1, 2) == 3
+        await pool.call("noise", noise.forever, str(tmp_path / "pid"))
+    assert await pool.call("noise", noise.add, 1, 2) == 3
     await asyncio.to_thread(pool.close)
 
 
@@ -145,109 +146,111 @@ async def test_a_call_that_takes_too_long_is_ended_and_says_so(
     ],
 )
 async def test_the_death_of_a_worker_is_an_error_that_names_its_end(
-    pool: CallPool, probes: Probes, function: str, said: str
+    pool: CallExecutor, probes: Probes, function: str, said: str
 ) -> None:
     noise, other = probes("noise", NOISE), probes("other", NOISE)
-    dying = asyncio.create_task(pool.call(getattr(noise, function)))
-    assert await pool.call(other.add, 1, 2) == 3
+    dying = asyncio.create_task(pool.call("noise", getattr(noise, function)))
+    assert await pool.call("other", other.add, 1, 2) == 3
     with pytest.raises(ToolFailure, match=said):
         await dying
-    assert await pool.call(noise.add, 1, 2) == 3
+    assert await pool.call("noise", noise.add, 1, 2) == 3
 
 
 async def test_a_worker_that_is_killed_from_outside_fails_only_its_call(
-    pool: CallPool, probes: Probes, tmp_path: Path
+    pool: CallExecutor, probes: Probes, tmp_path: Path
 ) -> None:
     noise = probes("noise", NOISE)
-    dying = asyncio.create_task(pool.call(noise.forever, str(tmp_path / "pid")))
+    dying = asyncio.create_task(pool.call("noise", noise.forever, str(tmp_path / "pid")))
     worker = await written(tmp_path / "pid")
-    others = [asyncio.create_task(pool.call(noise.add, n, n)) for n in range(10)]
+    others = [asyncio.create_task(pool.call("noise", noise.add, n, n)) for n in range(10)]
     worker.kill()
     with pytest.raises(ToolFailure, match=r"noise\.forever was killed by SIGKILL"):
         await dying
     assert await asyncio.gather(*others) == [2 * n for n in range(10)]
 
 
-async def test_an_idle_worker_that_is_killed_from_outside_is_replaced(pool: CallPool, probes: Probes) -> None:
+async def test_an_idle_worker_that_is_killed_from_outside_is_replaced(pool: CallExecutor, probes: Probes) -> None:
     noise = probes("noise", NOISE)
-    worker = psutil.Process(await pool.call(noise.pid))
+    worker = psutil.Process(await pool.call("noise", noise.pid))
     worker.kill()
     await asyncio.to_thread(worker.wait, 5)
     async with asyncio.timeout(10):
         while True:  # until its death is noticed, a call may still be given to it
             with suppress(ToolFailure):
-                assert await pool.call(noise.pid) != worker.pid
+                assert await pool.call("noise", noise.pid) != worker.pid
                 break
 
 
-async def test_a_library_that_exits_ends_neither_its_worker_nor_the_server(pool: CallPool, probes: Probes) -> None:
+async def test_a_library_that_exits_ends_neither_its_worker_nor_the_server(pool: CallExecutor, probes: Probes) -> None:
     noise = probes("noise", NOISE)
     with pytest.raises(CallCrashed, match="SystemExit"):
-        await pool.call(noise.leave)
-    assert await pool.call(noise.add, 1, 2) == 3
+        await pool.call("noise", noise.leave)
+    assert await pool.call("noise", noise.add, 1, 2) == 3
 
 
-async def test_a_foreseen_failure_arrives_with_its_hint(pool: CallPool, probes: Probes) -> None:
+async def test_a_foreseen_failure_arrives_with_its_hint(pool: CallExecutor, probes: Probes) -> None:
     with pytest.raises(ToolFailure) as caught:
-        await pool.call(probes("noise", NOISE).fail)
+        await pool.call("noise", probes("noise", NOISE).fail)
     assert (caught.value.message, caught.value.hint) == ("no such column", "Try describe_dataset.")
 
 
 async def test_an_unforeseen_exception_is_a_crash_whose_traceback_is_logged(
-    pool: CallPool, probes: Probes, caplog: pytest.LogCaptureFixture
+    pool: CallExecutor, probes: Probes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(CallCrashed, match="ZeroDivisionError"):
-        await pool.call(probes("noise", NOISE).crash)
+        await pool.call("noise", probes("noise", NOISE).crash)
     assert "secret detail" in caplog.text
 
 
-async def test_a_missing_library_of_ours_says_what_to_install(pool: CallPool, probes: Probes) -> None:
+async def test_a_missing_library_of_ours_says_what_to_install(pool: CallExecutor, probes: Probes) -> None:
     noise = probes("noise", NOISE)
     with pytest.raises(NotInstalled, match=r"pip install 'mlops-mcp\[tuning\]'"):
-        await pool.call(noise.missing)
+        await pool.call("noise", noise.missing)
     with pytest.raises(CallCrashed, match="great_expectationsx"):
-        await pool.call(noise.need)
+        await pool.call("noise", noise.need)
 
 
-async def test_too_much_memory_is_a_failure_and_not_the_end_of_the_worker(pool: CallPool, probes: Probes) -> None:
+async def test_too_much_memory_is_a_failure_and_not_the_end_of_the_worker(pool: CallExecutor, probes: Probes) -> None:
     noise = probes("noise", NOISE)
-    before = await pool.call(noise.pid)
+    before = await pool.call("noise", noise.pid)
     with pytest.raises(ToolFailure, match="memory limit"):
-        await pool.call(noise.eat)
-    assert await pool.call(noise.pid) == before
+        await pool.call("noise", noise.eat)
+    assert await pool.call("noise", noise.pid) == before
 
 
-async def test_a_result_that_cannot_travel_is_an_error_and_the_next_call_works(pool: CallPool, probes: Probes) -> None:
+async def test_a_result_that_cannot_travel_is_an_error_and_the_next_call_works(
+    pool: CallExecutor, probes: Probes
+) -> None:
     noise = probes("noise", NOISE)
     with pytest.raises((CallCrashed, ToolFailure)):
-        await pool.call(noise.unpicklable)
-    assert await pool.call(noise.add, 1, 2) == 3
+        await pool.call("noise", noise.unpicklable)
+    assert await pool.call("noise", noise.add, 1, 2) == 3
 
 
 async def test_what_a_library_prints_never_reaches_our_standard_output(
-    pool: CallPool, probes: Probes, capfd: pytest.CaptureFixture[str]
+    pool: CallExecutor, probes: Probes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert await pool.call(probes("noise", NOISE).chat) == [True, "/dev/null"]
+    assert await pool.call("noise", probes("noise", NOISE).chat) == [True, "/dev/null"]
     assert "hello" not in capfd.readouterr().out
 
 
-async def test_a_worker_runs_quiet_libraries_on_one_thread(pool: CallPool, probes: Probes) -> None:
-    assert await pool.call(probes("noise", NOISE).threads) == ["1", "passive", "1"]
+async def test_a_worker_runs_quiet_libraries_on_one_thread(pool: CallExecutor, probes: Probes) -> None:
+    assert await pool.call("noise", probes("noise", NOISE).threads) == ["1", "passive", "1"]
 
 
 async def test_spans_of_a_worker_hang_under_the_span_of_the_call(
-    pool: CallPool, probes: Probes, spans: list[Span]
+    pool: CallExecutor, probes: Probes, spans: list[Span]
 ) -> None:
     with Tracer(spans.append).span("call") as call:
-        await pool.call(probes("noise", NOISE).add, 1, 2)
+        await pool.call("noise", probes("noise", NOISE).add, 1, 2)
     inner = next(span for span in spans if span.name == "adding")
     assert (inner.trace_id, inner.parent_id, inner.metadata) == (call.trace_id, call.id, {"a": 1})
 
 
 async def test_closing_ends_a_busy_worker_at_once(settings: Settings, probes: Probes, tmp_path: Path) -> None:
-    pool = CallPool(settings, lambda _span: None)
+    pool = CallExecutor(settings, lambda _span: None)
     noise = probes("noise", NOISE)
-    call = asyncio.create_task(pool.call(noise.forever, str(tmp_path / "pid")))
+    call = asyncio.create_task(pool.call("noise", noise.forever, str(tmp_path / "pid")))
     worker = await written(tmp_path / "pid")
     began = time.monotonic()
     await asyncio.to_thread(pool.close)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from mlops_mcp.config.settings import Settings
-from mlops_mcp.tools.runtime import trees
-from mlops_mcp.tools.runtime.calls import CallPool
-from mlops_mcp.tools.runtime.jobs import Jobs
-from mlops_mcp.tools.runtime.launch import log_path, mark_of, table_of
+from mlops_mcp.tools.runtime import proctree
+from mlops_mcp.tools.runtime.calls.executor import CallExecutor
+from mlops_mcp.tools.runtime.jobs.launch import log_path, mark_of, table_of
+from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.tracing.span import Carrier, Span, under
-from mlops_mcp.tools.tracing.store import TraceReader
+from mlops_mcp.tools.tracing.store.reader import TraceReader
 
 from .conftest import ended, until
 
@@ -67,7 +67,7 @@ def speaking(probes: Callable[[str, str], Any]) -> Any:
 def jobs(settings: Settings) -> Generator[Jobs]:
     yield Jobs(settings)
     for row in table_of(settings).running():  # of a test that failed half-way
-        trees.kill(mark_of(row.id, row.attempt))
+        proctree.kill(mark_of(row.id, row.attempt))
 
 
 async def spans_of(settings: Settings, jobs: Jobs, function: Any, request: Any) -> dict[str, Span]:
@@ -140,10 +140,10 @@ async def test_a_worker_of_a_toolset_that_is_captured_less_keeps_less(
     settings: Settings, speaking: Any, capture: str, inputs: list[Any]
 ) -> None:
     spans: list[Span] = []
-    pool = CallPool(less(settings, capture), spans.append)
+    pool = CallExecutor(less(settings, capture), spans.append)
     try:
         async with asyncio.timeout(30):
-            await pool.call(speaking.fit, 3)
+            await pool.call("speaking", speaking.fit, 3)
     finally:
         pool.close()
     assert [span.input for span in spans] == inputs

@@ -20,14 +20,15 @@ from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
-from mlops_mcp.tools.runtime import trees
-from mlops_mcp.tools.runtime.alive import held
-from mlops_mcp.tools.runtime.jobs import Jobs
-from mlops_mcp.tools.runtime.launch import lock_path, mark_of, revealed, stored, table_of
+from mlops_mcp.tools.runtime import proctree
+from mlops_mcp.tools.runtime.jobs.alive import held
+from mlops_mcp.tools.runtime.jobs.launch import lock_path, mark_of, revealed, stored, table_of
+from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.table import Row
 from mlops_mcp.tools.runtime.models import Progress
-from mlops_mcp.tools.runtime.table import Row
 from mlops_mcp.tools.tracing.span import Tracer
-from mlops_mcp.tools.tracing.store import TraceReader, TraceStore
+from mlops_mcp.tools.tracing.store.reader import TraceReader
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from .conftest import ended, until
 
@@ -102,7 +103,7 @@ Probes = Callable[[str, str], Any]
 def jobs(settings: Settings) -> Generator[Jobs]:
     yield Jobs(settings)
     for row in table_of(settings).running():  # of a test that failed half-way
-        trees.kill(mark_of(row.id, row.attempt))
+        proctree.kill(mark_of(row.id, row.attempt))
 
 
 @pytest.fixture
@@ -133,11 +134,11 @@ async def test_cancelling_kills_the_whole_tree_within_two_seconds_and_keeps_the_
     row = await jobs.submit("tune_model", long.family, long.Request(folder=str(tmp_path)))
     mark = mark_of(row.id, 1)
     await until(lambda: logged(tmp_path))
-    await until(lambda: sum("sleep(600)" in " ".join(process.cmdline()) for process in trees.marked(mark)) >= 2)
+    await until(lambda: sum("sleep(600)" in " ".join(process.cmdline()) for process in proctree.marked(mark)) >= 2)
     began = time.monotonic()
     row = await jobs.cancel(row.id)
     assert time.monotonic() - began < 2
-    assert trees.marked(mark) == []
+    assert proctree.marked(mark) == []
     assert row.state == "cancelled"
     assert Progress.model_validate_json(row.progress or "").best == 0.75
 
@@ -282,7 +283,7 @@ async def test_a_job_finishes_and_starts_the_next_after_its_server_is_gone(
     program = (
         "import anyio, os, sys\n"
         "from mlops_mcp.config.settings import Settings\n"
-        "from mlops_mcp.tools.runtime.jobs import Jobs\n"
+        "from mlops_mcp.tools.runtime.jobs.queue import Jobs\n"
         "from probe.tools.long import client\n"
         f"jobs = Jobs(Settings.model_validate_json({settings.model_dump_json()!r}))\n"
         "async def main():\n"
@@ -347,7 +348,7 @@ async def test_the_environment_of_a_job_shows_no_settings_to_its_children(
     row = await jobs.submit("x", long.family, long.Request(folder=str(tmp_path)))
     await until(lambda: logged(tmp_path))
     children = await until(
-        lambda: [p for p in trees.marked(mark_of(row.id, 1)) if "sleep(600)" in " ".join(p.cmdline())]
+        lambda: [p for p in proctree.marked(mark_of(row.id, 1)) if "sleep(600)" in " ".join(p.cmdline())]
     )
     environments = [child.environ() for child in children if psutil.pid_exists(child.pid)]
     await jobs.cancel(row.id)

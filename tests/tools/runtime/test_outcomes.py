@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from mlops_mcp.config.settings import Settings
-from mlops_mcp.tools.runtime import trees
-from mlops_mcp.tools.runtime.jobs import Jobs
-from mlops_mcp.tools.runtime.launch import mark_of
+from mlops_mcp.tools.runtime import proctree
+from mlops_mcp.tools.runtime.jobs.launch import mark_of
+from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.table import Row
 from mlops_mcp.tools.runtime.models import Budget, Progress
-from mlops_mcp.tools.runtime.table import Row
-from mlops_mcp.tools.tracing.store import TraceReader
+from mlops_mcp.tools.tracing.store.reader import TraceReader
 
 from .conftest import ended, logged, until
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 def processes(row: Row) -> list[Any]:
     """Everything that runs for a job, here and on a worker of the cluster, which is this machine too."""
     mark = mark_of(row.id, max(row.attempt, 1))
-    return trees.marked(mark) + trees.marked(f"{mark}@cluster")
+    return proctree.marked(mark) + proctree.marked(f"{mark}@cluster")
 
 
 def workers_of(row: Row, hard: Any) -> list[Any]:

@@ -43,8 +43,8 @@ from contextlib import suppress
 import psutil
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure
-from mlops_mcp.tools.runtime.calls import CallPool
-from mlops_mcp.tools.runtime.forks import fork_server
+from mlops_mcp.tools.runtime.calls.executor import CallExecutor
+from mlops_mcp.tools.runtime.calls.forkserver import fork_server
 from probe.tools.left import client as left
 from probe.tools.right import client as right
 
@@ -55,7 +55,7 @@ async def until(condition):
 
 def pool_for(slices, **runtime):
     settings = load({{"MLOPS_HOME": os.getcwd(), "MLOPS_CONFIG": os.devnull}}, runtime).settings
-    return CallPool(settings, lambda span: None, slices)
+    return CallExecutor(settings, lambda span: None, slices)
 
 async def main():
     facts = {{}}
@@ -90,12 +90,12 @@ def test_a_call_before_the_imports_are_done_does_not_wait_for_them(tmp_path: Pat
         """
     pool = pool_for(["data", "quality", "explain"])
     pool.warm()
-    facts["first parent is the server"] = await pool.call(left.parent) == os.getpid()
+    facts["first parent is the server"] = await pool.call("left", left.parent) == os.getpid()
     facts["answered before it was ready"] = not fork_server().ready
-    spawned = psutil.Process(await pool.call(left.pid))
+    spawned = psutil.Process(await pool.call("left", left.pid))
     await until(lambda: fork_server().ready)
     await until(lambda: not spawned.is_running())
-    facts["then the parent is another"] = await pool.call(left.parent) != os.getpid()
+    facts["then the parent is another"] = await pool.call("left", left.parent) != os.getpid()
 """,
     )
     assert all(found.values()), found
@@ -108,9 +108,9 @@ def test_only_the_libraries_of_the_slices_are_preloaded_and_none_leaves_a_thread
     pool = pool_for(["data"])
     pool.warm()
     await until(lambda: fork_server().ready)
-    facts["loaded"] = await pool.call(left.loaded)
-    facts["threads"] = await pool.call(left.threads)
-    facts["streams"] = await pool.call(left.out)
+    facts["loaded"] = await pool.call("left", left.loaded)
+    facts["threads"] = await pool.call("left", left.threads)
+    facts["streams"] = await pool.call("left", left.out)
 """,
     )
     assert {"pandas", "pyarrow"} <= set(found["loaded"])
@@ -123,14 +123,14 @@ def test_all_libraries_can_be_preloaded_and_work_in_workers(tmp_path: Path) -> N
     found, said = facts(
         tmp_path,
         """
-    from mlops_mcp.tools.runtime.preload import LIBRARIES
+    from mlops_mcp.tools.runtime.calls.preload import LIBRARIES
     pool = pool_for(tuple(LIBRARIES), **{"runtime.call_memory_mb": 512})
     pool.warm()
     await until(lambda: fork_server().ready)
-    facts["loaded"] = await pool.call(left.loaded)
-    facts["threads"] = await pool.call(left.threads)
-    facts["fits"] = [await pool.call(left.fit), await pool.call(right.fit)]
-    facts["draws"] = [await pool.call(left.draw), await pool.call(right.draw)]
+    facts["loaded"] = await pool.call("left", left.loaded)
+    facts["threads"] = await pool.call("left", left.threads)
+    facts["fits"] = [await pool.call("left", left.fit), await pool.call("right", right.fit)]
+    facts["draws"] = [await pool.call("left", left.draw), await pool.call("right", right.draw)]
 """,
     )
     wanted = {"mlflow", "sklearn", "skops", "xgboost", "lightgbm", "optuna", "shap", "great_expectations", "feast"}
@@ -148,7 +148,7 @@ def test_tracking_alone_does_not_load_feast(tmp_path: Path) -> None:
     pool = pool_for(["tracking"])
     pool.warm()
     await until(lambda: fork_server().ready)
-    facts["loaded"] = await pool.call(left.loaded)
+    facts["loaded"] = await pool.call("left", left.loaded)
 """,
     )
     assert "mlflow" in found["loaded"]
@@ -162,7 +162,7 @@ def test_preloading_can_be_turned_off(tmp_path: Path) -> None:
     pool = pool_for(["data", "tracking"], **{"runtime.preload": False})
     pool.warm()
     await until(lambda: fork_server().ready)
-    facts["loaded"] = await pool.call(left.loaded)
+    facts["loaded"] = await pool.call("left", left.loaded)
 """,
     )
     assert not {"pandas", "mlflow"} & set(found["loaded"])
@@ -179,7 +179,7 @@ def test_a_library_that_fails_or_is_missing_is_passed_over_and_files_of_the_user
     pool = pool_for(["tuning", "data", "nosuch"])
     pool.warm()
     await until(lambda: fork_server().ready)
-    facts["loaded"] = await pool.call(left.loaded)
+    facts["loaded"] = await pool.call("left", left.loaded)
 """,
     )
     assert "pandas" in found["loaded"]
@@ -195,17 +195,17 @@ def test_the_death_of_the_fork_server_costs_the_running_call_and_no_other(tmp_pa
     pool = pool_for(["data"])
     pool.warm()
     await until(lambda: fork_server().ready)
-    server = psutil.Process(await pool.call(left.parent))
-    running = asyncio.ensure_future(pool.call(right.wait))
+    server = psutil.Process(await pool.call("left", left.parent))
+    running = asyncio.ensure_future(pool.call("right", right.wait))
     await until(lambda: os.path.exists("began"))
     server.kill()
     await asyncio.wait([running])
     facts["running"] = "ended with exit code" in str(running.exception())
     facts["noticed"] = not fork_server().ready
-    facts["parent then"] = await pool.call(left.parent) == os.getpid()
+    facts["parent then"] = await pool.call("left", left.parent) == os.getpid()
     await until(lambda: fork_server().ready)
-    facts["parent later"] = await pool.call(left.parent) not in (os.getpid(), server.pid)
-    facts["loaded"] = "pandas" in await pool.call(left.loaded)
+    facts["parent later"] = await pool.call("left", left.parent) not in (os.getpid(), server.pid)
+    facts["loaded"] = "pandas" in await pool.call("left", left.loaded)
 """,
     )
     assert all(found.values()), found
@@ -216,9 +216,10 @@ def test_workers_and_the_fork_server_die_with_the_server(tmp_path: Path) -> None
         tmp_path,
         """
     pool = pool_for(["data"])
-    spawned = await pool.call(left.pid)
+    spawned = await pool.call("left", left.pid)
     await until(lambda: fork_server().ready)
-    print(json.dumps([spawned, await pool.call(right.pid), await pool.call(right.parent)]), flush=True)
+    pids = [spawned, await pool.call("right", right.pid), await pool.call("right", right.parent)]
+    print(json.dumps(pids), flush=True)
     os.kill(os.getpid(), 9)
 """,
         ended=-9,

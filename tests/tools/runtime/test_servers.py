@@ -18,12 +18,12 @@ from pydantic import JsonValue, SecretStr
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
-from mlops_mcp.tools.runtime import trees
-from mlops_mcp.tools.runtime.cluster import workers
-from mlops_mcp.tools.runtime.jobs import Jobs
-from mlops_mcp.tools.runtime.launch import mark_of, stored, table_of
+from mlops_mcp.tools.runtime import proctree
+from mlops_mcp.tools.runtime.dask.engine import workers
+from mlops_mcp.tools.runtime.jobs.launch import mark_of, stored, table_of
+from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.models import JobView
-from mlops_mcp.tools.spec import Through, Toolset, writes
+from mlops_mcp.tools.spec import Injected, Toolset, writes
 
 from .conftest import ended, logged, until, with_runtime
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 SERVER = """
 import anyio, json, sys
 from mlops_mcp.config.settings import Settings
-from mlops_mcp.tools.runtime.jobs import Jobs
+from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from hard.tools.outcomes import client
 
 settings, kind, requests = (json.loads(text) for text in sys.argv[1:])
@@ -132,10 +132,12 @@ async def test_a_worker_that_is_killed_takes_its_work_along_and_another_one_does
     await until(lambda: logged(tmp_path))
     mark = f"{mark_of(row.id, 1)}@cluster"
     remote = next(
-        process for process in trees.marked(mark) if psutil.Process(process.ppid()).environ().get(trees.MARK) != mark
+        process
+        for process in proctree.marked(mark)
+        if psutil.Process(process.ppid()).environ().get(proctree.MARK) != mark
     )
     os.kill(remote.ppid(), signal.SIGKILL)
-    await until(lambda: not trees.marked(mark), 3)
+    await until(lambda: not proctree.marked(mark), 3)
     row = await ended(jobs, row, 60)
     assert (row.state, row.attempt, json.loads(row.result or "")["name"]) == ("done", 2, "second")
 
@@ -179,11 +181,11 @@ async def test_a_job_goes_on_when_its_client_gives_up_and_another_client_fetches
 ) -> None:
     gate = tmp_path / "gate"
 
-    async def run_steps(door: Through) -> JobView[JsonValue]:
+    async def run_steps(context: Injected) -> JobView[JsonValue]:
         """Take some steps."""
-        return await door.submit(hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate)), 50)
+        return await context.submit(hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate)), 50)
 
-    toolset = Toolset("hard", "Hard work.", (writes(run_steps, "Run steps"),))
+    toolset = Toolset("hard", "Hard work.", (writes(run_steps, "Run steps", job="long"),))
     first, second = create_server(shared, toolset), create_server(shared)
     async with first.services.running(), second.services.running(), Client(first) as one, Client(second) as other:
         with pytest.raises(MCPError, match=r"(?i)timed out"):

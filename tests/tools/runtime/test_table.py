@@ -16,15 +16,15 @@ import pytest
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import Unavailable
-from mlops_mcp.tools.runtime.backends import backend_of
-from mlops_mcp.tools.runtime.launch import table_of
-from mlops_mcp.tools.runtime.table import FRESH_S, End, JobTable, NewJob, Row
+from mlops_mcp.tools.runtime.jobs.backends import backend_of
+from mlops_mcp.tools.runtime.jobs.launch import table_of
+from mlops_mcp.tools.runtime.jobs.table import FRESH_S, End, JobTable, NewJob, Row
 
 pytestmark = pytest.mark.slow
 
 NEW = NewJob(
-    tool="x", function="a:b", request="{}", attempts=2, trace_id="t", span_id="s", idempotency=None, settings="{}",
-    folder="/", home="home", budget="{}",
+    tool="x", toolset="", function="a:b", request="{}", attempts=2, trace_id="t", span_id="s", idempotency=None,
+    settings="{}", folder="/", home="home", budget="{}",
 )  # fmt: skip
 DAY_S = 24 * 3600.0
 
@@ -171,7 +171,8 @@ def test_a_file_of_an_older_version_keeps_its_jobs(settings: Settings) -> None:
 def test_processes_that_meet_on_an_empty_table_all_find_it(store: Settings, tmp_path: Path) -> None:
     program = (
         "import sys; from mlops_mcp.config.settings import Settings; from pydantic import SecretStr\n"
-        "from mlops_mcp.tools.runtime.backends import backend_of; from mlops_mcp.tools.runtime.table import JobTable\n"
+        "from mlops_mcp.tools.runtime.jobs.backends import backend_of\n"
+        "from mlops_mcp.tools.runtime.jobs.table import JobTable\n"
         "from pathlib import Path\n"
         "print(JobTable(backend_of(sys.argv[1], Path(sys.argv[2]))).count())\n"
     )

@@ -10,17 +10,18 @@ from contextlib import closing
 from pathlib import Path
 
 from mlops_mcp.tools.tracing.ids import uuid7
-from mlops_mcp.tools.tracing.outbox import status, waits
-from mlops_mcp.tools.tracing.schema import SPANS
+from mlops_mcp.tools.tracing.opik.outbox import status, waits
 from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Carrier, Span, Tracer
-from mlops_mcp.tools.tracing.store import MAX_QUEUED, TraceReader, TraceStore
+from mlops_mcp.tools.tracing.store.reader import TraceReader
+from mlops_mcp.tools.tracing.store.schema import SPANS
+from mlops_mcp.tools.tracing.store.writer import MAX_QUEUED, TraceStore
 
 WRITER = """
 import sys
 from pathlib import Path
 from mlops_mcp.tools.tracing.span import Carrier, Tracer
-from mlops_mcp.tools.tracing.store import TraceStore
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 store = TraceStore(Path(sys.argv[1]), 64)
 tracer = Tracer(store.put)

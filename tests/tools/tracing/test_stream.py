@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mlops_mcp.tools.tracing.stream import Assembly
+from mlops_mcp.tools.tracing.agents.anthropic_stream import Assembly
 
 EVENTS = (
     {"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 3, "output_tokens": 1}}},

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mlops_mcp.tools.errors import ToolFailure
-from mlops_mcp.tools.runtime.work import Voice, Work
+from mlops_mcp.tools.runtime.work import Reporter, Work
 from mlops_mcp.tools.tracking.client import get_run, search_runs
 from mlops_mcp.tools.tuning import client
 from mlops_mcp.tools.tuning.models import Tuned, TuneRequest
@@ -126,7 +126,7 @@ def test_the_end_of_its_time_ends_the_search_with_what_it_has(work: Work, rows: 
 
 def test_the_best_so_far_is_kept_after_every_trial(work: Work, rows: str) -> None:
     said: list[tuple[str, str]] = []
-    told = replace(work, voice=Voice(say=lambda kind, text: said.append((kind, text))))
+    told = replace(work, reporter=Reporter(say=lambda kind, text: said.append((kind, text))))
     tuned = tune(told, rows, n_trials=3)
     kept = [Tuned.model_validate_json(text) for kind, text in said if kind == "partial"]
     assert [each.trials for each in kept] == [1, 2, 3]

@@ -1,0 +1,231 @@
+"""The Tasks extension: for a client that asks for it, a long call answers with a task at once.
+
+A task is a job. Its id is the job's and all that is said of it is read from the job's row, so it outlives the server
+that made it, and any server of the same state folder answers for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from mcp import MCPError
+from mcp.server import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult
+from mcp.server.extension import Extension, MethodBinding
+from mcp.server.mcpserver.server import require_client_extension
+from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
+from mcp.types import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    CreateMessageResult,
+    CreateMessageResultWithTools,
+    ElicitResult,
+    ListRootsResult,
+    RequestParams,
+    Result,
+    TextContent,
+)
+from mcp.types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import JsonValue, ValidationError
+
+from ..tools.errors import ToolFailure, Unavailable
+from ..tools.runtime.context import TASK, JobHandoff, view
+from ..tools.runtime.jobs.queue import Jobs
+from ..tools.runtime.jobs.table import FRESH_S, Row
+from ..tools.runtime.models import ENDED, Progress
+from .host import compact
+from .services import Services
+
+ID = "io.modelcontextprotocol/tasks"
+POLL_MS = 500
+ANSWERS: Mapping[str, tuple[type[Result], ...]] = {
+    "elicitation/create": (ElicitResult,),
+    "sampling/createMessage": (CreateMessageResult, CreateMessageResultWithTools),
+    "roots/list": (ListRootsResult,),
+}
+
+Status = Literal["working", "input_required", "completed", "failed", "cancelled"]
+Request = ServerRequestContext[Services, Any]
+
+
+class TaskParams(RequestParams):
+    task_id: str
+
+
+class UpdateParams(TaskParams):
+    """The responses are checked against what was asked, since others have to be ignored."""
+
+    input_responses: dict[str, Any]
+
+
+class Tasks(Extension):
+    """Makes tasks of jobs and serves `tasks/get`, `tasks/update` and `tasks/cancel`."""
+
+    identifier = ID
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    def methods(self) -> Sequence[MethodBinding]:
+        versions = frozenset(MODERN_PROTOCOL_VERSIONS)
+        return (
+            MethodBinding("tasks/get", TaskParams, self._get, versions),
+            MethodBinding("tasks/update", UpdateParams, self._update, versions),
+            MethodBinding("tasks/cancel", TaskParams, self._cancel, versions),
+        )
+
+    async def intercept_tool_call(
+        self, params: CallToolRequestParams, ctx: Request, call_next: CallNext
+    ) -> HandlerResult:
+        if not _declared(ctx):
+            return await call_next(ctx)
+        holder = JobHandoff()
+        token = TASK.set(holder)
+        try:
+            result = await call_next(ctx)
+        finally:
+            TASK.reset(token)
+        if not (holder.job and _goes_on(result)):
+            return result
+        row = await _told(holder.job, self._jobs.get(holder.job))
+        return {"resultType": "task", **_envelope(row)}
+
+    async def _get(self, ctx: Request, params: TaskParams) -> HandlerResult:
+        row = await self._asked(ctx, params)
+        return {**_envelope(row), **_outcome(row)}
+
+    async def _update(self, ctx: Request, params: UpdateParams) -> HandlerResult:
+        row = await self._asked(ctx, params)
+        asks: dict[str, Any] = json.loads(row.asks or "{}")
+        answers = {key: answer for key, answer in params.input_responses.items() if key in asks}
+        for key, answer in answers.items():
+            _require_answer(key, str(asks[key]["method"]), answer)
+        if answers:
+            await _told(row.id, self._jobs.answer(row.id, answers))
+        return {}
+
+    async def _cancel(self, ctx: Request, params: TaskParams) -> HandlerResult:
+        row = await self._asked(ctx, params)
+        await _told(row.id, self._jobs.cancel(row.id))
+        return {}
+
+    async def _asked(self, ctx: Request, params: TaskParams) -> Row:
+        """The row of the task that a request is about.
+
+        Raises:
+            MCPError: the client does not know tasks, the header names another one, or there is no such task.
+        """
+        require_client_extension(ctx, ID)
+        _require_name(ctx, params.task_id)
+        return await _told(params.task_id, self._jobs.get(params.task_id))
+
+
+async def _told(task: str, asking: Awaitable[Row]) -> Row:
+    """What the job table says of a task; its failures become errors of the protocol."""
+    try:
+        return await asking
+    except Unavailable as failure:
+        raise MCPError(code=INTERNAL_ERROR, message=str(failure)) from failure
+    except ToolFailure as failure:
+        shown = task[:64]
+        raise MCPError(code=INVALID_PARAMS, message=f"unknown task {shown!r}", data={"taskId": shown}) from failure
+
+
+def _declared(ctx: Request) -> bool:
+    """Whether the client of this request follows tasks; one of an older revision cannot ask for them."""
+    capabilities = ctx.session.client_capabilities
+    extensions = (capabilities.extensions if capabilities else None) or {}
+    return ID in extensions and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+
+
+def _require_name(ctx: Request, task: str) -> None:
+    """The SDK compares this header with the body for the methods of the core only."""
+    headers: Mapping[str, str] = getattr(ctx.request, "headers", None) or {}
+    if MCP_NAME_HEADER in headers and decode_header_value(headers[MCP_NAME_HEADER].strip()) != task:
+        raise MCPError(code=HEADER_MISMATCH, message="the Mcp-Name header does not match the taskId of the body")
+
+
+def _require_answer(key: str, method: str, answer: Any) -> None:
+    """An answer has the form that its question wants: the job that waits for it must not stumble over it.
+
+    Raises:
+        MCPError: it has not.
+    """
+    for form in ANSWERS.get(method, ()):
+        try:
+            form.model_validate(answer, by_name=False)
+        except ValidationError:
+            continue
+        return
+    raise MCPError(code=INVALID_PARAMS, message=f"inputResponses.{key} is no answer to {method}")
+
+
+def _goes_on(result: HandlerResult) -> bool:
+    """Whether the call left a job behind that works on: neither an error, nor a question first, nor done already."""
+    if not isinstance(result, CallToolResult) or result.is_error:
+        return False
+    return (result.structured_content or {}).get("state") not in ENDED
+
+
+def _envelope(row: Row) -> dict[str, Any]:
+    """What is said of a task whatever its status. A job can be asked for at least that long after its end."""
+    return {
+        "taskId": row.id,
+        "status": _status(row),
+        "createdAt": _iso(row.created),
+        "lastUpdatedAt": _iso(max(row.created, row.claimed, row.ended)),
+        "ttlMs": round((row.seconds + FRESH_S) * 1000),
+        "pollIntervalMs": POLL_MS,
+        **_message(row),
+    }
+
+
+def _status(row: Row) -> Status:
+    if row.state in ("queued", "running"):
+        return "input_required" if row.asks else "working"
+    if row.state == "cancelled" and row.fault != "budget":
+        return "cancelled"
+    # A tool that refuses has answered; only what nobody foresaw is a failure of the protocol.
+    return "failed" if row.fault == "crashed" else "completed"
+
+
+def _message(row: Row) -> dict[str, str]:
+    if row.state in ENDED or not row.progress:
+        return {}
+    progress = Progress.model_validate_json(row.progress)
+    return {"statusMessage": f"{progress.done:g} of {progress.total:g}: {progress.words}".removesuffix(": ")}
+
+
+def _outcome(row: Row) -> dict[str, Any]:
+    """What only `tasks/get` says: the open questions, the result or the error."""
+    status = _status(row)
+    if status == "input_required":
+        return {"inputRequests": json.loads(row.asks or "{}")}
+    if status == "completed":
+        return {"result": answered(row).model_dump(mode="json", by_alias=True, exclude_none=True)}
+    if status == "failed":
+        return {"error": {"code": INTERNAL_ERROR, "message": _refusal(row)}}
+    return {}
+
+
+def answered(row: Row) -> CallToolResult:
+    """What a call that waited for the end of the job would have answered."""
+    try:
+        structured = view(row, JsonValue).model_dump(mode="json", by_alias=True)
+    except ToolFailure as failure:
+        return CallToolResult(content=[TextContent(type="text", text=str(failure))], is_error=True)
+    return compact(CallToolResult(content=[], structured_content=structured))
+
+
+def _refusal(row: Row) -> str:
+    return " ".join(block.text for block in answered(row).content if isinstance(block, TextContent))
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,143 @@
+"""The line in front of a slice's workers: how many there are, who waits, who is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.runtime.calls.executor import CallExecutor
+
+pytestmark = pytest.mark.slow
+
+SLOW = """
+import os, time
+from pathlib import Path
+from mlops_mcp.tools.runtime.limits import memory_mb
+
+def add(work, a, b): return a + b
+def pid(work): return os.getpid()
+def size(work): return memory_mb()[1]
+def grow(work, megabytes):
+    work.cache["kept"] = b"x" * (megabytes << 20)
+    return os.getpid()
+def hold(work, path):
+    Path(path).with_suffix(".began").touch()
+    while not os.path.exists(path): time.sleep(0.01)
+    return os.getpid()
+"""
+
+Probes = Callable[[str, str], Any]
+Pools = Callable[..., Any]
+
+
+@pytest.fixture
+def pools(settings: Settings) -> Pools:
+    @asynccontextmanager
+    async def opened(**changed: Any) -> AsyncGenerator[CallExecutor]:
+        runtime = settings.runtime.model_copy(update=changed)
+        pool = CallExecutor(settings.model_copy(update={"runtime": runtime}), lambda _span: None)
+        try:
+            yield pool
+        finally:
+            await asyncio.to_thread(pool.close)
+
+    return opened
+
+
+async def held(pool: CallExecutor, slow: Any, path: Path) -> asyncio.Task[int]:
+    """A call that has begun and lasts until `path` exists."""
+    call = asyncio.create_task(pool.call("slow", slow.hold, str(path)))
+    async with asyncio.timeout(20):
+        while not path.with_suffix(".began").exists():
+            await asyncio.sleep(0.01)
+    return call
+
+
+async def test_a_slow_call_does_not_hold_up_its_slice(pools: Pools, probes: Probes, tmp_path: Path) -> None:
+    slow = probes("slow", SLOW)
+    async with pools() as pool, asyncio.timeout(30):
+        call = await held(pool, slow, tmp_path / "end")
+        others = {await pool.call("slow", slow.pid) for _ in range(5)}
+        (tmp_path / "end").touch()
+        assert len({*others, await call}) == 2
+
+
+async def test_calls_that_wait_briefly_start_no_second_worker(pools: Pools, probes: Probes) -> None:
+    slow = probes("slow", SLOW)
+    async with pools() as pool:
+        first = await pool.call("slow", slow.pid)
+        assert set(await asyncio.gather(*(pool.call("slow", slow.pid) for _ in range(50)))) == {first}
+
+
+async def test_a_full_line_is_an_error_that_says_when_to_come_back(
+    pools: Pools, probes: Probes, tmp_path: Path
+) -> None:
+    slow = probes("slow", SLOW)
+    async with pools(call_workers=1, call_queue=2) as pool:
+        call = await held(pool, slow, tmp_path / "end")
+        waiting = [asyncio.create_task(pool.call("slow", slow.add, n, n)) for n in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(ToolFailure, match=r"^slow: 2 calls wait already\. Repeat it in about \d+ s\.$"):
+            await pool.call("slow", slow.add, 5, 5)
+        (tmp_path / "end").touch()
+        await call
+        assert await asyncio.gather(*waiting) == [0, 2]
+        assert await pool.call("slow", slow.add, 5, 5) == 10
+
+
+async def test_when_to_come_back_follows_from_how_long_calls_take(pools: Pools, probes: Probes, tmp_path: Path) -> None:
+    slow = probes("slow", SLOW)
+    async with pools(call_workers=1, call_queue=4) as pool:
+        call = await held(pool, slow, tmp_path / "end")
+        waiting = [asyncio.create_task(pool.call("slow", slow.add, n, n)) for n in range(4)]
+        await asyncio.sleep(0)
+        seconds = 0
+        async with asyncio.timeout(30):
+            while seconds < 5:  # four wait for one that has taken more than a second by then
+                with pytest.raises(ToolFailure) as caught:
+                    await pool.call("slow", slow.add, 5, 5)
+                seconds = int(caught.value.hint.split()[-2])
+                await asyncio.sleep(0.05)
+        (tmp_path / "end").touch()
+        await asyncio.gather(call, *waiting)
+
+
+async def test_a_call_that_is_cancelled_in_the_line_leaves_it(pools: Pools, probes: Probes, tmp_path: Path) -> None:
+    slow = probes("slow", SLOW)
+    async with pools(call_workers=1, call_queue=2) as pool:
+        call = await held(pool, slow, tmp_path / "end")
+        waiting = [asyncio.create_task(pool.call("slow", slow.add, n, n)) for n in range(2)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.wait(waiting[:1])
+        third = asyncio.create_task(pool.call("slow", slow.add, 5, 5))
+        (tmp_path / "end").touch()
+        await call
+        assert (await waiting[1], await third) == (2, 10)
+
+
+async def test_a_worker_that_has_grown_is_replaced_after_its_call(pools: Pools, probes: Probes) -> None:
+    slow = probes("slow", SLOW)
+    async with pools() as pool:
+        usual = await pool.call("slow", slow.size)
+    async with pools(call_recycle_mb=usual + 150) as pool:
+        first = await pool.call("slow", slow.pid)
+        assert await pool.call("slow", slow.pid) == first
+        assert await pool.call("slow", slow.grow, 300) == first
+        assert await pool.call("slow", slow.pid) != first
+
+
+async def test_no_call_fails_through_replacing(pools: Pools, probes: Probes) -> None:
+    slow = probes("slow", SLOW)
+    async with pools(call_recycle_mb=1) as pool:  # every worker is too large after every call
+        answers = await asyncio.gather(*(pool.call("slow", slow.add, n, n) for n in range(20)))
+        pids = [await pool.call("slow", slow.pid) for _ in range(3)]
+    assert answers == [2 * n for n in range(20)]
+    assert len(set(pids)) == 3

@@ -1,0 +1,12 @@
+"""What the tree knows of the data slice before it is imported."""
+
+from __future__ import annotations
+
+from ..slices import Slice
+
+SLICE = Slice(
+    floor=4,
+    preload=("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "pyarrow.json", "pyarrow.feather", "pandas"),
+    handles=("dataset",),
+    opens=("store", "models", "client", "readers"),
+)

@@ -1,0 +1,12 @@
+"""What the tree knows of the observability slice before it is imported."""
+
+from __future__ import annotations
+
+from ..slices import Slice
+
+SLICE = Slice(
+    floor=4,
+    extra="observability",
+    libraries=("opik", "anthropic"),
+    handles=("trace",),
+)

@@ -1,0 +1,97 @@
+"""The eight agents of the pipeline and the tools that each is given.
+
+`serve --agent NAME` publishes only these; a prompt of the agent's name states its job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JOBS = ("get_job", "cancel_job")
+
+
+@dataclass(frozen=True)
+class AgentProfile:
+    """`tools` in the order in which the agent meets them; the list costs at most 2,500 tokens."""
+
+    name: str
+    title: str
+    job: str
+    tools: tuple[str, ...]
+
+
+AGENTS = (
+    AgentProfile(
+        "scope_definer",
+        "Scope definer",
+        "Turns a question into a problem: data, target, metric, what is known already.",
+        (
+            "load_dataset", "list_datasets", "describe_dataset", "get_default_suite", "list_algorithms",
+            "create_experiment", "search_runs", "list_models", "get_model",
+        ),
+    ),
+    AgentProfile(
+        "data_preparer",
+        "Data preparer",
+        "Makes data that can be trusted: loaded, validated, joined with features, split.",
+        (
+            "load_dataset", "list_datasets", "describe_dataset", "create_suite", "get_suite", "list_suites",
+            "get_default_suite", "validate_dataset", "register_features", "list_features", "get_historical_features",
+            "get_feature_statistics", "split_dataset", "get_lineage", *JOBS,
+        ),
+    ),
+    AgentProfile(
+        "model_selector",
+        "Model selector",
+        "Compares algorithms on the same rows and picks the one to tune.",
+        (
+            "describe_dataset", "list_algorithms", "create_experiment", "train_model", "evaluate_model", "search_runs",
+            "get_run", "list_models", "get_model", "get_latest_version", *JOBS,
+        ),
+    ),
+    AgentProfile(
+        "model_trainer",
+        "Model trainer",
+        "Tunes, trains, evaluates and registers one model, all in one run.",
+        (
+            "get_historical_features", "start_run", "log_run", "log_artifact", "end_run", "tune_model", "get_study",
+            "train_model", "evaluate_model", "estimate_effect", "log_model", "register_model", *JOBS,
+        ),
+    ),
+    AgentProfile(
+        "feature_analyzer",
+        "Feature analyzer",
+        "Explains what a model does and where it might be fooled.",
+        (
+            "describe_dataset", "get_feature_statistics", "get_model", "explain_model", "explain_prediction",
+            "explain_interactions", "plot_explanation", "get_lineage", "log_run", *JOBS,
+        ),
+    ),
+    AgentProfile(
+        "model_deployer",
+        "Model deployer",
+        "Takes an approved version to an endpoint and moves traffic to it.",
+        (
+            "list_models", "get_model", "get_latest_version", "transition_stage", "package_model", "deploy_model",
+            "set_traffic", "predict", "list_endpoints", "stop_endpoint", "get_lineage", *JOBS,
+        ),
+    ),
+    AgentProfile(
+        "observability_connector",
+        "Observability connector",
+        "Watches the others: traces, jobs, endpoints, and what led to what.",
+        (
+            "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
+            "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "list_endpoints", *JOBS,
+        ),
+    ),
+    AgentProfile(
+        "prediction_synthesizer",
+        "Prediction synthesizer",
+        "Answers questions with predictions, fresh features and reasons.",
+        (
+            "list_endpoints", "get_latest_version", "get_model", "list_features", "materialize_features",
+            "get_online_features", "predict", "explain_prediction", "get_lineage", *JOBS,
+        ),
+    ),
+)  # fmt: skip

@@ -1,0 +1,12 @@
+"""What the tree knows of the registry slice before it is imported."""
+
+from __future__ import annotations
+
+from ..slices import Slice
+
+SLICE = Slice(
+    floor=5,
+    stands_on=("modeling",),
+    handles=("model",),
+    workers="tracking",
+)

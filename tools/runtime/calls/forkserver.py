@@ -1,0 +1,116 @@
+"""The process that call workers are forked from, with the libraries of the published tools imported in it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import select
+import threading
+from collections.abc import Callable, Iterable
+from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
+
+from .preload import VARIABLE
+
+TEMPLATE = f"{__package__}.template"
+# One start is lost when Python itself has just restarted it, which the template refuses.
+ATTEMPTS = 3
+DEATH = select.POLLIN | select.POLLHUP
+
+
+class ForkServer:
+    """Python keeps one per process, so there is one of these: see `fork_server`.
+
+    It serves nobody before its imports are done, which takes seconds. Until then, and without it, workers are spawned.
+    """
+
+    def __init__(self) -> None:
+        self._spawn = multiprocessing.get_context("spawn")
+        self._fork = multiprocessing.get_context("forkserver")
+        self._lock = threading.Lock()
+        self._attempts = 0
+        self._under_way = False
+        self._handle: int | None = None
+        self._waiting: list[Callable[[], None]] = []
+        self.pid = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker can be forked at once."""
+        return self._handle is not None and not _ended(self._handle)
+
+    def context(self, forked: bool) -> ForkServerContext | SpawnContext:
+        return self._fork if forked else self._spawn
+
+    def start(self, entries: Iterable[str], settled: Callable[[], None]) -> None:
+        """Start it with these imports, unless it runs; `settled` is called when it is ready, maybe from another thread.
+
+        It is called as well when it has died over its imports; another start tries again, but only so often.
+
+        It dies with the thread that starts it, so any other than the main one starts nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        with self._lock:
+            if not self.ready:
+                self._waiting.append(settled)
+                if not self._under_way and self._attempts < ATTEMPTS:
+                    self._launch(entries)
+                return
+        settled()
+
+    def _launch(self, entries: Iterable[str]) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+        self._handle, self._under_way, self._attempts = None, True, self._attempts + 1
+        self._fork.set_forkserver_preload([TEMPLATE])
+        os.environ[VARIABLE] = " ".join((str(os.getpid()), *entries))
+        try:
+            forkserver.ensure_running()
+        finally:
+            del os.environ[VARIABLE]
+        # A thread, and not one that an ending process waits for: the first child comes when the imports are done.
+        threading.Thread(target=self._await_first_child, name="fork server", daemon=True).start()
+
+    def _await_first_child(self) -> None:
+        handle = self._first_child()
+        with self._lock:
+            self._under_way, self._handle = False, handle
+            if handle is not None:
+                self._attempts = 0
+            waiting, self._waiting = self._waiting, []
+        for tell in waiting:
+            tell()
+
+    def _first_child(self) -> int | None:
+        """A handle of the fork server, by way of a child that knows its parent; None if it has died."""
+        receiver, sender = self._fork.Pipe(duplex=False)
+        with receiver, sender:
+            child = self._fork.Process(target=_tell_parent, args=(sender,), daemon=True)
+            try:
+                child.start()
+                sender.close()
+                self.pid = receiver.recv()
+                handle = os.pidfd_open(self.pid)
+            except (OSError, EOFError):
+                return None
+        child.join()
+        return handle
+
+
+@cache
+def fork_server() -> ForkServer:
+    """The one of this process."""
+    return ForkServer()
+
+
+def _tell_parent(sender: Connection) -> None:
+    sender.send(os.getppid())
+
+
+def _ended(handle: int) -> bool:
+    poll = select.poll()
+    poll.register(handle, DEATH)
+    return bool(poll.poll(0))

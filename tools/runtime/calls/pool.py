@@ -1,0 +1,224 @@
+"""The workers of one slice: a few processes, one call at a time each, and a bounded line in front of them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
+from concurrent.futures import TimeoutError as CallTimeout
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from typing import Any, cast
+
+from pebble import ProcessExpired, ProcessPool
+
+from ....config.settings import Capture, Settings
+from ...errors import ToolFailure
+from ...tracing.span import current
+from ..limits import worker_environment
+from ..outcome import Outcome
+from .forkserver import ForkServer
+from .worker import initialize, invoke
+
+CALLS_OF_A_WORKER = 2000
+# After this long in the line a call gets another worker; most are shorter, and cost less than to start one.
+GROW_AFTER_S = 0.2
+# How much the last call says about the next one.
+WEIGHT = 0.2
+
+
+class Worker:
+    """One worker process: a pool of one, which is given a call only when it has none."""
+
+    def __init__(self, settings: Settings, forks: ForkServer) -> None:
+        self.forked = forks.ready
+        self.calls = 0
+        self.busy_since = 0.0
+        self._pool = ProcessPool(
+            max_workers=1,
+            context=forks.context(self.forked),
+            initializer=initialize,
+            initargs=(settings, worker_environment(), forks.pid if self.forked else os.getpid()),
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes calls. The first look starts the process, which blocks for some milliseconds.
+
+        Raises:
+            BrokenProcessPool: it could not be started.
+        """
+        return bool(self._pool.active)
+
+    def run(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], capture: Capture, limit_s: float
+    ) -> Future[Outcome]:
+        self.calls += 1
+        self.busy_since = time.monotonic()
+        future = self._pool.schedule(invoke, args=(function, arguments, capture, current()), timeout=limit_s)
+        return cast("Future[Outcome]", future)
+
+    def halt(self) -> None:
+        """Let it end soon."""
+        cast(Any, self._pool).stop()
+
+    def stop(self) -> None:
+        """Kill the process and wait until it is dead."""
+        self.halt()
+        self._pool.join()
+
+
+class WorkerPool:
+    """Used from one event loop; what blocks runs in `helpers`, and only `workers` may be read from another thread."""
+
+    def __init__(self, settings: Settings, forks: ForkServer, helpers: Executor) -> None:
+        self._settings = settings
+        self._forks = forks
+        self._helpers = helpers
+        self._workers: set[Worker] = set()
+        self._idle: list[Worker] = []
+        self._waiting: deque[asyncio.Future[Worker]] = deque()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._mean_s = 0.0
+
+    @property
+    def workers(self) -> Iterable[Worker]:
+        return tuple(self._workers)
+
+    async def run(
+        self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...], capture: Capture
+    ) -> Outcome:
+        """Run one call in a worker; cancelling kills it.
+
+        Raises:
+            ToolFailure: too many calls wait, the call took too long, or its process died.
+        """
+        worker = await self._take(name)
+        fit = False
+        try:
+            answer = await self._answer(worker, name, function, arguments, capture)
+            fit = answer.rss_mb <= self._settings.runtime.call_recycle_mb and worker.calls < CALLS_OF_A_WORKER
+            return answer
+        finally:
+            self._mean_s += WEIGHT * (time.monotonic() - worker.busy_since - self._mean_s)
+            if fit:
+                self._give(worker)
+            else:
+                self._retire(worker)
+
+    def refresh(self) -> None:
+        """End the idle workers that were not started the way the next ones will be."""
+        idle, self._idle = self._idle, []
+        for worker in idle:
+            self._give(worker)
+
+    async def _answer(
+        self, worker: Worker, name: str, function: Callable[..., Any], arguments: tuple[Any, ...], capture: Capture
+    ) -> Outcome:
+        limit_s = self._settings.runtime.call_timeout_s
+        try:
+            return await asyncio.wrap_future(worker.run(function, arguments, capture, limit_s))
+        except CallTimeout:
+            raise ToolFailure(f"{name} did not finish within {limit_s:g} s", "Ask for less at a time.") from None
+        except ProcessExpired as error:
+            raise death(name, error.exitcode) from error
+        except BrokenProcessPool as error:
+            raise ToolFailure(f"the process for {name} died", "A new one serves the next call: repeat it.") from error
+
+    async def _take(self, name: str) -> Worker:
+        """A worker that is free, in the order of asking."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.forked == self._forks.ready and worker.alive:
+                return worker
+            self._retire(worker)
+        if len(self._waiting) >= self._settings.runtime.call_queue:
+            raise self._full(name)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Worker] = loop.create_future()
+        self._waiting.append(waiter)
+        if not self._workers:
+            self._grow()
+        hurry = loop.call_later(GROW_AFTER_S, self._grow)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and not waiter.exception():
+                self._give(waiter.result())
+            raise
+        finally:
+            hurry.cancel()
+            with suppress(ValueError):
+                self._waiting.remove(waiter)
+
+    def _give(self, worker: Worker) -> None:
+        """Hand a free worker to whoever has waited longest."""
+        if worker.forked != self._forks.ready:
+            self._retire(worker)
+            return
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(worker)
+                return
+        self._idle.append(worker)
+
+    def _grow(self) -> None:
+        if self._waiting and len(self._workers) < self._settings.runtime.call_workers:
+            worker = Worker(self._settings, self._forks)
+            self._workers.add(worker)
+            task = asyncio.ensure_future(self._open(worker))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def _open(self, worker: Worker) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._helpers, lambda: worker.alive)
+        except (OSError, RuntimeError) as error:  # no memory for it, or the server ends
+            self._retire(worker, replace=False)
+            self._fail(ToolFailure(f"no worker can be started: {error}", "Repeat it in a minute."))
+        else:
+            self._give(worker)
+
+    def _retire(self, worker: Worker, replace: bool = True) -> None:
+        """Kill a worker; when the server ends, that is done by whoever ends it."""
+        with suppress(RuntimeError):
+            self._helpers.submit(worker.stop)
+            self._workers.discard(worker)
+            if replace:
+                self._grow()
+
+    def _fail(self, failure: ToolFailure) -> None:
+        """Nobody will serve those who wait."""
+        if not self._workers:
+            for waiter in self._waiting:
+                if not waiter.done():
+                    waiter.set_exception(failure)
+
+    def _full(self, name: str) -> ToolFailure:
+        """How long until those who wait are served, by what the last calls took and the running ones have taken."""
+        now = time.monotonic()
+        each_s = max([self._mean_s, *(now - worker.busy_since for worker in self._workers if worker.busy_since)])
+        wait_s = math.ceil(max(1.0, len(self._waiting) * each_s / max(1, len(self._workers))))
+        return ToolFailure(
+            f"{name.partition('.')[0]}: {len(self._waiting)} calls wait already", f"Repeat it in about {wait_s} s."
+        )
+
+
+def death(name: str, exit_code: int) -> ToolFailure:
+    """What a worker that died in a call means to the caller."""
+    again = "A new one serves the next call"
+    if exit_code >= 0:
+        return ToolFailure(f"the process that ran {name} ended with exit code {exit_code}", f"{again}.")
+    number = -exit_code
+    known = {each.value: each.name for each in signal.Signals}.get(number, f"signal {number}")
+    if number in (signal.SIGKILL, signal.SIGABRT):
+        why = "the usual cause is memory, so try with less data"
+    else:
+        why = "a library crashed, so the same call may crash again"
+    return ToolFailure(f"the process that ran {name} was killed by {known}", f"{again}; {why}.")

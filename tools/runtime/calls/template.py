@@ -1,0 +1,50 @@
+"""Preloaded into the fork server, where importing is the only hook there is.
+
+The fork server must die with the server, keep off its stdout, and import what workers will need, but run none of it:
+a child of a process that has run an OpenMP region or kept a thread hangs.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+from ..limits import die_with_parent, divert_standard_streams, make_folders, worker_environment
+from ..outcome import outcome_of
+from .preload import VARIABLE
+
+
+def preload(entry: str) -> None:
+    """Import one entry; whatever a broken library raises must not end the fork server."""
+    outcome = outcome_of(lambda: _load(entry))
+    if outcome.crash and outcome.crash.type != ModuleNotFoundError.__name__:
+        print(f"preloading {entry} failed: {outcome.crash.type}: {outcome.crash.message[:200]}", file=sys.stderr)
+
+
+def _load(entry: str) -> None:
+    name, _, function = entry.partition(":")
+    module: Any = import_module(name)
+    if function:
+        getattr(module, function)()
+
+
+# Python restarts a fork server that has died from whatever thread wants a child, and it would die with that thread.
+if VARIABLE not in os.environ:
+    raise SystemExit("the fork server is started by the server itself")
+server, *entries = os.environ.pop(VARIABLE).split()
+divert_standard_streams()
+die_with_parent(int(server))
+# `python -c` looks into the working directory first, where anything may lie.
+with suppress(ValueError):
+    sys.path.remove("")
+os.environ.update(worker_environment())
+make_folders()
+for each in entries:
+    preload(each)
+# What is here now is shared by all workers; a collection in one of them need not touch, and so copy, it.
+gc.collect()
+gc.freeze()

@@ -1,0 +1,53 @@
+"""The inside of a call worker: one blocking library call at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ....config.settings import Capture, Settings
+from ...tracing.span import Carrier, Span, Tracer, under
+from ..limits import die_with_parent, divert_standard_streams, limit_memory, make_folders, memory_mb
+from ..outcome import Outcome, outcome_of
+from ..work import Work
+
+# Set once by the initializer of the process; pebble offers no other place to keep it.
+_process: dict[str, Any] = {}
+
+
+def initialize(settings: Settings, environment: Mapping[str, str], parent: int) -> None:
+    """Prepare a fresh worker before its first call."""
+    die_with_parent(parent)
+    divert_standard_streams()
+    os.environ.update(environment)
+    make_folders()
+    # Preloaded libraries are mapped into every worker, and may take more than a low limit.
+    limit_memory(settings.runtime.call_memory_mb + memory_mb()[0])
+    if numpy := sys.modules.get("numpy"):
+        # The generator was forked as well: all workers would draw the same numbers.
+        numpy.random.seed()
+    _process.update(settings=settings, cache={})
+
+
+def invoke(function: Callable[..., Any], arguments: tuple[Any, ...], capture: Capture, carrier: Carrier) -> Outcome:
+    """Run one call and bring back its value or failure together with the spans it made."""
+    settings: Settings = _process["settings"]
+    spans: list[Span] = []
+    tracer = Tracer(spans.append, capture)
+    with under(carrier), _killable():
+        outcome = outcome_of(lambda: function(Work(settings, tracer, cache=_process["cache"]), *arguments))
+    return Outcome(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])
+
+
+@contextmanager
+def _killable() -> Generator[None]:
+    """Let SIGTERM end this process at once: pebble's handler, which cleans up, waits for native code to return."""
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)

@@ -1,0 +1,118 @@
+"""What a tool is given for one call: the two ways to library code, and the way back to the caller."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+
+from pydantic import BaseModel
+
+from ..errors import ToolFailure
+from .calls.executor import CallExecutor
+from .jobs.queue import Jobs
+from .jobs.table import Row
+from .models import ENDED, Budget, JobView, Progress
+from .work import Work
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Q = TypeVar("Q", bound=BaseModel)
+Tell = Callable[[float, float, str], Awaitable[None]]
+# A notification right before the answer closes some clients.
+QUIET_S = 0.5
+
+
+@dataclass
+class JobHandoff:
+    """Held by a call that answers with a task: the job it made is noted here and not waited for."""
+
+    job: str = ""
+
+
+TASK: ContextVar[JobHandoff | None] = ContextVar("mlops_mcp_task", default=None)
+
+
+@dataclass(frozen=True)
+class ToolContext:
+    """What a tool may use: workers for short calls, jobs for long work.
+
+    `tell` sends a progress notification to the caller; `settle` waits until the spans so far can be read;
+    `short` says that its job is expected to be short.
+    """
+
+    calls: CallExecutor
+    jobs: Jobs
+    tool: str
+    toolset: str
+    tell: Tell
+    settle: Callable[[], Awaitable[None]]
+    idempotency: str = ""
+    budget: Budget = field(default_factory=Budget)
+    short: bool = False
+
+    async def call(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a short client function in a worker of the toolset."""
+        return await self.calls.call(self.toolset, function, *args, **kwargs)
+
+    async def submit(
+        self, function: Callable[[Work, Q], T], request: Q, wait_s: float, once: bool = False
+    ) -> JobView[T]:
+        """Run a long client function as a job and wait for it up to `wait_s`."""
+        row = await self.jobs.submit(
+            self.tool, function, request, self.idempotency, once, self.budget, self.toolset, self.short
+        )
+        if (task := TASK.get()) is not None:
+            task.job, wait_s = row.id, 0
+        return await self.follow(row.id, wait_s, get_type_hints(function)["return"])
+
+    async def follow(self, identity: str, wait_s: float, result: Any = Any) -> JobView[Any]:
+        """Pass on the progress of a job until it ends or the time is up.
+
+        Raises:
+            ToolFailure: the job failed or was lost.
+        """
+        last_word = time.monotonic() + wait_s - QUIET_S
+        row = await self.jobs.get(identity)
+        async for row in self.jobs.watch(identity, wait_s):
+            if row.progress and row.state not in ENDED and time.monotonic() < last_word:
+                progress = Progress.model_validate_json(row.progress)
+                if progress.done < progress.total:
+                    await self.tell(progress.done, progress.total, progress.words)
+        return view(row, result)
+
+
+def view(row: Row, result: Any = Any) -> JobView[Any]:
+    """A row as an agent sees it.
+
+    Raises:
+        ToolFailure: the job failed or was lost.
+    """
+    handle = f"job:{row.id}"
+    if row.state in ("failed", "lost"):
+        raise ToolFailure(f"{handle} ({row.tool}) {_verdict(row)}. {row.error or ''}".strip())
+    return JobView[result](
+        job=handle,
+        tool=row.tool,
+        state=row.state,
+        seconds=round(row.seconds, 1),
+        progress=Progress.model_validate_json(row.progress) if row.progress and row.state != "done" else None,
+        result=_decoded(row.result, result),
+        partial=_decoded(row.partial, result) if row.state == "cancelled" else None,
+        error=row.error if row.state == "cancelled" else None,
+        next=f"get_job(job={handle!r}, wait_s=50)" if row.state not in ENDED else None,
+    )
+
+
+def _verdict(row: Row) -> str:
+    if row.state == "failed":
+        return "failed"
+    return f"was lost after {row.attempts} attempts" if row.attempts > 1 else "was lost"
+
+
+def _decoded(text: str | None, result: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(result).validate_json(text) if text is not None else None

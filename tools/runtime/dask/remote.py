@@ -1,0 +1,75 @@
+"""The process of a job on a worker of a cluster: what to do comes over stdin, what it says goes out over stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+
+from ....config.load import load
+from ....config.settings import Settings
+from ...tracing.span import Carrier
+from ..jobs.channel import StreamChannel
+from ..jobs.child import perform
+from ..jobs.launch import job_environment, revealed
+from ..jobs.supervisor import ENDED, Child, ProcessDied
+from ..jobs.table import Row
+from ..limits import divert_standard_streams, make_folders
+from ..logtail import tail
+from .runner import DIED
+
+
+def main() -> None:
+    spec = json.loads(_line(0))
+    row, carrier = Row(**json.loads(spec["row"])), Carrier(**json.loads(spec["carrier"]))
+    # The secrets do not travel: they are those that this machine is configured with.
+    settings = Settings.model_validate_json(revealed(load().settings, row))
+    inbox, out = os.dup(0), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    divert_standard_streams()
+    os.environ.update(job_environment(settings))
+    make_folders()
+
+    def work(carrier: Carrier, connection: Connection) -> None:
+        perform(settings, row, carrier, connection)
+
+    channel = StreamChannel(out, _reader(inbox))
+    end = Child(work, spec["mark"]).run(carrier, channel, row.limits, lambda: tail(2))
+    if isinstance(end, ProcessDied):
+        channel.note(DIED, json.dumps(asdict(end)))
+    else:
+        channel.note(ENDED, json.dumps(asdict(end)))
+
+
+def _line(descriptor: int) -> bytes:
+    """One line, byte by byte: what comes after it is for another reader."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (byte := os.read(descriptor, 1)):
+            sys.exit("nothing to do was said")
+        line += byte
+    return line
+
+
+def _reader(descriptor: int) -> Callable[[], list[str] | None]:
+    """Reads the lines that have come so far; None once there will be no more."""
+
+    rest = bytearray()
+
+    def read() -> list[str] | None:
+        while select.select([descriptor], [], [], 0)[0]:
+            if not (piece := os.read(descriptor, 1 << 16)):
+                return None
+            rest.extend(piece)
+        whole, _, begun = bytes(rest).rpartition(b"\n")
+        rest[:] = begun
+        return whole.decode().splitlines()
+
+    return read
+
+
+if __name__ == "__main__":
+    main()

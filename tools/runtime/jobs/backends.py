@@ -1,0 +1,224 @@
+"""Where the job table lies: an SQLite file below the state folder, or PostgreSQL for several machines."""
+
+from __future__ import annotations
+
+import select
+import sqlite3
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from ...database import database, transaction
+from ...errors import Unavailable, require
+
+if TYPE_CHECKING:
+    from psycopg import Connection as PostgresConnection
+
+COLUMNS = {
+    "id": "text primary key", "tool": "text not null", "function": "text not null", "request": "text not null",
+    "state": "text not null", "attempt": "integer not null", "attempts": "integer not null",
+    "pid": "integer not null default 0", "progress": "text", "result": "text", "error": "text",
+    "trace_id": "text not null", "span_id": "text not null", "idempotency": "text unique",
+    "settings": "text not null", "folder": "text not null", "created": "double precision not null",
+    "claimed": "double precision not null default 0", "ended": "double precision not null default 0",
+    # added after 0.1.0: an older file gets them when it is opened
+    "budget": "text not null default '{}'", "home": "text not null default ''", "place": "text not null default ''",
+    "lease": "double precision not null default 0", "partial": "text", "asks": "text", "answers": "text",
+    "fault": "text", "after": "text", "toolset": "text not null default ''",
+}  # fmt: skip
+SCHEMA = (
+    f"create table if not exists jobs({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())});"
+    "create index if not exists jobs_state on jobs(state, created);"
+    "create index if not exists jobs_ended on jobs(ended);"
+)
+KNOWN = (
+    "select column_name from information_schema.columns "
+    "where table_name='jobs' and table_schema=any(current_schemas(false))"
+)
+# A peer that is gone, or a statement that gets nowhere, is an error soon.
+LIMITS: Mapping[str, Any] = MappingProxyType(
+    {
+        "options": "-c lock_timeout=8s -c statement_timeout=15s",
+        "tcp_user_timeout": 8000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+    }
+)
+# Any fixed number: whoever changes the table takes this lock first.
+LOCK = 0x6D6C6F7073
+
+
+class Opened(Protocol):
+    """One open connection; statements take `?` for their values."""
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Any: ...
+
+
+class Backend(Protocol):
+    """`shared` tells whether other machines may see the table, `name` is what an error calls it.
+
+    `clock` is the SQL for the seconds since the epoch, by the one clock that all users of the table share.
+    """
+
+    name: str
+    shared: bool
+    clock: str
+
+    @contextmanager
+    def open(self) -> Generator[Opened]:
+        """A connection that commits every statement. Raises Unavailable."""
+        ...
+
+    @contextmanager
+    def alone(self) -> Generator[Opened]:
+        """One transaction that nobody else's can mix with. Raises Unavailable."""
+        ...
+
+
+class SqliteBackend:
+    """One file; its only users are processes of this machine."""
+
+    shared = False
+    clock = "(julianday('now')-2440587.5)*86400.0"
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self._path = path
+        self._current = False
+
+    @contextmanager
+    def open(self) -> Generator[Opened]:
+        try:
+            with database(self._path, SCHEMA) as connection:
+                if not self._current:
+                    _add_missing_columns(connection)
+                    self._current = True
+                yield connection
+        except sqlite3.Error as error:
+            # Locked, or a full disk: the file itself is sound.
+            passing = isinstance(error, sqlite3.OperationalError)
+            remedy = "Repeat it in a minute." if passing else "Move the file away: a new one is made."
+            raise Unavailable(
+                f"the job table {self.name} cannot be used: {error}", f"{remedy} Tools that need no job work on."
+            ) from error
+
+    @contextmanager
+    def alone(self) -> Generator[Opened]:
+        with self.open() as connection, transaction(cast(sqlite3.Connection, connection)):
+            yield connection
+
+
+def _add_missing_columns(connection: sqlite3.Connection) -> None:
+    known = {row[1] for row in connection.execute("pragma table_info(jobs)")}
+    if not known or known >= COLUMNS.keys():
+        return
+    with transaction(connection):
+        known = {row[1] for row in connection.execute("pragma table_info(jobs)")}
+        for name in [name for name in COLUMNS if name not in known]:
+            connection.execute(f"alter table jobs add column {name} {COLUMNS[name]}")
+
+
+class PostgresBackend:
+    """A database that several machines share. Connections are kept, since opening one takes milliseconds."""
+
+    shared = True
+    clock = "extract(epoch from clock_timestamp())"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        # Without user, password and options, and without the parsing that trips over odd ones.
+        self.name = f"at {url.partition('://')[2].rpartition('@')[2].partition('?')[0]}"
+        self._idle: list[PostgresConnection] = []
+        self._lock = threading.Lock()
+        self._ready = False
+
+    @contextmanager
+    def open(self) -> Generator[Opened]:
+        import psycopg
+
+        try:
+            connection = self._take()
+            try:
+                yield _Placeholders(connection)
+            except BaseException:
+                connection.close()
+                raise
+            with self._lock:
+                self._idle.append(connection)
+        except psycopg.ProgrammingError as error:
+            raise Unavailable(
+                f"the job table {self.name} cannot be used: {_reason(error)}", "Check runtime.job_store."
+            ) from error
+        except psycopg.Error as error:
+            raise Unavailable(
+                f"the job table {self.name} does not answer: {str(error).strip()[:300]}",
+                "Check runtime.job_store. Tools that need no job work on.",
+            ) from error
+
+    @contextmanager
+    def alone(self) -> Generator[Opened]:
+        with self.open() as connection:
+            connection.execute("begin")
+            connection.execute("select pg_advisory_xact_lock(?)", (LOCK,))
+            yield connection
+            connection.execute("commit")
+
+    def _take(self) -> PostgresConnection:
+        import psycopg
+
+        with self._lock:
+            while self._idle:
+                connection = self._idle.pop()
+                # What a server that has gone away last said is its farewell.
+                if not connection.closed and not select.select([connection.fileno()], [], [], 0)[0]:
+                    return connection
+                connection.close()
+        connection = psycopg.connect(self._url, autocommit=True, connect_timeout=2, **LIMITS)
+        self._prepare(connection)
+        return connection
+
+    def _prepare(self, connection: PostgresConnection) -> None:
+        if self._ready:
+            return
+        # Asked first: changing a table, even by nothing, waits for everybody who reads it.
+        found = {str(row[0]) for row in connection.execute(KNOWN.encode())}
+        if found >= COLUMNS.keys():
+            self._ready = True
+            return
+        with connection.transaction():
+            connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
+            connection.execute(SCHEMA.encode())
+            for name, kind in COLUMNS.items():
+                connection.execute(f"alter table jobs add column if not exists {name} {kind}".encode())
+        self._ready = True
+
+
+def _reason(error: Exception) -> str:
+    """What the server refused; an address that cannot be read is not repeated, since it holds the password."""
+    return str(error).strip()[:300] if getattr(error, "sqlstate", None) else "its address cannot be read"
+
+
+class _Placeholders:
+    """Takes the statements as SQLite knows them."""
+
+    def __init__(self, connection: PostgresConnection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Any:
+        return self._connection.execute(statement.replace("?", "%s").encode(), values)
+
+
+def backend_of(url: str, file: Path) -> Backend:
+    """The configured database, or the file.
+
+    Raises:
+        NotInstalled: the driver of the database is missing.
+    """
+    if not url:
+        return SqliteBackend(file)
+    require("psycopg")
+    return PostgresBackend(url)

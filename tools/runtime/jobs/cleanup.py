@@ -1,0 +1,42 @@
+"""Close what a job left open when it did not come to its end: `python -m mlops_mcp.tools.runtime.jobs.cleanup`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+
+from ....config.settings import Settings
+from ...tracing.redaction import redact
+from ...tracing.span import Carrier, Tracer, under
+from ...tracing.store.writer import TraceStore
+from ..limits import divert_standard_streams, make_folders
+from ..outcome import outcome_of
+from ..work import Work
+from .launch import SETTINGS_VARIABLE, TIDY_VARIABLE
+
+
+def main() -> None:
+    settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
+    given = json.loads(os.environ.pop(TIDY_VARIABLE))
+    divert_standard_streams()
+    make_folders()
+    module, _, name = given["function"].partition(":")
+    function = getattr(importlib.import_module(module), name)
+    store = TraceStore.of(settings)
+    capture = settings.tracing.capture_for(given["toolset"])
+    work = Work(settings, Tracer(store.put, capture))
+    with under(Carrier(given["trace_id"], given["span_id"])), work.tracer.span(f"after {name}") as span:
+        outcome = outcome_of(lambda: function(work, *given["arguments"]))
+        if outcome.failure:
+            span.fail(str(outcome.failure))
+        if outcome.crash:
+            span.crash(outcome.crash.type, outcome.crash.message, outcome.crash.traceback)
+    store.close()
+    if outcome.crash:
+        print(redact(outcome.crash.traceback), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

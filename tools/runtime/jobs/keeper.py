@@ -1,0 +1,130 @@
+"""The process that keeps one job: `python -m mlops_mcp.tools.runtime.jobs.keeper JOB ATTEMPT`.
+
+It holds the lock that means "alive", lets the work run in a child of its own (or on a cluster), writes progress and
+outcome to the job's row, and starts the next queued job when it ends: nothing depends on a server that may be gone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import TypeVar
+
+from ....config.settings import Settings
+from ...errors import Unavailable
+from ...tracing.mentions import note_handles
+from ...tracing.redaction import redact
+from ...tracing.span import Carrier, Span, Tracer
+from ...tracing.store.writer import TraceStore
+from ..limits import divert_standard_streams, make_folders
+from .alive import hold
+from .channel import TableChannel
+from .child import perform
+from .launch import SETTINGS_VARIABLE, launch_next, lock_path, log_tail, mark_of, table_of, tidy
+from .supervisor import Child, ProcessDied, Run
+from .table import End, JobTable, Row
+
+RETRY_S = 1.0
+RETRIES = 600
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+def main(identity: str, attempt: int) -> None:
+    settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
+    divert_standard_streams()
+    make_folders()
+    lock = hold(lock_path(settings, identity))
+    table = table_of(settings)
+    if patiently(lambda: table.started(identity, attempt, os.getpid())):
+        keep(settings, table, patiently(lambda: table.get(identity)))
+    os.close(lock)
+    launch_next(settings, table)
+
+
+def keep(settings: Settings, table: JobTable, row: Row) -> None:
+    """Run one attempt and write how it ended."""
+    run = _engine(settings)(settings, row)  # forks, so before the store has its thread
+    store = TraceStore.of(settings)
+    tracer = Tracer(store.put, settings.tracing.capture_for(row.toolset))
+    above = Carrier(row.trace_id, row.span_id)
+    with tracer.span(f"job {row.tool}", parent=above, announce=True, job=row.id, attempt=row.attempt) as span:
+        end = run(span.carrier, TableChannel(table, row, store.put))
+        _note(span, end)
+    # Whoever sees the outcome finds the spans already there.
+    store.close()
+    patiently(lambda: _write(settings, table, row, end))
+
+
+def here(settings: Settings, row: Row) -> Run:
+    """The work in a child of this process."""
+
+    def work(carrier: Carrier, connection: Connection) -> None:
+        perform(settings, row, carrier, connection)
+
+    child = Child(work, mark_of(row.id, row.attempt))
+    return lambda carrier, channel: child.run(carrier, channel, row.limits, lambda: log_tail(settings, row.id))
+
+
+def _engine(settings: Settings) -> Callable[[Settings, Row], Run]:
+    if settings.runtime.engine == "local":
+        return here
+    from ..dask.engine import there
+
+    return there
+
+
+def _note(span: Span, end: End | ProcessDied) -> None:
+    if isinstance(end, ProcessDied):
+        span.fail(str(end))
+    elif end.state == "done":
+        result = json.loads(end.result or "null")
+        span.set_output(result)
+        note_handles(span, result)
+    elif end.state == "cancelled":
+        span.status = "cancelled"
+    elif end.crash:
+        span.crash(end.crash["type"], end.crash["message"], end.crash["traceback"])
+    else:
+        span.fail(end.error or "failed")
+        span.error_type = "ToolFailure"
+
+
+def _write(settings: Settings, table: JobTable, row: Row, end: End | ProcessDied) -> None:
+    """What is left open is tidied up only by whoever ended the attempt."""
+    now = table.get(row.id)
+    ended_well = isinstance(end, End) and end.state == "done"
+    # Before the row may be claimed again, which forgets it.
+    if not ended_well and (after := table.take_after(row.id, row.attempt)):
+        tidy(settings, row, after)
+    if isinstance(end, ProcessDied):
+        table.lose(row.id, row.attempt, redact(str(end)))
+    else:
+        kept = end.fault == "budget" and now.partial is not None
+        outcome = End("cancelled", None, end.error, end.fault) if kept else end
+        table.finish(row.id, row.attempt, outcome)
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Try again while the table does not answer: the work of hours waits for its outcome to be written.
+
+    Raises:
+        Unavailable: it did not answer for ten minutes.
+    """
+    for _ in range(RETRIES):
+        try:
+            return action()
+        except Unavailable as error:
+            logger.warning("%s", error)
+            time.sleep(RETRY_S)
+    return action()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

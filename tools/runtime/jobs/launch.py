@@ -1,0 +1,144 @@
+"""Start the process of a claimed job, detached from whoever starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ....config.load import without_password
+from ....config.settings import Settings
+from ...database import place
+from ...tracing.redaction import redact
+from ..limits import quiet_environment, thread_environment
+from ..logtail import CHARACTERS, tail_of
+from ..proctree import MARK
+from .alive import machine
+from .backends import backend_of
+from .table import End, JobTable, Row
+
+SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
+TIDY_VARIABLE = "MLOPS_JOB_TIDY"
+SECRETS = {"opik": {"api_key"}, "runtime": {"job_store"}}
+KEEPER, TIDY = "mlops_mcp.tools.runtime.jobs.keeper", "mlops_mcp.tools.runtime.jobs.cleanup"
+
+
+def launch_next(settings: Settings, table: JobTable) -> dict[int, Row]:
+    """Claim and start queued jobs, oldest first, while slots are free; those started, by process id."""
+    started: dict[int, Row] = {}
+    while row := table.claim(home_id(settings), machine(), settings.runtime.slots):
+        try:
+            started[_launch(settings, row)] = row
+        except (OSError, ValueError, AttributeError) as error:  # no process, no disk, or settings of another world
+            why = f"it cannot be started: {type(error).__name__}: {error}"
+            table.finish(row.id, row.attempt, End("failed", error=redact(why), fault="crashed"))
+    return started
+
+
+def lock_path(settings: Settings, identity: str) -> Path:
+    return settings.home / "jobs" / f"{identity}.lock"
+
+
+def log_path(settings: Settings, identity: str) -> Path:
+    return settings.home / "jobs" / f"{identity}.log"
+
+
+def log_tail(settings: Settings, identity: str, characters: int = CHARACTERS) -> str:
+    """The last words of a job."""
+    return tail_of(log_path(settings, identity), characters)
+
+
+def table_of(settings: Settings) -> JobTable:
+    """The job table of an installation. Raises NotInstalled when the driver of its database is missing."""
+    url = settings.runtime.job_store.get_secret_value()
+    return JobTable(backend_of(url, settings.home / "jobs.db"))
+
+
+def home_id(settings: Settings) -> str:
+    """A name of the state folder that is the same for all who see the folder, wherever it is mounted."""
+    path = settings.home / "jobs" / "home.id"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{uuid.uuid4().hex}")
+        draft.write_text(uuid.uuid4().hex, encoding="ascii")
+        place(draft, path)
+    return path.read_text(encoding="ascii")
+
+
+def mark_of(identity: str, attempt: int) -> str:
+    return f"{identity}.{attempt}"
+
+
+def stored(settings: Settings) -> str:
+    """The settings as they are kept with a job: all but the secrets, and passwords in addresses masked."""
+    return json.dumps(_masked(settings.model_dump(mode="json", exclude=SECRETS)))
+
+
+def revealed(settings: Settings, row: Row) -> str:
+    """The submitter's settings with the secrets of this process: an environment is readable by its owner only.
+
+    What an older version of the submitter did not know is as it is here.
+    """
+    theirs: dict[str, Any] = json.loads(row.settings)
+    tree: dict[str, Any] = settings.model_dump(mode="json")
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            tree[name] = {key: _unmasked(theirs.get(name, {}).get(key, known), known) for key, known in value.items()}
+        else:
+            tree[name] = theirs.get(name, value)
+    tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
+    tree["runtime"]["job_store"] = settings.runtime.job_store.get_secret_value()
+    return json.dumps(tree)
+
+
+def _unmasked(value: Any, known: Any) -> Any:
+    """An address whose password was masked is the one that is known here, if they are otherwise the same."""
+    return known if isinstance(known, str) and value == without_password(known) else value
+
+
+def _masked(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _masked(item) for name, item in node.items()}
+    return without_password(node) if isinstance(node, str) else node
+
+
+def tidy(settings: Settings, row: Row, after: str) -> int:
+    """Start what closes the things that an ended attempt left open; its process id."""
+    given = json.loads(after) | {"toolset": row.toolset, "trace_id": row.trace_id, "span_id": row.span_id}
+    return _spawn(settings, row, [TIDY], {TIDY_VARIABLE: json.dumps(given)})
+
+
+def _launch(settings: Settings, row: Row) -> int:
+    return _spawn(settings, row, [KEEPER, row.id, str(row.attempt)], {MARK: mark_of(row.id, row.attempt)})
+
+
+def _spawn(settings: Settings, row: Row, module: list[str], variables: Mapping[str, str]) -> int:
+    log = log_path(settings, row.id)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != MARK},
+        **job_environment(settings),
+        **variables,
+        SETTINGS_VARIABLE: revealed(settings, row),
+    }
+    # Not subprocess: its object would have to be kept and waited for, and this process may end before the job does.
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-P", "-m", *module],
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+
+
+def job_environment(settings: Settings) -> dict[str, str]:
+    """What the libraries of a job have to find before they are imported."""
+    return {**quiet_environment(), **thread_environment(settings.runtime.job_threads), "PYTHONUNBUFFERED": "1"}

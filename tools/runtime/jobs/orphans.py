@@ -1,0 +1,33 @@
+"""The span of an attempt whose keeper died: whoever notices that ends it in its place."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+
+from ....config.settings import Settings
+from ...tracing.store.reader import TraceReader
+from ...tracing.store.writer import TraceStore
+from .table import Row
+
+logger = logging.getLogger(__name__)
+
+
+def end_span(settings: Settings, row: Row, why: str) -> None:
+    """Mark the span of an attempt failed if it is still open; blocking. A store that cannot be read is only logged."""
+    path = settings.trace_store
+    mark = {"job": row.id, "attempt": row.attempt}
+    try:
+        spans = TraceReader(path).spans(row.trace_id)
+    except sqlite3.Error as error:
+        logger.warning("the span of job:%s stays open: %s", row.id, error)
+        return
+    left = [span for span in spans if not span.end and mark.items() <= span.metadata.items()]
+    if not left:
+        return
+    store = TraceStore.of(settings)
+    for span in left:
+        span.fail(why)
+        span.close()
+        store.put(span)
+    store.close()

@@ -1,0 +1,290 @@
+"""The server's side of jobs: queue, watch, answer, cancel, and notice when a process died."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from pydantic import BaseModel
+
+from ....config.settings import Settings
+from ...errors import ToolFailure, Unavailable, unknown
+from ...tracing.redaction import redact
+from ...tracing.span import current
+from .. import proctree
+from ..models import ENDED, Budget
+from ..work import Work
+from .alive import held, machine
+from .launch import home_id, launch_next, lock_path, log_path, log_tail, mark_of, stored, table_of, tidy
+from .orphans import end_span
+from .table import LEASE_S, JobTable, NewJob, Row
+
+T = TypeVar("T")
+POLL_S = 0.1
+# A claimed job whose process has not even taken its lock by then never started.
+START_PATIENCE_S = 10.0
+# How long the keeper of a cancelled job may take to write its last words; on a cluster it has to ask around.
+LEAVE_S = {"local": 1.0, "dask": 5.0}
+PRUNE_EVERY_S = 3600.0
+DAY_S = 24 * 3600.0
+NO_BUDGET = Budget()
+
+
+class Jobs:
+    """All jobs of a state folder; any number of servers may do this at the same time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened: JobTable | None = None
+        self._children: dict[int, Row | None] = {}
+        self._lock = threading.Lock()
+        # What other machines last said of their jobs, and when that was first seen here.
+        self._leases: dict[tuple[str, int], tuple[float, float]] = {}
+        self._pruned = 0.0
+
+    @property
+    def _table(self) -> JobTable:
+        """Opened at its first use: a missing driver is the failure of that call, not of the server."""
+        if self._opened is None:
+            self._opened = table_of(self._settings)
+        return self._opened
+
+    @property
+    def in_use(self) -> bool:
+        """Whether there may be jobs at all."""
+        return (
+            bool(self._settings.runtime.job_store.get_secret_value())
+            or self._settings.home.joinpath("jobs.db").exists()
+        )
+
+    async def submit(
+        self,
+        tool: str,
+        function: Callable[[Work, Any], Any],
+        request: BaseModel,
+        idempotency: str = "",
+        once: bool = False,
+        budget: Budget = NO_BUDGET,
+        toolset: str = "",
+        short: bool = False,
+    ) -> Row:
+        """Queue `function(work, request)` and start it if a slot is free.
+
+        Args:
+            once: the work must not be started a second time when its process dies.
+            toolset: whose rules of capture its spans follow.
+            short: it is expected to be short, so it need not wait behind long work.
+        """
+        span = current()
+
+        def insert() -> Row:
+            new = NewJob(
+                tool=tool,
+                toolset=toolset,
+                function=f"{function.__module__}:{function.__name__}",
+                request=_exact(request),
+                attempts=1 if once else self._settings.runtime.job_attempts,
+                trace_id=span.trace_id,
+                span_id=span.span_id,
+                idempotency=f"{tool}:{idempotency}" if idempotency else None,
+                settings=stored(self._settings),
+                folder=os.getcwd(),
+                home=home_id(self._settings),
+                budget=budget.model_dump_json(exclude_none=True),
+            )
+            row = self._table.insert(new)
+            if idempotency and row.request != new.request:
+                raise ToolFailure(
+                    f"idempotency_key {idempotency!r} was used before with other arguments", "Use a new key."
+                )
+            self._start()
+            return row
+
+        return await _aside(insert)
+
+    async def watch(self, identity: str, wait_s: float) -> AsyncIterator[Row]:
+        """Yield the row whenever its progress or state changed, until it ended or the time is up."""
+        deadline = time.monotonic() + wait_s
+        seen: tuple[object, ...] = ()
+        while True:
+            row = await self.get(identity)
+            if (mark := (row.state, row.progress)) != seen or row.state in ENDED:
+                seen = mark
+                yield row
+            if row.state in ENDED or time.monotonic() >= deadline:
+                return
+            await anyio.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
+
+    async def get(self, identity: str) -> Row:
+        """The row of a job after looking whether its process still lives.
+
+        Raises:
+            ToolFailure: there is no such job.
+        """
+        return await _aside(lambda: self._read(identity))
+
+    async def page(self, limit: int, offset: int, state: str) -> tuple[list[Row], int]:
+        return await _aside(lambda: (self._table.recent(limit, offset, state), self._table.count(state)))
+
+    async def answer(self, identity: str, answers: dict[str, Any]) -> Row:
+        """Answer open questions of a job by their key; keys that were not asked for are ignored."""
+
+        def note() -> Row:
+            self._read(identity)
+            self._table.answer(identity, answers)
+            return self._table.get(identity)
+
+        return await _aside(note)
+
+    async def cancel(self, identity: str) -> Row:
+        """End a job and every process it started; what it reached so far stays in its row."""
+
+        def end() -> Row:
+            self._read(identity)
+            ended = self._table.cancel(identity)
+            row = self._table.get(identity)
+            if ended and row.attempt and self._is_here(row):
+                self._end(row)
+                self._tidy(row)
+            self._start()
+            return row
+
+        return await _aside(end)
+
+    async def reconcile(self) -> None:
+        """Notice dead processes and fill free slots; every server does this when it starts, and then all the time."""
+        try:
+            await _aside(self._reconcile)
+        except Unavailable:
+            # Nobody could say that he lives while the table was away.
+            self._leases.clear()
+            raise
+
+    def log_tail(self, identity: str, characters: int = 600) -> str:
+        return log_tail(self._settings, identity, characters)
+
+    def _read(self, identity: str) -> Row:
+        try:
+            row = self._table.get(identity)
+        except KeyError:
+            raise unknown(
+                "job", identity, (row.id for row in self._table.recent(50, 0)), "list_jobs shows all."
+            ) from None
+        self._reap()
+        if row.state == "running" and self._dead(row):
+            self._lose(row)
+        return self._table.get(identity)
+
+    def _reconcile(self) -> None:
+        for row in self._table.running():
+            if self._dead(row):
+                self._lose(row)
+        self._start()
+        if time.monotonic() - self._pruned > PRUNE_EVERY_S or not self._pruned:
+            self._pruned = time.monotonic()
+            self._prune()
+
+    def _prune(self) -> None:
+        runtime = self._settings.runtime
+        for identity in self._table.prune(time.time() - runtime.keep_days * DAY_S, runtime.keep_jobs):
+            for path in (lock_path(self._settings, identity), log_path(self._settings, identity)):
+                path.unlink(missing_ok=True)
+
+    def _start(self) -> None:
+        self._reap()
+        started = launch_next(self._settings, self._table)
+        with self._lock:
+            self._children |= started
+
+    def _reap(self) -> None:
+        """Forget children that ended; one that ended before it noted its process id never came to work."""
+        with self._lock:
+            ended = [self._children.pop(pid) for pid in list(self._children) if _reaped(pid)]
+        for row in ended:
+            if row is None:
+                continue
+            with contextlib.suppress(KeyError):
+                now = self._table.get(row.id)
+                if now.state == "running" and now.attempt == row.attempt and not now.pid:
+                    self._lose(now)
+
+    def _end(self, row: Row) -> None:
+        """Kill the work at once; its keeper has a moment to write how it went."""
+        mark = mark_of(row.id, row.attempt)
+        proctree.kill(mark, spare=row.pid)
+        deadline = time.monotonic() + LEAVE_S[self._settings.runtime.engine]
+        while proctree.marked(mark) and time.monotonic() < deadline:
+            time.sleep(POLL_S / 5)
+        proctree.kill(mark)
+
+    def _is_here(self, row: Row) -> bool:
+        """Whether this machine sees the lock and the processes of a job."""
+        return row.home in ("", home_id(self._settings)) and row.place == machine()
+
+    def _dead(self, row: Row) -> bool:
+        if not self._is_here(row):
+            # On the file's only machine another place means: before the last start of the machine.
+            return self._is_silent(row) if self._table.backend.shared else True
+        if held(lock_path(self._settings, row.id)):
+            return False
+        # The process ends its row before it lets go of the lock, so look at the row once more.
+        now = self._table.get(row.id)
+        if (now.state, now.attempt) != ("running", row.attempt):
+            return False
+        return bool(now.pid) or time.time() - now.claimed > START_PATIENCE_S
+
+    def _is_silent(self, row: Row) -> bool:
+        """Whether the keeper of a job elsewhere has not renewed its lease for too long, by our own clock."""
+        key, now = (row.id, row.attempt), time.monotonic()
+        lease, since = self._leases.get(key, (None, now))
+        if lease != row.lease:
+            self._leases[key] = (row.lease, now)
+            return False
+        return now - since > LEASE_S
+
+    def _tidy(self, row: Row) -> None:
+        if after := self._table.take_after(row.id, row.attempt):
+            pid = tidy(self._settings, row, after)
+            with self._lock:
+                self._children[pid] = None
+
+    def _lose(self, row: Row) -> None:
+        proctree.kill(mark_of(row.id, row.attempt))
+        why = redact(f"its process died. {self.log_tail(row.id, 300)}".strip())
+        if self._is_here(row):
+            self._tidy(row)
+        if self._table.lose(row.id, row.attempt, why):
+            end_span(self._settings, row, why)
+        self._start()
+
+
+def _exact(request: BaseModel) -> str:
+    """The request as JSON, which knows no infinity.
+
+    Raises:
+        ToolFailure: a number in it is not finite.
+    """
+    try:
+        return json.dumps(request.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
+    except ValueError:
+        raise ToolFailure("a number among the arguments is not finite", "Pass a finite one, or leave it out.") from None
+
+
+async def _aside(action: Callable[[], T]) -> T:
+    """Use the table outside the event loop."""
+    return await anyio.to_thread.run_sync(action)
+
+
+def _reaped(pid: int) -> bool:
+    """Whether a child has ended; asking keeps it from staying behind as a zombie."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True

@@ -1,0 +1,261 @@
+"""The job table: one row per job, shared by every server and job process of a state folder or of a database."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...tracing.ids import uuid7
+from ..models import Budget, Fault, State
+from .backends import Backend, Opened
+
+LEASE_S = 10.0
+# Whoever was told of a job, as a task or by its handle, may ask for its result at least this long.
+FRESH_S = 24 * 3600.0
+PRUNE = (
+    "delete from jobs where ended>0 and idempotency is null and (ended<? or (ended<? and id not in "
+    "(select id from jobs where ended>0 order by ended desc limit ?))) returning id"
+)
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What is known of a job before it is queued."""
+
+    tool: str
+    toolset: str
+    function: str
+    request: str
+    attempts: int
+    trace_id: str
+    span_id: str
+    idempotency: str | None
+    settings: str
+    folder: str
+    home: str
+    budget: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job as stored. Times are seconds since the epoch, 0 where they did not happen yet.
+
+    `settings` and `folder` (working directory) are the submitter's: whoever starts the job, it runs as submitted.
+    `home` names the state folder that its data lies in, `place` the machine whose process `pid` keeps it.
+    `partial` is the best result so far, `asks` are open questions by key and `answers` what came for them, `after`
+    is what has to be done should the job not end by itself; all four are JSON.
+    """
+
+    id: str
+    tool: str
+    toolset: str
+    function: str
+    request: str
+    state: State
+    attempt: int
+    attempts: int
+    pid: int
+    progress: str | None
+    result: str | None
+    error: str | None
+    trace_id: str
+    span_id: str
+    idempotency: str | None
+    settings: str
+    folder: str
+    created: float
+    claimed: float
+    ended: float
+    budget: str
+    home: str
+    place: str
+    lease: float
+    partial: str | None
+    asks: str | None
+    answers: str | None
+    fault: Fault | None
+    after: str | None
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended or time.time()) - self.created
+
+    @property
+    def limits(self) -> Budget:
+        return Budget.model_validate_json(self.budget)
+
+
+@dataclass(frozen=True)
+class End:
+    """The outcome of an attempt; `crash` (type, message, traceback) is for the trace, not for the row."""
+
+    state: State
+    result: str | None = None
+    error: str | None = None
+    fault: Fault | None = None
+    crash: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class JobTable:
+    """Every change is one transaction, so any number of processes may work on the table.
+
+    All methods raise Unavailable when the table cannot be used.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    def insert(self, new: NewJob) -> Row:
+        """Queue a job; with an idempotency key that was used before, the job it started unless that one failed."""
+        with self.backend.alone() as db:
+            if new.idempotency:
+                db.execute(
+                    "update jobs set idempotency=null where idempotency=? and state in ('failed','lost','cancelled')",
+                    (new.idempotency,),
+                )
+                if row := _one(db, "select * from jobs where idempotency=?", new.idempotency):
+                    return row
+            values = {"id": _identity(), "state": "queued", "attempt": 0, "created": time.time(), **vars(new)}
+            marks = ",".join("?" * len(values))
+            row = _one(db, f"insert into jobs({','.join(values)}) values({marks}) returning *", *values.values())
+        assert row is not None
+        return row
+
+    def get(self, identity: str) -> Row:
+        """The row of a job. Raises KeyError for an unknown one."""
+        if not identity.isascii() or not identity.isalnum():  # no database need be asked
+            raise KeyError(identity)
+        with self.backend.open() as db:
+            row = _one(db, "select * from jobs where id=?", identity)
+        if row is None:
+            raise KeyError(identity)
+        return row
+
+    def claim(self, home: str, place: str, slots: int) -> Row | None:
+        """Take the oldest queued job of a state folder if fewer than `slots` run on this machine."""
+        with self.backend.alone() as db:
+            return _one(
+                db,
+                f"update jobs set state='running', attempt=attempt+1, pid=0, claimed=?, place=?, "
+                f"lease={self.backend.clock}+{LEASE_S}, progress=null, asks=null, answers=null, after=null, "
+                "error=null, fault=null "
+                "where id=(select id from jobs where state='queued' and home in (?, '') and "
+                "(select count(*) from jobs where state='running' and place=?) < ? order by created, id limit 1) "
+                "returning *",
+                time.time(), place, home, place, slots,
+            )  # fmt: skip
+
+    def started(self, identity: str, attempt: int, pid: int) -> bool:
+        """Note the process of an attempt; False when the attempt is no longer wanted."""
+        return self._change("pid=?", identity, attempt, pid)
+
+    def renew(self, identity: str, attempt: int) -> bool:
+        """Say that the attempt is alive; False when it is no longer wanted."""
+        return self._change(f"lease={self.backend.clock}+{LEASE_S}", identity, attempt)
+
+    def note(self, identity: str, attempt: int, column: str, text: str | None) -> bool:
+        """Write the progress, partial result, questions, answers or clean-up (`after`) of a running attempt."""
+        assert column in ("progress", "partial", "asks", "answers", "after")
+        return self._change(f"{column}=?", identity, attempt, text)
+
+    def answer(self, identity: str, given: Mapping[str, Any]) -> None:
+        """Answer open questions of a running job by their key; it goes on when none is left."""
+        with self.backend.alone() as db:
+            row = _one(db, "select * from jobs where id=? and state='running' and asks is not null", identity)
+            if row is None:
+                return
+            open_: dict[str, Any] = json.loads(row.asks or "{}")
+            answers = json.loads(row.answers or "{}") | {key: value for key, value in given.items() if key in open_}
+            left = {key: question for key, question in open_.items() if key not in answers}
+            db.execute(
+                "update jobs set asks=?, answers=? where id=?",
+                (json.dumps(left) if left else None, json.dumps(answers), identity),
+            )
+
+    def finish(self, identity: str, attempt: int, end: End) -> bool:
+        """Write the outcome of an attempt, unless another outcome came first."""
+        return self._change(
+            "state=?, result=?, error=?, fault=?, ended=?, asks=null", identity, attempt,
+            end.state, end.result, _storable(end.error), end.fault, time.time(),
+        )  # fmt: skip
+
+    def cancel(self, identity: str) -> bool:
+        """Mark a queued or running job cancelled; False when it had ended."""
+        return self._update(
+            "state='cancelled', ended=?, asks=null", "id=? and state in ('queued','running')", time.time(), identity
+        )
+
+    def lose(self, identity: str, attempt: int, error: str) -> bool:
+        """Queue an attempt whose process died again, or give it up as lost after the last one."""
+        return self._update(
+            "state=case when attempt<attempts then 'queued' else 'lost' end, error=?, fault='died', asks=null, "
+            "ended=case when attempt<attempts then 0 else ? end",
+            "id=? and attempt=? and state='running'",
+            _storable(error), time.time(), identity, attempt,
+        )  # fmt: skip
+
+    def running(self) -> list[Row]:
+        return self._all("select * from jobs where state='running'")
+
+    def take_after(self, identity: str, attempt: int) -> str | None:
+        """What has to be done after an attempt, for the first who asks."""
+        with self.backend.alone() as db:
+            query = "select after from jobs where id=? and attempt=?"
+            found = db.execute(query, (identity, attempt)).fetchone()
+            db.execute("update jobs set after=null where id=? and attempt=?", (identity, attempt))
+        return str(found[0]) if found and found[0] else None
+
+    def recent(self, limit: int, offset: int, state: str = "") -> list[Row]:
+        return self._all(
+            "select * from jobs where ?='' or state=? order by created desc limit ? offset ?",
+            state, state, limit, offset,
+        )  # fmt: skip
+
+    def count(self, state: str = "") -> int:
+        with self.backend.open() as db:
+            query = "select count(*) from jobs where ?='' or state=?"
+            return int(db.execute(query, (state, state)).fetchone()[0])
+
+    def prune(self, before: float, keep: int) -> list[str]:
+        """Delete ended jobs from before a time, and all but the newest `keep`; the ids of those deleted.
+
+        A job of the last day, or that an idempotency key refers to which is not too old itself, is never deleted.
+        """
+        with self.backend.alone() as db:
+            db.execute("update jobs set idempotency=null where ended>0 and ended<?", (before,))
+            return [str(row[0]) for row in db.execute(PRUNE, (before, time.time() - FRESH_S, keep)).fetchall()]
+
+    def _change(self, what: str, identity: str, attempt: int, *values: Any) -> bool:
+        return self._update(what, "id=? and attempt=? and state='running'", *values, identity, attempt)
+
+    def _update(self, what: str, where: str, *values: Any) -> bool:
+        with self.backend.open() as db:
+            return bool(db.execute(f"update jobs set {what} where {where}", values).rowcount == 1)
+
+    def _all(self, query: str, *values: Any) -> list[Row]:
+        with self.backend.open() as db:
+            return _rows(db.execute(query, values))
+
+
+def _identity() -> str:
+    return uuid7().replace("-", "")[:20]
+
+
+def _one(db: Opened, query: str, *values: Any) -> Row | None:
+    rows = _rows(db.execute(query, values))
+    return rows[0] if rows else None
+
+
+def _rows(cursor: Any) -> list[Row]:
+    """By name: a table that was extended later has its columns in another order, or some that are not known here."""
+    names = [column[0] for column in cursor.description]
+    found = (zip(names, row, strict=True) for row in cursor.fetchall())
+    return [Row(**{name: value for name, value in row if name in Row.__dataclass_fields__}) for row in found]
+
+
+def _storable(text: str | None) -> str | None:
+    """PostgreSQL takes no NUL, neither takes lone surrogates; what a library says may hold both."""
+    return None if text is None else text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -1,0 +1,12 @@
+"""What the tree knows of the serving slice before it is imported."""
+
+from __future__ import annotations
+
+from ..slices import Slice
+
+SLICE = Slice(
+    floor=5,
+    extra="serving",
+    libraries=("bentoml",),
+    handles=("bento", "endpoint"),
+)

@@ -1,0 +1,1 @@
+"""What agents in Python use to trace themselves."""

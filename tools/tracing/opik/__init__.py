@@ -1,0 +1,1 @@
+"""Shipping to Opik: an outbox on the trace store and one process that delivers it."""

@@ -1,0 +1,1 @@
+"""The local trace store: SQLite, written by one thread, readable by any process."""

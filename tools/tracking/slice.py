@@ -1,0 +1,23 @@
+"""What the tree knows of the tracking slice before it is imported."""
+
+from __future__ import annotations
+
+from ..slices import Slice
+
+SLICE = Slice(
+    floor=4,
+    extra="tracking",
+    libraries=("mlflow", "skops"),
+    preload=(
+        "mlflow",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "mlflow.store.tracking.sqlalchemy_workspace_store",
+        "mlflow.store.model_registry.sqlalchemy_store",
+        "mlflow.store.model_registry.sqlalchemy_workspace_store",
+        "mlflow.tracing.export.utils",
+        "mlflow.tracing.processor.otel",
+        "alembic.command",
+    ),
+    handles=("run",),
+    opens=("client", "models", "backend"),
+)

@@ -1,0 +1,10 @@
+"""What the tree knows of the training slice before it is imported."""
+
+from __future__ import annotations
+
+from ..slices import Slice
+
+SLICE = Slice(
+    floor=5,
+    stands_on=("modeling",),
+)

@@ -1,0 +1,14 @@
+"""What the tree knows of the tuning slice before it is imported."""
+
+from __future__ import annotations
+
+from ..slices import Slice
+
+SLICE = Slice(
+    floor=5,
+    extra="tuning",
+    libraries=("optuna",),
+    stands_on=("modeling",),
+    preload=("optuna", "optuna.storages"),
+    handles=("study",),
+)
