@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 Capture = Literal["full", "metadata", "off"]
 OPIK_CLOUD = "https://www.comet.com/opik/api"
@@ -33,14 +33,20 @@ class DataSettings(Section):
     roots: tuple[Path, ...]
 
 
+def _when(given: object) -> object:
+    """Plain yes and no are understood as well."""
+    return {True: "call", False: "never"}.get(given, given) if isinstance(given, bool) else given
+
+
 class RuntimeSettings(Section):
     call_timeout_s: Annotated[float, Field(gt=0)]
     call_memory_mb: Annotated[int, Field(ge=512)]
     call_workers: Annotated[int, Field(ge=1)]
     call_queue: Annotated[int, Field(ge=1)]
     call_recycle_mb: Annotated[int, Field(ge=64)]
-    preload: bool
+    preload: Annotated[Literal["call", "start", "never"], BeforeValidator(_when)]
     job_slots: Annotated[int, Field(ge=0)]
+    short_slots: Annotated[int, Field(ge=0)]
     job_memory_mb: Annotated[int, Field(ge=512)]
     job_attempts: Annotated[int, Field(ge=1, le=10)]
     job_store: SecretStr

@@ -31,7 +31,8 @@ from .prompts import PromptHost
 from .services import Services
 
 logger = logging.getLogger(__name__)
-WARM_AFTER_S = 0.5
+# An agent looks at data before it trains: the libraries are wanted soon, the answer to this call now.
+WARM_AFTER_S = 0.1
 
 
 class Host(PromptHost):
@@ -58,7 +59,6 @@ class Host(PromptHost):
         }
 
     async def list_tools(self) -> list[WireTool]:
-        self.services.warm_later(WARM_AFTER_S)
         return [WireTool.model_validate(shape) for shape in self._wire.values()]
 
     async def call_tool(
@@ -66,6 +66,7 @@ class Host(PromptHost):
     ) -> CallToolResult | InputRequiredResult:
         try:
             spec = self._spec(name)
+            self.services.warm_later(WARM_AFTER_S)
             given = admitted(name, self._wire[name]["inputSchema"]["properties"], arguments)
             token = CONTEXT.set(self._tool_context(spec, given, context))
             try:

@@ -43,6 +43,8 @@ class Services:
     async def running(self) -> AsyncGenerator[None]:
         """Look after jobs and traces while the body runs, then end the workers and write the last spans."""
         async with anyio.create_task_group() as group:
+            if self.settings.runtime.preload == "start":
+                self.warm_later(0)
             group.start_soon(self._look_after_jobs)
             group.start_soon(self._look_after_traces)
             try:
@@ -57,8 +59,8 @@ class Services:
         await anyio.to_thread.run_sync(self.store.flush)
 
     def warm_later(self, delay_s: float) -> None:
-        """Start the fork server soon, but not while the client still waits for its first answers."""
-        if not self._warming:
+        """Start the template soon; it dies with the thread that starts it, so call this in the event loop."""
+        if not self._warming and self.settings.runtime.preload != "never":
             self._warming = True
             asyncio.get_running_loop().call_later(delay_s, self.calls.warm)
 

@@ -9,6 +9,18 @@ SLICE = Slice(
     extra="training",
     libraries=("sklearn", "xgboost", "lightgbm"),
     stands_on=("data", "tracking"),
-    preload=("mlflow.sklearn", "sklearn.pipeline", "skops.io", "xgboost", "lightgbm"),
+    preload=(
+        "mlflow.sklearn",
+        "mlflow.pyfunc",
+        # Which package each module belongs to: MLflow looks through all that is installed before it saves a model.
+        "mlflow.utils.requirements_utils:_init_packages_to_modules_map",
+        "sklearn.pipeline",
+        "skops.io",
+        "xgboost",
+        "lightgbm",
+        # sklearn and lightgbm see data frames through it
+        "narwhals.stable.v2",
+        "narwhals._pandas_like.dataframe",
+    ),
     opens=("*",),
 )

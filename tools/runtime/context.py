@@ -81,7 +81,10 @@ class ToolContext:
                 progress = Progress.model_validate_json(row.progress)
                 if progress.done < progress.total:
                     await self.tell(progress.done, progress.total, progress.words)
-        return view(row, result)
+        seen = view(row, result)
+        if row.state != "queued":
+            return seen
+        return seen.model_copy(update={"queue": await self.jobs.place_in_queue(row)})
 
 
 def view(row: Row, result: Any = Any) -> JobView[Any]:

@@ -42,11 +42,11 @@ def quiet_environment() -> Mapping[str, str]:
     }
 
 
-def worker_environment() -> Mapping[str, str]:
+def worker_environment(threads: int = 1) -> Mapping[str, str]:
     """What a call worker, and the process it is forked from, must have in place before any library loads."""
     # The allocator of Arrow would start a thread at its import, and a process with threads should not be forked.
     arrow = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
-    return {**quiet_environment(), **thread_environment(1), **arrow}
+    return {**quiet_environment(), **thread_environment(threads), **arrow}
 
 
 def divert_standard_streams() -> None:
@@ -86,3 +86,8 @@ def memory_mb() -> tuple[int, int]:
     with open("/proc/self/statm", encoding="ascii") as file:
         mapped, resident = (int(pages) * resource.getpagesize() >> 20 for pages in file.read().split()[:2])
     return mapped, resident
+
+
+def thread_count() -> int:
+    """Threads of this process, those of native libraries included."""
+    return len(os.listdir("/proc/self/task"))

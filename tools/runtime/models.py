@@ -42,10 +42,18 @@ class Budget(BaseModel):
     megabytes: Annotated[int, Field(ge=64, le=1 << 40, strict=True)] | None = None
 
 
+class QueuePlace(BaseModel):
+    """Why a job is not running yet: its place among those that wait for the same slots, and what takes these."""
+
+    position: int
+    reason: str
+    running: list[str]
+
+
 class JobView(BaseModel, Generic[R]):
     """A job: its state, how far it is, its result once done, and the call that continues from here.
 
-    `partial` is what a job that was ended early had reached.
+    `partial` is what a job that was ended early had reached; `queue` says what a queued one waits for.
     """
 
     job: str
@@ -57,3 +65,4 @@ class JobView(BaseModel, Generic[R]):
     partial: R | None = None
     error: str | None = None
     next: str | None = None
+    queue: QueuePlace | None = None

@@ -44,7 +44,7 @@ import psutil
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.calls.executor import CallExecutor
-from mlops_mcp.tools.runtime.calls.forkserver import fork_server
+from mlops_mcp.tools.runtime.template.forkserver import fork_server
 from probe.tools.left import client as left
 from probe.tools.right import client as right
 
@@ -123,7 +123,7 @@ def test_all_libraries_can_be_preloaded_and_work_in_workers(tmp_path: Path) -> N
     found, said = facts(
         tmp_path,
         """
-    from mlops_mcp.tools.runtime.calls.preload import LIBRARIES
+    from mlops_mcp.tools.runtime.template.preload import LIBRARIES
     pool = pool_for(tuple(LIBRARIES), **{"runtime.call_memory_mb": 512})
     pool.warm()
     await until(lambda: fork_server().ready)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 NEW = NewJob(
     tool="x", toolset="", function="a:b", request="{}", attempts=2, trace_id="t", span_id="s", idempotency=None,
-    settings="{}", folder="/", home="home", budget="{}",
+    settings="{}", folder="/", home="home", budget="{}", short=0,
 )  # fmt: skip
 DAY_S = 24 * 3600.0
 

@@ -1,4 +1,4 @@
-"""Call workers: warm processes per slice, forked from one that has imported, but never run, their libraries."""
+"""Short calls: a pool of warm worker processes per toolset, forked from the template once that is ready."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ...slices import SLICES, workers_of
 from ...tracing.redaction import redact
 from ...tracing.span import Sink
 from ..outcome import Crash, Outcome
+from ..template.forkserver import fork_server
+from ..template.preload import wanted
 from ..work import Work
-from .forkserver import fork_server
 from .pool import WorkerPool
-from .preload import wanted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class CallExecutor:
     def __init__(self, settings: Settings, sink: Sink, toolsets: Iterable[str] = SLICES) -> None:
         self._settings = settings
         self._sink = sink
-        self._preload = wanted(toolsets) if settings.runtime.preload else []
+        self._preload = wanted(toolsets) if settings.runtime.preload != "never" else []
         self._forks = fork_server()
         self._helpers = ThreadPoolExecutor(HELPERS, "calls")
         self._pools: dict[str, WorkerPool] = {}
@@ -57,7 +57,7 @@ class CallExecutor:
                 with suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(self._warmed)
 
-            self._forks.start(self._preload, tell)
+            self._forks.start(self._preload, self._settings.runtime.job_threads, tell)
 
     async def call(
         self, toolset: str, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs

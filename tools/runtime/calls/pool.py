@@ -22,7 +22,7 @@ from ...errors import ToolFailure
 from ...tracing.span import current
 from ..limits import worker_environment
 from ..outcome import Outcome
-from .forkserver import ForkServer
+from ..template.forkserver import ForkServer
 from .worker import initialize, invoke
 
 CALLS_OF_A_WORKER = 2000

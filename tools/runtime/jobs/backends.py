@@ -28,6 +28,7 @@ COLUMNS = {
     "budget": "text not null default '{}'", "home": "text not null default ''", "place": "text not null default ''",
     "lease": "double precision not null default 0", "partial": "text", "asks": "text", "answers": "text",
     "fault": "text", "after": "text", "toolset": "text not null default ''",
+    "short": "integer not null default 0",
 }  # fmt: skip
 SCHEMA = (
     f"create table if not exists jobs({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())});"

@@ -19,7 +19,7 @@ from ....config.settings import Settings
 from ...errors import OutOfMemory, ToolFailure
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, Span, Tracer, under
-from ..limits import limit_memory
+from ..limits import limit_memory, memory_mb
 from ..models import Fault, Progress
 from ..outcome import Outcome, outcome_of
 from ..work import Reporter, Work
@@ -79,7 +79,8 @@ class ChildChannel:
 
 def perform(settings: Settings, row: Row, carrier: Carrier, connection: Connection) -> None:
     """Run the function of a row in this process and send how it ended."""
-    limit_memory(settings.runtime.job_memory_mb)
+    # Libraries that a warm start has loaded already are mapped here, and may take more than a low limit.
+    limit_memory(settings.runtime.job_memory_mb + memory_mb()[0])
     _enter(row.folder)
     channel = ChildChannel(connection)
     tracer = Tracer(channel.span, settings.tracing.capture_for(row.toolset))

@@ -14,12 +14,12 @@ from ...tracing.store.writer import TraceStore
 from ..limits import divert_standard_streams, make_folders
 from ..outcome import outcome_of
 from ..work import Work
-from .launch import SETTINGS_VARIABLE, TIDY_VARIABLE
+from .launch import CLEANUP_VARIABLE, SETTINGS_VARIABLE
 
 
 def main() -> None:
     settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
-    given = json.loads(os.environ.pop(TIDY_VARIABLE))
+    given = json.loads(os.environ.pop(CLEANUP_VARIABLE))
     divert_standard_streams()
     make_folders()
     module, _, name = given["function"].partition(":")

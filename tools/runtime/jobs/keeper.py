@@ -1,4 +1,4 @@
-"""The process that keeps one job: `python -m mlops_mcp.tools.runtime.jobs.keeper JOB ATTEMPT`.
+"""The process that keeps one job: forked from the template, or a program of its own.
 
 It holds the lock that means "alive", lets the work run in a child of its own (or on a cluster), writes progress and
 outcome to the job's row, and starts the next queued job when it ends: nothing depends on a server that may be gone.
@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
@@ -25,7 +26,18 @@ from ..limits import divert_standard_streams, make_folders
 from .alive import hold
 from .channel import TableChannel
 from .child import perform
-from .launch import SETTINGS_VARIABLE, launch_next, lock_path, log_tail, mark_of, table_of, tidy
+from .forked import fork_self
+from .launch import (
+    SETTINGS_VARIABLE,
+    Fork,
+    KeeperStart,
+    launch_next,
+    lock_path,
+    log_tail,
+    mark_of,
+    start_cleanup,
+    table_of,
+)
 from .supervisor import Child, ProcessDied, Run
 from .table import End, JobTable, Row
 
@@ -37,15 +49,27 @@ logger = logging.getLogger(__name__)
 
 
 def main(identity: str, attempt: int) -> None:
+    """The keeper of a job that was started cold."""
     settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
     divert_standard_streams()
+    keep_attempt(settings, identity, attempt)
+
+
+def main_forked(start: KeeperStart) -> None:
+    """The keeper of a job in a process that has the libraries loaded; the next job is forked from here."""
+    settings = Settings.model_validate_json(start.settings)
+    keep_attempt(settings, start.identity, start.attempt, partial(fork_self, settings.runtime.job_threads, main_forked))
+
+
+def keep_attempt(settings: Settings, identity: str, attempt: int, fork: Fork | None = None) -> None:
+    """Hold the lock while the attempt runs, write how it ended, and start the next job."""
     make_folders()
     lock = hold(lock_path(settings, identity))
     table = table_of(settings)
-    if patiently(lambda: table.started(identity, attempt, os.getpid())):
-        keep(settings, table, patiently(lambda: table.get(identity)))
+    if retried(lambda: table.started(identity, attempt, os.getpid())):
+        keep(settings, table, retried(lambda: table.get(identity)))
     os.close(lock)
-    launch_next(settings, table)
+    launch_next(settings, table, fork)
 
 
 def keep(settings: Settings, table: JobTable, row: Row) -> None:
@@ -59,7 +83,7 @@ def keep(settings: Settings, table: JobTable, row: Row) -> None:
         _note(span, end)
     # Whoever sees the outcome finds the spans already there.
     store.close()
-    patiently(lambda: _write(settings, table, row, end))
+    retried(lambda: _write(settings, table, row, end))
 
 
 def here(settings: Settings, row: Row) -> Run:
@@ -102,7 +126,7 @@ def _write(settings: Settings, table: JobTable, row: Row, end: End | ProcessDied
     ended_well = isinstance(end, End) and end.state == "done"
     # Before the row may be claimed again, which forgets it.
     if not ended_well and (after := table.take_after(row.id, row.attempt)):
-        tidy(settings, row, after)
+        start_cleanup(settings, row, after)
     if isinstance(end, ProcessDied):
         table.lose(row.id, row.attempt, redact(str(end)))
     else:
@@ -111,7 +135,7 @@ def _write(settings: Settings, table: JobTable, row: Row, end: End | ProcessDied
         table.finish(row.id, row.attempt, outcome)
 
 
-def patiently(action: Callable[[], T]) -> T:
+def retried(action: Callable[[], T]) -> T:
     """Try again while the table does not answer: the work of hours waits for its outcome to be written.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Start the process of a claimed job, detached from whoever starts it."""
+"""Start the keepers of claimed jobs, detached from whoever starts them: forked where that is possible, else cold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,44 @@ from .backends import backend_of
 from .table import End, JobTable, Row
 
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
-TIDY_VARIABLE = "MLOPS_JOB_TIDY"
+CLEANUP_VARIABLE = "MLOPS_JOB_CLEANUP"
+LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 SECRETS = {"opik": {"api_key"}, "runtime": {"job_store"}}
-KEEPER, TIDY = "mlops_mcp.tools.runtime.jobs.keeper", "mlops_mcp.tools.runtime.jobs.cleanup"
+KEEPER, CLEANUP = f"{__package__}.keeper", f"{__package__}.cleanup"
 
 
-def launch_next(settings: Settings, table: JobTable) -> dict[int, Row]:
-    """Claim and start queued jobs, oldest first, while slots are free; those started, by process id."""
+@dataclass(frozen=True)
+class KeeperStart:
+    """What the keeper of one attempt is started with, by whatever means.
+
+    `settings` are the submitter's with the secrets, as JSON; `environment` is that of the process that starts it.
+    """
+
+    identity: str
+    attempt: int
+    settings: str
+    log: str
+    environment: Mapping[str, str]
+    path: tuple[str, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        return mark_of(self.identity, self.attempt)
+
+
+# Starts a keeper in a process that has the libraries loaded; its process id, or None when that cannot be done.
+Fork = Callable[[KeeperStart], int | None]
+
+
+def launch_next(settings: Settings, table: JobTable, fork: Fork | None = None) -> dict[int, Row]:
+    """Claim and start queued jobs, oldest first, while slots are free; those that are our children, by process id."""
     started: dict[int, Row] = {}
-    while row := table.claim(home_id(settings), machine(), settings.runtime.slots):
+    runtime = settings.runtime
+    while row := table.claim(home_id(settings), machine(), runtime.slots, runtime.short_slots):
         try:
-            started[_launch(settings, row)] = row
+            start = _keeper_start(settings, row)
+            if fork is None or fork(start) is None:
+                started[_exec(start)] = row
         except (OSError, ValueError, AttributeError) as error:  # no process, no disk, or settings of another world
             why = f"it cannot be started: {type(error).__name__}: {error}"
             table.finish(row.id, row.attempt, End("failed", error=redact(why), fault="crashed"))
@@ -70,7 +98,8 @@ def home_id(settings: Settings) -> str:
 
 
 def mark_of(identity: str, attempt: int) -> str:
-    return f"{identity}.{attempt}"
+    """What all processes of an attempt carry in their environment; always of the same length."""
+    return f"{identity}.{attempt:02d}"
 
 
 def stored(settings: Settings) -> str:
@@ -106,25 +135,32 @@ def _masked(node: Any) -> Any:
     return without_password(node) if isinstance(node, str) else node
 
 
-def tidy(settings: Settings, row: Row, after: str) -> int:
+def start_cleanup(settings: Settings, row: Row, after: str) -> int:
     """Start what closes the things that an ended attempt left open; its process id."""
     given = json.loads(after) | {"toolset": row.toolset, "trace_id": row.trace_id, "span_id": row.span_id}
-    return _spawn(settings, row, [TIDY], {TIDY_VARIABLE: json.dumps(given)})
+    start = _keeper_start(settings, row)
+    return _spawn(
+        [CLEANUP],
+        start.log,
+        {**start.environment, CLEANUP_VARIABLE: json.dumps(given), SETTINGS_VARIABLE: start.settings},
+    )
 
 
-def _launch(settings: Settings, row: Row) -> int:
-    return _spawn(settings, row, [KEEPER, row.id, str(row.attempt)], {MARK: mark_of(row.id, row.attempt)})
-
-
-def _spawn(settings: Settings, row: Row, module: list[str], variables: Mapping[str, str]) -> int:
+def _keeper_start(settings: Settings, row: Row) -> KeeperStart:
     log = log_path(settings, row.id)
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != MARK},
-        **job_environment(settings),
-        **variables,
-        SETTINGS_VARIABLE: revealed(settings, row),
-    }
+    inherited = {name: value for name, value in os.environ.items() if name != MARK}
+    environment = {**inherited, **job_environment(settings)}
+    return KeeperStart(row.id, row.attempt, revealed(settings, row), str(log), environment, tuple(sys.path))
+
+
+def _exec(start: KeeperStart) -> int:
+    """Start a keeper cold: it imports everything anew."""
+    variables = {MARK: start.mark, SETTINGS_VARIABLE: start.settings}
+    return _spawn([KEEPER, start.identity, str(start.attempt)], start.log, {**start.environment, **variables})
+
+
+def _spawn(module: list[str], log: str, environment: Mapping[str, str]) -> int:
     # Not subprocess: its object would have to be kept and waited for, and this process may end before the job does.
     return os.posix_spawn(
         sys.executable,
@@ -132,7 +168,7 @@ def _spawn(settings: Settings, row: Row, module: list[str], variables: Mapping[s
         environment,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_OPEN, 1, log, LOG_FLAGS, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,

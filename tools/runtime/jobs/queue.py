@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -19,15 +21,17 @@ from ...errors import ToolFailure, Unavailable, unknown
 from ...tracing.redaction import redact
 from ...tracing.span import current
 from .. import proctree
-from ..models import ENDED, Budget
+from ..models import ENDED, Budget, Progress, QueuePlace
+from ..template.forkserver import fork_server
 from ..work import Work
 from .alive import held, machine
-from .launch import home_id, launch_next, lock_path, log_path, log_tail, mark_of, stored, table_of, tidy
+from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, mark_of, start_cleanup, stored, table_of
 from .orphans import end_span
 from .table import LEASE_S, JobTable, NewJob, Row
 
 T = TypeVar("T")
-POLL_S = 0.1
+POLL_S = 0.05
+MAX_SHOWN = 5
 # A claimed job whose process has not even taken its lock by then never started.
 START_PATIENCE_S = 10.0
 # How long the keeper of a cancelled job may take to write its last words; on a cluster it has to ask around.
@@ -35,6 +39,8 @@ LEAVE_S = {"local": 1.0, "dask": 5.0}
 PRUNE_EVERY_S = 3600.0
 DAY_S = 24 * 3600.0
 NO_BUDGET = Budget()
+# A job that is ended after so long by its budget is a short one.
+SHORT_S = 60.0
 
 
 class Jobs:
@@ -98,6 +104,7 @@ class Jobs:
                 folder=os.getcwd(),
                 home=home_id(self._settings),
                 budget=budget.model_dump_json(exclude_none=True),
+                short=int(short or (budget.seconds or math.inf) <= SHORT_S),
             )
             row = self._table.insert(new)
             if idempotency and row.request != new.request:
@@ -130,6 +137,20 @@ class Jobs:
         """
         return await _aside(lambda: self._read(identity))
 
+    async def place_in_queue(self, row: Row) -> QueuePlace:
+        """Why a queued job waits."""
+
+        def look() -> QueuePlace:
+            runtime = self._settings.runtime
+            here = [each for each in self._table.running() if each.home in ("", row.home)]
+            return QueuePlace(
+                position=self._table.ahead(row) + 1,
+                reason=f"{runtime.slots} long and {runtime.short_slots} short jobs run at a time (runtime.job_slots)",
+                running=[describe_running(each) for each in here[:MAX_SHOWN]],
+            )
+
+        return await _aside(look)
+
     async def page(self, limit: int, offset: int, state: str) -> tuple[list[Row], int]:
         return await _aside(lambda: (self._table.recent(limit, offset, state), self._table.count(state)))
 
@@ -152,7 +173,7 @@ class Jobs:
             row = self._table.get(identity)
             if ended and row.attempt and self._is_here(row):
                 self._end(row)
-                self._tidy(row)
+                self._clean_up(row)
             self._start()
             return row
 
@@ -199,9 +220,18 @@ class Jobs:
 
     def _start(self) -> None:
         self._reap()
-        started = launch_next(self._settings, self._table)
+        started = launch_next(self._settings, self._table, self._fork())
         with self._lock:
             self._children |= started
+
+    def _fork(self) -> Fork | None:
+        """How to start a job in a process that has the libraries loaded; on a cluster the work runs elsewhere."""
+        if self._settings.runtime.engine != "local" or not fork_server().ready:
+            return None
+        from .forked import fork_from
+        from .keeper import main_forked
+
+        return partial(fork_from, fork_server(), main_forked)
 
     def _reap(self) -> None:
         """Forget children that ended; one that ended before it noted its process id never came to work."""
@@ -249,9 +279,9 @@ class Jobs:
             return False
         return now - since > LEASE_S
 
-    def _tidy(self, row: Row) -> None:
+    def _clean_up(self, row: Row) -> None:
         if after := self._table.take_after(row.id, row.attempt):
-            pid = tidy(self._settings, row, after)
+            pid = start_cleanup(self._settings, row, after)
             with self._lock:
                 self._children[pid] = None
 
@@ -259,10 +289,16 @@ class Jobs:
         proctree.kill(mark_of(row.id, row.attempt))
         why = redact(f"its process died. {self.log_tail(row.id, 300)}".strip())
         if self._is_here(row):
-            self._tidy(row)
+            self._clean_up(row)
         if self._table.lose(row.id, row.attempt, why):
             end_span(self._settings, row, why)
         self._start()
+
+
+def describe_running(row: Row) -> str:
+    """One line about a running job."""
+    said = f": {Progress.model_validate_json(row.progress).words}" if row.progress else ""
+    return f"job:{row.id} {row.tool}, {row.seconds:.0f} s{said}"
 
 
 def _exact(request: BaseModel) -> str:

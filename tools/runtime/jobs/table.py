@@ -37,6 +37,7 @@ class NewJob:
     folder: str
     home: str
     budget: str
+    short: int
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Row:
     answers: str | None
     fault: Fault | None
     after: str | None
+    short: int
 
     @property
     def seconds(self) -> float:
@@ -134,8 +136,12 @@ class JobTable:
             raise KeyError(identity)
         return row
 
-    def claim(self, home: str, place: str, slots: int) -> Row | None:
-        """Take the oldest queued job of a state folder if fewer than `slots` run on this machine."""
+    def claim(self, home: str, place: str, slots: int, short_slots: int = 0) -> Row | None:
+        """Take the oldest queued job of a state folder that there is a slot for on this machine.
+
+        Long work takes `slots` at most; what is expected to be short also runs beside it, in `short_slots` more.
+        """
+        running = "(select count(*) from jobs where state='running' and place=?{})"
         with self.backend.alone() as db:
             return _one(
                 db,
@@ -143,9 +149,9 @@ class JobTable:
                 f"lease={self.backend.clock}+{LEASE_S}, progress=null, asks=null, answers=null, after=null, "
                 "error=null, fault=null "
                 "where id=(select id from jobs where state='queued' and home in (?, '') and "
-                "(select count(*) from jobs where state='running' and place=?) < ? order by created, id limit 1) "
-                "returning *",
-                time.time(), place, home, place, slots,
+                f"{running.format('')} < ? and (short=1 or {running.format(' and short=0')} < ?) "
+                "order by created, id limit 1) returning *",
+                time.time(), place, home, place, slots + short_slots, place, slots,
             )  # fmt: skip
 
     def started(self, identity: str, attempt: int, pid: int) -> bool:
@@ -198,7 +204,17 @@ class JobTable:
         )  # fmt: skip
 
     def running(self) -> list[Row]:
-        return self._all("select * from jobs where state='running'")
+        return self._all("select * from jobs where state='running' order by claimed, id")
+
+    def ahead(self, row: Row) -> int:
+        """How many queued jobs of the same state folder come before one."""
+        query = (
+            "select count(*) from jobs where state='queued' and home in (?, '') and short=? "
+            "and (created<? or (created=? and id<?))"
+        )
+        with self.backend.open() as db:
+            values = (row.home, row.short, row.created, row.created, row.id)
+            return int(db.execute(query, values).fetchone()[0])
 
     def take_after(self, identity: str, attempt: int) -> str | None:
         """What has to be done after an attempt, for the first who asks."""

@@ -1,4 +1,4 @@
-"""Preloaded into the fork server, where importing is the only hook there is.
+"""The inside of the template process: preloaded into Python's fork server, where importing is the only hook there is.
 
 The fork server must die with the server, keep off its stdout, and import what workers will need, but run none of it:
 a child of a process that has run an OpenMP region or kept a thread hangs.
@@ -15,7 +15,11 @@ from typing import Any
 
 from ..limits import die_with_parent, divert_standard_streams, make_folders, worker_environment
 from ..outcome import outcome_of
+from ..proctree import MARK
 from .preload import VARIABLE
+
+# Every job begins with it.
+KEEPER = "mlops_mcp.tools.runtime.jobs.keeper"
 
 
 def preload(entry: str) -> None:
@@ -35,15 +39,17 @@ def _load(entry: str) -> None:
 # Python restarts a fork server that has died from whatever thread wants a child, and it would die with that thread.
 if VARIABLE not in os.environ:
     raise SystemExit("the fork server is started by the server itself")
-server, *entries = os.environ.pop(VARIABLE).split()
+server, threads, *entries = os.environ.pop(VARIABLE).split()
+# It stays in the block that the kernel shows, where a job writes its own; what is started from here has none.
+os.environ.pop(MARK, None)
 divert_standard_streams()
 die_with_parent(int(server))
 # `python -c` looks into the working directory first, where anything may lie.
 with suppress(ValueError):
     sys.path.remove("")
-os.environ.update(worker_environment())
+os.environ.update(worker_environment(int(threads)))
 make_folders()
-for each in entries:
+for each in (*entries, KEEPER):
     preload(each)
 # What is here now is shared by all workers; a collection in one of them need not touch, and so copy, it.
 gc.collect()

@@ -1,4 +1,4 @@
-"""The process that call workers are forked from, with the libraries of the published tools imported in it."""
+"""The server's handle of the template process, which call workers and jobs are forked from."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 
+from ..proctree import BLANK, MARK
 from .preload import VARIABLE
 
-TEMPLATE = f"{__package__}.template"
+TEMPLATE = f"{__package__}.process"
 # One start is lost when Python itself has just restarted it, which the template refuses.
 ATTEMPTS = 3
 DEATH = select.POLLIN | select.POLLHUP
@@ -23,7 +24,8 @@ DEATH = select.POLLIN | select.POLLHUP
 class ForkServer:
     """Python keeps one per process, so there is one of these: see `fork_server`.
 
-    It serves nobody before its imports are done, which takes seconds. Until then, and without it, workers are spawned.
+    It serves nobody before its imports are done, which takes seconds. Until then, and without it, workers are spawned
+    and jobs start cold. `threads` is how many native threads the libraries in it were loaded with.
     """
 
     def __init__(self) -> None:
@@ -35,16 +37,17 @@ class ForkServer:
         self._handle: int | None = None
         self._waiting: list[Callable[[], None]] = []
         self.pid = 0
+        self.threads = 0
 
     @property
     def ready(self) -> bool:
-        """Whether a worker can be forked at once."""
+        """Whether a process can be forked at once."""
         return self._handle is not None and not _ended(self._handle)
 
     def context(self, forked: bool) -> ForkServerContext | SpawnContext:
         return self._fork if forked else self._spawn
 
-    def start(self, entries: Iterable[str], settled: Callable[[], None]) -> None:
+    def start(self, entries: Iterable[str], threads: int, settled: Callable[[], None]) -> None:
         """Start it with these imports, unless it runs; `settled` is called when it is ready, maybe from another thread.
 
         It is called as well when it has died over its imports; another start tries again, but only so often.
@@ -57,20 +60,22 @@ class ForkServer:
             if not self.ready:
                 self._waiting.append(settled)
                 if not self._under_way and self._attempts < ATTEMPTS:
-                    self._launch(entries)
+                    self._launch(entries, threads)
                 return
         settled()
 
-    def _launch(self, entries: Iterable[str]) -> None:
+    def _launch(self, entries: Iterable[str], threads: int) -> None:
         if self._handle is not None:
             os.close(self._handle)
         self._handle, self._under_way, self._attempts = None, True, self._attempts + 1
+        self.threads = threads
         self._fork.set_forkserver_preload([TEMPLATE])
-        os.environ[VARIABLE] = " ".join((str(os.getpid()), *entries))
+        # The blank mark makes room in the environment that processes forked from the template are known by.
+        os.environ |= {VARIABLE: " ".join((str(os.getpid()), str(threads), *entries)), MARK: BLANK}
         try:
             forkserver.ensure_running()
         finally:
-            del os.environ[VARIABLE]
+            del os.environ[VARIABLE], os.environ[MARK]
         # A thread, and not one that an ending process waits for: the first child comes when the imports are done.
         threading.Thread(target=self._await_first_child, name="fork server", daemon=True).start()
 

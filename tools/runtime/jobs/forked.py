@@ -1,0 +1,118 @@
+"""Start the keeper of a job by a fork of a process that has the libraries loaded and no thread.
+
+What is left is what an exec would have left: a session, streams, environment, import path and mark of its own; no
+descriptors, no child watching, no random state of the process it came from. Without room for the mark, or from a
+process with threads, nothing is forked and the job starts cold.
+"""
+
+from __future__ import annotations
+
+import multiprocessing.process
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import Connection, Pipe
+from typing import Any, NoReturn
+
+from ....config.settings import Settings
+from ..limits import thread_count
+from ..proctree import mark_self
+from ..template.forkserver import ForkServer
+from .launch import LOG_FLAGS, KeeperStart
+
+FIRST_DESCRIPTOR = 3
+Keep = Callable[[KeeperStart], None]
+Announce = Callable[[], object]
+
+
+def fork_from(template: ForkServer, keep: Keep, start: KeeperStart) -> int | None:
+    """Fork a keeper from the template; its process id once it runs, None when it has to start cold."""
+    if not (template.ready and _threads_of(start) == template.threads):
+        return None
+    receiver, sender = Pipe(duplex=False)
+    child = template.context(forked=True).Process(target=_detach, args=(sender, keep, start))
+    try:
+        with receiver, sender:
+            child.start()
+            sender.close()
+            pid: int | None = receiver.recv()
+    except (OSError, EOFError):  # the template has died, or there was no room for the mark
+        pid = None
+    if child.pid is not None:
+        child.join()
+    return pid
+
+
+def fork_self(threads: int, keep: Keep, start: KeeperStart) -> int | None:
+    """Fork a keeper from one that has done its work; its process id, None when it has to start cold."""
+    if thread_count() > 1 or _threads_of(start) != threads:
+        return None
+    receiver, sender = os.pipe()
+    if not (pid := os.fork()):
+        _become(keep, start, partial(os.write, sender, b"!"))
+    os.close(sender)
+    with open(receiver, "rb") as said:
+        if said.read(1):
+            return pid
+    os.waitpid(pid, 0)
+    return None
+
+
+def _detach(sender: Connection, keep: Keep, start: KeeperStart) -> None:
+    """In a child of the template, which the server waits for: leave a grandchild behind that nobody waits for."""
+    if not os.fork():
+        _become(keep, start, lambda: sender.send(os.getpid()))
+
+
+def _become(keep: Keep, start: KeeperStart, announce: Announce) -> NoReturn:
+    """Be the keeper until the process ends."""
+    code = 1
+    try:
+        os.setsid()
+        if thread_count() == 1 and mark_self(start.mark):
+            _take_streams(start.log)
+            _forget_ancestors()
+            os.environ.clear()
+            os.environ.update(start.environment)
+            sys.path[:] = start.path
+            announce()
+            os.closerange(FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
+            keep(start)
+            code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _take_streams(log: str) -> None:
+    for descriptor, (path, flags) in enumerate(((os.devnull, os.O_RDONLY), (log, LOG_FLAGS), (log, LOG_FLAGS))):
+        opened = os.open(path, flags, 0o600)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+
+
+def _forget_ancestors() -> None:
+    """Let libraries find a main process with nothing inherited: multiprocessing, signals, random numbers."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    ours: Any = multiprocessing.process
+    main = next(kind for kind in ours.BaseProcess.__subclasses__() if kind.__name__ == "_MainProcess")
+    ours._current_process, ours._parent_process, ours._children = main(), None, set()
+    servers: Any = forkserver
+    servers._forkserver._forkserver_alive_fd = servers._forkserver._forkserver_pid = None
+    trackers: Any = resource_tracker
+    trackers._resource_tracker._fd = trackers._resource_tracker._pid = None
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+
+
+def _threads_of(start: KeeperStart) -> int:
+    return Settings.model_validate_json(start.settings).runtime.job_threads

@@ -1,0 +1,1 @@
+"""The warm template: one process that has the libraries imported, from which call workers and jobs are forked."""
