@@ -90,7 +90,9 @@ async def main(rounds: int) -> None:
             fit = statistics.median(fit_s(path) for _ in range(3))
             for tool, step in steps.items():
                 taken = [(await timed(step))[0] for _ in range(rounds)]
-                print(f"{tool:<15} warm median {statistics.median(taken):.2f} s, max {max(taken):.2f} s (fit {fit:.2f})")
+                print(
+                    f"{tool:<15} warm median {statistics.median(taken):.2f} s, max {max(taken):.2f} s (fit {fit:.2f})"
+                )
 
 
 def processes(server: psutil.Process) -> list[psutil.Process]:

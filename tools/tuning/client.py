@@ -21,6 +21,7 @@ from .objective import Objective, open_objective
 from .report import TrialLog
 from .space import contains, describe, read_space
 from .storage import driving, find_study, require_storage
+from .trials import JobTrials, job_begun
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -48,10 +49,9 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
         raise ToolFailure(
             f"{objective.metric.name} is better when it is {objective.metric.direction}d", "Leave direction out."
         )
-    name = _study_name(request, objective.card)
+    name = _study_name(request, objective.card, job_begun(work.job))
     with driving(work, name) as storage:
         study = _open(storage, name, direction, objective, request)
-        _sweep(study)
         default = _enqueue_default(study, objective, space)
         log = TrialLog.open(work, request, name, objective.metric.name)
 
@@ -82,11 +82,12 @@ def get_study(work: Work, study: str) -> Study:
     )
 
 
-def _study_name(request: TuneRequest, card: ModelCard) -> str:
+def _study_name(request: TuneRequest, card: ModelCard, begun: float) -> str:
+    """The name that was asked for, or one that is the same for each attempt of a job, which `begun` at that time."""
     if request.study:
         return check_name(parse(request.study, "study").name, "study")
     data = parse(card.dataset, "dataset")
-    stamp = datetime.now(UTC).strftime("%y%m%d_%H%M%S")
+    stamp = datetime.fromtimestamp(begun, UTC).strftime("%y%m%d_%H%M%S")
     return f"{card.algorithm.lower()}_{data.name[:24]}_{stamp}"
 
 
@@ -118,15 +119,6 @@ def _open(storage: Any, name: str, direction: Direction, objective: Objective, r
     return study
 
 
-def _sweep(study: OptunaStudy) -> None:
-    """Trials of a driver that died stay RUNNING for ever; fail them and try their points again."""
-    from optuna.trial import TrialState
-
-    for trial in study.get_trials(states=[TrialState.RUNNING]):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
-
-
 def _enqueue_default(study: OptunaStudy, objective: Objective, space: dict[str, BaseDistribution]) -> int | None:
     """The algorithm's own parameters come first; the number of that trial, None where the space excludes them."""
     known = objective.defaults()
@@ -147,12 +139,13 @@ def _search(
     log: TrialLog,
     so_far: Callable[[], Tuned],
 ) -> None:
+    trials = JobTrials(study, space, work.job)
     failures: list[str] = []
-    for done in range(request.n_trials):
+    while (done := trials.finished()) < request.n_trials:
         if work.out_of_time():
             break
         work.progress(done, request.n_trials, f"trial {done + 1}/{request.n_trials}", _best_value(study))
-        trial = study.ask(space)
+        trial = trials.next()
         with work.tracer.span(f"trial {trial.number}", params=trial.params) as span:
             failure = _score(study, trial, objective)
             span.set_output({"value": study.trials[trial.number].value, "failure": failure})

@@ -123,8 +123,8 @@ def test_all_libraries_can_be_preloaded_and_work_in_workers(tmp_path: Path) -> N
     found, said = facts(
         tmp_path,
         """
-    from mlops_mcp.tools.runtime.template.preload import LIBRARIES
-    pool = pool_for(tuple(LIBRARIES), **{"runtime.call_memory_mb": 512})
+    from mlops_mcp.tools.slices import SLICES
+    pool = pool_for(SLICES, **{"runtime.call_memory_mb": 512})
     pool.warm()
     await until(lambda: fork_server().ready)
     facts["loaded"] = await pool.call("left", left.loaded)

@@ -1,0 +1,73 @@
+"""The trials of one job in a study that may hold others: how many have ended, and which one comes next.
+
+A job whose process dies is started again. What it had reached is in the study, so it goes on there: the trial that
+was running is scored again under its own number, and what has ended counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial, Trial
+
+JOB = "job"
+# Of a job's id, which is a version 7 UUID without its dashes: milliseconds since the epoch, in hexadecimal.
+TIME_DIGITS = 12
+
+
+def job_begun(job: str) -> float:
+    """When a job was submitted, in seconds since the epoch; now for work outside of a job."""
+    return int(job[:TIME_DIGITS], 16) / 1000 if job else time.time()
+
+
+@dataclass
+class JobTrials:
+    """One job's trials of a study that nobody else drives meanwhile."""
+
+    study: Study
+    space: Mapping[str, BaseDistribution]
+    job: str
+    _before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._before = 0 if self.job else self._ended()
+
+    def finished(self) -> int:
+        """How many trials of this job have ended, also in attempts before this one."""
+        return self._ended() - self._before
+
+    def next(self) -> Trial:
+        """The trial that a driver which died has left running, or a new one."""
+        from optuna.trial import Trial, TrialState
+
+        left: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+        if not left:
+            trial = self.study.ask(dict(self.space))
+        else:
+            trial = Trial(self.study, left[0]._trial_id)  # pyright: ignore[reportPrivateUsage]
+            for name, distribution in self.space.items():
+                _suggest(trial, name, distribution)
+        trial.set_user_attr(JOB, self.job)
+        return trial
+
+    def _ended(self) -> int:
+        trials = self.study.get_trials(deepcopy=False)
+        return sum(trial.state.is_finished() and trial.user_attrs.get(JOB, "") == self.job for trial in trials)
+
+
+def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> None:
+    """Ask for a parameter; one that the trial has already stays as it is."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        trial.suggest_categorical(name, distribution.choices)
+    elif isinstance(distribution, IntDistribution):
+        trial.suggest_int(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+    elif isinstance(distribution, FloatDistribution):
+        trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
