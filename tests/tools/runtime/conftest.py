@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from importlib import import_module
 from pathlib import Path
@@ -14,12 +15,16 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.launch import mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.table import Row
 from mlops_mcp.tools.runtime.models import ENDED
+from mlops_mcp.tools.runtime.template.forkserver import ForkServer, fork_server
+from mlops_mcp.tools.runtime.template.preload import wanted
+from mlops_mcp.tools.slices import SLICES
 
 from .outcomes import SOURCE
 from .postgres import running, search_path
@@ -88,11 +93,24 @@ def _empty(address: str) -> None:
         connection.execute("drop table if exists jobs")
 
 
-@pytest.fixture(params=["local", "dask", "postgres"])
+@pytest.fixture(scope="session")
+def template() -> ForkServer:
+    """The template of this process, with everything loaded."""
+    settled = threading.Event()
+    fork_server().start(wanted(SLICES), load({}).settings.runtime.job_threads, settled.set)
+    assert settled.wait(250)
+    assert fork_server().ready
+    return fork_server()
+
+
+@pytest.fixture(params=["cold", "warm", "dask", "postgres"])
 def engine(request: pytest.FixtureRequest, settings: Settings) -> Settings:
-    """The settings of each engine, and of jobs that are kept in PostgreSQL."""
-    if request.param == "local":
-        return settings
+    """The settings of each engine, of jobs that start cold, and of jobs that are kept in PostgreSQL."""
+    if request.param == "cold":
+        return with_runtime(settings, preload="never")
+    if request.param == "warm":
+        request.getfixturevalue("template")
+        return with_runtime(settings, job_slots=0)
     if request.param == "postgres":
         return with_runtime(settings, job_store=SecretStr(request.getfixturevalue("postgres")))
     return with_runtime(settings, engine="dask", scheduler=request.getfixturevalue("scheduler"))

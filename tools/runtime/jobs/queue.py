@@ -226,7 +226,8 @@ class Jobs:
 
     def _fork(self) -> Fork | None:
         """How to start a job in a process that has the libraries loaded; on a cluster the work runs elsewhere."""
-        if self._settings.runtime.engine != "local" or not fork_server().ready:
+        runtime = self._settings.runtime
+        if runtime.engine != "local" or runtime.preload == "never" or not fork_server().ready:
             return None
         from .forked import fork_from
         from .keeper import main_forked

@@ -1,0 +1,182 @@
+"""A job that is forked from the template is as much on its own as one that was started cold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.runtime.jobs.launch import table_of
+from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.table import Row
+from mlops_mcp.tools.runtime.template.forkserver import ForkServer
+
+from .conftest import ended, until, with_runtime
+
+pytestmark = pytest.mark.slow
+
+SOURCE = """
+import multiprocessing, os, signal, sys, time
+from pathlib import Path
+from pydantic import BaseModel
+
+class Request(BaseModel):
+    gate: str = ""
+
+class Facts(BaseModel):
+    pid: int
+    keeper: int
+    session: int
+    preloaded: bool
+    files: list[str]
+    keeper_files: list[str]
+    keeper_threads: int
+    signals: list[bool]
+    main: bool
+    variable: str
+    draw: float
+    inner_threads: int
+
+def opened(pid):
+    found = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try: found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+        except OSError: continue
+    return found
+
+def facts(work, request: Request) -> Facts:
+    preloaded = "xgboost" in sys.modules
+    import numpy
+    keeper = os.getppid()
+    while request.gate and not Path(request.gate).exists(): time.sleep(0.01)
+    return Facts(
+        pid=os.getpid(), keeper=keeper, session=os.getsid(0), preloaded=preloaded,
+        files=opened(os.getpid()), keeper_files=opened(keeper),
+        keeper_threads=len(os.listdir(f"/proc/{keeper}/task")),
+        signals=[signal.getsignal(n) == signal.SIG_DFL for n in (signal.SIGTERM, signal.SIGCHLD)],
+        main=multiprocessing.parent_process() is None and multiprocessing.current_process().name == "MainProcess",
+        variable=os.environ.get("PROBE_VARIABLE", ""), draw=numpy.random.random(),
+        inner_threads=int(os.environ["OMP_NUM_THREADS"]),
+    )
+"""
+
+
+@pytest.fixture
+def warm(settings: Settings, template: ForkServer) -> Jobs:
+    return Jobs(with_runtime(settings, job_slots=0))
+
+
+@pytest.fixture
+def probe(probes: Any) -> Any:
+    return probes("facts", SOURCE)
+
+
+async def facts(jobs: Jobs, probe: Any, gate: str = "") -> tuple[dict[str, Any], Row]:
+    row = await ended(jobs, await jobs.submit("x", probe.facts, probe.Request(gate=gate)), 120)
+    assert row.state == "done", row.error
+    return json.loads(row.result or ""), row
+
+
+async def test_a_forked_job_has_its_libraries_and_nothing_else_of_the_process_it_came_from(
+    warm: Jobs, probe: Any, template: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROBE_VARIABLE", "as of now")
+    found, row = await facts(warm, probe)
+    assert found["preloaded"]
+    assert found["session"] == found["keeper"] == row.pid
+    assert psutil.Process().pid not in (found["keeper"], found["session"])
+    assert all(found["signals"])
+    assert found["main"]
+    assert found["variable"] == "as of now"
+    kept = [name for name in found["files"] if name.startswith(("socket:", "pipe:", "anon_inode:"))]
+    # Only the way to the keeper.
+    assert len(kept) <= 1, kept
+
+
+async def test_no_two_forked_jobs_draw_the_same_numbers(warm: Jobs, probe: Any) -> None:
+    draws = [(await facts(warm, probe))[0]["draw"] for _ in range(2)]
+    assert draws[0] != draws[1]
+
+
+async def test_a_job_that_waited_is_forked_from_the_keeper_before_it(warm: Jobs, probe: Any, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    first = await warm.submit("x", probe.facts, probe.Request(gate=str(gate)))
+    second = await warm.submit("x", probe.facts, probe.Request())
+    await until(lambda: table_of(warm._settings).get(first.id).pid)  # pyright: ignore[reportPrivateUsage]
+    gate.touch()
+    table = table_of(warm._settings)  # pyright: ignore[reportPrivateUsage]
+    await until(lambda: table.get(second.id).state == "done", 120)  # nobody but the keeper looks after it
+    found = json.loads(table.get(second.id).result or "")
+    assert found["preloaded"]
+    assert found["keeper"] != json.loads(table.get(first.id).result or "")["keeper"]
+    assert found["session"] == found["keeper"]
+
+
+async def test_a_forked_job_outlives_the_template(settings: Settings, probe: Any, tmp_path: Path) -> None:
+    """In a process of its own, which is killed together with its template."""
+    gate = tmp_path / "gate"
+    program = f"""
+import asyncio, os, threading
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.template.forkserver import fork_server
+from probe.tools.facts import client
+settings = Settings.model_validate_json({settings.model_dump_json()!r})
+async def main():
+    settled = threading.Event()
+    fork_server().start([], settings.runtime.job_threads, settled.set)
+    await asyncio.to_thread(settled.wait)
+    row = await Jobs(settings).submit("x", client.facts, client.Request(gate={str(gate)!r}))
+    print(row.id, fork_server().pid, flush=True)
+    await asyncio.sleep(600)
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+    script = tmp_path / "server.py"
+    script.write_text(program, encoding="utf-8")
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(script)), stdout=asyncio.subprocess.PIPE, cwd=tmp_path
+    )
+    assert server.stdout is not None
+    identity, template = (await server.stdout.readline()).decode().split()
+    table = table_of(settings)
+    await until(lambda: table.get(identity).pid, 120)
+    server.kill()
+    await until(lambda: not psutil.pid_exists(int(template)), 60)
+    row = table.get(identity)
+    assert row.state == "running"
+    keeper = psutil.Process(row.pid)
+    assert "forkserver" in " ".join(keeper.cmdline()), "it was not forked"
+    gate.touch()
+    await until(lambda: table.get(identity).state == "done", 120)
+
+
+async def test_a_job_that_wants_other_threads_than_the_template_has_starts_cold(
+    settings: Settings, probe: Any, template: ForkServer
+) -> None:
+    slots = (os.cpu_count() or 1) + 1 if template.threads > 1 else 1
+    other = with_runtime(settings, job_slots=slots)
+    if other.runtime.job_threads == template.threads:
+        return
+    found, _ = await facts(Jobs(other), probe)
+    assert not found["preloaded"]
+    assert found["inner_threads"] == other.runtime.job_threads
+
+
+async def test_a_killed_forked_job_is_found_by_its_mark(warm: Jobs, probe: Any, tmp_path: Path) -> None:
+    row = await warm.submit("x", probe.facts, probe.Request(gate=str(tmp_path / "never")), "", True)
+    table = table_of(warm._settings)  # pyright: ignore[reportPrivateUsage]
+    await until(lambda: table.get(row.id).pid, 120)
+    child = await until(lambda: psutil.Process(table.get(row.id).pid).children(), 120)
+    os.kill(table.get(row.id).pid, signal.SIGKILL)
+    row = await ended(warm, row, 120)
+    assert row.state == "lost"
+    assert not child[0].is_running() or child[0].status() == psutil.STATUS_ZOMBIE
