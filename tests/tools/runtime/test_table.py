@@ -214,3 +214,39 @@ def test_a_table_whose_server_was_restarted_is_found_again(store: Settings) -> N
                 "where pid <> pg_backend_pid() and usename='tester'"
             )
     assert table.get(identity).id == identity
+
+
+def test_short_work_does_not_wait_behind_long_work_but_takes_no_slot_of_it(table: JobTable) -> None:
+    long = [table.insert(replace(NEW, tool=f"long {n}")) for n in range(3)]
+    short = [table.insert(replace(NEW, tool=f"short {n}", short=1)) for n in range(3)]
+
+    def claim() -> str | None:
+        row = table.claim("home", "here", 1, 1)
+        return row.tool if row else None
+
+    assert [claim() for _ in range(3)] == ["long 0", "short 0", None]
+    table.finish(short[0].id, 1, End("done"))
+    assert [claim() for _ in range(2)] == ["short 1", None]
+    table.finish(long[0].id, 1, End("done"))
+    assert [claim() for _ in range(2)] == ["long 1", None]
+    table.finish(long[1].id, 1, End("done"))
+    table.finish(short[1].id, 1, End("done"))
+    assert [claim() for _ in range(3)] == ["long 2", "short 2", None]
+
+
+def test_long_work_is_not_starved_by_short_work_that_comes_later(table: JobTable) -> None:
+    first, second = (table.insert(replace(NEW, tool=f"short {n}", short=1)) for n in range(2))
+    table.insert(replace(NEW, tool="long"))
+    later = table.insert(replace(NEW, tool="short 2", short=1))
+    assert [table.claim("home", "here", 1, 1) is not None for _ in range(2)] == [True, True]
+    table.finish(first.id, 1, End("done"))
+    row = table.claim("home", "here", 1, 1)
+    assert row is not None
+    assert row.tool == "long"
+    assert table.ahead(later) == 0
+    assert table.ahead(second) == 0
+
+
+def test_a_queued_job_knows_how_many_of_its_kind_come_before_it(table: JobTable) -> None:
+    rows = [table.insert(replace(NEW, tool=str(n), short=n % 2)) for n in range(6)]
+    assert [table.ahead(row) for row in rows] == [0, 0, 1, 1, 2, 2]

@@ -1,0 +1,40 @@
+"""Who waits for whom: slots for long work, one more for short work, and what a waiting job is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.runtime.jobs.launch import table_of
+from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.models import Budget
+
+from .conftest import ended, until, with_runtime
+
+pytestmark = pytest.mark.slow
+
+
+async def test_a_queued_job_says_why_it_waits_its_place_and_what_runs(
+    settings: Settings, hard: Any, tmp_path: Path
+) -> None:
+    jobs = Jobs(with_runtime(settings, preload="never"))
+    gate = tmp_path / "gate"
+    first = await jobs.submit("tune_model", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate)))
+    waiting = [await jobs.submit("x", hard.at_once, hard.Request(folder=str(tmp_path))) for _ in range(2)]
+    await until(lambda: table_of(settings).get(first.id).progress)
+    places = [await jobs.place_in_queue(row) for row in waiting]
+    assert [place.position for place in places] == [1, 2]
+    assert places[0].running[0].startswith(f"job:{first.id} tune_model")
+    assert "step" in places[0].running[0]
+    assert "runtime.job_slots" in places[0].reason
+    short = await jobs.submit("y", hard.at_once, hard.Request(folder=str(tmp_path)), short=True)
+    assert (await ended(jobs, short)).state == "done"
+    hurried = await jobs.submit("z", hard.at_once, hard.Request(folder=str(tmp_path)), budget=Budget(seconds=30))
+    assert (await ended(jobs, hurried)).state == "done"
+    assert {(await jobs.get(row.id)).state for row in waiting} == {"queued"}
+    gate.touch()
+    for row in waiting:
+        assert (await ended(jobs, row)).state == "done"
