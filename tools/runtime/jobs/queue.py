@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from ....config.settings import Settings
 from ...errors import ToolFailure, Unavailable, unknown
+from ...paging import Position
 from ...tracing.redaction import redact
 from ...tracing.span import current
 from .. import proctree
@@ -130,8 +131,9 @@ class Jobs:
         """
         return await _aside(lambda: self._read(identity))
 
-    async def page(self, limit: int, offset: int, state: str) -> tuple[list[Row], int]:
-        return await _aside(lambda: (self._table.recent(limit, offset, state), self._table.count(state)))
+    async def page(self, limit: int, after: Position | None, state: str) -> tuple[list[Row], int]:
+        """Newest jobs first, beginning behind a position, and how many there are."""
+        return await _aside(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
 
     async def answer(self, identity: str, answers: dict[str, Any]) -> Row:
         """Answer open questions of a job by their key; keys that were not asked for are ignored."""
@@ -174,9 +176,7 @@ class Jobs:
         try:
             row = self._table.get(identity)
         except KeyError:
-            raise unknown(
-                "job", identity, (row.id for row in self._table.recent(50, 0)), "list_jobs shows all."
-            ) from None
+            raise unknown("job", identity, (row.id for row in self._table.recent(50)), "list_jobs shows all.") from None
         self._reap()
         if row.state == "running" and self._dead(row):
             self._lose(row)

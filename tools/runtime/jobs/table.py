@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...paging import Position
 from ...tracing.ids import uuid7
 from ..models import Budget, Fault, State
 from .backends import Backend, Opened
@@ -82,6 +83,10 @@ class Row:
     @property
     def seconds(self) -> float:
         return (self.ended or time.time()) - self.created
+
+    @property
+    def position(self) -> Position:
+        return Position(self.created, self.id)
 
     @property
     def limits(self) -> Budget:
@@ -208,11 +213,15 @@ class JobTable:
             db.execute("update jobs set after=null where id=? and attempt=?", (identity, attempt))
         return str(found[0]) if found and found[0] else None
 
-    def recent(self, limit: int, offset: int, state: str = "") -> list[Row]:
+    def recent(self, limit: int, after: Position | None = None, state: str = "") -> list[Row]:
+        """Newest jobs first, beginning behind a position."""
+        values: list[Any] = [state, state]
+        if after is not None:
+            values += [after.at, after.at, after.id]
+        behind = "and (created<? or (created=? and id<?)) " if after is not None else ""
         return self._all(
-            "select * from jobs where ?='' or state=? order by created desc limit ? offset ?",
-            state, state, limit, offset,
-        )  # fmt: skip
+            f"select * from jobs where (?='' or state=?) {behind}order by created desc, id desc limit ?", *values, limit
+        )
 
     def count(self, state: str = "") -> int:
         with self.backend.open() as db:
