@@ -8,18 +8,20 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
-import anyio.to_thread
 from pydantic import BaseModel
 
 from ....config.settings import Settings
 from ...errors import ToolFailure, Unavailable, unknown
 from ...paging import Position
+from ...storage.expiry import Expiry
+from ...storage.store import Threads
 from ...tracing.redaction import redact
 from ...tracing.span import current
 from .. import proctree
+from ..logtail import shorten
 from ..models import ENDED, Budget
 from ..work import Work
 from .alive import held, machine
@@ -27,14 +29,12 @@ from .launch import home_id, launch_next, lock_path, log_path, log_tail, mark_of
 from .orphans import end_span
 from .table import LEASE_S, JobTable, NewJob, Row
 
-T = TypeVar("T")
 POLL_S = 0.1
 # A claimed job whose process has not even taken its lock by then never started.
 START_PATIENCE_S = 10.0
 # How long the keeper of a cancelled job may take to write its last words; on a cluster it has to ask around.
 LEAVE_S = {"local": 1.0, "dask": 5.0}
 PRUNE_EVERY_S = 3600.0
-DAY_S = 24 * 3600.0
 NO_BUDGET = Budget()
 
 
@@ -49,6 +49,8 @@ class Jobs:
         # What other machines last said of their jobs, and when that was first seen here.
         self._leases: dict[tuple[str, int], tuple[float, float]] = {}
         self._pruned = 0.0
+        self._expiry = Expiry(settings.runtime.keep_days)
+        self._threads = Threads("the job table", 8)
 
     @property
     def _table(self) -> JobTable:
@@ -75,6 +77,7 @@ class Jobs:
         budget: Budget = NO_BUDGET,
         toolset: str = "",
         short: bool = False,
+        scope: str = "",
     ) -> Row:
         """Queue `function(work, request)` and start it if a slot is free.
 
@@ -82,6 +85,7 @@ class Jobs:
             once: the work must not be started a second time when its process dies.
             toolset: whose rules of capture its spans follow.
             short: it is expected to be short, so it need not wait behind long work.
+            scope: whose idempotency key it is; the same key of another caller is another one.
         """
         span = current()
 
@@ -94,7 +98,7 @@ class Jobs:
                 attempts=1 if once else self._settings.runtime.job_attempts,
                 trace_id=span.trace_id,
                 span_id=span.span_id,
-                idempotency=f"{tool}:{idempotency}" if idempotency else None,
+                idempotency=f"{scope}:{tool}:{idempotency}" if idempotency else None,
                 settings=stored(self._settings),
                 folder=os.getcwd(),
                 home=home_id(self._settings),
@@ -108,7 +112,7 @@ class Jobs:
             self._start()
             return row
 
-        return await _aside(insert)
+        return await self._threads.run(insert)
 
     async def watch(self, identity: str, wait_s: float) -> AsyncIterator[Row]:
         """Yield the row whenever its progress or state changed, until it ended or the time is up."""
@@ -129,11 +133,11 @@ class Jobs:
         Raises:
             ToolFailure: there is no such job.
         """
-        return await _aside(lambda: self._read(identity))
+        return await self._threads.run(lambda: self._read(identity))
 
     async def page(self, limit: int, after: Position | None, state: str) -> tuple[list[Row], int]:
         """Newest jobs first, beginning behind a position, and how many there are."""
-        return await _aside(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
+        return await self._threads.run(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
 
     async def answer(self, identity: str, answers: dict[str, Any]) -> Row:
         """Answer open questions of a job by their key; keys that were not asked for are ignored."""
@@ -143,7 +147,7 @@ class Jobs:
             self._table.answer(identity, answers)
             return self._table.get(identity)
 
-        return await _aside(note)
+        return await self._threads.run(note)
 
     async def cancel(self, identity: str) -> Row:
         """End a job and every process it started; what it reached so far stays in its row."""
@@ -158,12 +162,12 @@ class Jobs:
             self._start()
             return row
 
-        return await _aside(end)
+        return await self._threads.run(end)
 
     async def reconcile(self) -> None:
         """Notice dead processes and fill free slots; every server does this when it starts, and then all the time."""
         try:
-            await _aside(self._reconcile)
+            await self._threads.run(self._reconcile)
         except Unavailable:
             # Nobody could say that he lives while the table was away.
             self._leases.clear()
@@ -192,10 +196,13 @@ class Jobs:
             self._prune()
 
     def _prune(self) -> None:
-        runtime = self._settings.runtime
-        for identity in self._table.prune(time.time() - runtime.keep_days * DAY_S, runtime.keep_jobs):
+        newest = self._table.newest()
+        before, now = self._expiry.before(newest), self._expiry.now(newest)
+        for identity in self._table.prune(before, self._settings.runtime.keep_jobs, now):
             for path in (lock_path(self._settings, identity), log_path(self._settings, identity)):
                 path.unlink(missing_ok=True)
+        for log in log_path(self._settings, "").parent.glob("*.log"):
+            shorten(log)
 
     def _start(self) -> None:
         self._reap()
@@ -275,11 +282,6 @@ def _exact(request: BaseModel) -> str:
         return json.dumps(request.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
     except ValueError:
         raise ToolFailure("a number among the arguments is not finite", "Pass a finite one, or leave it out.") from None
-
-
-async def _aside(action: Callable[[], T]) -> T:
-    """Use the table outside the event loop."""
-    return await anyio.to_thread.run_sync(action)
 
 
 def _reaped(pid: int) -> bool:

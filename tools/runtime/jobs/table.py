@@ -228,14 +228,23 @@ class JobTable:
             query = "select count(*) from jobs where ?='' or state=?"
             return int(db.execute(query, (state, state)).fetchone()[0])
 
-    def prune(self, before: float, keep: int) -> list[str]:
+    def newest(self) -> float:
+        """When the job that ended last did; 0 if none has."""
+        with self.backend.open() as db:
+            return float(db.execute("select max(ended) from jobs where ended>0").fetchone()[0] or 0)
+
+    def prune(self, before: float, keep: int, now: float | None = None) -> list[str]:
         """Delete ended jobs from before a time, and all but the newest `keep`; the ids of those deleted.
 
         A job of the last day, or that an idempotency key refers to which is not too old itself, is never deleted.
+
+        Args:
+            now: the time, where the wall clock is not to be trusted.
         """
+        fresh = (time.time() if now is None else now) - FRESH_S
         with self.backend.alone() as db:
             db.execute("update jobs set idempotency=null where ended>0 and ended<?", (before,))
-            return [str(row[0]) for row in db.execute(PRUNE, (before, time.time() - FRESH_S, keep)).fetchall()]
+            return [str(row[0]) for row in db.execute(PRUNE, (before, fresh, keep)).fetchall()]
 
     def _change(self, what: str, identity: str, attempt: int, *values: Any) -> bool:
         return self._update(what, "id=? and attempt=? and state='running'", *values, identity, attempt)
