@@ -266,6 +266,7 @@ async def test_the_same_idempotency_key_finds_the_same_job(jobs: Jobs, long: Any
     first = await jobs.submit("train_model", long.count, request, "key")
     assert (await jobs.submit("train_model", long.count, request, "key")).id == first.id
     assert (await jobs.submit("other_tool", long.count, request, "key")).id != first.id
+    assert (await jobs.submit("train_model", long.count, request, "key", scope="another caller")).id != first.id
     with pytest.raises(ToolFailure, match="used before with other arguments"):
         await jobs.submit("train_model", long.count, request.model_copy(update={"steps": 4}), "key")
 
