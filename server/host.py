@@ -26,8 +26,8 @@ from ..tools.runtime.outcome import Crash
 from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
 from .arguments import CallArguments, admitted, invalid
-from .idempotency import Answers
 from .prompts import PromptHost
+from .scope import scope_of
 from .services import Services
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,6 @@ class Host(PromptHost):
         added = {spec.name: (spec, toolset.name) for toolset in more for spec in toolset.tools}
         self._toolset_of = {**published, **{name: toolset for name, (_, toolset) in added.items()}}
         self._specs = {name: spec for name, (spec, _) in added.items()}
-        self._answers = Answers(services.settings.home)
         self._wire = {
             **{name: wire.shipped(name) for name in published},
             **{name: wire.render(spec) for name, spec in self._specs.items()},
@@ -72,7 +71,8 @@ class Host(PromptHost):
             try:
                 if not given.key or spec.job:
                     return await self._run(spec, given.own, context)
-                return await self._answers.once(
+                return await self.services.answers.once(
+                    scope_of(context),
                     name,
                     given.key,
                     self._canonical(spec, given.own),
@@ -142,6 +142,7 @@ class Host(PromptHost):
             given.key,
             given.budget,
             short=spec.job == "short",
+            scope=scope_of(context) if given.key else "",
         )
 
 

@@ -2,96 +2,181 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import os
+import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
-import psutil
 from mcp.types import CallToolResult
 
-from ..tools.database import database
 from ..tools.errors import ToolFailure
+from ..tools.storage.database import TIMEOUT_S
+from ..tools.storage.errors import StorageError
+from ..tools.storage.store import Threads
+from .answer_table import WHAT, AnswerTable, Call, other_arguments
 
-SCHEMA = """
-create table if not exists answers(
-  tool text not null, key text not null, arguments text not null, answer text, owner text not null, at real not null,
-  primary key(tool, key));
-"""
 POLL_S = 0.1
-PATIENCE_S = 50.0
+WAIT_S = 50.0
+# What an answer that is ready waits for the file before it is given and kept in memory.
+KEEP_S = 5.0
+RETRY_S = 5.0
+MAX_UNSAVED = 1000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Known:
+    """A call of this process that runs, or whose answer the file does not have yet."""
+
+    call: Call
+    done: anyio.Event = field(default_factory=anyio.Event)
+    answer: CallToolResult | None = None
 
 
 class Answers:
-    """The answers of keyed calls, kept in the state folder."""
+    """The answers of keyed calls: in the state folder, and in memory while they cannot be written there."""
 
-    def __init__(self, home: Path) -> None:
-        self._path = home / "answers.db"
-        self._owner = _owner(os.getpid())
+    def __init__(
+        self,
+        home: Path,
+        keep_days: float,
+        timeout_s: float = TIMEOUT_S,
+        keep_s: float = KEEP_S,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        self._table = AnswerTable(home, keep_days, timeout_s)
+        self._keep_s, self._retry_s = keep_s, retry_s
+        self._reading = Threads(WHAT)
+        self._writing = Threads(WHAT, wait_s=keep_s)
+        self._known: dict[tuple[str, str, str], Known] = {}
+        # In the order they came; None frees the key.
+        self._unsaved: dict[Call, str | None] = {}
+        self._retrying: asyncio.Task[None] | None = None
+        self.dropped = 0
 
     async def once(
-        self, tool: str, key: str, arguments: str, run: Callable[[], Awaitable[CallToolResult]]
+        self, scope: str, tool: str, key: str, arguments: str, run: Callable[[], Awaitable[CallToolResult]]
     ) -> CallToolResult:
         """Run the call unless one with this key was answered before; a failed call does not use up its key.
 
         A call that repeats one which still runs waits for its answer.
 
+        Args:
+            scope: whose key it is.
+
         Raises:
             ToolFailure: the key was used with other arguments, or its first call takes too long.
+            StorageError: nobody can know whether the call was made before.
         """
-        digest = hashlib.sha256(arguments.encode()).hexdigest()
-        deadline = time.monotonic() + PATIENCE_S
-        while not (begun := await anyio.to_thread.run_sync(self._begin, tool, key, digest)):
+        call = Call(scope, tool, key, hashlib.sha256(arguments.encode()).hexdigest())
+        deadline = time.monotonic() + WAIT_S
+        while (known := self._known.get(call.name)) is not None:
+            if known.call.arguments != call.arguments:
+                raise other_arguments(key)
+            with anyio.move_on_after(deadline - time.monotonic()):
+                await known.done.wait()
+            if known.answer is not None:
+                return known.answer
             if time.monotonic() > deadline:
-                raise ToolFailure(f"the first call with idempotency_key {key!r} still runs", "Repeat this call later.")
-            await anyio.sleep(POLL_S)
-        if isinstance(begun, str):
-            return CallToolResult.model_validate_json(begun)
+                raise _still_runs(key)
+        return await self._first(call, deadline, run)
+
+    def close(self) -> None:
+        """Write what could not be written yet, and say that this server has ended; blocking."""
         try:
-            result = await run()
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self._forget, tool, key)
+            for call in list(self._unsaved):
+                self._write(call)
+        except StorageError as error:
+            logger.warning("%d answers of keyed calls are lost: %s", len(self._unsaved), error)
+        self._table.close()
+
+    async def _first(self, call: Call, deadline: float, run: Callable[[], Awaitable[CallToolResult]]) -> CallToolResult:
+        known = self._known[call.name] = Known(call)
+        claimed = False
+        try:
+            stored = await self._claim(call, deadline)
+            claimed = stored is None
+            known.answer = await run() if stored is None else CallToolResult.model_validate_json(stored)
+        except BaseException as error:
+            self._free(known)
+            if claimed or not isinstance(error, ToolFailure):  # a claim that was interrupted may have been made
+                await self._save(call, None)
             raise
-        await anyio.to_thread.run_sync(self._keep, tool, key, result.model_dump_json(by_alias=True))
-        return result
+        known.done.set()
+        if claimed:
+            await self._save(call, known.answer.model_dump_json(by_alias=True))
+        else:
+            self._free(known)
+        return known.answer
 
-    def _begin(self, tool: str, key: str, digest: str) -> str | bool:
-        """The stored answer; True when the call is this one's to make, False while another one makes it."""
-        with database(self._path, SCHEMA) as db:
-            values = (tool, key, digest, self._owner, time.time())
-            if db.execute("insert or ignore into answers values(?,?,?,null,?,?)", values).rowcount:
-                return True
-            query = "select arguments, answer, owner from answers where tool=? and key=?"
-            known, answer, owner = db.execute(query, (tool, key)).fetchone() or (digest, None, self._owner)
-            if known != digest:
-                raise ToolFailure(f"idempotency_key {key!r} was used before with other arguments", "Use a new key.")
-            if answer is not None:
-                return str(answer)
-            # The server of the first call is gone and with it the call.
-            taken = (
-                owner != _owner(int(owner.partition(":")[0]))
-                and db.execute(
-                    "update answers set owner=? where tool=? and key=? and owner=?", (self._owner, tool, key, owner)
-                ).rowcount
-            )
-            return bool(taken)
+    async def _claim(self, call: Call, deadline: float) -> str | None:
+        """The stored answer, or None when the call is to be made."""
+        while not (found := await self._reading.run(lambda: self._table.claim(call))):
+            if time.monotonic() > deadline:
+                raise _still_runs(call.key)
+            await anyio.sleep(POLL_S)
+        return found if isinstance(found, str) else None
 
-    def _keep(self, tool: str, key: str, answer: str) -> None:
-        with database(self._path, SCHEMA) as db:
-            db.execute("update answers set answer=? where tool=? and key=?", (answer, tool, key))
+    def _free(self, known: Known) -> None:
+        known.done.set()
+        if self._known.get(known.call.name) is known:
+            del self._known[known.call.name]
 
-    def _forget(self, tool: str, key: str) -> None:
-        with database(self._path, SCHEMA) as db:
-            db.execute("delete from answers where tool=? and key=? and answer is null", (tool, key))
+    async def _save(self, call: Call, answer: str | None) -> None:
+        """Write the outcome, or keep it until it can be written: the caller gets its answer either way."""
+        self._make_room()
+        self._unsaved[call] = answer
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._writing.run(lambda: self._write(call))
+            except StorageError as error:
+                logger.warning("the outcome of %s is kept in memory until it can be written: %s", call.tool, error)
+                self._retry_later()
+            else:
+                self._saved(call)
+
+    def _make_room(self) -> None:
+        while len(self._unsaved) >= MAX_UNSAVED:
+            self.dropped += 1
+            oldest = next(iter(self._unsaved))
+            logger.error("the answer of %s is dropped, %d so far: %s has no room", oldest.tool, self.dropped, WHAT)
+            self._saved(oldest)
+
+    def _write(self, call: Call) -> None:
+        answer = self._unsaved.get(call)
+        if answer is None:
+            self._table.forget(call, self._keep_s)
+        else:
+            self._table.keep(call, answer, self._keep_s)
+
+    def _saved(self, call: Call) -> None:
+        self._unsaved.pop(call, None)
+        known = self._known.get(call.name)
+        if known is not None and known.call == call:
+            self._free(known)
+
+    def _retry_later(self) -> None:
+        if self._retrying is None or self._retrying.done():
+            self._retrying = asyncio.get_running_loop().create_task(self._retry())
+
+    async def _retry(self) -> None:
+        while self._unsaved:
+            await anyio.sleep(self._retry_s)
+            try:
+                for call in list(self._unsaved):
+                    await self._writing.run(partial(self._write, call))
+                    self._saved(call)
+            except StorageError as error:
+                logger.debug("%d outcomes still wait to be written: %s", len(self._unsaved), error)
+            except Exception:  # whatever is wrong, the next round may succeed
+                logger.exception("the outcomes of keyed calls cannot be written")
 
 
-def _owner(pid: int) -> str:
-    """A process that is alive, in a form that another process with the same id cannot have."""
-    try:
-        return f"{pid}:{psutil.Process(pid).create_time():.2f}"
-    except psutil.NoSuchProcess:
-        return ""
+def _still_runs(key: str) -> ToolFailure:
+    return ToolFailure(f"the first call with idempotency_key {key!r} still runs", "Repeat this call later.")

@@ -16,9 +16,11 @@ from ..config.watch import Watch
 from ..tools.errors import ToolFailure
 from ..tools.runtime.calls.executor import CallExecutor
 from ..tools.runtime.jobs.queue import Jobs
+from ..tools.storage.store import Threads
 from ..tools.tracing.opik.launcher import Launcher
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store.writer import TraceStore
+from .idempotency import Answers
 
 RECONCILE_EVERY_S = 1.0
 SHIP_EVERY_S = 1.0
@@ -35,6 +37,9 @@ class Services:
         self.tracer = Tracer(self.store.put, settings.tracing.capture_for(""))
         self.calls = CallExecutor(settings, self.store.put, slices)
         self.jobs = Jobs(settings)
+        self.answers = Answers(settings.home, settings.runtime.keep_days)
+        self._spans = Threads("the trace store")
+        self._shipping = Threads("the shipper", 1)
         self._watch = Watch(settings)
         self._launcher = Launcher()
         self._warming = False
@@ -56,7 +61,7 @@ class Services:
 
     async def settle(self) -> None:
         """Wait until every span that was closed so far can be read."""
-        await anyio.to_thread.run_sync(self.store.flush)
+        await self._spans.run(self.store.flush)
 
     def warm_later(self, delay_s: float) -> None:
         """Start the template soon; it dies with the thread that starts it, so call this in the event loop."""
@@ -78,7 +83,7 @@ class Services:
     async def _look_after_traces(self) -> None:
         while True:
             await anyio.sleep(SHIP_EVERY_S)
-            await anyio.to_thread.run_sync(self._ship)
+            await self._shipping.run(self._ship)
 
     def _ship(self) -> None:
         try:
@@ -89,5 +94,6 @@ class Services:
     def close(self) -> None:
         """End the workers, write the last spans and leave them to the shipper; blocking."""
         self.calls.close()
+        self.answers.close()
         self.store.close()
         self._ship()

@@ -13,9 +13,9 @@ from functools import partial
 
 from ..config.settings import Settings
 from ..config.watch import Watch
-from ..tools.database import database
 from ..tools.errors import NotInstalled, require
 from ..tools.locks import Busy
+from ..tools.storage.database import database
 from ..tools.tracing.opik import outbox
 from ..tools.tracing.opik.backoff import Timing
 from ..tools.tracing.opik.outbox import Status

@@ -15,6 +15,7 @@ import anyio.to_thread
 from ..config.load import SettingsError
 from ..config.settings import ServerSettings, Settings
 from ..tools.spec import Toolset
+from ..tools.storage.files import private_folder
 from .app import create_server
 from .host import Host
 
@@ -43,7 +44,7 @@ def require_home(home: Path) -> None:
         SettingsError: the folder cannot be made or written.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        private_folder(home)
         with tempfile.TemporaryFile(dir=home):
             return
     except OSError as error:

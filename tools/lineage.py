@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .database import database
+from .storage.database import TIMEOUT_S
+from .storage.store import Store
 
 SCHEMA = """
 create table if not exists edges(
@@ -24,15 +25,18 @@ class Edge:
 
 
 class Lineage:
-    """The graph of a state folder. Nodes are handles, and `file:<path>` for what came from outside."""
+    """The graph of a state folder. Nodes are handles, and `file:<path>` for what came from outside.
 
-    def __init__(self, home: Path) -> None:
-        self._path = home / "lineage.db"
+    All methods raise StorageError when its file cannot be used.
+    """
+
+    def __init__(self, home: Path, timeout_s: float = TIMEOUT_S) -> None:
+        self._store = Store(home / "lineage.db", SCHEMA, "the lineage", timeout_s=timeout_s)
 
     def record(self, child: str, parents: Iterable[str], by: str) -> None:
         """Note that `by` (a tool) made `child` from `parents`; repeating it changes nothing."""
         rows = [(child, parent, by, time.time()) for parent in dict.fromkeys(parents) if parent and parent != child]
-        with database(self._path, SCHEMA) as db:
+        with self._store.writing() as db:
             db.executemany("insert or ignore into edges values(?,?,?,?)", rows)
 
     def ancestors(self, handle: str, limit: int = 200) -> list[Edge]:
@@ -44,7 +48,7 @@ class Lineage:
         return self._walk("parent", "child", handle, limit)
 
     def nodes(self) -> set[str]:
-        with database(self._path, SCHEMA) as db:
+        with self._store.open() as db:
             return {row[0] for row in db.execute("select child from edges union select parent from edges")}
 
     def _walk(self, here: str, there: str, handle: str, limit: int) -> list[Edge]:
@@ -55,5 +59,5 @@ class Lineage:
             f"where depth < 50) "
             f"select child, parent, by, min(depth) d from walk group by child, parent order by d, child limit ?"
         )
-        with database(self._path, SCHEMA) as db:
+        with self._store.open() as db:
             return [Edge(*row[:3]) for row in db.execute(query, (handle, limit))]

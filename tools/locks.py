@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import ToolFailure
+from .storage.files import private_folder
 
 POLL_S = 0.05
 
@@ -27,7 +28,7 @@ def locked(
     Raises:
         Busy: somebody else held it all the time.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         if not _take(descriptor, time.monotonic() + patience_s):

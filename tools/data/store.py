@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..database import place
 from ..errors import ToolFailure, unknown
 from ..files import readable
 from ..handles import NAME, Handle, check_name, parse, slug
 from ..lineage import Lineage
 from ..runtime.work import Work
 from ..slices import handle_kinds
+from ..storage.files import place
 from .bounds import named
 from .models import DatasetInfo
 from .readers import normalise, read_table

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from ..handles import parse
-from ..paging import Cursor, Limit, Page, offset_of
+from ..paging import Cursor, Limit, Page, keyset_page, position_of
 from ..runtime.context import view
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
@@ -28,10 +28,9 @@ async def list_jobs(
     cursor: Cursor = "",
 ) -> Page[JobSummary]:
     """List jobs, newest first."""
-    start = offset_of(cursor)
-    rows, total = await context.jobs.page(limit, start, state)
-    more = str(start + limit) if start + limit < total else None
-    return Page[JobSummary](items=[JobSummary.of(row) for row in rows], total=total, next_cursor=more)
+    rows, total = await context.jobs.page(limit + 1, position_of("jobs", cursor), state)
+    shown, more = keyset_page("jobs", rows, limit, lambda row: row.position)
+    return Page[JobSummary](items=[JobSummary.of(row) for row in shown], total=total, next_cursor=more)
 
 
 async def cancel_job(context: Injected, job: Job) -> JobView[JsonValue]:

@@ -14,8 +14,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from ..database import place
 from ..errors import ToolFailure
+from ..storage.files import place
 
 KEY_FILE = "secret.key"
 KEY_BYTES = 32

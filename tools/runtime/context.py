@@ -40,7 +40,7 @@ class ToolContext:
     """What a tool may use: workers for short calls, jobs for long work.
 
     `tell` sends a progress notification to the caller; `settle` waits until the spans so far can be read;
-    `short` says that its job is expected to be short.
+    `short` says that its job is expected to be short, `scope` whose idempotency key it is.
     """
 
     calls: CallExecutor
@@ -52,6 +52,7 @@ class ToolContext:
     idempotency: str = ""
     budget: Budget = field(default_factory=Budget)
     short: bool = False
+    scope: str = ""
 
     async def call(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a short client function in a worker of the toolset."""
@@ -62,7 +63,7 @@ class ToolContext:
     ) -> JobView[T]:
         """Run a long client function as a job and wait for it up to `wait_s`."""
         row = await self.jobs.submit(
-            self.tool, function, request, self.idempotency, once, self.budget, self.toolset, self.short
+            self.tool, function, request, self.idempotency, once, self.budget, self.toolset, self.short, self.scope
         )
         if (task := TASK.get()) is not None:
             task.job, wait_s = row.id, 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
 import signal
+import stat
 import tempfile
 from collections.abc import Mapping
 
@@ -58,8 +60,23 @@ def divert_standard_streams() -> None:
 
 
 def make_folders() -> None:
-    """Make the folder that `quiet_environment` points to; it has to exist when the library is imported."""
-    os.makedirs(METRICS_FOLDER, mode=0o700, exist_ok=True)
+    """Make the folder that `quiet_environment` points to; it has to exist when the library is imported.
+
+    Anybody may make a folder of that name in the system's temporary one: if it is not ours alone, another is taken.
+    """
+    if not is_private(METRICS_FOLDER):
+        os.environ["PROMETHEUS_MULTIPROCESS_DIR"] = tempfile.mkdtemp(prefix="mlops-mcp-metrics-")
+
+
+def is_private(folder: str) -> bool:
+    """Whether a folder, which is made if need be, belongs to this user and is closed to all others."""
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, mode=0o700)
+        found = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 def limit_memory(megabytes: int) -> None:

@@ -1,4 +1,4 @@
-"""The last words of a process, as it wrote them into its log."""
+"""The log of a process: its last words, and a bound on its size."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 CHARACTERS = 600
+MAX_BYTES, KEPT_BYTES = 8 << 20, 1 << 20
 
 
 def tail(descriptor: int, characters: int = CHARACTERS) -> str:
@@ -25,3 +26,16 @@ def tail_of(path: Path, characters: int = CHARACTERS) -> str:
             return tail(log.fileno(), characters)
     except FileNotFoundError:
         return ""
+
+
+def shorten(path: Path, max_bytes: int = MAX_BYTES, kept_bytes: int = KEPT_BYTES) -> None:
+    """Cut a log that has grown too long down to its end; whoever appends to it goes on there."""
+    try:
+        with path.open("r+b") as log:
+            size = os.fstat(log.fileno()).st_size
+            if size > max_bytes:
+                end = os.pread(log.fileno(), kept_bytes, size - kept_bytes)
+                os.pwrite(log.fileno(), end, 0)
+                os.ftruncate(log.fileno(), len(end))
+    except FileNotFoundError:
+        return

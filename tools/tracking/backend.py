@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 
 from ...config.load import without_password
 from ...config.settings import Settings
-from ..database import place
 from ..errors import ToolFailure, Unavailable, require
 from ..runtime.work import Work
+from ..storage.files import place
 from ..tracing.ids import uuid7
 
 if TYPE_CHECKING:

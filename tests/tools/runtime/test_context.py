@@ -119,7 +119,7 @@ async def test_a_caller_that_stops_waiting_does_not_stop_the_job(
     gate = tmp_path / "gate"
     waiting = asyncio.create_task(context.submit(slow.train, slow.Request(gate=str(gate)), 20))
     async with asyncio.timeout(10):
-        while not (rows := (await context.jobs.page(1, 0, "running"))[0]):
+        while not (rows := (await context.jobs.page(1, None, "running"))[0]):
             await asyncio.sleep(0.01)
     waiting.cancel()
     await asyncio.wait([waiting])

@@ -266,6 +266,7 @@ async def test_the_same_idempotency_key_finds_the_same_job(jobs: Jobs, long: Any
     first = await jobs.submit("train_model", long.count, request, "key")
     assert (await jobs.submit("train_model", long.count, request, "key")).id == first.id
     assert (await jobs.submit("other_tool", long.count, request, "key")).id != first.id
+    assert (await jobs.submit("train_model", long.count, request, "key", scope="another caller")).id != first.id
     with pytest.raises(ToolFailure, match="used before with other arguments"):
         await jobs.submit("train_model", long.count, request.model_copy(update={"steps": 4}), "key")
 
@@ -295,7 +296,7 @@ async def test_a_job_finishes_and_starts_the_next_after_its_server_is_gone(
     )
     server = subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
     assert server.returncode == -signal.SIGKILL
-    rows, total = await jobs.page(10, 0, "")
+    rows, total = await jobs.page(10, None, "")
     assert (total, sorted(row.state for row in rows)) == (2, ["queued", "running"])
     gate.touch()
     # Nobody reconciles here: the ended job itself starts the next one.
@@ -386,4 +387,4 @@ async def test_a_number_that_is_not_finite_is_refused_before_anything_is_queued(
     )
     with pytest.raises(ToolFailure, match="not finite"):
         await jobs.submit("x", exact.run, exact.Request(x=float("inf")))
-    assert (await jobs.page(9, 0, ""))[1] == 0
+    assert (await jobs.page(9, None, ""))[1] == 0

@@ -99,7 +99,7 @@ async def test_sixteen_jobs_of_two_servers_that_are_killed_all_run_once_and_neve
         f"{what} {name}" for each in names for name in each for what in ("start", "end")
     )
     assert overlaps(tmp_path) <= 2
-    rows = [row for row in (await later.page(99, 0, ""))[0] if json.loads(row.request)["folder"] == str(tmp_path)]
+    rows = [row for row in (await later.page(99, None, ""))[0] if json.loads(row.request)["folder"] == str(tmp_path)]
     for row in rows:
         assert (await ended(later, row)).state == "done"
 
@@ -112,7 +112,7 @@ async def test_a_job_goes_on_when_its_server_is_killed_and_the_next_one_reads_it
     assert process.stdout
     assert process.stdout.readline() == "submitted\n"
     table = table_of(shared)
-    row = table.recent(1, 0)[0]
+    row = table.recent(1)[0]
     await until(lambda: (table.get(row.id).progress or "").find("step 4") > 0)
     process.kill()
     process.wait()

@@ -11,13 +11,15 @@ import os
 import struct
 from pathlib import Path
 
+from ...storage.files import private_folder
+
 # struct flock on 64-bit Linux: type, whence, start, length, pid (native alignment)
 FLOCK = "@hhqqi"
 
 
 def hold(path: Path) -> int:
     """Take the lock for the rest of the process. Never open the file again here: closing it would drop the lock."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.lockf(descriptor, fcntl.LOCK_EX)
     return descriptor

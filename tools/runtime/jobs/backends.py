@@ -9,10 +9,11 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ...database import database, transaction
 from ...errors import Unavailable, require
+from ...storage.database import TIMEOUT_S, transaction
+from ...storage.store import Store
 
 if TYPE_CHECKING:
     from psycopg import Connection as PostgresConnection
@@ -86,30 +87,25 @@ class SqliteBackend:
     shared = False
     clock = "(julianday('now')-2440587.5)*86400.0"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
         self.name = str(path)
-        self._path = path
-        self._current = False
+        self._store = Store(
+            path,
+            SCHEMA,
+            "the job table",
+            upgrade=_add_missing_columns,
+            then="Tools that need no job work on.",
+            timeout_s=timeout_s,
+        )
 
     @contextmanager
     def open(self) -> Generator[Opened]:
-        try:
-            with database(self._path, SCHEMA) as connection:
-                if not self._current:
-                    _add_missing_columns(connection)
-                    self._current = True
-                yield connection
-        except sqlite3.Error as error:
-            # Locked, or a full disk: the file itself is sound.
-            passing = isinstance(error, sqlite3.OperationalError)
-            remedy = "Repeat it in a minute." if passing else "Move the file away: a new one is made."
-            raise Unavailable(
-                f"the job table {self.name} cannot be used: {error}", f"{remedy} Tools that need no job work on."
-            ) from error
+        with self._store.open() as connection:
+            yield connection
 
     @contextmanager
     def alone(self) -> Generator[Opened]:
-        with self.open() as connection, transaction(cast(sqlite3.Connection, connection)):
+        with self._store.writing() as connection:
             yield connection
 
 

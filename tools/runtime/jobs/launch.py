@@ -13,10 +13,10 @@ from typing import Any
 
 from ....config.load import without_password
 from ....config.settings import Settings
-from ...database import place
+from ...storage.files import private_folder, written_once
 from ...tracing.redaction import redact
 from ..limits import quiet_environment, thread_environment
-from ..logtail import CHARACTERS, tail_of
+from ..logtail import CHARACTERS, shorten, tail_of
 from ..proctree import MARK
 from .alive import machine
 from .backends import backend_of
@@ -88,13 +88,7 @@ def table_of(settings: Settings) -> JobTable:
 
 def home_id(settings: Settings) -> str:
     """A name of the state folder that is the same for all who see the folder, wherever it is mounted."""
-    path = settings.home / "jobs" / "home.id"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{uuid.uuid4().hex}")
-        draft.write_text(uuid.uuid4().hex, encoding="ascii")
-        place(draft, path)
-    return path.read_text(encoding="ascii")
+    return written_once(settings.home / "jobs" / "home.id", uuid.uuid4().hex)
 
 
 def mark_of(identity: str, attempt: int) -> str:
@@ -148,7 +142,8 @@ def start_cleanup(settings: Settings, row: Row, after: str) -> int:
 
 def _keeper_start(settings: Settings, row: Row) -> KeeperStart:
     log = log_path(settings, row.id)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(log.parent)
+    shorten(log)
     inherited = {name: value for name, value in os.environ.items() if name != MARK}
     environment = {**inherited, **job_environment(settings)}
     return KeeperStart(row.id, row.attempt, revealed(settings, row), str(log), environment, tuple(sys.path))

@@ -10,17 +10,20 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
-import anyio.to_thread
 from pydantic import BaseModel
 
 from ....config.settings import Settings
 from ...errors import ToolFailure, Unavailable, unknown
+from ...paging import Position
+from ...storage.expiry import Expiry
+from ...storage.store import Threads
 from ...tracing.redaction import redact
 from ...tracing.span import current
 from .. import proctree
+from ..logtail import shorten
 from ..models import ENDED, Budget, Progress, QueuePlace
 from ..template.forkserver import fork_server
 from ..work import Work
@@ -29,7 +32,6 @@ from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, m
 from .orphans import end_span
 from .table import LEASE_S, JobTable, NewJob, Row
 
-T = TypeVar("T")
 POLL_S = 0.05
 MAX_SHOWN = 5
 # A claimed job whose process has not even taken its lock by then never started.
@@ -37,7 +39,6 @@ START_PATIENCE_S = 10.0
 # How long the keeper of a cancelled job may take to write its last words; on a cluster it has to ask around.
 LEAVE_S = {"local": 1.0, "dask": 5.0}
 PRUNE_EVERY_S = 3600.0
-DAY_S = 24 * 3600.0
 NO_BUDGET = Budget()
 # A job that is ended after so long by its budget is a short one.
 SHORT_S = 60.0
@@ -54,6 +55,8 @@ class Jobs:
         # What other machines last said of their jobs, and when that was first seen here.
         self._leases: dict[tuple[str, int], tuple[float, float]] = {}
         self._pruned = 0.0
+        self._expiry = Expiry(settings.runtime.keep_days)
+        self._threads = Threads("the job table", 8)
 
     @property
     def _table(self) -> JobTable:
@@ -80,6 +83,7 @@ class Jobs:
         budget: Budget = NO_BUDGET,
         toolset: str = "",
         short: bool = False,
+        scope: str = "",
     ) -> Row:
         """Queue `function(work, request)` and start it if a slot is free.
 
@@ -87,6 +91,7 @@ class Jobs:
             once: the work must not be started a second time when its process dies.
             toolset: whose rules of capture its spans follow.
             short: it is expected to be short, so it need not wait behind long work.
+            scope: whose idempotency key it is; the same key of another caller is another one.
         """
         span = current()
 
@@ -99,7 +104,7 @@ class Jobs:
                 attempts=1 if once else self._settings.runtime.job_attempts,
                 trace_id=span.trace_id,
                 span_id=span.span_id,
-                idempotency=f"{tool}:{idempotency}" if idempotency else None,
+                idempotency=f"{scope}:{tool}:{idempotency}" if idempotency else None,
                 settings=stored(self._settings),
                 folder=os.getcwd(),
                 home=home_id(self._settings),
@@ -114,7 +119,7 @@ class Jobs:
             self._start()
             return row
 
-        return await _aside(insert)
+        return await self._threads.run(insert)
 
     async def watch(self, identity: str, wait_s: float) -> AsyncIterator[Row]:
         """Yield the row whenever its progress or state changed, until it ended or the time is up."""
@@ -135,7 +140,7 @@ class Jobs:
         Raises:
             ToolFailure: there is no such job.
         """
-        return await _aside(lambda: self._read(identity))
+        return await self._threads.run(lambda: self._read(identity))
 
     async def place_in_queue(self, row: Row) -> QueuePlace:
         """Why a queued job waits."""
@@ -149,10 +154,11 @@ class Jobs:
                 running=[describe_running(each) for each in here[:MAX_SHOWN]],
             )
 
-        return await _aside(look)
+        return await self._threads.run(look)
 
-    async def page(self, limit: int, offset: int, state: str) -> tuple[list[Row], int]:
-        return await _aside(lambda: (self._table.recent(limit, offset, state), self._table.count(state)))
+    async def page(self, limit: int, after: Position | None, state: str) -> tuple[list[Row], int]:
+        """Newest jobs first, beginning behind a position, and how many there are."""
+        return await self._threads.run(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
 
     async def answer(self, identity: str, answers: dict[str, Any]) -> Row:
         """Answer open questions of a job by their key; keys that were not asked for are ignored."""
@@ -162,7 +168,7 @@ class Jobs:
             self._table.answer(identity, answers)
             return self._table.get(identity)
 
-        return await _aside(note)
+        return await self._threads.run(note)
 
     async def cancel(self, identity: str) -> Row:
         """End a job and every process it started; what it reached so far stays in its row."""
@@ -177,12 +183,12 @@ class Jobs:
             self._start()
             return row
 
-        return await _aside(end)
+        return await self._threads.run(end)
 
     async def reconcile(self) -> None:
         """Notice dead processes and fill free slots; every server does this when it starts, and then all the time."""
         try:
-            await _aside(self._reconcile)
+            await self._threads.run(self._reconcile)
         except Unavailable:
             # Nobody could say that he lives while the table was away.
             self._leases.clear()
@@ -195,9 +201,7 @@ class Jobs:
         try:
             row = self._table.get(identity)
         except KeyError:
-            raise unknown(
-                "job", identity, (row.id for row in self._table.recent(50, 0)), "list_jobs shows all."
-            ) from None
+            raise unknown("job", identity, (row.id for row in self._table.recent(50)), "list_jobs shows all.") from None
         self._reap()
         if row.state == "running" and self._dead(row):
             self._lose(row)
@@ -213,10 +217,13 @@ class Jobs:
             self._prune()
 
     def _prune(self) -> None:
-        runtime = self._settings.runtime
-        for identity in self._table.prune(time.time() - runtime.keep_days * DAY_S, runtime.keep_jobs):
+        newest = self._table.newest()
+        before, now = self._expiry.before(newest), self._expiry.now(newest)
+        for identity in self._table.prune(before, self._settings.runtime.keep_jobs, now):
             for path in (lock_path(self._settings, identity), log_path(self._settings, identity)):
                 path.unlink(missing_ok=True)
+        for log in log_path(self._settings, "").parent.glob("*.log"):
+            shorten(log)
 
     def _start(self) -> None:
         self._reap()
@@ -312,11 +319,6 @@ def _exact(request: BaseModel) -> str:
         return json.dumps(request.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
     except ValueError:
         raise ToolFailure("a number among the arguments is not finite", "Pass a finite one, or leave it out.") from None
-
-
-async def _aside(action: Callable[[], T]) -> T:
-    """Use the table outside the event loop."""
-    return await anyio.to_thread.run_sync(action)
 
 
 def _reaped(pid: int) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...paging import Position
 from ...tracing.ids import uuid7
 from ..models import Budget, Fault, State
 from .backends import Backend, Opened
@@ -37,7 +38,7 @@ class NewJob:
     folder: str
     home: str
     budget: str
-    short: int
+    short: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class Row:
     @property
     def seconds(self) -> float:
         return (self.ended or time.time()) - self.created
+
+    @property
+    def position(self) -> Position:
+        return Position(self.created, self.id)
 
     @property
     def limits(self) -> Budget:
@@ -224,25 +229,38 @@ class JobTable:
             db.execute("update jobs set after=null where id=? and attempt=?", (identity, attempt))
         return str(found[0]) if found and found[0] else None
 
-    def recent(self, limit: int, offset: int, state: str = "") -> list[Row]:
+    def recent(self, limit: int, after: Position | None = None, state: str = "") -> list[Row]:
+        """Newest jobs first, beginning behind a position."""
+        values: list[Any] = [state, state]
+        if after is not None:
+            values += [after.at, after.at, after.id]
+        behind = "and (created<? or (created=? and id<?)) " if after is not None else ""
         return self._all(
-            "select * from jobs where ?='' or state=? order by created desc limit ? offset ?",
-            state, state, limit, offset,
-        )  # fmt: skip
+            f"select * from jobs where (?='' or state=?) {behind}order by created desc, id desc limit ?", *values, limit
+        )
 
     def count(self, state: str = "") -> int:
         with self.backend.open() as db:
             query = "select count(*) from jobs where ?='' or state=?"
             return int(db.execute(query, (state, state)).fetchone()[0])
 
-    def prune(self, before: float, keep: int) -> list[str]:
+    def newest(self) -> float:
+        """When the job that ended last did; 0 if none has."""
+        with self.backend.open() as db:
+            return float(db.execute("select max(ended) from jobs where ended>0").fetchone()[0] or 0)
+
+    def prune(self, before: float, keep: int, now: float | None = None) -> list[str]:
         """Delete ended jobs from before a time, and all but the newest `keep`; the ids of those deleted.
 
         A job of the last day, or that an idempotency key refers to which is not too old itself, is never deleted.
+
+        Args:
+            now: the time, where the wall clock is not to be trusted.
         """
+        fresh = (time.time() if now is None else now) - FRESH_S
         with self.backend.alone() as db:
             db.execute("update jobs set idempotency=null where ended>0 and ended<?", (before,))
-            return [str(row[0]) for row in db.execute(PRUNE, (before, time.time() - FRESH_S, keep)).fetchall()]
+            return [str(row[0]) for row in db.execute(PRUNE, (before, fresh, keep)).fetchall()]
 
     def _change(self, what: str, identity: str, attempt: int, *values: Any) -> bool:
         return self._update(what, "id=? and attempt=? and state='running'", *values, identity, attempt)

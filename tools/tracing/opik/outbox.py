@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...database import transaction
+from ...storage.database import transaction
 from ..ids import dated, is_uuid7, seconds_of
 from ..redaction import redact
 from ..store.schema import TABLES, VERSION, WAITING

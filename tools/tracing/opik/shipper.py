@@ -17,8 +17,8 @@ from collections.abc import Callable
 from ....config.logs import configure
 from ....config.settings import OpikSettings, Settings
 from ....config.watch import Watch
-from ...database import database
 from ...locks import Busy
+from ...storage.database import database
 from ..redaction import Redactor
 from ..store.process_locks import leading, written
 from ..store.schema import SCHEMA, upgrade

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from ...database import transaction
+from ...storage.database import transaction
 
 VERSION = 1
 SHIPPING = {

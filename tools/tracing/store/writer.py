@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ....config.settings import Settings
-from ...database import database
+from ...storage.database import database
 from ..redaction import BUILT_IN, Redactor
 from ..score import Score
 from ..span import Span

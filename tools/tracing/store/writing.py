@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from ...database import transaction
+from ...storage.database import transaction
 from ..redaction import BUILT_IN, Redactor
 from ..score import Score
 from ..span import Span

@@ -1,0 +1,69 @@
+"""Our own SQLite files: created whole in one step, so that processes which meet on an empty folder do not collide."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from .files import draft_of, folder_lock, keep_private, place, private_file, private_folder, remove_old_drafts
+
+TIMEOUT_S = 20.0
+
+
+@contextmanager
+def database(path: Path, schema: str, timeout_s: float = TIMEOUT_S) -> Generator[sqlite3.Connection]:
+    """A connection in autocommit mode to the file, which is created if need be, readable by its owner only.
+
+    Write inside `with transaction(db):`. Errors are those of SQLite; `Store` and `translated` put them into words.
+    """
+    if not path.exists():
+        _create(path, schema)
+    keep_private(path)
+    # mode=rw: should the file vanish meanwhile, SQLite must not make an empty one.
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)) as connection:
+        connection.execute("pragma synchronous=normal")
+        yield connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """One write transaction that takes the lock at once, so that it cannot fail half-way."""
+    connection.execute("begin immediate")
+    try:
+        yield
+    except BaseException:
+        # A full disk or a vanished file has ended it already.
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+    connection.execute("commit")
+
+
+def file_of(path: Path) -> tuple[int, int] | None:
+    """Which file has the name now: another one, or none, than a connection was opened to means that it was moved."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _create(path: Path, schema: str) -> None:
+    private_folder(path.parent)
+    with folder_lock(path.parent):
+        if path.exists():
+            return
+        remove_old_drafts(path)
+        # SQLite would take what a file that was moved away has left behind for the new one's.
+        for suffix in ("-wal", "-shm", "-journal"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with draft_of(path) as draft:
+            os.close(private_file(draft))
+            with closing(sqlite3.connect(draft)) as connection:
+                connection.execute("pragma journal_mode=wal")
+                connection.executescript(schema)
+            place(draft, path, alone=True)

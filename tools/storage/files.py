@@ -1,0 +1,117 @@
+"""Files of the state folder: private whatever the umask, and given their name in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
+# Older drafts belong to processes that were killed while they made a file.
+DRAFT_S = 300.0
+# How a filesystem says that it has no hard links (or that one file has as many as it can).
+NO_LINKS = frozenset((errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
+# ... and that it has no locks, or none for folders.
+NO_LOCKS = frozenset((errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder, and those above it that are missing, for its owner only; one that exists is left as it is."""
+    if not path.is_dir():
+        if path.parent != path:
+            private_folder(path.parent)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=FOLDER_MODE)
+            path.chmod(FOLDER_MODE)
+    return path
+
+
+def private_file(path: Path) -> int:
+    """The descriptor of a new file that only its owner can read; nobody else has the name."""
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)
+    os.fchmod(descriptor, FILE_MODE)
+    return descriptor
+
+
+def keep_private(path: Path) -> None:
+    """Take from others what an older version, or a copy, has let them have of a file of ours."""
+    if path.stat().st_mode & ~FILE_MODE & 0o777:
+        with contextlib.suppress(PermissionError):  # it belongs to somebody else, who may decide
+            path.chmod(FILE_MODE)
+
+
+@contextmanager
+def draft_of(path: Path) -> Generator[Path]:
+    """The name of a hidden draft beside a file, which is gone afterwards with what SQLite has put beside it."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield draft
+    finally:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+
+
+def remove_old_drafts(path: Path) -> None:
+    """Delete the drafts of a file that killed processes have left behind."""
+    for draft in path.parent.glob(f".{path.name}.*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - draft.stat().st_mtime > DRAFT_S:
+                draft.unlink()
+
+
+def written_once(path: Path, text: str) -> str:
+    """Write a small private file unless it exists; what it holds, whoever wrote it."""
+    if not path.exists():
+        private_folder(path.parent)
+        remove_old_drafts(path)
+        with draft_of(path) as draft:
+            with os.fdopen(private_file(draft), "w", encoding="utf-8") as file:
+                file.write(text)
+            place(draft, path)
+    return path.read_text(encoding="utf-8")
+
+
+def place(draft: Path, path: Path, alone: bool = False) -> None:
+    """Give a finished file its name unless another process was first; the draft is gone either way.
+
+    Args:
+        alone: the caller holds the lock of the folder.
+    """
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _rename(draft, path, alone)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _rename(draft: Path, path: Path, alone: bool) -> None:
+    """Renaming would replace the file of another process, so only one at a time looks and renames."""
+    with contextlib.nullcontext() if alone else folder_lock(path.parent):
+        if not path.exists():
+            draft.rename(path)
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Generator[None]:
+    """Held by who makes a file in the folder, for as long as that takes."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        yield
+    finally:
+        os.close(descriptor)
