@@ -35,7 +35,7 @@ class DataSettings(Section):
 
 def _when(given: object) -> object:
     """Plain yes and no are understood as well."""
-    return {True: "call", False: "never"}.get(given, given) if isinstance(given, bool) else given
+    return {"true": "call", "false": "never"}.get(str(given).lower(), given)
 
 
 class RuntimeSettings(Section):
