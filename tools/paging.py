@@ -1,8 +1,16 @@
-"""Bounded lists: a page, how many there are, and the cursor of the next page."""
+"""Bounded lists: a page, how many there are, and the cursor of the next page.
+
+A complete list is cut by offset; one that grows while it is read by the place of the item that came last (a keyset).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, Field
@@ -10,6 +18,7 @@ from pydantic import BaseModel, Field
 from .errors import ToolFailure
 
 T = TypeVar("T")
+MAX_CURSOR = 400
 
 Limit = Annotated[int, Field(ge=1, le=100, description="Items per page.")]
 Cursor = Annotated[str, Field(description="next_cursor of the page before.")]
@@ -23,6 +32,14 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None = None
 
 
+@dataclass(frozen=True)
+class Position:
+    """Where an item stands in a list that is ordered by time, and by id where times are equal."""
+
+    at: float
+    id: str
+
+
 def offset_of(cursor: str) -> int:
     """The position a cursor stands for.
 
@@ -32,7 +49,7 @@ def offset_of(cursor: str) -> int:
     if not cursor:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 12):
-        raise ToolFailure(f"{cursor!r} is not a cursor", "Pass next_cursor of the page before, or leave it out.")
+        raise _no_cursor(cursor)
     return int(cursor)
 
 
@@ -41,3 +58,43 @@ def page(items: Sequence[T], limit: int, cursor: str) -> Page[T]:
     start = offset_of(cursor)
     end = start + limit
     return Page(items=list(items[start:end]), total=len(items), next_cursor=str(end) if end < len(items) else None)
+
+
+def keyset_cursor(name: str, last: Position) -> str:
+    """The opaque cursor of what follows an item in the list called `name`."""
+    return base64.urlsafe_b64encode(json.dumps([name, float(last.at), last.id]).encode()).decode().rstrip("=")
+
+
+def position_of(name: str, cursor: str) -> Position | None:
+    """The item after which the page begins; None without a cursor.
+
+    Raises:
+        ToolFailure: the text is not a cursor that a page of this list returned.
+    """
+    if not cursor:
+        return None
+    match _decoded(cursor):
+        case [str(of), float(at), str(identity)] if of == name and math.isfinite(at):
+            return Position(at, identity)
+        case _:
+            raise _no_cursor(cursor)
+
+
+def keyset_page(name: str, rows: Sequence[T], limit: int, where: Callable[[T], Position]) -> tuple[list[T], str | None]:
+    """Cut `limit` items out of rows that were asked for with one more, and the cursor of the next page."""
+    shown = list(rows[:limit])
+    return shown, keyset_cursor(name, where(shown[-1])) if len(rows) > limit else None
+
+
+def _decoded(cursor: str) -> object:
+    if len(cursor) > MAX_CURSOR:
+        return None
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, RecursionError, binascii.Error):
+        return None
+
+
+def _no_cursor(cursor: str) -> ToolFailure:
+    return ToolFailure(f"{cursor[:80]!r} is not a cursor of this list", "Pass next_cursor of the page before, or none.")

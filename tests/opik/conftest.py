@@ -17,8 +17,10 @@ from mlops_mcp.config.watch import Watch
 from mlops_mcp.tools.tracing.opik import outbox
 from mlops_mcp.tools.tracing.opik.backoff import Timing
 from mlops_mcp.tools.tracing.opik.shipper import ship
+from mlops_mcp.tools.tracing.opik.shipper_lock import ShipperLock
 from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Span, Tracer
+from mlops_mcp.tools.tracing.store.destination import Destination
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from .recorder import Recorder
@@ -60,6 +62,12 @@ class Site:
     @property
     def store(self) -> Path:
         return self.settings.home / "traces.db"
+
+    @property
+    def lock(self) -> ShipperLock:
+        destination = Destination.of(self.settings)
+        assert destination is not None
+        return ShipperLock(self.store, destination)
 
     @property
     def status(self) -> outbox.Status:

@@ -13,7 +13,6 @@ from mlops_mcp.server.cli import main
 from mlops_mcp.server.probes import answers, questions
 from mlops_mcp.tools.tracing.ids import uuid7
 from mlops_mcp.tools.tracing.span import Span
-from mlops_mcp.tools.tracing.store.process_locks import leading
 
 from .conftest import Site
 from .recorder import Recorder
@@ -73,7 +72,7 @@ def test_shipping_by_hand_says_why_something_is_left(site: Site, opik: Recorder,
 
 def test_shipping_by_hand_waits_for_the_shipper_of_a_server(site: Site, opik: Recorder, command: Command) -> None:
     site.calls(1)
-    with leading(site.store):
+    with site.lock.taken():
         code, said = command("ship", "--wait", "0.3")
     assert code == 1
     assert "4 waiting to be shipped" in said
