@@ -26,7 +26,7 @@ from mlops_mcp.tools.tracing.store.writer import TraceStore
 from .recorder import Recorder
 
 FAST = Timing(
-    connect_s=0.5, read_s=0.5, first_wait_s=0.05, longest_wait_s=0.4, locked_out_s=0.3, poll_s=0.02, give_up_s=1.0,
+    connect_s=2.0, read_s=2.0, first_wait_s=0.05, longest_wait_s=0.4, locked_out_s=0.3, poll_s=0.02, give_up_s=1.0,
     started_after_s=0.5,
 )  # fmt: skip
 

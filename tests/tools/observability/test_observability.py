@@ -115,7 +115,7 @@ def _listed(work: Work, limit: int, asking: Span | None = None) -> list[str]:
     cursor: str | None = ""
     while cursor is not None:
         store = _stored(work)
-        with Tracer(store.put).span("search_traces", "tool", announce=True, parent=asking and asking.carrier):
+        with Tracer(store.put).span("search_traces", "tool", announce=True, parent=asking.carrier if asking else None):
             store.flush(30)
             page = client.search_traces(work, "", False, limit, cursor)
         store.close()

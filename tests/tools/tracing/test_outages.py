@@ -110,13 +110,13 @@ def test_a_disk_that_was_full_gets_everything_when_there_is_room(
     store: TraceStore, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from mlops_mcp.tools.tracing.store import writer
+    from mlops_mcp.tools.tracing.store.writing import write
 
     def full(connection: sqlite3.Connection, *arguments: object) -> int:
         (pages,) = connection.execute("pragma page_count").fetchone()
         connection.execute(f"pragma max_page_count={pages}")
         return write(connection, *arguments)  # type: ignore[arg-type]
 
-    write = writer.write
     monkeypatch.setattr(writer, "write", full)
     put(store, 50, size=5000)
     until(failed_once(store, caplog))
