@@ -22,6 +22,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from ..config.load import without_password
 from ..config.settings import Settings
 from ..tools.tracing.opik.outbox import status
+from ..tools.tracing.store.destination import Destination
 
 TIMEOUT_S = 1.4
 PORTS = {
@@ -80,7 +81,7 @@ def questions(settings: Settings) -> list[Question]:
         Question("state folder", str(home), ours, partial(_folder, home)),
         _jobs(settings),
         *_cluster(settings),
-        Question("traces", str(settings.trace_store), ours, partial(_traces, settings.trace_store)),
+        Question("traces", str(settings.trace_store), ours, partial(_traces, settings)),
         _store("mlflow", settings.tracking_uri, "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"),
         Question("feast", str(feast), "feast.repo_path (FEAST_REPO_PATH)", partial(_registry, feast)),
         _optuna(settings),
@@ -228,9 +229,10 @@ def _sqlite(path: Path) -> str:
     return f"{tables} tables, {path.stat().st_size / 1e6:.1f} MB"
 
 
-def _traces(path: Path) -> str:
-    said = _sqlite(path)
-    return ", ".join(part for part in (said, status(path).backlog) if part)
+def _traces(settings: Settings) -> str:
+    said, destination = _sqlite(settings.trace_store), Destination.of(settings)
+    found = status(settings.trace_store, destination)
+    return ", ".join(part for part in (said, found.backlog if destination else found.losses) if part)
 
 
 def _folder(path: Path) -> str:

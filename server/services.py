@@ -86,8 +86,10 @@ class Services:
             await self._shipping.run(self._ship)
 
     def _ship(self) -> None:
+        settings = self._watch.current()
+        self.store.follow(settings)
         try:
-            self._launcher.look(self._watch.current())
+            self._launcher.look(settings)
         except (OSError, sqlite3.Error) as error:
             logger.debug("traces are not shipped: %s", error)
 

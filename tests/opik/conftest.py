@@ -17,14 +17,16 @@ from mlops_mcp.config.watch import Watch
 from mlops_mcp.tools.tracing.opik import outbox
 from mlops_mcp.tools.tracing.opik.backoff import Timing
 from mlops_mcp.tools.tracing.opik.shipper import ship
+from mlops_mcp.tools.tracing.opik.shipper_lock import ShipperLock
 from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Span, Tracer
+from mlops_mcp.tools.tracing.store.destination import Destination
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from .recorder import Recorder
 
 FAST = Timing(
-    connect_s=0.5, read_s=0.5, first_wait_s=0.05, longest_wait_s=0.4, locked_out_s=0.3, poll_s=0.02, give_up_s=1.0,
+    connect_s=2.0, read_s=2.0, first_wait_s=0.05, longest_wait_s=0.4, locked_out_s=0.3, poll_s=0.02, give_up_s=1.0,
     started_after_s=0.5,
 )  # fmt: skip
 
@@ -60,6 +62,12 @@ class Site:
     @property
     def store(self) -> Path:
         return self.settings.home / "traces.db"
+
+    @property
+    def lock(self) -> ShipperLock:
+        destination = Destination.of(self.settings)
+        assert destination is not None
+        return ShipperLock(self.store, destination)
 
     @property
     def status(self) -> outbox.Status:

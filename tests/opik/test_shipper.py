@@ -23,7 +23,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.config.watch import Watch
 from mlops_mcp.tools.tracing.opik.launcher import Launcher, start
 from mlops_mcp.tools.tracing.opik.outbox import status
-from mlops_mcp.tools.tracing.store.process_locks import shipped, written
+from mlops_mcp.tools.tracing.store.process_locks import written
 
 from ..conftest import StdioClient
 from .conftest import FAST, Site, until, with_opik
@@ -96,7 +96,7 @@ def test_there_is_one_for_a_state_folder(site: Site, opik: Recorder, processes: 
     site.calls(3)
     timing = type(FAST)(**{**asdict(FAST), "give_up_s": 30.0})
     processes.append(start(site.settings, timing))
-    until(lambda: shipped(site.store), 30)
+    until(lambda: site.lock.held, 30)
     processes.append(start(site.settings, timing))
     until(lambda: gone(processes[1]), 30)
     assert not gone(processes[0])

@@ -13,9 +13,8 @@ from mlops_mcp.server.cli import main
 from mlops_mcp.server.probes import answers, questions
 from mlops_mcp.tools.tracing.ids import uuid7
 from mlops_mcp.tools.tracing.span import Span
-from mlops_mcp.tools.tracing.store.process_locks import leading
 
-from .conftest import Site
+from .conftest import Site, with_opik
 from .recorder import Recorder
 
 Command = Callable[..., tuple[int, str]]
@@ -73,7 +72,7 @@ def test_shipping_by_hand_says_why_something_is_left(site: Site, opik: Recorder,
 
 def test_shipping_by_hand_waits_for_the_shipper_of_a_server(site: Site, opik: Recorder, command: Command) -> None:
     site.calls(1)
-    with leading(site.store):
+    with site.lock.taken():
         code, said = command("ship", "--wait", "0.3")
     assert code == 1
     assert "4 waiting to be shipped" in said
@@ -113,6 +112,14 @@ def test_the_doctor_shows_the_backlog(site: Site) -> None:
     traces = next(found for found in answers(questions(site.settings)) if found.name == "traces")
     assert traces.detail.endswith("8 waiting to be shipped")
     assert traces.state == "ok"
+
+
+def test_the_doctor_says_nothing_of_shipping_without_an_opik(site: Site) -> None:
+    site.calls(2)
+    settings = with_opik(site.settings, "")
+    traces = next(found for found in answers(questions(settings)) if found.name == "traces")
+    assert "waiting" not in traces.detail
+    assert traces.detail.endswith("MB")
 
 
 def test_a_store_that_is_none_is_an_answer_and_no_traceback(site: Site, command: Command) -> None:

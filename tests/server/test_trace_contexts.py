@@ -98,7 +98,7 @@ async def ended_spans(settings: Settings, names: set[str]) -> dict[str, Span]:
     reader = TraceReader(settings.home / "traces.db")
     async with asyncio.timeout(10):
         while True:
-            found = {span.name: span for trace in reader.traces(50, 0) for span in reader.spans(trace.trace_id)}
+            found = {span.name: span for trace in reader.traces(50) for span in reader.spans(trace.trace_id)}
             if names <= {name for name, span in found.items() if span.end}:
                 return found
             await asyncio.sleep(0.02)

@@ -21,7 +21,7 @@ async def spans_of(settings: Settings, count: int = 1) -> list[Span]:
     reader = TraceReader(settings.home / "traces.db")
     async with asyncio.timeout(5):
         while True:
-            traces = reader.traces(50, 0)
+            traces = reader.traces(50)
             spans = [span for trace in traces for span in reader.spans(trace.trace_id)]
             if len(traces) >= count and all(span.end for span in spans):
                 return spans
@@ -122,7 +122,7 @@ async def test_a_call_that_goes_on_shows_as_started(client: Client, settings: Se
     call = asyncio.create_task(client.call_tool("generate_dataset", {"kind": "e2i_classification", "rows": 200_000}))
     reader = TraceReader(settings.home / "traces.db")
     async with asyncio.timeout(10):
-        while not (traces := reader.traces(1, 0)):
+        while not (traces := reader.traces(1)):
             await asyncio.sleep(0.01)
     (first, *_) = reader.spans(traces[0].trace_id)
     assert (first.name, first.status, first.end) == ("generate_dataset", "started", 0.0)

@@ -14,24 +14,26 @@ from ..errors import Unavailable, unknown
 from ..handles import parse
 from ..lineage import Edge as StoredEdge
 from ..lineage import Lineage
-from ..paging import Page, offset_of
+from ..paging import Page, keyset_page, position_of
 from ..runtime.work import Work
 from ..tracing.ids import trace_of
 from ..tracing.score import Score
-from ..tracing.span import Span
-from ..tracing.store.reader import TraceReader
+from ..tracing.span import Span, current
+from ..tracing.store.reader import TraceFilter, TraceReader
 from .models import Edge, LineageGraph, SpanNode, TraceLine, TraceTree
 
 Detail = Literal["brief", "full"]
+LIST = "traces"
 # What a span holds of any size, and how much of all of it an answer shows.
 VALUES = ("input", "output", "metadata", "error_trace")
 MAX_CHARACTERS, MIN_CHARACTERS = 40_000, 200
 
 
 def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: str) -> Page[TraceLine]:
-    stored, start = reader(work), offset_of(cursor)
+    after, which = position_of(LIST, cursor), TraceFilter(name, errors_only, current())
     with readable(work):
-        total, traces = stored.count(name, errors_only), stored.traces(limit, start, name, errors_only)
+        total, rows = reader(work).count(which), reader(work).traces(limit + 1, after, which)
+    shown, following = keyset_page(LIST, rows, limit, lambda each: each.position)
     lines = [
         TraceLine(
             trace=f"trace:{found.trace_id}",
@@ -39,29 +41,44 @@ def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: 
             start=datetime.fromtimestamp(found.start, UTC).isoformat(timespec="milliseconds"),
             seconds=round(found.seconds, 3),
             spans=found.spans,
-            errors=found.errors or 0,
+            errors=found.errors,
         )
-        for found in traces
+        for found in shown
     ]
-    return Page(items=lines, total=total, next_cursor=str(start + limit) if start + limit < total else None)
+    return Page(items=lines, total=total, next_cursor=following)
 
 
 def get_trace(work: Work, trace: str, span: str, detail: Detail, limit: int) -> TraceTree:
-    identity = trace_of(parse(trace, "trace").name)
+    identity = stored_trace(work, trace)
     with readable(work):
-        spans, scores = reader(work).spans(identity), reader(work).scores(identity)
-        if not spans:
-            recent = (f"trace:{found.trace_id}" for found in reader(work).traces(50, 0))
-            raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
-    ordered = _below(span, _ordered(spans)) if span else _ordered(spans)
-    shown = ordered[:limit]
-    room = max(MIN_CHARACTERS, MAX_CHARACTERS // (len(VALUES) * len(shown)))
+        outline = reader(work).outline(identity)
+        ordered = _below(span, _ordered(outline)) if span else _ordered(outline)
+        places = ordered[:limit]
+        spans = reader(work).some_spans([each for each, _ in places])
+        scores = reader(work).scores_of([identity, *spans])
+    # one that is missing was evicted meanwhile
+    shown = [(spans[each], depth) for each, depth in places if each in spans]
+    room = max(MIN_CHARACTERS, MAX_CHARACTERS // (len(VALUES) * max(1, len(shown))))
     return TraceTree(
         trace=f"trace:{identity}",
         tree="\n".join(_line(each, depth, scores) for each, depth in shown),
         spans=[_node(each, depth, scores, room) for each, depth in shown] if detail == "full" else [],
         omitted=max(0, len(ordered) - limit),
     )
+
+
+def stored_trace(work: Work, trace: str) -> str:
+    """The id of a stored trace.
+
+    Raises:
+        ToolFailure: there is none of that name.
+    """
+    identity = trace_of(parse(trace, "trace").name)
+    with readable(work):
+        if not reader(work).has_trace(identity):
+            recent = (f"trace:{found.trace_id}" for found in reader(work).traces(50))
+            raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
+    return identity
 
 
 def get_lineage(work: Work, handle: str, limit: int) -> LineageGraph:
@@ -84,7 +101,7 @@ def readable(work: Work) -> Generator[None]:
     except sqlite3.Error as error:
         raise Unavailable(
             f"the traces in {work.settings.trace_store} cannot be read: {error}",
-            "Move the file away and start the server again: a new one is made. All other tools work on.",
+            "Move the file away: a new one is made. All other tools work on.",
         ) from error
 
 
@@ -92,29 +109,32 @@ def reader(work: Work) -> TraceReader:
     return TraceReader(work.settings.trace_store)
 
 
-def _ordered(spans: list[Span]) -> list[tuple[Span, int]]:
-    """Depth first, children in order of their start; a span whose parent is not stored counts as a root."""
-    known = {span.id for span in spans}
-    children: dict[str, list[Span]] = {}
-    for span in spans:
-        children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
-    ordered: list[tuple[Span, int]] = []
-    waiting = [(span, 0) for span in reversed(children.get("", []))]
+def _ordered(spans: list[tuple[str, str]]) -> list[tuple[str, int]]:
+    """Ids with their depth, from ids with their parents: depth first, children in the order in which they come.
+
+    A span whose parent is not stored counts as a root.
+    """
+    known = {identity for identity, _ in spans}
+    children: dict[str, list[str]] = {}
+    for identity, parent in spans:
+        children.setdefault(parent if parent in known else "", []).append(identity)
+    ordered: list[tuple[str, int]] = []
+    waiting = [(identity, 0) for identity in reversed(children.get("", []))]
     while waiting:
-        span, depth = waiting.pop()
-        ordered.append((span, depth))
-        waiting.extend((child, depth + 1) for child in reversed(children.get(span.id, [])))
+        identity, depth = waiting.pop()
+        ordered.append((identity, depth))
+        waiting.extend((child, depth + 1) for child in reversed(children.get(identity, [])))
     return ordered
 
 
-def _below(identity: str, ordered: list[tuple[Span, int]]) -> list[tuple[Span, int]]:
+def _below(identity: str, ordered: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """A span and what is below it."""
-    first = next((number for number, (span, _) in enumerate(ordered) if span.id == identity), None)
+    first = next((number for number, (each, _) in enumerate(ordered) if each == identity), None)
     if first is None:
-        raise unknown("span", identity, (span.id for span, _ in ordered), "detail=full shows them.", limit=3)
+        raise unknown("span", identity, (each for each, _ in ordered), "detail=full shows them.", limit=3)
     top = ordered[first][1]
     inside = takewhile(lambda each: each[1] > top, ordered[first + 1 :])
-    return [(span, depth - top) for span, depth in (ordered[first], *inside)]
+    return [(each, depth - top) for each, depth in (ordered[first], *inside)]
 
 
 def _line(span: Span, depth: int, scores: list[Score]) -> str:

@@ -18,7 +18,7 @@ from ..tracing.ids import IDENTIFIER, like, trace_of
 from ..tracing.score import Score
 from ..tracing.span import Carrier, Span, Tracer
 from ..tracing.store.writer import TraceStore
-from .client import readable, reader
+from .client import readable, reader, stored_trace
 from .connector import record_case
 from .evaluation import FAULTS, Chosen, Verdict, chosen, evaluate
 from .models import EvaluateRequest, Evaluation, Judged, JudgedCase, MetricSummary, SpanHandle
@@ -110,11 +110,7 @@ def log_metric(work: Work, span: str, name: str, value: float, as_score: bool) -
 def log_feedback(work: Work, trace: str, score: float, feedback_type: str, reason: str) -> Judged:
     """Judge a stored trace; a second judgement of the same type replaces the first."""
     _check_finite("score", score)
-    identity = trace_of(parse(trace, "trace").name)
-    with readable(work):
-        if not reader(work).spans(identity):
-            recent = (f"trace:{found.trace_id}" for found in reader(work).traces(50, 0))
-            raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
+    identity = stored_trace(work, trace)
     with _writing(work) as writer:
         writer.store.put_score(Score("trace", identity, feedback_type, score, reason))
     return Judged(target=f"trace:{identity}", name=feedback_type, value=score)

@@ -120,7 +120,7 @@ def api() -> Generator[str]:
 
 def stored(settings: Settings) -> dict[str, Span]:
     reader = TraceReader(settings.home / "traces.db")
-    return {span.name: span for trace in reader.traces(50, 0) for span in reader.spans(trace.trace_id)}
+    return {span.name: span for trace in reader.traces(50) for span in reader.spans(trace.trace_id)}
 
 
 def ask(text: str) -> dict[str, Any]:
@@ -200,7 +200,7 @@ async def test_calls_at_the_same_time_keep_their_own_metadata(settings: Settings
         users = [f"u{number}" for number in range(6)]
         await asyncio.gather(*(client.messages.create(**ask(user), metadata={"user_id": user}) for user in users))
     reader = TraceReader(settings.home / "traces.db")
-    spans = [span for trace in reader.traces(50, 0) for span in reader.spans(trace.trace_id)]
+    spans = [span for trace in reader.traces(50) for span in reader.spans(trace.trace_id)]
     assert len(spans) == 6
     assert all(span.metadata["metadata"]["user_id"] == span.input["messages"][0]["content"] for span in spans)
 
@@ -279,7 +279,7 @@ async def test_raw_responses_betas_and_bodies_of_any_form_are_traced_and_disturb
         await client.messages.create(**ask("Cas"), extra_body=names)
         await client.messages.with_raw_response.create(**ask("odd"))
     reader = TraceReader(settings.home / "traces.db")
-    spans = [span for trace in reader.traces(9, 0) for span in reader.spans(trace.trace_id)]
+    spans = [span for trace in reader.traces(9) for span in reader.spans(trace.trace_id)]
     found = {span.input["messages"][0]["content"]: span for span in spans}
     assert {name: span.status for name, span in found.items()} == {
         "Ann": "ok", "Bob": "ok", "Cas": "ok", "odd": "error",
@@ -317,7 +317,7 @@ def test_a_synchronous_client_is_traced_alike(settings: Settings, api: str) -> N
         assert stream.get_final_text() == "Hello!"
     opik.close()
     reader = TraceReader(settings.home / "traces.db")
-    spans = [span for trace in reader.traces(50, 0) for span in reader.spans(trace.trace_id)]
+    spans = [span for trace in reader.traces(50) for span in reader.spans(trace.trace_id)]
     assert [(span.status, span.usage["completion_tokens"]) for span in spans] == [("ok", 15)] * 2
 
 
@@ -336,5 +336,5 @@ async def test_an_agent_is_judged_by_test_cases_that_it_answers_itself(settings:
         with pytest.raises(ToolFailure, match="needs a language model"):
             await opik.evaluate_agent("geographer", cases, ["Hallucination"])
     reader = TraceReader(settings.home / "traces.db")
-    scores = [score.value for trace in reader.traces(9, 0) for score in reader.scores(trace.trace_id)]
+    scores = [score.value for trace in reader.traces(9) for score in reader.scores(trace.trace_id)]
     assert sorted(scores) == [0, 1]

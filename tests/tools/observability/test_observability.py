@@ -1,11 +1,20 @@
+import sqlite3
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
 import pytest
 
 from mlops_mcp.tools.errors import ToolFailure, Unavailable
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.observability import client, spans
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.ids import uuid7
 from mlops_mcp.tools.tracing.score import Score
-from mlops_mcp.tools.tracing.span import Tracer
+from mlops_mcp.tools.tracing.span import Span, Tracer
+from mlops_mcp.tools.tracing.store.reader import TraceFilter
+from mlops_mcp.tools.tracing.store.rows import span_of
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 
@@ -98,6 +107,105 @@ def test_traces_are_found_by_name_and_by_failure(work: Work) -> None:
     assert [line.name for line in client.search_traces(work, "list", False, 10, "").items] == ["list_datasets"]
     page = client.search_traces(work, "", False, 1, "")
     assert client.search_traces(work, "", False, 1, page.next_cursor or "").items[0].name == "train_model"
+
+
+def _listed(work: Work, limit: int, asking: Span | None = None) -> list[str]:
+    """The names of all traces, page by page; the calls that ask are traced as a server does it."""
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        store = _stored(work)
+        with Tracer(store.put).span("search_traces", "tool", announce=True, parent=asking.carrier if asking else None):
+            store.flush(30)
+            page = client.search_traces(work, "", False, limit, cursor)
+        store.close()
+        found += [line.name for line in page.items]
+        cursor = page.next_cursor
+        assert len(found) < 50
+    return found
+
+
+def test_pages_of_one_trace_end_and_repeat_nothing_though_each_call_adds_a_trace(work: Work) -> None:
+    store = _stored(work)
+    for number in range(5):
+        with Tracer(store.put).span(f"call {number}", "tool"):
+            pass
+    store.close()
+    assert _listed(work, 1) == [f"call {number}" for number in (4, 3, 2, 1, 0)]
+
+
+def test_the_call_that_asks_is_not_shown_unless_its_trace_holds_more(work: Work) -> None:
+    assert _listed(work, 10) == []
+    assert _listed(work, 10) == ["search_traces"]  # the one before
+    store = _stored(work)
+    with Tracer(store.put).span("agent") as agent:
+        store.put(agent)
+    store.close()
+    assert _listed(work, 10, agent)[0] == "agent"
+
+
+def test_a_trace_is_named_by_its_root_though_another_span_began_earlier(work: Work) -> None:
+    trace, root = uuid7(), uuid7()
+    _put(
+        work,
+        Span(trace, root, "measured before", "llm", start=1.0, end=2.0, status="ok"),
+        Span(trace, "", "root", "tool", root, start=3.0, end=4.0, status="ok"),
+        Span(trace, "", "second root", "tool", start=5.0, end=9.0, status="error"),
+    )
+    (line,) = client.search_traces(work, "", False, 10, "").items
+    assert (line.name, line.spans, line.errors, line.seconds) == ("root", 3, 1, 8.0)
+    assert line.start.startswith("1970-01-01T00:00:01")
+
+
+def test_the_counts_of_a_trace_follow_its_spans(work: Work) -> None:
+    span = Span(uuid7(), "", "call", "tool", start=1.0, status="error")
+    _put(work, span)
+    assert [(line.spans, line.errors) for line in client.search_traces(work, "", False, 10, "").items] == [(1, 1)]
+    span.end, span.status = 3.0, "ok"
+    _put(work, span)
+    (line,) = client.search_traces(work, "", False, 10, "").items
+    assert (line.spans, line.errors, line.seconds) == (1, 0, 2.0)
+
+
+def _put(work: Work, *spans: Span) -> None:
+    store = _stored(work)
+    for span in spans:
+        store.put(span)
+    store.close()
+
+
+def test_what_was_asked_of_a_trace_is_all_that_is_read_of_it(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace, root = uuid7(), uuid7()
+    children = [Span(trace, root, f"step {number}", "general", end=time.time()) for number in range(3000)]
+    _put(work, Span(trace, "", "root", "tool", root, end=time.time()), *children)
+    made: list[str] = []
+
+    def counted(row: Mapping[str, Any]) -> Span:
+        made.append(row["name"])
+        return span_of(row)
+
+    monkeypatch.setattr("mlops_mcp.tools.tracing.store.reader.span_of", counted)
+    tree = client.get_trace(work, trace, "", "brief", 10)
+    assert (len(made), tree.omitted, tree.tree.splitlines()[0].split()[0]) == (10, 2991, "root")
+    spans.log_feedback(work, trace, 1.0, "user", "")
+    assert client.search_traces(work, "step 29", False, 10, "").items[0].spans == 3001
+    assert len(made) == 10
+
+
+def test_lists_are_read_from_indexes_alone(work: Work) -> None:
+    """At 100,000 spans the table itself is hundreds of megabytes."""
+    _record(work)
+    with closing(sqlite3.connect(work.settings.trace_store)) as db:
+        for which in (TraceFilter(), TraceFilter("x"), TraceFilter(errors_only=True)):
+            query = f"select id from summaries t where {which.where} order by start desc, id desc limit 20"
+            plan = " ".join(row[3] for row in db.execute(f"explain query plan {query}", which.values))
+            assert "SCAN s" not in plan.replace("SCAN summaries", "")
+            assert "TEMP B-TREE" not in plan
+            assert "SEARCH s USING INDEX" not in plan
+        plan = " ".join(
+            row[3] for row in db.execute("explain query plan select id, parent_id from spans where trace_id='t'")
+        )
+        assert "USING COVERING INDEX spans_tree" in plan
 
 
 def test_an_unknown_trace_or_handle_is_an_error_that_names_known_ones(work: Work) -> None:

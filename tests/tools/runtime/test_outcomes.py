@@ -71,7 +71,7 @@ async def test_progress_spans_and_the_result_arrive(jobs: Jobs, hard: Any, engin
     assert json.loads(row.result or "") == {"name": "stepped", "total": 5.0}
     spans = [
         span
-        for trace in TraceReader(engine.home / "traces.db").traces(9, 0)
+        for trace in TraceReader(engine.home / "traces.db").traces(9)
         for span in TraceReader(engine.home / "traces.db").spans(trace.trace_id)
     ]
     top = next(span for span in spans if span.name == "job x")

@@ -9,14 +9,17 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from mlops_mcp.tools.paging import Position
 from mlops_mcp.tools.tracing.ids import uuid7
 from mlops_mcp.tools.tracing.opik.outbox import status, waits
 from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Carrier, Span, Tracer
-from mlops_mcp.tools.tracing.store.reader import TraceReader
+from mlops_mcp.tools.tracing.store.destination import Destination
+from mlops_mcp.tools.tracing.store.reader import TraceFilter, TraceReader
 from mlops_mcp.tools.tracing.store.schema import SPANS
 from mlops_mcp.tools.tracing.store.writer import MAX_QUEUED, TraceStore
 
+OPIK = Destination("http://opik/api", "", "mlops-mcp")
 WRITER = """
 import sys
 from pathlib import Path
@@ -61,7 +64,7 @@ def test_two_processes_write_one_trace_at_the_same_time_and_lose_nothing(tmp_pat
     reader = TraceReader(path)
     assert len(reader.spans("shared")) == 402
     assert reader.count() == 1
-    assert reader.traces(5, 0)[0].spans == 402
+    assert reader.traces(5)[0].spans == 402
 
 
 def test_traces_are_listed_newest_first_and_found_by_name_and_by_failure(tmp_path: Path) -> None:
@@ -74,16 +77,20 @@ def test_traces_are_listed_newest_first_and_found_by_name_and_by_failure(tmp_pat
         store.put(span)
     store.close()
     reader = TraceReader(path)
-    assert [trace.trace_id for trace in reader.traces(10, 0)] == ["trace-2", "trace-1", "trace-0"]
-    assert [trace.trace_id for trace in reader.traces(1, 1)] == ["trace-1"]
-    assert [trace.trace_id for trace in reader.traces(10, 0, name="TRAIN")] == ["trace-2", "trace-0"]
-    assert [trace.trace_id for trace in reader.traces(10, 0, errors_only=True)] == ["trace-2"]
-    assert (reader.count(), reader.count("train"), reader.count(errors_only=True)) == (3, 2, 1)
+    assert [trace.trace_id for trace in reader.traces(10)] == ["trace-2", "trace-1", "trace-0"]
+    assert [trace.trace_id for trace in reader.traces(1, Position(2.0, "trace-2"))] == ["trace-1"]
+    assert [trace.trace_id for trace in reader.traces(10, which=TraceFilter("TRAIN"))] == ["trace-2", "trace-0"]
+    assert [trace.trace_id for trace in reader.traces(10, which=TraceFilter(errors_only=True))] == ["trace-2"]
+    assert [reader.count(), reader.count(TraceFilter("train")), reader.count(TraceFilter(errors_only=True))] == [
+        3,
+        2,
+        1,
+    ]
 
 
 def test_a_store_that_nothing_was_written_to_is_an_empty_list(tmp_path: Path) -> None:
     reader = TraceReader(tmp_path / "traces.db")
-    assert (reader.traces(10, 0), reader.count(), reader.spans("x")) == ([], 0, [])
+    assert (reader.traces(10), reader.count(), reader.spans("x")) == ([], 0, [])
 
 
 def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
@@ -100,7 +107,7 @@ def test_the_oldest_spans_go_when_the_store_is_full(tmp_path: Path) -> None:
                 Span(f"trace-{batch:02}-{number:02}", "", "big", "tool", start=batch * 100.0 + number, input="x" * 4096)
             )
         store.close()
-    kept = [trace.trace_id for trace in TraceReader(path).traces(1000, 0)]
+    kept = [trace.trace_id for trace in TraceReader(path).traces(1000)]
     assert kept[0] == "trace-11-59"
     assert kept == sorted(kept, reverse=True)
     assert 100 < len(kept) < 400
@@ -126,7 +133,7 @@ def test_text_that_is_not_valid_unicode_does_not_end_the_writer(tmp_path: Path) 
     store.put(odd)
     store.put(Span("trace-2", "", "next", "tool"))
     store.close()
-    assert {trace.trace_id for trace in TraceReader(path).traces(10, 0)} == {"trace-1", "trace-2"}
+    assert {trace.trace_id for trace in TraceReader(path).traces(10)} == {"trace-1", "trace-2"}
 
 
 def test_a_span_put_after_closing_is_still_written_by_the_next_close(tmp_path: Path) -> None:
@@ -151,7 +158,7 @@ def big(number: int) -> Span:
 
 
 def names(path: Path) -> list[str]:
-    return sorted(trace.name for trace in TraceReader(path).traces(1000, 0))
+    return sorted(trace.name for trace in TraceReader(path).traces(1000))
 
 
 def test_what_was_shipped_makes_room_before_what_was_not_and_all_of_it_is_counted(tmp_path: Path) -> None:
@@ -161,16 +168,16 @@ def test_what_was_shipped_makes_room_before_what_was_not_and_all_of_it_is_counte
         store.put(big(number))
     store.close()
     ship(path, "start >= 50")  # the older half still waits
-    for number in range(100, 240):
+    for number in range(100, 210):
         store = TraceStore(path, max_mb=1)
         store.put(big(number))
         store.close()
     found = status(path)
     kept = names(path)
     assert kept[:50] == [f"{number:03}" for number in range(50)]
-    assert (found.evicted_shipped, found.evicted_unshipped) == (50, 0)
-    assert len(kept) == 190
-    for number in range(240, 300):
+    assert found.evicted_unshipped == 0
+    assert len(kept) == 210 - found.evicted_shipped < 210
+    for number in range(210, 300):
         store = TraceStore(path, max_mb=1)
         store.put(big(number))
         store.close()
@@ -178,7 +185,7 @@ def test_what_was_shipped_makes_room_before_what_was_not_and_all_of_it_is_counte
     assert names(path)[-1] == "299"
     assert "000" not in names(path)
     # the row of its trace goes with every span
-    assert found.evicted_unshipped == 2 * (250 - len(names(path)))
+    assert found.evicted_unshipped == 2 * (300 - found.evicted_shipped - len(names(path)))
 
 
 def test_dropped_spans_are_counted_for_other_processes_to_see(tmp_path: Path) -> None:
@@ -200,9 +207,9 @@ def test_a_changed_span_waits_again(tmp_path: Path) -> None:
         store = TraceStore(path, 64)
         store.put(span)
         store.close()
-        assert waits(path)
+        assert waits(path, OPIK)
         ship(path, "true")
-        assert not waits(path)
+        assert not waits(path, OPIK)
         span.close()
 
 
@@ -256,7 +263,7 @@ def test_a_file_of_the_first_version_is_read_as_it_is_and_taken_over_by_the_firs
     before = Span("t", "", "old", "tool", "s", 1.0, 2.0, "ok", {"a": 1})
     assert TraceReader(path).spans("t") == [before]
     assert TraceReader(path).scores("t") == []
-    assert (status(path).waiting, waits(path)) == (1, True)
+    assert (status(path).waiting, waits(path, OPIK)) == (1, True)
     written(path, "new")
     assert TraceReader(path).spans("t") == [before]
     assert status(path).waiting == 4

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ....config.settings import Settings
+from ..store.destination import DEFAULT_PROJECT
 
 Kind = Literal["traces", "spans", "trace_scores", "span_scores"]
 Body = dict[str, Any]
@@ -27,7 +28,7 @@ class Labels:
     @classmethod
     def of(cls, settings: Settings) -> Labels:
         opik = settings.opik
-        return cls(opik.project_name.strip() or "mlops-mcp", (opik.environment or settings.environment)[:150])
+        return cls(opik.project_name.strip() or DEFAULT_PROJECT, (opik.environment or settings.environment)[:150])
 
 
 def sampled(trace_id: str, rate: float) -> bool:

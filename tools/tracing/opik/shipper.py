@@ -1,7 +1,8 @@
 """The process that ships traces to Opik: `python -m mlops_mcp.tools.tracing.opik.shipper`.
 
-There is one for a state folder. It outlives the server that started it until the backlog is shipped, or Opik has not
-taken anything for a while: what is left waits in the store for the next one.
+There is one for each destination of a state folder. It outlives the server that started it until the backlog is
+shipped, or Opik has not taken anything for a while: what is left waits in the store for the next one. It ends when it
+is asked to by a server with other settings.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from ....config.logs import configure
 from ....config.settings import OpikSettings, Settings
 from ....config.watch import Watch
 from ...locks import Busy
-from ...storage.database import database
 from ..redaction import Redactor
-from ..store.process_locks import leading, written
-from ..store.schema import SCHEMA, upgrade
+from ..store.destination import Destination
+from ..store.opening import Identity, opened
+from ..store.process_locks import written
 from .backoff import Backoff, Timing
 from .bodies import Labels
 from .client import Later, OpikSender, Sender
 from .delivery import Delivery, Limits
 from .launcher import SETTINGS_VARIABLE
 from .outbox import Outbox
+from .shipper_lock import ShipperLock, fingerprint_of
 
 CAREFUL_AFTER = 4
 
@@ -35,28 +37,52 @@ logger = logging.getLogger(__name__)
 
 
 class Shipper:
-    """Ships until there is no reason to go on."""
+    """Ships to one destination until there is no reason to go on."""
 
     def __init__(
         self,
         watch: Watch,
         connection: sqlite3.Connection,
         timing: Timing,
+        destination: Destination,
         connect: Callable[[OpikSettings, float, float], Sender] = OpikSender,
     ) -> None:
         self._watch = watch
-        self._store = watch.current().trace_store
-        self._outbox = Outbox(connection, timing.max_age_h * 3600)
+        self._settings = watch.current()
+        self._store = self._settings.trace_store
+        self._file = Identity.of(self._store)
+        self._left = False
+        self._destination = destination
+        self._lock = ShipperLock(self._store, destination)
+        self._outbox = Outbox(connection, timing.max_age_h * 3600, destination)
         self._timing = timing
         self._connect = connect
         self._opened: tuple[OpikSettings, Sender] | None = None
         self._backoff = Backoff(timing)
         self._busy = time.monotonic()
+        self._lock.publish(fingerprint_of(self._settings))
 
     def run(self, wanted: Callable[[], bool]) -> None:
-        """Ship for as long as it is wanted and Opik is configured."""
-        while (settings := self._watch.current()).opik.configured and wanted():
-            self._pause(self.step(settings), wanted)
+        """Ship for as long as it is wanted, Opik is configured, and no other process is to do it."""
+        while self._follow() and wanted() and not self._replaced:
+            self._pause(self.step(self._settings), wanted)
+
+    def _follow(self) -> bool:
+        """Take over what has changed in the settings; whether an Opik is still configured."""
+        settings = self._watch.current()
+        # To another destination another process ships; this one ends when it has shipped what is left.
+        self._left = Destination.of(settings) != self._destination
+        if settings != self._settings and not self._left:
+            self._settings = settings
+            self._lock.publish(fingerprint_of(settings))
+        return settings.opik.configured
+
+    @property
+    def _replaced(self) -> bool:
+        """Whether another process is to ship: with other settings, or from the file that lies there now."""
+        if Identity.of(self._store) != self._file:
+            return True
+        return self._lock.published() != fingerprint_of(self._settings)
 
     def step(self, settings: Settings) -> float:
         """Ship what is due now; how long to wait before the next time."""
@@ -78,7 +104,7 @@ class Shipper:
 
     def needed(self) -> bool:
         """Whether a process of its own should go on: for writers that live, or for what they have left."""
-        if written(self._store):
+        if written(self._store) and not self._left:
             return time.monotonic() - self._busy < self._timing.idle_s or self.waiting
         return not self._backoff.exhausted and self.waiting
 
@@ -107,16 +133,22 @@ class Shipper:
     def _pause(self, seconds: float, wanted: Callable[[], bool]) -> None:
         """Wait, but not for longer than anything stays as it is."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._watch.changed() and wanted():
+        while (left := until - time.monotonic()) > 0 and not self._watch.changed() and not self._replaced and wanted():
             time.sleep(min(left, self._timing.poll_s))
 
 
 def ship(settings: Settings, wanted: Callable[[Shipper], bool], watch: Watch, timing: Timing) -> None:
-    """Be the shipper of a state folder. Raises Busy when there is one, sqlite3.Error when the store is none."""
-    store = settings.trace_store
-    with leading(store), database(store, SCHEMA) as connection:
-        upgrade(connection)
-        shipper = Shipper(watch, connection, timing)
+    """Be the shipper to the destination of the settings, which name one.
+
+    Raises:
+        Busy: there is another.
+        OSError, sqlite3.Error: the store cannot be used.
+    """
+    store, destination = settings.trace_store, Destination.of(settings)
+    if destination is None:
+        return
+    with ShipperLock(store, destination).taken(), opened(store) as connection:
+        shipper = Shipper(watch, connection, timing, destination)
         shipper.run(lambda: wanted(shipper))
 
 
@@ -127,7 +159,7 @@ def main(timing: Timing) -> None:
         ship(settings, Shipper.needed, Watch(settings), timing)
     except Busy:
         return
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         logger.warning("%s cannot be shipped from: %s", settings.trace_store, error)
 
 

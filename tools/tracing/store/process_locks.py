@@ -1,18 +1,15 @@
-"""Who uses a trace store: any number of writers, and at most one shipper. Both are known by a lock on a file."""
+"""Which processes write to a trace store, and which one is making it: known by locks on files."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from ...locks import locked
-
-WRITERS, SHIPPER = "traces.writers", "traces.shipper"
-# Whoever only asks holds the lock for a moment.
-PATIENCE_S = 0.5
+WRITERS, CREATING = "traces.writers", "traces.creating"
 
 
 class WriterLock:
@@ -23,7 +20,7 @@ class WriterLock:
         self._descriptor = -1
 
     def __enter__(self) -> None:
-        self._descriptor = _open(self._path)
+        self._descriptor = open_private(self._path)
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def __exit__(
@@ -34,27 +31,25 @@ class WriterLock:
 
 def written(store: Path) -> bool:
     """Whether any process has the store open for writing."""
-    return _held(store.with_name(WRITERS))
+    return is_locked(store.with_name(WRITERS))
 
 
-def shipped(store: Path) -> bool:
-    """Whether a shipper looks after the store."""
-    return _held(store.with_name(SHIPPER))
+@contextmanager
+def creating(store: Path) -> Generator[None]:
+    """Be the only process that makes the file while the body runs."""
+    descriptor = open_private(store.with_name(CREATING))
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
-def leading(store: Path) -> AbstractContextManager[None]:
-    """Be the one shipper of the store while the body runs.
-
-    Raises:
-        Busy: there is another.
-    """
-    return locked(store.with_name(SHIPPER), PATIENCE_S, "another process ships the traces")
-
-
-def _held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether any process holds the lock of a file."""
     if not path.exists():
         return False
-    descriptor = _open(path)
+    descriptor = open_private(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -65,6 +60,7 @@ def _held(path: Path) -> bool:
         os.close(descriptor)
 
 
-def _open(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def open_private(path: Path) -> int:
+    """A descriptor of a file that its owner alone may use; it and its folder are made if need be."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

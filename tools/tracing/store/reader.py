@@ -3,26 +3,58 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...paging import Position
 from ..score import Score
-from ..span import Span
+from ..span import Carrier, Span
 from .rows import score_of, span_of
-from .schema import columns_of
+from .schema import SUMMARISED, columns_of
+
+NAMED = "exists(select 1 from spans s where s.trace_id = t.id and instr(lower(s.name), lower(:name)) > 0)"
+# A call that asks for traces has a trace of its own, unless it is a part of another's.
+ELSEWHERE = "(t.id <> :asking_trace or exists(select 1 from spans s where s.trace_id = t.id and s.id <> :asking_span))"
 
 
 @dataclass(frozen=True)
 class TraceSummary:
+    """One line of the list of traces."""
+
     trace_id: str
     name: str
     start: float
     seconds: float
     spans: int
     errors: int
+
+    @property
+    def position(self) -> Position:
+        return Position(self.start, self.trace_id)
+
+
+@dataclass(frozen=True)
+class TraceFilter:
+    """Which traces: with a span of such a name, with a failed one, and more than the call that asks."""
+
+    name: str = ""
+    errors_only: bool = False
+    asking: Carrier = field(default_factory=Carrier)
+
+    @property
+    def where(self) -> str:
+        parts = [NAMED] * bool(self.name) + ["t.errors > 0"] * self.errors_only
+        return " and ".join([*parts, ELSEWHERE] if self.asking.trace_id else parts) or "true"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {"name": self.name, "asking_trace": self.asking.trace_id, "asking_span": self.asking.span_id}
+
+
+ALL = TraceFilter()
 
 
 class TraceReader:
@@ -33,13 +65,27 @@ class TraceReader:
 
     def spans(self, trace_id: str) -> list[Span]:
         """The spans of one trace in order of their start; `[]` for an unknown trace."""
-        with self._rows("select * from spans where trace_id=? order by start, id", trace_id) as rows:
+        with self._rows("select * from spans where trace_id=? order by start, id", (trace_id,)) as rows:
             return [span_of(dict(row)) for row in rows]
+
+    def has_trace(self, trace_id: str) -> bool:
+        """Whether any span of the trace is stored."""
+        with self._rows("select 1 from spans where trace_id=? limit 1", (trace_id,)) as rows:
+            return next(rows, None) is not None
+
+    def outline(self, trace_id: str) -> list[tuple[str, str]]:
+        """Id and parent of every span of a trace, in order of their start."""
+        with self._rows("select id, parent_id from spans where trace_id=? order by start, id", (trace_id,)) as rows:
+            return [(row[0], row[1]) for row in rows]
+
+    def some_spans(self, identities: Sequence[str]) -> dict[str, Span]:
+        """Spans by their ids."""
+        with self._rows(f"select * from spans where id in ({_marks(identities)})", identities) as rows:
+            return {row["id"]: span_of(dict(row)) for row in rows}
 
     def span(self, identity: str) -> Span | None:
         """One span by its id."""
-        with self._rows("select * from spans where id=?", identity) as rows:
-            return next((span_of(dict(row)) for row in rows), None)
+        return self.some_spans([identity]).get(identity)
 
     def open_spans(self) -> list[str]:
         """The ids of spans that have not ended, newest first, at most 50."""
@@ -51,35 +97,58 @@ class TraceReader:
         query = (
             "select * from scores where about=? or about in (select id from spans where trace_id=?) order by revision"
         )
-        with self._rows(query, trace_id, trace_id, table="scores") as rows:
+        with self._rows(query, (trace_id, trace_id), table="scores") as rows:
             return [score_of(row) for row in rows]
 
-    def traces(self, limit: int, offset: int, name: str = "", errors_only: bool = False) -> list[TraceSummary]:
-        """Newest traces first, named by their earliest span."""
+    def scores_of(self, identities: Sequence[str]) -> list[Score]:
+        """The scores of some traces and spans, in order of their change."""
+        query = f"select * from scores where about in ({_marks(identities)}) order by revision"
+        with self._rows(query, identities, table="scores") as rows:
+            return [score_of(row) for row in rows]
+
+    def traces(self, limit: int, after: Position | None = None, which: TraceFilter = ALL) -> list[TraceSummary]:
+        """Newest traces first, from behind a position on."""
         query = (
-            "select trace_id, (select name from spans s where s.trace_id=t.trace_id order by start, id limit 1) first, "
-            "min(start) began, max(max(end, start)) - min(start) took, count(*) n, sum(status='error') bad "
-            "from spans t group by trace_id having (?='' or sum(instr(lower(name), lower(?)))>0) and (not ? or bad>0) "
-            "order by began desc limit ? offset ?"
+            "select id, name, start, end - start, spans, errors from summaries t "
+            f"where {which.where} and (start < :at or (start = :at and id < :id)) "
+            "order by start desc, id desc limit :limit"
         )
-        with self._rows(query, name, name, errors_only, limit, offset) as rows:
+        end = after or Position(1e308, "")
+        with self._summaries(query, {**which.values, "at": end.at, "id": end.id, "limit": limit}) as rows:
             return [TraceSummary(*row) for row in rows]
 
-    def count(self, name: str = "", errors_only: bool = False) -> int:
-        query = (
-            "select count(*) n from (select 1 from spans group by trace_id "
-            "having (?='' or sum(instr(lower(name), lower(?)))>0) and (not ? or sum(status='error')>0))"
-        )
-        with self._rows(query, name, name, errors_only) as rows:
-            return int(next(iter(rows), {"n": 0})["n"])
+    def count(self, which: TraceFilter = ALL) -> int:
+        """How many traces there are."""
+        with self._summaries(f"select count(*) from summaries t where {which.where}", which.values) as rows:
+            return sum(int(row[0]) for row in rows)
 
     @contextmanager
-    def _rows(self, query: str, *parameters: Any, table: str = "spans") -> Generator[Iterator[Any]]:
-        if not self._path.exists():
-            yield iter(())
-            return
-        with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=5)) as connection:
-            connection.row_factory = sqlite3.Row
+    def _rows(self, query: str, values: Sequence[Any] = (), table: str = "spans") -> Generator[Iterator[Any]]:
+        with self._connected() as connection:
             # an older file that nobody has written to since
-            known = table == "spans" or columns_of(connection, table)
-            yield iter(connection.execute(query, parameters)) if known else iter(())
+            known = connection and (table == "spans" or columns_of(connection, table))
+            yield iter(connection.execute(query, values)) if connection and known else iter(())
+
+    @contextmanager
+    def _summaries(self, query: str, values: dict[str, Any]) -> Generator[Iterator[Any]]:
+        with self._connected() as connection:
+            if connection is None:
+                yield iter(())
+            else:
+                older = "" if columns_of(connection, "summaries") else f"with summaries as ({SUMMARISED}) "
+                yield iter(connection.execute(older + query, values))
+
+    @contextmanager
+    def _connected(self) -> Generator[sqlite3.Connection | None]:
+        """None where nothing was ever written."""
+        if not self._path.exists():
+            yield None
+            return
+        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))

@@ -6,51 +6,74 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from ....config.settings import Settings
-from ...storage.database import database
 from ..redaction import BUILT_IN, Redactor
 from ..score import Score
 from ..span import Span
+from .destination import UNDECIDED, Destination
+from .drops import add_drops, prepare_drops
+from .opening import BUSY_S, Identity, opened
 from .process_locks import WriterLock
-from .schema import SCHEMA, upgrade
-from .writing import count, evict, write
+from .writing import evict, write
 
 MAX_QUEUED = 20_000
 ROWS_PER_WRITE = 1000
 FLUSH_S = 0.1
-RETRY_S = 5.0
+RETRY_S = 2.0
+# How long closing waits for a store that another process has locked.
+CLOSE_S = 4.0
 
 Item = Span | Score | threading.Event
 
 logger = logging.getLogger(__name__)
 
 
+class Moved(OSError):
+    """The path leads to another file than the one that is open, or to none."""
+
+
 class TraceStore:
     """Collects spans and scores without blocking the caller and writes them every 100 ms.
 
+    What cannot be written stays in memory and is tried again; what has no room there, or is left when the store is
+    closed, is counted (`drops`).
+
     Args:
         redactor: takes out what the settings name as secret, in the thread that writes.
+        destination: the Opik that what is written belongs to.
     """
 
-    def __init__(self, path: Path, max_mb: int, redactor: Redactor = BUILT_IN) -> None:
+    def __init__(
+        self, path: Path, max_mb: int, redactor: Redactor = BUILT_IN, destination: Destination | None = None
+    ) -> None:
         self._path = path
         self._redactor = redactor
+        self._destination = destination
         self._max_bytes = max_mb * 1024 * 1024
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        # What the thread has taken from the queue and not written yet.
+        self._batch: list[Item] = []
         self._stop = threading.Event()
+        self._give_up_at = 0.0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._uncounted = 0
+        self._failing = False
         self.dropped = 0
 
     @classmethod
     def of(cls, settings: Settings) -> TraceStore:
         """The store of an installation."""
-        return cls(settings.trace_store, settings.tracing.max_mb, Redactor.of(settings))
+        return cls(settings.trace_store, settings.tracing.max_mb, Redactor.of(settings), Destination.of(settings))
+
+    def follow(self, settings: Settings) -> None:
+        """Let what is written from now on belong to the Opik of these settings."""
+        self._destination = Destination.of(settings)
 
     def put(self, span: Span) -> None:
         """Queue the span as it is now; when the disk cannot keep up it is counted as dropped."""
@@ -70,17 +93,19 @@ class TraceStore:
 
     def close(self) -> bool:
         """Write what is queued and end the thread; whether everything is written."""
+        self._give_up_at = time.monotonic() + CLOSE_S
         self._stop.set()
-        if not self._queue.empty():
+        if self._batch or not self._queue.empty():
             self._ensure_running()
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=CLOSE_S + 2 * BUSY_S)
+        self._report()
         if self.dropped:
             logger.warning("%d spans could not be written to %s", self.dropped, self._path)
         return not self.dropped and not (self._thread and self._thread.is_alive())
 
     def _put(self, item: Span | Score) -> None:
-        if self._queue.qsize() >= MAX_QUEUED:
+        if self._queue.qsize() + len(self._batch) >= MAX_QUEUED:
             self._drop(1)
             return
         self._queue.put(item)
@@ -102,23 +127,30 @@ class TraceStore:
     def _run(self) -> None:
         while True:
             try:
-                with database(self._path, SCHEMA) as connection, WriterLock(self._path):
-                    upgrade(connection)
-                    return self._pump(connection)
+                with opened(self._path, BUSY_S) as connection, WriterLock(self._path):
+                    prepare_drops(self._path)
+                    return self._pump(connection, Identity.of(self._path))
+            except Moved as error:
+                logger.warning("%s", error)
             except (OSError, sqlite3.Error) as error:
-                logger.warning("traces cannot be written to %s: %s", self._path, error)
-            if self._stop.wait(RETRY_S):
-                self._drop(sum(not isinstance(item, threading.Event) for item in self._drain(MAX_QUEUED)))
-                return None
+                self._failed(error)
+                if self._stop.is_set() and not (_is_busy(error) and time.monotonic() < self._give_up_at):
+                    return self._drop_all()
+                self._stop.wait(0 if _is_busy(error) else RETRY_S)
 
-    def _pump(self, connection: sqlite3.Connection) -> None:
-        while not (self._stop.wait(FLUSH_S) and self._queue.empty()):
-            items = list(self._drain(ROWS_PER_WRITE))
-            if rows := [item for item in items if not isinstance(item, threading.Event)]:
-                self._write(connection, rows)
-            for item in items:
-                if isinstance(item, threading.Event):
-                    item.set()
+    def _failed(self, error: Exception) -> None:
+        if not self._failing:
+            logger.warning("traces wait in memory: %s cannot be written: %s", self._path, error)
+        self._failing = True
+        self._report()
+
+    def _pump(self, connection: sqlite3.Connection, identity: Identity | None) -> None:
+        while not (self._stop.wait(FLUSH_S) and self._queue.empty() and not self._batch):
+            self._batch.extend(self._drain(ROWS_PER_WRITE - len(self._batch)))
+            if self._batch:
+                if Identity.of(self._path) != identity:
+                    raise Moved(f"{self._path} was moved away: a new file is made")
+                self._write(connection)
 
     def _drain(self, limit: int) -> Iterator[Item]:
         for _ in range(limit):
@@ -127,17 +159,41 @@ class TraceStore:
             except queue.Empty:
                 return
 
-    def _write(self, connection: sqlite3.Connection, rows: list[Span | Score]) -> None:
-        try:
-            self._drop(write(connection, rows, self._redactor))
+    def _write(self, connection: sqlite3.Connection) -> None:
+        rows = [item for item in self._batch if not isinstance(item, threading.Event)]
+        if rows:
+            destination = self._destination.number(connection) if self._destination else UNDECIDED
+            self._drop(write(connection, rows, self._redactor, destination))
+        self._failing = False
+        done, self._batch = self._batch, []
+        for item in done:
+            if isinstance(item, threading.Event):
+                item.set()
+        self._report()
+        if rows:
             evict(connection, self._max_bytes)
-        except sqlite3.OperationalError:  # disk full or locked for longer than the timeout
-            self._drop(len(rows))
-        else:
-            self._report(connection)
 
-    def _report(self, connection: sqlite3.Connection) -> None:
+    def _drop_all(self) -> None:
+        left = [*self._batch, *self._drain(self._queue.qsize())]
+        self._batch = []
+        self._drop(sum(not isinstance(item, threading.Event) for item in left))
+        self._report()
+
+    def _report(self) -> None:
+        """Count what was dropped where other processes see it; what cannot be counted now is later."""
         with self._lock:
             number, self._uncounted = self._uncounted, 0
-        if number:
-            count(connection, "dropped", number)
+        if not number:
+            return
+        try:
+            add_drops(self._path, number)
+        except OSError as error:
+            logger.warning("%d dropped spans cannot be counted in %s: %s", number, self._path.parent, error)
+            with self._lock:
+                self._uncounted += number
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether another process has the file locked, so that it is worth trying again at once."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
