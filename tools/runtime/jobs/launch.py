@@ -6,11 +6,10 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from ....config.load import without_password
 from ....config.settings import Settings
 from ...database import place
 from ...tracing.redaction import redact
@@ -27,10 +26,15 @@ SECRETS = {"opik": {"api_key"}, "runtime": {"job_store"}}
 KEEPER, TIDY = "mlops_mcp.tools.runtime.jobs.keeper", "mlops_mcp.tools.runtime.jobs.cleanup"
 
 
-def launch_next(settings: Settings, table: JobTable) -> dict[int, Row]:
-    """Claim and start queued jobs, oldest first, while slots are free; those started, by process id."""
+def launch_next(settings: Settings, table: JobTable, own: Collection[str] = ()) -> dict[int, Row]:
+    """Claim and start queued jobs, oldest first, while slots are free; those started, by process id.
+
+    Args:
+        own: the jobs of this server; a read-only one starts no others.
+    """
     started: dict[int, Row] = {}
-    while row := table.claim(home_id(settings), machine(), settings.runtime.slots):
+    among = own if settings.server.read_only else None
+    while row := table.claim(home_id(settings), machine(), settings.runtime.slots, among):
         try:
             started[_launch(settings, row)] = row
         except (OSError, ValueError, AttributeError) as error:  # no process, no disk, or settings of another world
@@ -97,13 +101,13 @@ def revealed(settings: Settings, row: Row) -> str:
 
 def _unmasked(value: Any, known: Any) -> Any:
     """An address whose password was masked is the one that is known here, if they are otherwise the same."""
-    return known if isinstance(known, str) and value == without_password(known) else value
+    return known if isinstance(known, str) and value == redact(known) else value
 
 
 def _masked(node: Any) -> Any:
     if isinstance(node, dict):
         return {name: _masked(item) for name, item in node.items()}
-    return without_password(node) if isinstance(node, str) else node
+    return redact(node) if isinstance(node, str) else node
 
 
 def tidy(settings: Settings, row: Row, after: str) -> int:

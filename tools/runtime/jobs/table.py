@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,8 +134,9 @@ class JobTable:
             raise KeyError(identity)
         return row
 
-    def claim(self, home: str, place: str, slots: int) -> Row | None:
-        """Take the oldest queued job of a state folder if fewer than `slots` run on this machine."""
+    def claim(self, home: str, place: str, slots: int, among: Collection[str] | None = None) -> Row | None:
+        """Take the oldest queued job of a state folder, or of some of its jobs, if fewer than `slots` run here."""
+        chosen = "" if among is None else f"and id in ({','.join('?' * len(among)) or 'null'}) "
         with self.backend.alone() as db:
             return _one(
                 db,
@@ -143,9 +144,10 @@ class JobTable:
                 f"lease={self.backend.clock}+{LEASE_S}, progress=null, asks=null, answers=null, after=null, "
                 "error=null, fault=null "
                 "where id=(select id from jobs where state='queued' and home in (?, '') and "
-                "(select count(*) from jobs where state='running' and place=?) < ? order by created, id limit 1) "
+                f"{chosen}(select count(*) from jobs where state='running' and place=?) < ? "
+                "order by created, id limit 1) "
                 "returning *",
-                time.time(), place, home, place, slots,
+                time.time(), place, home, *(among or ()), place, slots,
             )  # fmt: skip
 
     def started(self, identity: str, attempt: int, pid: int) -> bool:
