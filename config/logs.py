@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -28,17 +29,22 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # the class ta
     """Writes to stderr; a record that cannot be written is named, but its arguments are not shown."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        self.stream.write(f"a record of {record.name} cannot be written\n")
+        with contextlib.suppress(OSError, ValueError):  # whoever read it is gone
+            self.stream.write(f"a record of {record.name} cannot be written\n")
 
 
 def configure(level: str, clean: Callable[[str], str]) -> None:
-    """Log everything that this process says, also what ends it or one of its threads.
+    """Log to stderr, through `clean`.
 
     It is called before `MCPServer` is built, which would otherwise import rich and log through it.
     """
     handler = _Handler(sys.stderr)
     handler.setFormatter(_Clean(clean))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def log_crashes() -> None:
+    """Log what ends this process or one of its threads, instead of printing it as it is."""
     sys.excepthook = _crashed
     threading.excepthook = lambda given: _crashed(given.exc_type, given.exc_value, given.exc_traceback)
 

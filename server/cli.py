@@ -16,10 +16,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, load the settings and run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
     from ..config.errors import SettingsError
-    from ..config.logs import configure
+    from ..config.logs import configure, log_crashes
     from ..tools.tracing.redaction import redact
 
     configure("WARNING", redact)
+    log_crashes()
     try:
         return int(options.run(options, _loaded(options)) or 0)
     except SettingsError as error:

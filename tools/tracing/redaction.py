@@ -23,11 +23,11 @@ PLACES = ("/", "~", ".", "unix:")
 
 SECRET_NAME = re.compile(
     r"(?i)api[-_ ]?key|access[-_]?key|account[-_]?key|secret|passw(or)?d|passwd|passphrase|(^|[-_])(pwd|pass)$"
-    r"|credential|authorization|(^|[-_.])auth$|private[-_]?key|bearer|cookie|session[-_]?(key|token)|signature$"
+    r"|credential|authorization|private[-_]?key|bearer|cookie|session[-_]?(key|token)|signature$"
 )
-# These also name counts. `githubToken` ends in a word of its own, `tokens` does not.
+# These also name counts and switches. `githubToken` ends in a word of its own, `tokens` does not.
 TOKEN_NAME = re.compile(
-    r"(^|[-_.])([Tt]oken|TOKEN)($|[-_.])|[a-z0-9]Token$|(?i:(auth|access|refresh|id|bot)[-_]?token$)"
+    r"(^|[-_.])([Tt]oken|TOKEN)($|[-_.])|[a-z0-9]Token$|(?i:(auth|access|refresh|id|bot)[-_]?token$)|(?i:(^|[-_.])auth$)"
 )
 # Without one of these letters in it, no name is a secret's: looking for them costs a tenth.
 HINTS = ("key", "secret", "pass", "pwd", "cred", "auth", "bearer", "cookie", "token", "signature")
@@ -82,7 +82,7 @@ PASSWORD = re.compile(r"://[^:/?#\s]*:([^@/\s]+)@")
 SHAPES = (
     Shape(("://",), re.compile(r"://(?P<user>[^:/?#\s\"]*):(?!\*+@|\[redacted\]@)[^\s\"/]+@"), _user_info),
     # A user alone: on the web it is a key, elsewhere a name.
-    Shape(("://",), re.compile(r"(?i)(?<=http|ttps)://(?!git@)[^:/?#\s\"'@]+@"), f"://{REDACTED}@"),
+    Shape(("://",), re.compile(r"(?i)(?<=http|ttps)://(?!git@)[^:/?#\s\"'@]+:?@"), f"://{REDACTED}@"),
     Shape(("://",), re.compile(rf"://[^:/?#\s\"'@]{{{SHORTEST},}}@"), f"://{REDACTED}@"),
     Shape(("?", "&"), re.compile(rf"(?i)(?<=[?&])({PARAMETER}=)[^&#\s\"'<>\\]+"), rf"\1{REDACTED}"),
     # The part before the @ alone, as an error may quote it; what follows the colon is no port.
@@ -138,7 +138,7 @@ SHAPES = (
         ("ookie:", "OOKIE:", 'ookie"', "ookie'"),
         re.compile(r"(?i)\b(?:set-)?cookie[\"']?:\s*[\"']?[^\s\"'=]{1,100}=[^\r\n\"']+"),
     ),
-    Shape(WORDS, re.compile(rf"(?i){NAMED}\\*[\"']?\]?\s*[=:]\s*\\*{VALUE}")),
+    Shape(WORDS, re.compile(rf"(?i){NAMED}\\*[\"']?\]?\s*[=:]\s*\\*(?![\"']?\[redacted\]){VALUE}")),
     Shape(("--",), re.compile(r"(?i)--(?:password|passwd|token|secret|api-?key)[ =][^\s\"']{4,}")),
     Shape(
         ("PRIVATE KEY",),

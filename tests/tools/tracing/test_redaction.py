@@ -33,7 +33,7 @@ def test_a_number_under_the_name_of_a_token_is_a_count() -> None:
 def test_a_secret_that_is_written_for_an_address_is_found() -> None:
     assert (
         redact("mlflow://runs/postgresql%3A%2F%2Fme%3Ahunter2%40db%2Fx")
-        == f"mlflow://runs/postgresql://{REDACTED}@db/x"
+        == f"mlflow://runs/postgresql://me:{REDACTED}@db/x"
     )
     assert redact("rate is 20% and 5%20more") == "rate is 20% and 5%20more"
 
