@@ -65,7 +65,7 @@ def _constructed(loader: Any, node: yaml.Node) -> Any:
     try:
         return loader.construct_document(node)
     except MISTAKEN:
-        mark = next((each.start_mark for each in _scalars(node) if _is_mistaken(loader, each)), node.start_mark)
+        mark = next((each.start_mark for each in _scalars(node) if _is_mistaken(each)), node.start_mark)
         raise yaml.constructor.ConstructorError(
             None, None, "the value is not what it looks like: write it in quotes", mark
         ) from None
@@ -84,9 +84,9 @@ def _scalars(node: yaml.Node) -> list[yaml.Node]:
     return found
 
 
-def _is_mistaken(loader: Any, node: yaml.Node) -> bool:
+def _is_mistaken(node: yaml.Node) -> bool:
     try:
-        loader.construct_object(node)
+        yaml.constructor.SafeConstructor().construct_object(node)
     except MISTAKEN:
         return True
     return False

@@ -36,7 +36,8 @@ from pydantic import ValidationError
 
 CHUNK = 64 * 1024
 PROBE = "server/discover"
-TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+# Without a way back, and closed by the end of the line too: no line takes long to look through.
+TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?"?'
 TOKEN = re.compile(TEXT + rb"|[\[\]{}]", re.DOTALL)
 MEMBER = re.compile(rb"\s*:\s*(?P<value>" + TEXT + rb"|-?\d{1,40}(?![\d.eE]))?", re.DOTALL)
 
