@@ -83,7 +83,8 @@ def test_words_that_end_like_a_name_of_a_secret_are_left_alone(text: str) -> Non
     [
         "://a:", ":", "%3A%2F%2F", "token ", "token", "password\\", "Bearer ", "eyJaaaaaaaa.", "cookie:", "Cookie: a",
         "-----BEGIN PRIVATE KEY-----", "sk-", "--token ", "key=pass",
-        "?key=", "https://a", "curl -u ", "curl -u a:", "basic aaaaaaa", "[\"x-key\",", "auth=(", "authorization: basic ", "1234567890:", " ",
+        "?key=", "https://a", "curl -u ", "curl -u a:", "basic aaaaaaa", "[\"x-key\",", "auth=(",
+        "authorization: basic ", "1234567890:", " ",
     ],
 )  # fmt: skip
 def test_no_text_takes_long_to_look_through(piece: str) -> None:

@@ -136,7 +136,7 @@ class JobTable:
 
     def claim(self, home: str, place: str, slots: int, among: Collection[str] | None = None) -> Row | None:
         """Take the oldest queued job of a state folder, or of some of its jobs, if fewer than `slots` run here."""
-        chosen = "" if among is None else f"and id in ({','.join('?' * len(among)) or 'null'}) "
+        chosen = "" if among is None else f"id in ({','.join('?' * len(among)) or 'null'}) and "
         with self.backend.alone() as db:
             return _one(
                 db,
