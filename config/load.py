@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import SecretStr, ValidationError
 
+from .document import parse, read
+from .errors import SettingsError
 from .settings import Section, Settings
 
 # The variables that the libraries' own users already set.
@@ -30,30 +31,44 @@ VARIABLES: Mapping[str, str] = {
     "feast.repo_path": "FEAST_REPO_PATH",
     "bentoml.home": "BENTOML_HOME",
 }
+CONFIG = "MLOPS_CONFIG"
+# What processes of this package tell those that they start.
+BETWEEN_PROCESSES = frozenset(
+    (
+        "MLOPS_PRELOAD",
+        "MLOPS_JOB_MARK", "MLOPS_JOB_SETTINGS", "MLOPS_JOB_CLEANUP",
+        "MLOPS_SHIPPER_SETTINGS",
+        "MLOPS_ENDPOINT_HOME", "MLOPS_ENDPOINT_MARK", "MLOPS_ENDPOINT_REPLICAS",
+    )
+)  # fmt: skip
 REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-
-
-class SettingsError(ValueError):
-    """A key, value or file of the configuration that cannot be used; the text says what to change."""
 
 
 @dataclass(frozen=True)
 class Value:
+    """A value as it was given, and by what."""
+
     value: Any = field(repr=False)  # it may be a secret
     origin: str
 
 
 @dataclass(frozen=True)
 class Loaded:
+    """The settings, and for each key the value and origin it was made of."""
+
     settings: Settings
     values: Mapping[str, Value]
 
-    def report(self) -> Iterator[tuple[str, str, str]]:
-        """Key, effective value (secrets masked) and origin, in the order of the shipped file."""
+    def report(self, clean: Callable[[str], str]) -> Iterator[tuple[str, str, str]]:
+        """Key, effective value (secrets masked) and origin, in the order of the shipped file.
+
+        Args:
+            clean: takes out what is secret inside a value, such as the password of an address.
+        """
         for key, value in self.values.items():
             shown = _leaf(self.settings, key)
             masked = ("********" if shown.get_secret_value() else "") if isinstance(shown, SecretStr) else shown
-            yield key, without_password(str(masked)), value.origin
+            yield key, clean(str(masked)), value.origin
 
 
 def load(environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
@@ -63,15 +78,27 @@ def load(environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | No
         SettingsError: an unknown key, a value of the wrong type, an unreadable file or an unset variable.
     """
     env = os.environ if environ is None else environ
-    defaults = dict(_flatten(yaml.safe_load(_shipped()), "default", env))
-    layers = [defaults, _user_file(env, defaults), _environment(env, defaults), _flags(flags or {}, defaults)]
+    defaults = dict(_flatten(parse(_shipped(), "the shipped settings"), "default", env))
+    file = _user_file(env, defaults)
+    layers = [defaults, file, _environment(env, defaults, file), _flags(flags or {}, defaults)]
     values = {key: value for layer in layers for key, value in layer.items()}
-    home = Path(values["home"].value or _platform_home()).expanduser().absolute()
-    if strange := sorted(set(str(home)) & set("%?#")):
-        raise SettingsError(f"home {home} holds {' '.join(strange)}, which database addresses cannot: choose another")
-    values["home"] = Value(home, values["home"].origin)
+    values["home"] = _home(values["home"])
     _require_one_mlflow(values)
     return Loaded(_validated(values), values)
+
+
+def _home(given: Value) -> Value:
+    """Where state lies, from the root of the file system on."""
+    if not isinstance(given.value, str | Path):
+        raise SettingsError(f"home (set by {given.origin}) must be the path of a folder")
+    try:
+        home = Path(given.value or _platform_home()).expanduser().absolute()
+    except (OSError, RuntimeError) as error:  # no such user, or a working directory that is gone
+        raise SettingsError(f"home (set by {given.origin}) cannot be found: {error}") from error
+    if strange := sorted(set(str(home)) & set("%?#\0")):
+        shown = " ".join(strange).replace("\0", "NUL")
+        raise SettingsError(f"home {home} holds {shown}, which database addresses cannot: choose another")
+    return Value(home, given.origin)
 
 
 def _shipped() -> str:
@@ -86,17 +113,14 @@ def _platform_home() -> Path:
 
 def user_file(env: Mapping[str, str]) -> Path:
     """Where the user's own settings lie, if there are any."""
-    return Path(env.get("MLOPS_CONFIG") or "mlops.yaml")
+    return Path(env.get(CONFIG) or "mlops.yaml")
 
 
 def _user_file(env: Mapping[str, str], known: Mapping[str, Value]) -> dict[str, Value]:
     path = user_file(env)
-    if not env.get("MLOPS_CONFIG") and not path.is_file():
+    if not env.get(CONFIG) and not os.path.isfile(path):
         return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(f"cannot read the configuration file {path}: {error}") from error
+    content = read(path) or {}
     if not isinstance(content, dict):
         raise SettingsError(f"{path} must hold sections such as `mlflow:`, not a {type(content).__name__}")
     layer = dict(_flatten(content, str(path), env))
@@ -143,19 +167,25 @@ def _lookup(match: re.Match[str], env: Mapping[str, str], where: str) -> str:
     return env.get(name) or default or ""
 
 
-def _environment(env: Mapping[str, str], known: Mapping[str, Value]) -> dict[str, Value]:
+def _environment(env: Mapping[str, str], known: Mapping[str, Value], file: Mapping[str, Value]) -> dict[str, Value]:
+    """What the variables set; an empty one takes back what the file says."""
     names = {f"MLOPS_{key.upper().replace('.', '__')}": key for key in known}
     for name in env:
-        if name.startswith("MLOPS_") and "__" in name and name not in names:
-            _refuse(name, names, "the environment")
-    found = {key: Value(env[name], name) for key, name in VARIABLES.items() if env.get(name)}
-    return found | {
-        key: Value(_parsed(env[name], known[key].value), name) for name, key in names.items() if env.get(name)
+        if name.startswith("MLOPS_") and name not in names and name not in BETWEEN_PROCESSES | {CONFIG}:
+            _refuse(name, [*names, CONFIG], "the environment")
+    given = {name: key for key, name in VARIABLES.items() if name in env} | {
+        name: key for name, key in names.items() if name in env
     }
+    emptied = {
+        key: Value(known[key].value, f"default, since {name} is empty")
+        for name, key in given.items()
+        if not env[name] and key in file
+    }
+    return emptied | {key: Value(_typed(name, env[name], known[key]), name) for name, key in given.items() if env[name]}
 
 
-def _parsed(text: str, default: Any) -> Any:
-    return text if isinstance(default, str | Path) else yaml.safe_load(text)
+def _typed(name: str, text: str, default: Value) -> Any:
+    return text if isinstance(default.value, str | Path) else parse(text, name)
 
 
 def _flags(flags: Mapping[str, Any], known: Mapping[str, Value]) -> dict[str, Value]:
@@ -169,7 +199,7 @@ def _require_known(key: str, known: Mapping[str, Value], where: str) -> None:
         _refuse(key, known, where)
 
 
-def _refuse(key: str, known: Mapping[str, Any], where: str) -> None:
+def _refuse(key: str, known: Iterable[str], where: str) -> None:
     near = difflib.get_close_matches(key, list(known), n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else f"known keys: {', '.join(known)}"
     raise SettingsError(f"unknown setting {key} in {where}: {hint}")
@@ -207,9 +237,3 @@ def _leaf(settings: Settings, key: str) -> Any:
     for name in key.split("."):
         node = getattr(node, name)
     return node
-
-
-def without_password(text: str) -> str:
-    """The text with the passwords of its URIs masked."""
-    text = re.sub(r"(?<=://)([^:/@\s]*):[^\s]+(?=@)", r"\1:********", text)
-    return re.sub(r"(?i)(?<=[?&]password=)[^&\s]+", "********", text)

@@ -78,7 +78,7 @@ class RuntimeSettings(Section):
 def _compiles(pattern: str) -> str:
     try:
         found = re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
     if found.match(""):
         raise ValueError(f"{pattern!r} fits the empty text, so it would remove nothing or everything")

@@ -6,7 +6,8 @@ import logging
 import os
 from collections.abc import Mapping
 
-from .load import SettingsError, load, user_file
+from .errors import SettingsError
+from .load import load, user_file
 from .settings import Settings
 
 Stamp = tuple[int, int, int]

@@ -10,7 +10,8 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 
 from ..tools.errors import ToolFailure, Unavailable
-from ..tools.runtime.calls.executor import CallExecutor
+from ..tools.runtime.calls.executor import CallCrashed, CallExecutor
+from ..tools.tracing.span import current
 
 MARKDOWN = "text/markdown"
 # Whose workers read the cards.
@@ -88,3 +89,5 @@ async def _read(card: Awaitable[str]) -> str:
         raise ResourceError(str(failure)) from failure
     except ToolFailure as failure:
         raise ResourceNotFoundError(str(failure)) from failure
+    except CallCrashed as crashed:  # it has been logged, and would be again
+        raise ResourceError(f"the resource cannot be read: {crashed.crash.hint(current().trace_id)}.") from crashed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..tools.errors import unknown
 from ..tools.registry import client as registry
 from ..tools.registry.models import ModelVersion, RegisteredModel
 from ..tools.runtime.work import Work
@@ -20,7 +21,9 @@ def model_card(work: Work, name: str) -> str:
 def version_card(work: Work, name: str, version: str) -> str:
     """One version: where it came from, what it takes."""
     model = registry.get_model(work, f"model:{name}/{version}", 1, False)
-    found = next(entry for entry in model.versions if str(entry.version) == version)
+    found = next((entry for entry in model.versions if str(entry.version) == version), None)
+    if found is None:  # the handle is read more kindly than an address
+        raise unknown(f"version of {name}", version, (str(entry.version) for entry in model.versions))
     inputs = "\n".join(f"- `{feature.name}` ({feature.kind})" for feature in model.inputs)
     return f"# {found.model}\n\n{_summary(model)}\n\n{_facts(found)}\n\n## Inputs\n{inputs}"
 

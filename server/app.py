@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import version
 
-from ..config.load import SettingsError
+from ..config.errors import SettingsError
 from ..config.settings import Settings
 from ..resources.publish import add_resources
 from ..tools import wire

@@ -15,20 +15,29 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, load the settings and run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    from ..config.load import SettingsError, load
+    from ..config.errors import SettingsError
+    from ..config.logs import configure, log_crashes
+    from ..tools.tracing.redaction import redact
 
+    configure("WARNING", redact)
+    log_crashes()
     try:
-        loaded = load(flags=_flags(options))
-        from ..config.logs import configure
-        from ..tools.tracing.redaction import Redactor
-
-        configure(loaded.settings.server.log_level, Redactor.of(loaded.settings))
-        return int(options.run(options, loaded) or 0)
+        return int(options.run(options, _loaded(options)) or 0)
     except SettingsError as error:
-        print(f"mlops-mcp: {error}", file=sys.stderr)
+        print(f"mlops-mcp: {redact(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _loaded(options: argparse.Namespace) -> Loaded:
+    from ..config.load import load
+    from ..config.logs import configure
+    from ..tools.tracing.redaction import Redactor
+
+    loaded = load(flags=_flags(options))
+    configure(loaded.settings.server.log_level, Redactor.of(loaded.settings))
+    return loaded
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,8 +120,10 @@ def _doctor(options: argparse.Namespace, loaded: Loaded) -> int:
 
 
 def _config(_options: argparse.Namespace, loaded: Loaded) -> None:
+    from ..tools.tracing.redaction import Redactor
+
     width = max(len(key) for key in loaded.values)
-    for key, value, origin in loaded.report():
+    for key, value, origin in loaded.report(Redactor.of(loaded.settings)):
         print(f"{key:<{width}}  {value:<40}  {origin}")
 
 

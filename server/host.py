@@ -25,6 +25,7 @@ from ..tools.runtime.context import ToolContext
 from ..tools.runtime.outcome import Crash
 from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
+from . import stdio
 from .arguments import CallArguments, admitted, invalid
 from .prompts import PromptHost
 from .scope import scope_of
@@ -56,6 +57,9 @@ class Host(PromptHost):
             **{name: wire.shipped(name) for name in published},
             **{name: wire.render(spec) for name, spec in self._specs.items()},
         }
+
+    async def run_stdio_async(self) -> None:
+        await stdio.serve(self._lowlevel_server)
 
     async def list_tools(self) -> list[WireTool]:
         return [WireTool.model_validate(shape) for shape in self._wire.values()]
@@ -101,7 +105,7 @@ class Host(PromptHost):
         except UnexpectedToolError as error:
             if isinstance(error.__cause__, ToolFailure):
                 raise error.__cause__ from None
-            raise _crashed(spec.name, error) from error.__cause__
+            raise _crashed(spec.name, error.__cause__ or error) from error.__cause__
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 raise invalid(spec.name, error.__cause__) from None
@@ -162,13 +166,17 @@ def _rich_kept_out() -> Generator[None]:
         del sys.modules["rich"]
 
 
-def _crashed(tool: str, error: UnexpectedToolError) -> UnexpectedToolError:
-    """The text of an unforeseen exception goes to the log and the trace; the agent gets the way there."""
-    logger.error("%s crashed", tool, exc_info=error.__cause__)
-    crash = _crash_of(error.__cause__ or error)
+def _crashed(tool: str, error: BaseException) -> ToolError:
+    """The text of an unforeseen exception goes to the log and the trace; the agent gets the way there.
+
+    It is a plain ToolError, since the SDK logs the other kind once more.
+    """
+    if not isinstance(error, CallCrashed):  # a worker's has been logged with its own traceback
+        logger.error("%s crashed", tool, exc_info=error)
+    crash = _crash_of(error)
     if (span := current_span()) is not None:
         span.crash(crash.type, crash.message, crash.traceback)
-    return UnexpectedToolError(f"{tool} failed: {crash.hint(current().trace_id)}.")
+    return ToolError(f"{tool} failed: {crash.hint(current().trace_id)}.")
 
 
 def _crash_of(error: BaseException) -> Crash:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from ..config.load import without_password
 from ..config.settings import Settings
 from ..tools.tracing.opik.outbox import status
+from ..tools.tracing.redaction import redact
 from ..tools.tracing.store.destination import Destination
 
 TIMEOUT_S = 1.4
@@ -119,13 +119,13 @@ def _answer(question: Question) -> Backend:
         state, detail = "unchecked", str(unchecked)
     # ValueError: a URL that is none
     except (ProbeFailed, OSError, ValueError, sqlite3.Error) as error:
-        state, detail = "failed", without_password(str(error))
+        state, detail = "failed", redact(str(error))
     return _backend(question, state, detail, time.monotonic() - began)
 
 
 def _backend(question: Question, state: State, detail: str, seconds: float) -> Backend:
     remedy = f"check {question.setting}" if state == "failed" else ""
-    return Backend(question.name, without_password(question.where), state, detail, remedy, round(seconds * 1000))
+    return Backend(question.name, redact(question.where), state, detail, remedy, round(seconds * 1000))
 
 
 def _jobs(settings: Settings) -> Question:

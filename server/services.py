@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -13,13 +12,13 @@ import anyio.to_thread
 
 from ..config.settings import Settings
 from ..config.watch import Watch
-from ..tools.errors import ToolFailure
 from ..tools.runtime.calls.executor import CallExecutor
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.storage.store import Threads
 from ..tools.tracing.opik.launcher import Launcher
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store.writer import TraceStore
+from .background import repeat
 from .idempotency import Answers
 
 RECONCILE_EVERY_S = 1.0
@@ -50,8 +49,8 @@ class Services:
         async with anyio.create_task_group() as group:
             if self.settings.runtime.preload == "start":
                 self.warm_later(0)
-            group.start_soon(self._look_after_jobs)
-            group.start_soon(self._look_after_traces)
+            group.start_soon(repeat, self._look_after_jobs, RECONCILE_EVERY_S, "jobs cannot be looked after")
+            group.start_soon(repeat, self._look_after_traces, SHIP_EVERY_S, "traces cannot be shipped")
             try:
                 yield
             finally:
@@ -70,32 +69,26 @@ class Services:
             asyncio.get_running_loop().call_later(delay_s, self.calls.warm)
 
     async def _look_after_jobs(self) -> None:
-        while True:
-            await anyio.sleep(RECONCILE_EVERY_S)
-            if self.jobs.in_use:
-                try:
-                    await self.jobs.reconcile()
-                except (OSError, ToolFailure) as error:
-                    logger.warning("jobs cannot be looked after: %s", error)
-                except Exception:  # whatever is wrong with one job must not end the server
-                    logger.exception("jobs cannot be looked after")
+        if self.jobs.in_use:
+            await self.jobs.reconcile()
 
     async def _look_after_traces(self) -> None:
-        while True:
-            await anyio.sleep(SHIP_EVERY_S)
-            await self._shipping.run(self._ship)
+        await self._shipping.run(self._ship)
 
     def _ship(self) -> None:
         settings = self._watch.current()
         self.store.follow(settings)
-        try:
-            self._launcher.look(settings)
-        except (OSError, sqlite3.Error) as error:
-            logger.debug("traces are not shipped: %s", error)
+        self._launcher.look(settings)
 
     def close(self) -> None:
         """End the workers, write the last spans and leave them to the shipper; blocking."""
-        self.calls.close()
-        self.answers.close()
-        self.store.close()
-        self._ship()
+        for step in (self.calls.close, self.answers.close, self.store.close, self._ship):
+            _anyway(step)
+
+
+def _anyway(step: Callable[[], object]) -> None:
+    """Whatever one step meets, the next ones are done too."""
+    try:
+        step()
+    except Exception:
+        logger.exception("the server does not end in order")

@@ -12,7 +12,7 @@ from typing import Literal
 import anyio
 import anyio.to_thread
 
-from ..config.load import SettingsError
+from ..config.errors import SettingsError
 from ..config.settings import ServerSettings, Settings
 from ..tools.spec import Toolset
 from ..tools.storage.files import private_folder
@@ -84,7 +84,8 @@ async def _serve_http(server: Host, settings: Settings, transport: Transport) ->
         if transport == "http"
         else server.sse_app(transport_security=security)
     )
-    config = uvicorn.Config(app, log_level=options.log_level.lower(), timeout_graceful_shutdown=3)
+    # Without a configuration of its own uvicorn logs through our handler, which takes secrets out of addresses.
+    config = uvicorn.Config(app, log_config=None, log_level=options.log_level.lower(), timeout_graceful_shutdown=3)
     with _listener(options) as listener:
         path = "/mcp" if transport == "http" else "/sse"
         os.write(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_mcp.config.load import Loaded, SettingsError, load
+from mlops_mcp.config.errors import SettingsError
+from mlops_mcp.config.load import Loaded, load
 from mlops_mcp.config.settings import with_driver
 
 YAML = """

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from mcp import Client
 
-from mlops_mcp.config.load import SettingsError, load
+from mlops_mcp.config.errors import SettingsError
+from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.contract import BEGIN, END, with_table

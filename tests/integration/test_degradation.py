@@ -221,7 +221,9 @@ async def test_a_dead_mlflow_is_named_with_its_setting_and_tools_without_mlflow_
         async with server(home, MLFLOW_TRACKING_URI=f"{scheme}://bot:hunter2@127.0.0.1:{port}/m") as client:
             answers = Answers(client)
             for call in (RUN, MODELS, EVALUATE, PACKAGE, EXPLAIN):
-                await answers.refuse(call, f"127.0.0.1:{port}", "mlflow.tracking_uri (MLFLOW_TRACKING_URI)", "********")
+                await answers.refuse(
+                    call, f"127.0.0.1:{port}", "mlflow.tracking_uri (MLFLOW_TRACKING_URI)", "[redacted]"
+                )
             await answers.succeed(*others("tracking", "registry", "explain"))
 
 
@@ -299,7 +301,7 @@ async def test_a_dead_study_storage_is_named_with_its_setting(home: Path, backen
         address = f"postgresql://bot:hunter2@127.0.0.1:{port}/optuna"
         async with server(home, MLOPS_OPTUNA__STUDY_STORAGE=address) as client:
             answers = Answers(client)
-            await answers.refuse(STUDY, f"127.0.0.1:{port}", "optuna.study_storage", "********")
+            await answers.refuse(STUDY, f"127.0.0.1:{port}", "optuna.study_storage", "[redacted]")
             await answers.refuse(TUNE, "optuna.study_storage", limit_s=LIMIT_S)
             await answers.succeed(*others("tuning"))
 

@@ -41,6 +41,8 @@ async def test_runs_and_registry_entries_are_cards_with_completions(client: Clie
         ("mlflow://runs/nope", "unknown run"),
         ("mlflow://models/credt", "Did you mean credit"),
         ("mlflow://models/credit/versions/9", "Valid: 1"),
+        ("mlflow://models/credit/versions/1%20", "unknown version"),
+        ("mlflow://models/credit/versions/01", "unknown version"),
     ):
         with pytest.raises(MCPError, match=says):
             await client.read_resource(uri)

@@ -114,7 +114,7 @@ def test_a_server_that_answers_is_asked_for_its_health_with_its_password(backend
     seen: list[Any] = []
     with answering(200, seen) as port:
         found = backends(MLFLOW_TRACKING_URI=f"http://bot:hunter2@127.0.0.1:{port}/")
-    assert (found["mlflow"].state, found["mlflow"].where) == ("ok", f"http://bot:********@127.0.0.1:{port}/")
+    assert (found["mlflow"].state, found["mlflow"].where) == ("ok", f"http://bot:[redacted]@127.0.0.1:{port}/")
     path, headers = seen[0]
     assert (path, headers["Authorization"]) == ("/health", "Basic Ym90Omh1bnRlcjI=")
 

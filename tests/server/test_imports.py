@@ -25,7 +25,7 @@ def test_a_server_that_has_listed_its_tools_has_loaded_no_library(environ: dict[
         "from mlops_mcp.config.load import load\n"
         "from mlops_mcp.config.logs import configure\n"
         "from mlops_mcp.server.app import create_server\n"
-        "configure('WARNING')\n"
+        "configure('WARNING', str)\n"
         f"server = create_server(load({environ!r}).settings)\n"
         "assert anyio.run(server.list_tools)\n"
     )

@@ -1,14 +1,50 @@
 """A read-only server changes nothing, whatever its tools are asked."""
 
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp import Client
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
+from mlops_mcp.tools.runtime.jobs.launch import home_id, stored, table_of
+from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.table import NewJob
 
 pytestmark = pytest.mark.slow
+
+
+READY = """
+from pydantic import BaseModel
+class Nothing(BaseModel): pass
+def end(work, request: Nothing) -> Nothing: return request
+"""
+OLD_S = 40 * 24 * 3600.0
+
+
+async def test_a_read_only_server_starts_and_prunes_no_jobs_of_others_but_runs_its_own(
+    settings: Settings, probes: Callable[[str, str], Any]
+) -> None:
+    ready = probes("ready", READY)
+    busy = settings.model_copy(update={"runtime": settings.runtime.model_copy(update={"job_slots": 1})})
+    table = table_of(busy)
+    new = NewJob("t", "", "x:y", "{}", 1, "", "", None, stored(busy), "/", home_id(busy), "{}")
+    waiting, ended = table.insert(new), table.insert(new)
+    table.cancel(ended.id)
+    with sqlite3.connect(busy.home / "jobs.db") as db:
+        db.execute("update jobs set ended=ended-?, created=created-? where id=?", (OLD_S, OLD_S, ended.id))
+    jobs = Jobs(busy.model_copy(update={"server": busy.server.model_copy(update={"read_only": True})}))
+    await jobs.reconcile()
+    own = await jobs.submit("t", ready.end, ready.Nothing())
+    async for row in jobs.watch(own.id, 60):
+        own = row
+        await jobs.reconcile()
+    assert own.state == "done"
+    assert table.get(waiting.id).state == "queued"
+    assert table.get(ended.id).state == "cancelled"
 
 
 async def test_a_read_only_server_stores_no_file_on_the_way(settings: Settings, tmp_path: Path) -> None:

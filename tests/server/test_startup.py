@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_mcp.config.load import SettingsError, load
+from mlops_mcp.config.errors import SettingsError
+from mlops_mcp.config.load import load
 from mlops_mcp.server.transports import allowed_hosts, require_home
 
 

@@ -4,7 +4,8 @@ import re
 import pytest
 from mcp import Client
 
-from mlops_mcp.config.load import SettingsError, load
+from mlops_mcp.config.errors import SettingsError
+from mlops_mcp.config.load import load
 from mlops_mcp.prompts.templates import PROMPTS, render
 from mlops_mcp.server.app import create_server, published_tools
 from mlops_mcp.tools import wire

@@ -9,11 +9,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...config.load import without_password
 from ...config.settings import Settings
 from ..errors import ToolFailure, Unavailable, require
 from ..locks import locked
 from ..runtime.work import Work
+from ..tracing.redaction import redact
 
 # Feast executes what these tables hold as soon as somebody lists or joins views.
 CODE_TABLES = ("on_demand_feature_views", "stream_feature_views")
@@ -134,7 +134,7 @@ def _database_errors() -> tuple[type[BaseException], ...]:
 def _require_folder(settings: Settings) -> None:
     if "://" in settings.feast.repo_path:
         raise ToolFailure(
-            f"feast.repo_path is {without_password(settings.feast.repo_path)}, which is no folder",
+            f"feast.repo_path is {redact(settings.feast.repo_path)}, which is no folder",
             "Set it (FEAST_REPO_PATH) to a folder: the registry is a file in it. All other tools work on.",
         )
     try:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel
 
 from ...config.settings import Settings
+from ..tracing.redaction import redact
 from ..tracing.span import Tracer
 from .models import Progress
 
@@ -58,7 +59,7 @@ class Work:
         return cast(T, self.cache[make])
 
     def progress(self, done: float, total: float, message: str = "", best: float | None = None) -> None:
-        self.reporter.report(Progress(done=done, total=total, message=message, best=best))
+        self.reporter.report(Progress(done=done, total=total, message=redact(message), best=best))
 
     def keep(self, result: BaseModel) -> None:
         """Remember the best result so far, in the form of the final one: it is what stays if the job is ended early."""

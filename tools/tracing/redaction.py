@@ -1,10 +1,12 @@
-"""What looks like a secret, and how it is taken out of a text before it is kept anywhere."""
+"""What looks like a secret, and how it is taken out of a text before that is stored, logged or shown."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -23,9 +25,9 @@ SECRET_NAME = re.compile(
     r"(?i)api[-_ ]?key|access[-_]?key|account[-_]?key|secret|passw(or)?d|passwd|passphrase|(^|[-_])(pwd|pass)$"
     r"|credential|authorization|private[-_]?key|bearer|cookie|session[-_]?(key|token)|signature$"
 )
-# These also name counts. `githubToken` ends in a word of its own, `tokens` does not.
+# These also name counts and switches. `githubToken` ends in a word of its own, `tokens` does not.
 TOKEN_NAME = re.compile(
-    r"(^|[-_.])([Tt]oken|TOKEN)($|[-_.])|[a-z0-9]Token$|(?i:(auth|access|refresh|id|bot)[-_]?token$)"
+    r"(^|[-_.])([Tt]oken|TOKEN)($|[-_.])|[a-z0-9]Token$|(?i:(auth|access|refresh|id|bot)[-_]?token$)|(?i:(^|[-_.])auth$)"
 )
 # Without one of these letters in it, no name is a secret's: looking for them costs a tenth.
 HINTS = ("key", "secret", "pass", "pwd", "cred", "auth", "bearer", "cookie", "token", "signature")
@@ -36,7 +38,7 @@ class Shape(NamedTuple):
 
     anchors: tuple[str, ...]
     pattern: re.Pattern[str]
-    instead: str = REDACTED
+    instead: str | Callable[[re.Match[str]], str] = REDACTED
 
 
 def _prefixed(least: int, *prefixes: str, letters: str = r"[\w-]") -> Shape:
@@ -48,6 +50,26 @@ def _cases(word: str) -> tuple[str, str, str]:
     return word, word.capitalize(), word.upper()
 
 
+def _user_info(match: re.Match[str]) -> str:
+    """The user of an address helps to recognise it, unless it is as long as a token."""
+    user = match["user"]
+    return f"://{user}:{REDACTED}@" if 0 < len(user) < SHORTEST else f"://{REDACTED}@"
+
+
+def _basic(match: re.Match[str]) -> str:
+    """Only what decodes to `user:password`: the word is also followed by others."""
+    try:
+        decoded = base64.b64decode(match["credentials"], validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return match[0]
+    return f"Basic {REDACTED}" if ":" in decoded else match[0]
+
+
+# Of an address, where every parameter of such a name is one.
+PARAMETER = (
+    r"(?:(?:[\w.-]*[-_])?(?:api[-_]?key|token|jwt|secret|passw(?:or)?d|passphrase|auth|credentials?|signature)"
+    r"|key|access[-_]?key|apitoken|authorization|client[-_]?secret|pass|passwd|pwd|sig)"
+)
 # The second part may be the end of a word that is none, such as bypass.
 NAMED = (
     r"(?:passw(?:or)?d|passphrase|secret_access_key|accountkey|sharedaccess(?:key|signature)|amz-signature"
@@ -56,10 +78,15 @@ NAMED = (
 )
 VALUE = r"""(?:"[^"\\]{3,}|'[^'\\]{3,}|[^\s"'&;,\])}\\]{4,})"""
 WORDS = tuple(word for each in ("pass", "pwd", "secret", "token", "key", "sig") for word in _cases(each))
+PASSWORD = re.compile(r"://[^:/?#\s]*:([^@/\s]+)@")
 SHAPES = (
-    Shape(("://",), re.compile(r"://[^:/?#\s\"]*:(?!\*+@)[^\s\"/]+@"), f"://{REDACTED}@"),
+    Shape(("://",), re.compile(r"://(?P<user>[^:/?#\s\"]*):(?!\*+@|\[redacted\]@)[^\s\"/]+@"), _user_info),
+    # A user alone: on the web it is a key, elsewhere a name.
+    Shape(("://",), re.compile(r"(?i)(?<=http|ttps)://(?!git@)[^:/?#\s\"'@]+:?@"), f"://{REDACTED}@"),
+    Shape(("://",), re.compile(rf"://[^:/?#\s\"'@]{{{SHORTEST},}}@"), f"://{REDACTED}@"),
+    Shape(("?", "&"), re.compile(rf"(?i)(?<=[?&])({PARAMETER}=)[^&#\s\"'<>\\]+"), rf"\1{REDACTED}"),
     # The part before the @ alone, as an error may quote it; what follows the colon is no port.
-    Shape(("://",), re.compile(r"://[^:/?#\s\"'@\[]*:(?!\d{1,5}\b|\*+@)[^\s\"'/@\[]{4,}"), f"://{REDACTED}"),
+    Shape(("://",), re.compile(r"://[^:/?#\s\"'@\[]*:(?!\d{1,5}\b|\*+@|\[redacted\]@)[^\s\"'/@\[]{4,}"), f"://{REDACTED}"),
     Shape(("eyJ",), re.compile(r"(?<![\w.])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
     _prefixed(16, "sk-", "sk_", "pk-", "pk_", "rk-", "rk_"),
     _prefixed(16, "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "gldt-", "glsa_", "glc_"),
@@ -80,11 +107,38 @@ SHAPES = (
         ("uthorization", "UTHORIZATION"),
         re.compile(r"(?i)\bauthorization[\"']?\s*[:=]\s*[\"']?(?:basic|token|digest|apikey|negotiate)\s+[^\s\"',]{4,}"),
     ),
+    Shape(("asic ", "ASIC "), re.compile(r"(?i)\bbasic\s+(?P<credentials>[a-z0-9+/]{7,}={0,2})"), _basic),
+    Shape(
+        ("curl",),
+        re.compile(r"(?<![\w-])(?:-[uU]|--(?:proxy-)?user)(?=[\s=\"',])[\s=\"',]*[^\s\"':,=][^\s\"':]*:[^\s\"']+"),
+    ),
+    # Headers as pairs; a list of names that are no headers is a list of columns.
+    Shape(
+        WORDS,
+        re.compile(
+            r"(?i)(?<=[\[(])\s*\\*[\"'](?:\w+-)+(?:key|token|secret|auth|password|signature)\\*[\"']\s*,"
+            r"\s*\\*[\"'][^\"'\\]+"
+        ),
+    ),
+    Shape(
+        ("uthorization", "UTHORIZATION", "ookie", "OOKIE"),
+        re.compile(
+            r"(?i)(?<=[\[(])\s*\\*[\"'](?:proxy-authorization|authorization|(?:set-)?cookie)\\*[\"']\s*,"
+            r"\s*\\*[\"'][^\"'\\]+"
+        ),
+    ),
+    Shape(
+        tuple(f"{word}{end}" for word in _cases("auth") for end in "\"'\\="),
+        re.compile(
+            r"(?i)(?<![a-z])auth(?:\\*[\"']\s*:\s*\\*[\"'][^\"'\\]{3,}"
+            r"|=\(\s*[\"'][^\"']*[\"']\s*,\s*[\"'][^\"']+[\"']\s*\))"
+        ),
+    ),
     Shape(
         ("ookie:", "OOKIE:", 'ookie"', "ookie'"),
         re.compile(r"(?i)\b(?:set-)?cookie[\"']?:\s*[\"']?[^\s\"'=]{1,100}=[^\r\n\"']+"),
     ),
-    Shape(WORDS, re.compile(rf"(?i){NAMED}\\*[\"']?\]?\s*[=:]\s*\\*{VALUE}")),
+    Shape(WORDS, re.compile(rf"(?i){NAMED}\\*[\"']?\]?\s*[=:]\s*\\*(?![\"']?\[redacted\]){VALUE}")),
     Shape(("--",), re.compile(r"(?i)--(?:password|passwd|token|secret|api-?key)[ =][^\s\"']{4,}")),
     Shape(
         ("PRIVATE KEY",),
@@ -155,7 +209,9 @@ class Redactor:
         """With the patterns of the settings, and the secrets that this process itself was given."""
         env = os.environ if environ is None else environ
         named = [value for name, value in env.items() if secret_name(name, value) and not value.startswith(PLACES)]
-        known = {settings.opik.api_key.get_secret_value(), *named}
+        given = (settings.runtime.job_store.get_secret_value(), settings.tracking_uri, settings.study_storage)
+        passwords = [password for address in given for password in PASSWORD.findall(address)]
+        known = {settings.opik.api_key.get_secret_value(), *named, *passwords}
         return cls(tuple(re.compile(pattern) for pattern in settings.tracing.redact), _long_enough(known))
 
 

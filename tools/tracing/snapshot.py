@@ -19,6 +19,8 @@ MAX_CHARACTERS = 64 * 1024
 # Read on beyond the cut, so that a secret which the cut splits is still recognised.
 OVERLAP = 512
 BREAK = re.compile(r"[\s\"',;&]")
+# Options of commands whose value is `user:password`.
+WITH_USER = ("-u", "--user", "-U", "--proxy-user")
 # What a foreign object may raise while it is read.
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -110,9 +112,30 @@ def _unpaired(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 def _items(value: Sequence[Any] | Set[Any], budget: _Budget, depth: int) -> list[Any]:
     copy: list[Any] = []
+    before: Any = None
     for item in value:
         if budget.spent:
             copy.append(f"... {len(value) - len(copy)} more")
             break
-        copy.append(_copy(item, budget, depth + 1))
+        kept = REDACTED if _follows(before, item, len(value)) else _header(item)
+        copy.append(_copy(kept, budget, depth + 1))
+        before = item
     return copy
+
+
+def _header(item: Any) -> Any:
+    """Headers may also be pairs: `[["X-Api-Key", …], …]`."""
+    if isinstance(item, list | tuple) and len(item) == 2:
+        name, value = item
+        if isinstance(name, str) and isinstance(value, str) and value and secret_name(name, value):
+            return [name, REDACTED]
+    return item
+
+
+def _follows(before: Any, item: Any, together: int) -> bool:
+    """Whether an item is the secret that the one before names: `["--password", …]`, or a header on its own."""
+    if not (isinstance(before, str) and isinstance(item, str) and item):
+        return False
+    if before.startswith("-"):
+        return (before in WITH_USER and ":" in item) or secret_name(before.lstrip("-"), item)
+    return together == 2 and ("-" in before or before.lower() == "authorization") and secret_name(before, item)

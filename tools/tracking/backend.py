@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ...config.load import without_password
 from ...config.settings import Settings
 from ..errors import ToolFailure, Unavailable, require
 from ..runtime.work import Work
 from ..storage.files import place
 from ..tracing.ids import uuid7
+from ..tracing.redaction import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -95,7 +95,7 @@ def probe(uri: str, what: str = "the MLflow server", setting: str = SETTING) -> 
     asking.join(PROBE_TIMEOUT_S)
     if reason := reasons[0] if reasons else f"does not answer within {PROBE_TIMEOUT_S:g} s":
         raise Unavailable(
-            f"{what} at {without_password(uri)} {reason}",
+            f"{what} at {redact(uri)} {reason}",
             f"Start it, or change the setting {setting}; all other tools work on.",
         )
     if uri.startswith("postgresql+psycopg:"):

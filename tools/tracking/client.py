@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from ...config.load import without_password
 from ..errors import ToolFailure, Unavailable, unknown
 from ..files import readable
 from ..handles import parse
 from ..paging import Page
 from ..runtime.work import Work
+from ..tracing.redaction import redact
 from .backend import mlflow_client, require_artifacts, require_backend, translated
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
 from .search import require_known
@@ -295,7 +295,7 @@ def _text(token: str | bytes | None) -> str | None:
 def _unusable(work: Work, error: BaseException) -> Unavailable:
     said = str(getattr(error, "orig", None) or error).splitlines()[0][:200]
     return Unavailable(
-        f"the MLflow store at {without_password(work.settings.tracking_uri)} cannot be used: {said}",
+        f"the MLflow store at {redact(work.settings.tracking_uri)} cannot be used: {said}",
         "Look at that place and the settings mlflow.tracking_uri (MLFLOW_TRACKING_URI) and mlflow.artifact_root; "
         "all other tools work on.",
     )

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...config.load import without_password
 from ..errors import ToolFailure, Unavailable, require, unknown
 from ..handles import parse
 from ..locks import locked
 from ..runtime.work import Work
+from ..tracing.redaction import redact
 from ..tracking.backend import probe
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _translated() -> Generator[None]:
     try:
         yield
     except (StorageInternalError, SQLAlchemyError, ImportError) as error:
-        said = without_password(str(error).splitlines()[0][:200])
+        said = redact(str(error).splitlines()[0][:200])
         raise Unavailable(f"the study storage cannot be used: {said}", f"See the setting {SETTING}.") from error
 
 

@@ -33,7 +33,7 @@ def test_a_number_under_the_name_of_a_token_is_a_count() -> None:
 def test_a_secret_that_is_written_for_an_address_is_found() -> None:
     assert (
         redact("mlflow://runs/postgresql%3A%2F%2Fme%3Ahunter2%40db%2Fx")
-        == f"mlflow://runs/postgresql://{REDACTED}@db/x"
+        == f"mlflow://runs/postgresql://me:{REDACTED}@db/x"
     )
     assert redact("rate is 20% and 5%20more") == "rate is 20% and 5%20more"
 
@@ -82,7 +82,9 @@ def test_words_that_end_like_a_name_of_a_secret_are_left_alone(text: str) -> Non
     "piece",
     [
         "://a:", ":", "%3A%2F%2F", "token ", "token", "password\\", "Bearer ", "eyJaaaaaaaa.", "cookie:", "Cookie: a",
-        "-----BEGIN PRIVATE KEY-----", "sk-", "--token ", "key=pass", "authorization: basic ", "1234567890:", " ",
+        "-----BEGIN PRIVATE KEY-----", "sk-", "--token ", "key=pass",
+        "?key=", "https://a", "curl -u ", "curl -u a:", "basic aaaaaaa", "[\"x-key\",", "auth=(",
+        "authorization: basic ", "1234567890:", " ",
     ],
 )  # fmt: skip
 def test_no_text_takes_long_to_look_through(piece: str) -> None:
@@ -90,3 +92,62 @@ def test_no_text_takes_long_to_look_through(piece: str) -> None:
         began = time.process_time()
         redact(text)
         assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("https://hunter2@host?token=hunter3", "https://[redacted]@host?token=[redacted]"),
+        ("https://hunter2:@host/", "https://[redacted]@host/"),
+        ("GET /mcp?a=1&api_key=x HTTP/1.1", "GET /mcp?a=1&api_key=[redacted] HTTP/1.1"),
+        ("postgresql://mlflow:hunter2@db/x", "postgresql://mlflow:[redacted]@db/x"),
+        ("mysql://u:hunter@2@db", "mysql://u:[redacted]@db"),
+        ("redis://a-user-that-is-a-token@cache", "redis://[redacted]@cache"),
+        ("sent Basic dXNlcjpwYXNz to it", "sent Basic [redacted] to it"),
+    ],
+)
+def test_an_address_without_its_secrets_can_still_be_recognised(text: str, clean: str) -> None:
+    assert redact(text) == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl -u a:hunter2 https://x",
+        "curl --silent --user 'me:hunter2' http://x",
+        'run ["curl", "-u", "me:hunter2"]',
+        '[["X-Api-Key", "hunter2"]]',
+        "[('x-auth-token', 'hunter2'), ('accept', 'x')]",
+        r"{\"headers\": [[\"Authorization\", \"hunter2\"]]}",
+        '{"auth": "hunter2"}',
+        "{'basic_auth': 'hunter2'}",
+        "get(url, auth=('me', 'hunter2'))",
+    ],
+)
+def test_credentials_of_a_request_are_taken_out(text: str) -> None:
+    assert "hunter2" not in redact(text)
+    assert redact(redact(text)) == redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "git+https://git@github.com/a/b",
+        "postgresql://mlflow@localhost/db",
+        "see http://a.org/x, or write to joe@b.org",
+        "https://x.org/?sort_key=name&page=2",
+        "a Basic Training in basic statistics",
+        "docker run -u 1000:1000 image",
+        'columns ["password", "email"]',
+        "author: someone, authentication: required, auth: none",
+        "http://h:5000/x?key=",
+    ],
+)
+def test_ordinary_addresses_and_words_are_left_alone(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_the_passwords_of_the_configured_addresses_are_known(settings: Settings) -> None:
+    mlflow = settings.mlflow.model_copy(update={"tracking_uri": "http://bot:swordfish-9@h"})
+    redactor = Redactor.of(settings.model_copy(update={"mlflow": mlflow}), {})
+    assert redactor("login of swordfish-9 failed") == f"login of {REDACTED} failed"

@@ -92,6 +92,24 @@ def test_a_header_is_recognised_by_the_name_next_to_its_value(key: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ([["X-Api-Key", "v"], ["Accept", "x"]], [["X-Api-Key", REDACTED], ["Accept", "x"]]),
+        ({"headers": [("Authorization", "v")]}, {"headers": [["Authorization", REDACTED]]}),
+        (("X-Api-Key", "v"), ["X-Api-Key", REDACTED]),
+        (["curl", "-u", "me:pw"], ["curl", "-u", REDACTED]),
+        (["login", "--password", "v"], ["login", "--password", REDACTED]),
+        ({"auth": "v"}, {"auth": REDACTED}),
+        ({"basic_auth": ["u", "p"], "token": "v"}, {"basic_auth": REDACTED, "token": REDACTED}),
+        ({"auth": True, "author": "x"}, {"auth": True, "author": "x"}),
+        (["password", "email"], ["password", "email"]),
+    ],
+)
+def test_a_secret_is_recognised_by_what_stands_before_it(value: Any, kept: Any) -> None:
+    assert snapshot(value) == kept
+
+
 def test_secret_strings_of_settings_never_show() -> None:
     assert snapshot([SecretStr("hunter2")]) == [REDACTED]
 

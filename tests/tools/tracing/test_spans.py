@@ -65,7 +65,7 @@ def test_an_exception_marks_its_span_and_goes_on_with_secrets_removed(tracer: Tr
     with pytest.raises(ValueError, match="hunter2"), tracer.span("bad"):
         raise ValueError("no login at postgresql://u:hunter2@db")
     assert spans[0].status == "error"
-    assert spans[0].error == "ValueError: no login at postgresql://[redacted]@db"
+    assert spans[0].error == "ValueError: no login at postgresql://u:[redacted]@db"
 
 
 def test_a_secret_that_the_cut_of_an_error_or_a_traceback_splits_does_not_show() -> None:

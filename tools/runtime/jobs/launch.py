@@ -6,12 +6,11 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ....config.load import without_password
 from ....config.settings import Settings
 from ...storage.files import private_folder, written_once
 from ...tracing.redaction import redact
@@ -52,11 +51,17 @@ class KeeperStart:
 Fork = Callable[[KeeperStart], int | None]
 
 
-def launch_next(settings: Settings, table: JobTable, fork: Fork | None = None) -> dict[int, Row]:
-    """Claim and start queued jobs, oldest first, while slots are free; those that are our children, by process id."""
+def launch_next(
+    settings: Settings, table: JobTable, fork: Fork | None = None, own: Collection[str] = ()
+) -> dict[int, Row]:
+    """Claim and start queued jobs, oldest first, while slots are free; those that are our children, by process id.
+
+    Args:
+        own: the jobs of this server; a read-only one starts no others.
+    """
     started: dict[int, Row] = {}
-    runtime = settings.runtime
-    while row := table.claim(home_id(settings), machine(), runtime.slots, runtime.short_slots):
+    runtime, among = settings.runtime, own if settings.server.read_only else None
+    while row := table.claim(home_id(settings), machine(), runtime.slots, runtime.short_slots, among):
         try:
             start = _keeper_start(settings, row)
             if fork is None or fork(start) is None:
@@ -120,13 +125,13 @@ def revealed(settings: Settings, row: Row) -> str:
 
 def _unmasked(value: Any, known: Any) -> Any:
     """An address whose password was masked is the one that is known here, if they are otherwise the same."""
-    return known if isinstance(known, str) and value == without_password(known) else value
+    return known if isinstance(known, str) and value == redact(known) else value
 
 
 def _masked(node: Any) -> Any:
     if isinstance(node, dict):
         return {name: _masked(item) for name, item in node.items()}
-    return without_password(node) if isinstance(node, str) else node
+    return redact(node) if isinstance(node, str) else node
 
 
 def start_cleanup(settings: Settings, row: Row, after: str) -> int:

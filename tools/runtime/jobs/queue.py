@@ -50,6 +50,8 @@ class Jobs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._opened: JobTable | None = None
+        # What a read-only server has submitted: it looks after no other jobs.
+        self._own: set[str] = set()
         self._children: dict[int, Row | None] = {}
         self._lock = threading.Lock()
         # What other machines last said of their jobs, and when that was first seen here.
@@ -112,6 +114,8 @@ class Jobs:
                 short=int(short or (budget.seconds or math.inf) <= SHORT_S),
             )
             row = self._table.insert(new)
+            if self._settings.server.read_only:
+                self._own.add(row.id)
             if idempotency and row.request != new.request:
                 raise ToolFailure(
                     f"idempotency_key {idempotency!r} was used before with other arguments", "Use a new key."
@@ -208,10 +212,13 @@ class Jobs:
         return self._table.get(identity)
 
     def _reconcile(self) -> None:
+        read_only = self._settings.server.read_only
         for row in self._table.running():
-            if self._dead(row):
+            if (row.id in self._own or not read_only) and self._dead(row):
                 self._lose(row)
         self._start()
+        if read_only:
+            return
         if time.monotonic() - self._pruned > PRUNE_EVERY_S or not self._pruned:
             self._pruned = time.monotonic()
             self._prune()
@@ -227,7 +234,7 @@ class Jobs:
 
     def _start(self) -> None:
         self._reap()
-        started = launch_next(self._settings, self._table, self._fork())
+        started = launch_next(self._settings, self._table, self._fork(), tuple(self._own))
         with self._lock:
             self._children |= started
 

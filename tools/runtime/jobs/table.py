@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,12 +141,15 @@ class JobTable:
             raise KeyError(identity)
         return row
 
-    def claim(self, home: str, place: str, slots: int, short_slots: int = 0) -> Row | None:
-        """Take the oldest queued job of a state folder that there is a slot for on this machine.
+    def claim(
+        self, home: str, place: str, slots: int, short_slots: int = 0, among: Collection[str] | None = None
+    ) -> Row | None:
+        """Take the oldest queued job of a state folder, or of some of its jobs, that there is a slot for here.
 
         Long work takes `slots` at most; what is expected to be short also runs beside it, in `short_slots` more.
         """
         running = "(select count(*) from jobs where state='running' and place=?{})"
+        chosen = "" if among is None else f"id in ({','.join('?' * len(among)) or 'null'}) and "
         with self.backend.alone() as db:
             return _one(
                 db,
@@ -154,9 +157,9 @@ class JobTable:
                 f"lease={self.backend.clock}+{LEASE_S}, progress=null, asks=null, answers=null, after=null, "
                 "error=null, fault=null "
                 "where id=(select id from jobs where state='queued' and home in (?, '') and "
-                f"{running.format('')} < ? and (short=1 or {running.format(' and short=0')} < ?) "
+                f"{chosen}{running.format('')} < ? and (short=1 or {running.format(' and short=0')} < ?) "
                 "order by created, id limit 1) returning *",
-                time.time(), place, home, place, slots + short_slots, place, slots,
+                time.time(), place, home, *(among or ()), place, slots + short_slots, place, slots,
             )  # fmt: skip
 
     def started(self, identity: str, attempt: int, pid: int) -> bool:

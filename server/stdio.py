@@ -1,0 +1,214 @@
+"""MCP over stdin and stdout: no line stays without an answer, and a client may try the new protocol before the old one.
+
+The SDK's own reader drops a line that it cannot parse, replaces bytes that are not UTF-8, and waits with the tools'
+threads for a free one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import re
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.server import Server
+from mcp.shared.message import SessionMessage
+from mcp.types import (
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    jsonrpc_message_adapter,
+)
+from pydantic import ValidationError
+
+CHUNK = 64 * 1024
+PROBE = "server/discover"
+# Without a way back, and closed by the end of the line too: no line takes long to look through.
+TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?"?'
+TOKEN = re.compile(TEXT + rb"|[\[\]{}]", re.DOTALL)
+MEMBER = re.compile(rb"\s*:\s*(?P<value>" + TEXT + rb"|-?\d{1,40}(?![\d.eE]))?", re.DOTALL)
+
+Replies = MemoryObjectSendStream[SessionMessage]
+logger = logging.getLogger(__name__)
+
+
+async def serve(server: Server[Any]) -> None:
+    """Serve one client until it closes stdin, or reads stdout no more."""
+    to_write, written = anyio.create_memory_object_stream[SessionMessage](0)
+    with _claimed(0, os.open(os.devnull, os.O_RDONLY)) as source, _claimed(1, os.dup(2)) as sink:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_write, sink, written, group)
+            async with to_write, anyio.create_task_group() as eras:
+                await _read(source, _Connection(server, to_write, eras))
+
+
+@contextmanager
+def _claimed(descriptor: int, instead: int) -> Generator[int]:
+    """The protocol's own descriptor; what else reads or writes the standard one, also in children, misses it."""
+    private = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.dup2(instead, descriptor)
+    os.close(instead)
+    try:
+        yield private
+    finally:
+        # It stays open: a thread may still wait in a read of it.
+        os.dup2(private, descriptor)
+
+
+@dataclass
+class _Connection:
+    """Hands messages to the SDK's loop, which keeps to the protocol era of its first request.
+
+    A client that asked for `server/discover` and then initializes, since the answer took too long, is served as one of
+    the handshake era by a second loop.
+    """
+
+    server: Server[Any]
+    replies: Replies
+    eras: TaskGroup
+    _opened: list[MemoryObjectSendStream[SessionMessage | Exception]] = field(default_factory=list[Any])
+    _probed: bool = False
+    _settled: bool = False
+
+    async def take(self, message: JSONRPCMessage) -> None:
+        if isinstance(message, JSONRPCRequest):
+            fell_back = message.method == "initialize" and self._probed and not self._settled
+            self._probed = self._probed or message.method == PROBE
+            self._settled = self._settled or message.method != PROBE
+            if fell_back:
+                self._open()
+        if not self._opened:
+            self._open()
+        await self._opened[-1].send(SessionMessage(message))
+
+    async def refuse(self, error: JSONRPCError) -> None:
+        await self.replies.send(SessionMessage(error))
+
+    def close(self) -> None:
+        for era in self._opened:
+            era.close()
+
+    def _open(self) -> None:
+        send, receive = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        self._opened.append(send)
+        self.eras.start_soon(
+            self.server.run, receive, self.replies.clone(), self.server.create_initialization_options()
+        )
+
+
+async def _read(source: int, connection: _Connection) -> None:
+    async with aclosing(_lines(source)) as lines:
+        async for line in lines:
+            if not line.strip():
+                continue
+            try:
+                await connection.take(parsed(line))
+            except Refused as refused:
+                await connection.refuse(refused.answer)
+    connection.close()
+
+
+async def _lines(source: int) -> AsyncGenerator[bytes]:
+    own_thread = anyio.CapacityLimiter(1)
+    held = bytearray()
+    while chunk := await anyio.to_thread.run_sync(os.read, source, CHUNK, limiter=own_thread, abandon_on_cancel=True):
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            yield bytes(held + end)
+            held.clear()
+        held += rest
+    if held:
+        yield bytes(held)
+
+
+class Refused(Exception):
+    """A line that is no message, with what its sender is told."""
+
+    def __init__(self, code: int, why: str, line: bytes) -> None:
+        super().__init__(why)
+        self.answer = JSONRPCError(jsonrpc="2.0", id=sent_id(line), error=ErrorData(code=code, message=why))
+
+
+def parsed(line: bytes) -> JSONRPCMessage:
+    """The message that a line holds.
+
+    Raises:
+        Refused: it holds none.
+    """
+    try:
+        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValidationError as error:
+        why = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        if why["type"] == "json_invalid":
+            raise Refused(PARSE_ERROR, why["msg"], line) from None
+        raise Refused(INVALID_REQUEST, "Invalid request: not a JSON-RPC 2.0 message", line) from None
+    # A request whose id is none that the protocol knows would pass as a notification, which nobody answers.
+    if isinstance(message, JSONRPCNotification) and b'"id"' in line and b'"id"' in _members(line):
+        raise Refused(INVALID_REQUEST, "Invalid request: the id must be a text or a whole number", line)
+    return message
+
+
+def sent_id(line: bytes) -> str | int | None:
+    """The id of a request that cannot be parsed as a whole, if one can be read and it is no response."""
+    members = _members(line)
+    if b'"method"' not in members and members.keys() & {b'"result"', b'"error"'}:
+        return None
+    try:
+        found = json.loads(members.get(b'"id"') or b"null")
+        str(found).encode()
+    except ValueError:  # half a character: the answer could not be written
+        return None
+    return found
+
+
+def _members(line: bytes) -> dict[bytes, bytes]:
+    """The members of the outermost object as they stand there; of values only texts and whole numbers."""
+    found: dict[bytes, bytes] = {}
+    depth = 0
+    for token in TOKEN.finditer(line):
+        if token[0] in (b"{", b"["):
+            depth += 1
+        elif token[0] in (b"}", b"]"):
+            depth -= 1
+        elif depth == 1 and (member := MEMBER.match(line, token.end())):
+            found[token[0]] = member["value"] or b""
+    return found
+
+
+async def _write(sink: int, replies: MemoryObjectReceiveStream[SessionMessage], group: TaskGroup) -> None:
+    own_thread = anyio.CapacityLimiter(1)
+    try:
+        async with replies:
+            async for reply in replies:
+                line = _as_line(reply.message)
+                await anyio.to_thread.run_sync(_put, sink, line, limiter=own_thread, abandon_on_cancel=True)
+    except OSError as error:
+        logger.info("the client reads no more: %s", error)
+        group.cancel_scope.cancel()
+
+
+def _put(sink: int, line: bytes) -> None:
+    left = memoryview(line)
+    while left:
+        left = left[os.write(sink, left) :]
+
+
+def _as_line(message: JSONRPCMessage) -> bytes:
+    try:
+        return message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+    except ValueError:  # half a character, e.g. of a file name that is not UTF-8
+        plain = message.model_dump(by_alias=True, exclude_unset=True)
+        return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
