@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from mcp import Client, MCPError
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
+from mlops_mcp.tools.spec import Injected, Toolset, writes
 from mlops_mcp.tools.tracing.span import Span
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 
@@ -76,19 +78,25 @@ async def test_listing_leaves_no_trace(client: Client, settings: Settings) -> No
 
 
 async def test_a_crash_tells_the_agent_nothing_but_the_way_to_its_trace(
-    client: Client, settings: Settings, caplog: pytest.LogCaptureFixture
+    settings: Settings, probes: Callable[[str, str], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    (settings.home).mkdir(parents=True, exist_ok=True)
-    (settings.home / "lineage.db").write_text("this is no database")
-    result = await client.call_tool("get_lineage", {"handle": "model:credit/1"})
-    (span,) = await spans_of(settings)
+    fragile = probes("fragile", "def stumble(work):\n    raise LookupError('the seventh step is missing')\n")
+
+    async def climb(context: Injected) -> int:
+        """Climb."""
+        return await context.call(fragile.stumble)
+
+    server = create_server(settings, Toolset("fragile", "", (writes(climb, "Climb"),)))
+    async with server.services.running(), Client(server) as client:
+        result = await client.call_tool("climb", {})
+        (span,) = await spans_of(settings)
     assert result.is_error
     assert f"get_trace(trace='trace:{span.trace_id}', detail='full')" in str(result.content)
-    assert "file is not" not in str(result.content)
-    assert "file is not a database" in caplog.text
-    assert "file is not a database" in span.error
-    assert span.error_type == "DatabaseError"
-    assert "lineage.py" in span.error_trace
+    assert "seventh step" not in str(result.content)
+    assert "the seventh step is missing" in caplog.text
+    assert "the seventh step is missing" in span.error
+    assert span.error_type == "LookupError"
+    assert "in stumble" in span.error_trace
 
 
 @pytest.mark.parametrize(

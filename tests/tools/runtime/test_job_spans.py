@@ -72,7 +72,7 @@ def jobs(settings: Settings) -> Generator[Jobs]:
 
 async def spans_of(settings: Settings, jobs: Jobs, function: Any, request: Any) -> dict[str, Span]:
     with under(Carrier(TRACE, CALL)):
-        row = await jobs.submit("train_model", function, request)
+        row = await jobs.submit("train_model", function, request, toolset="speaking")
     await ended(jobs, row)
     return {span.name: span for span in TraceReader(settings.home / "traces.db").spans(TRACE)}
 
