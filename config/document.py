@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError, SafeConstructor
+from yaml.reader import ReaderError
 
 from .errors import SettingsError
 
@@ -66,9 +69,7 @@ def _constructed(loader: Any, node: yaml.Node) -> Any:
         return loader.construct_document(node)
     except MISTAKEN:
         mark = next((each.start_mark for each in _scalars(node) if _is_mistaken(each)), node.start_mark)
-        raise yaml.constructor.ConstructorError(
-            None, None, "the value is not what it looks like: write it in quotes", mark
-        ) from None
+        raise ConstructorError(None, None, "the value is not what it looks like: write it in quotes", mark) from None
 
 
 def _scalars(node: yaml.Node) -> list[yaml.Node]:
@@ -86,7 +87,7 @@ def _scalars(node: yaml.Node) -> list[yaml.Node]:
 
 def _is_mistaken(node: yaml.Node) -> bool:
     try:
-        yaml.constructor.SafeConstructor().construct_object(node)
+        SafeConstructor().construct_object(node)
     except MISTAKEN:
         return True
     return False
@@ -105,9 +106,7 @@ def _require_plain(root: yaml.Node) -> None:
         below = _below(node)
         left -= len(below)
         if left < 0 or depth > MAX_DEPTH:
-            raise yaml.composer.ComposerError(
-                None, None, "it stands for more values than settings need", node.start_mark
-            )
+            raise ComposerError(None, None, "it stands for more values than settings need", node.start_mark)
         if isinstance(node, yaml.MappingNode):
             _require_once(node)
         waiting += [(each, depth + 1) for each in below]
@@ -118,7 +117,7 @@ def _require_once(mapping: yaml.MappingNode) -> None:
     for key, _ in mapping.value:
         if isinstance(key, yaml.ScalarNode):
             if key.value in seen:
-                raise yaml.composer.ComposerError(None, None, f"{key.value} stands there twice", key.start_mark)
+                raise ComposerError(None, None, f"{key.value} stands there twice", key.start_mark)
             seen.add(key.value)
 
 
@@ -126,6 +125,6 @@ def _told(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    if isinstance(error, yaml.reader.ReaderError):
+    if isinstance(error, ReaderError):
         return f"character {error.position + 1} is not allowed in YAML"
     return "it is nested too deeply" if isinstance(error, RecursionError) else type(error).__name__

@@ -15,6 +15,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.server import services
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.background import repeat
+from mlops_mcp.tools.tracing.opik.launcher import Launcher
 
 
 async def test_a_job_table_that_cannot_be_read_does_not_end_the_server(
@@ -72,13 +73,13 @@ async def test_whatever_a_background_loop_meets_it_goes_on(
     (settings.home / "jobs.db").touch()
     server = create_server(settings)
 
-    def look(_settings: object) -> None:
+    def look(_self: object, _settings: object) -> None:
         raise LookupError("of the shipper")
 
     async def reconcile() -> None:
         raise ZeroDivisionError("of the jobs")
 
-    monkeypatch.setattr(server.services._launcher, "look", look)
+    monkeypatch.setattr(Launcher, "look", look)
     monkeypatch.setattr(server.services.jobs, "reconcile", reconcile)
     async with server.services.running(), Client(server) as client:
         await until(lambda: "LookupError: of the shipper" in caplog.text and "of the jobs" in caplog.text)

@@ -144,6 +144,6 @@ def test_the_id_is_that_of_the_outermost_object() -> None:
 
 
 @pytest.mark.timeout(60)
-def test_no_line_of_4_mb_takes_minutes_to_look_through() -> None:
+def test_no_long_line_takes_minutes_to_look_through() -> None:
     for piece in (b'"', b"[", b'{"id":', b'\\"', b'"a":', b'"a" ', b'{"a":"'):
-        assert sent_id(piece * (4_000_000 // len(piece))) is None
+        assert sent_id(piece * (400_000 // len(piece))) is None
