@@ -81,6 +81,7 @@ def _add_traces(parser: argparse.ArgumentParser) -> None:
     status.set_defaults(run=_traces_status)
     ship = commands.add_parser("ship", help="ship what waits now; the exit code is 1 when something is left")
     ship.add_argument("--wait", type=float, default=60.0, metavar="S", help="for how long at most (default: 60)")
+    ship.add_argument("--all", action="store_true", help="also what was written while another Opik was configured")
     ship.set_defaults(run=_traces_ship)
     parked = commands.add_parser("parked", help="what Opik has refused, and why")
     parked.add_argument("--requeue", default="", metavar="ID", help="let this row, or `all`, be shipped again")
@@ -142,7 +143,7 @@ def _traces_status(options: argparse.Namespace, loaded: Loaded) -> int:
 def _traces_ship(options: argparse.Namespace, loaded: Loaded) -> int:
     from .traces import ship_now
 
-    return ship_now(loaded.settings, options.wait)
+    return ship_now(loaded.settings, options.wait, options.all)
 
 
 def _traces_parked(options: argparse.Namespace, loaded: Loaded) -> int:

@@ -32,13 +32,17 @@ def print_status(settings: Settings, as_json: bool) -> int:
     return _readable(settings, lambda: _print_status(settings, as_json))
 
 
-def ship_now(settings: Settings, wait_s: float) -> int:
-    """Ship the backlog in this process, for `wait_s` seconds at most; the exit code is 1 when something is left."""
+def ship_now(settings: Settings, wait_s: float, everything: bool = False) -> int:
+    """Ship the backlog in this process, for `wait_s` seconds at most; the exit code is 1 when something is left.
+
+    Args:
+        everything: also what was written while another Opik was configured.
+    """
     destination = Destination.of(settings)
     if destination is None:
         print("no Opik is configured: set opik.url (OPIK_URL_OVERRIDE) or opik.api_key (OPIK_API_KEY)", file=sys.stderr)
         return 1
-    return _readable(settings, lambda: _ship_now(settings, destination, time.monotonic() + wait_s))
+    return _readable(settings, lambda: _ship_now(settings, destination, time.monotonic() + wait_s, everything))
 
 
 def print_parked(settings: Settings, requeue: str, as_json: bool) -> int:
@@ -92,13 +96,16 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else "never"
 
 
-def _ship_now(settings: Settings, destination: Destination, deadline: float) -> int:
+def _ship_now(settings: Settings, destination: Destination, deadline: float, everything: bool) -> int:
     store = settings.trace_store
     try:
         require("opik")
     except NotInstalled as missing:
         print(missing, file=sys.stderr)
         return 1
+    if everything and store.exists():
+        with opened(store) as connection:
+            outbox.redirect(connection, destination)
     while outbox.waits(store, destination) and not _shipped(settings, destination, deadline):
         time.sleep(LOOK_EVERY_S)
     status = outbox.status(store, destination)

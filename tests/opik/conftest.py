@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.config.watch import Watch
+from mlops_mcp.server.cli import main
 from mlops_mcp.tools.tracing.opik import outbox
 from mlops_mcp.tools.tracing.opik.backoff import Timing
 from mlops_mcp.tools.tracing.opik.shipper import ship
@@ -24,6 +25,8 @@ from mlops_mcp.tools.tracing.store.destination import Destination
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from .recorder import Recorder
+
+Command = Callable[..., tuple[int, str]]
 
 FAST = Timing(
     connect_s=2.0, read_s=2.0, first_wait_s=0.05, longest_wait_s=0.4, locked_out_s=0.3, poll_s=0.02, give_up_s=1.0,
@@ -133,3 +136,23 @@ def opik() -> Iterator[Recorder]:
 @pytest.fixture
 def site(settings: Settings, opik: Recorder) -> Site:
     return Site(with_opik(settings, opik.url))
+
+
+@pytest.fixture
+def command(
+    site: Site,
+    opik: Recorder,
+    environ: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OPIK_URL_OVERRIDE", opik.url)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        code = main(["traces", *arguments])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run

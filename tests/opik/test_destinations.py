@@ -30,7 +30,7 @@ from mlops_mcp.tools.tracing.store.schema import SPANS, TABLES, VERSION
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from ..conftest import StdioClient
-from .conftest import FAST, Site, until, with_opik
+from .conftest import FAST, Command, Site, until, with_opik
 from .recorder import Recorder
 
 
@@ -145,6 +145,16 @@ def test_the_status_says_what_waits_for_which_opik(
     assert ship_now(site.settings, 20) == 0
     assert "8 waiting for another Opik" in capsys.readouterr().out
     assert names(other) == set()
+
+
+def test_what_was_meant_for_an_opik_that_is_none_is_sent_to_the_right_one_when_asked_for(
+    site: Site, opik: Recorder, command: Command
+) -> None:
+    put(with_opik(site.settings, "http://127.0.0.1:9/api"), "mistyped")
+    assert command("ship")[0] == 0
+    assert names(opik) == set()
+    assert command("ship", "--all", "--wait", "30")[0] == 0
+    assert names(opik) == {"mistyped"}
 
 
 def test_settings_with_another_key_have_another_fingerprint_that_does_not_show_it(site: Site) -> None:

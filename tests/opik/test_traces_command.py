@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 
 import pytest
 
-from mlops_mcp.server.cli import main
 from mlops_mcp.server.probes import answers, questions
 from mlops_mcp.tools.tracing.ids import uuid7
 from mlops_mcp.tools.tracing.span import Span
 
-from .conftest import Site, with_opik
+from .conftest import Command, Site, with_opik
 from .recorder import Recorder
-
-Command = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def command(
-    site: Site,
-    opik: Recorder,
-    environ: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Command:
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("OPIK_URL_OVERRIDE", opik.url)
-
-    def run(*arguments: str) -> tuple[int, str]:
-        code = main(["traces", *arguments])
-        said = capsys.readouterr()
-        return code, said.out + said.err
-
-    return run
 
 
 def test_an_installation_without_traces_has_nothing_to_say(command: Command) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import stat
 import subprocess
@@ -198,6 +199,16 @@ def test_dropped_spans_are_counted_for_other_processes_to_see(tmp_path: Path) ->
     store.close()
     assert names(path) == ["good"]
     assert (store.dropped, status(path).dropped) == (1, 1)
+
+
+def test_a_span_that_no_column_takes_holds_no_other_up(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    store = TraceStore(path, 64)
+    for start in (1.0, math.nan, 2.0):
+        store.put(Span(uuid7(), "", f"at {start}", "tool", start=start))
+    store.close()
+    assert names(path) == ["at 1.0", "at 2.0"]
+    assert status(path).dropped == 1
 
 
 def test_a_changed_span_waits_again(tmp_path: Path) -> None:

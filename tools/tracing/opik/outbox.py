@@ -253,6 +253,18 @@ def parked(store: Path) -> list[Parked]:
         return list(_parked(db)) if columns_of(db, "counts") else []
 
 
+def redirect(connection: sqlite3.Connection, destination: Destination) -> int:
+    """Let all that waits for another Opik go there instead; how many rows."""
+    number = destination.number(connection)
+    with transaction(connection):
+        return sum(
+            connection.execute(
+                f"update {table} set destination=? where destination<>? and {WAITING}", (number, number)
+            ).rowcount
+            for table in TABLES
+        )
+
+
 def requeue(connection: sqlite3.Connection, identity: str) -> int:
     """Let a parked row, or `all` of them, wait again; how many."""
     which = "held='parked'" if identity == "all" else "held='parked' and id=?"

@@ -19,7 +19,7 @@ from .destination import UNDECIDED, Destination
 from .drops import add_drops, prepare_drops
 from .opening import BUSY_S, Identity, opened
 from .process_locks import WriterLock
-from .writing import evict, write
+from .writing import UNWRITABLE, evict, write, write_each
 
 MAX_QUEUED = 20_000
 ROWS_PER_WRITE = 1000
@@ -162,8 +162,7 @@ class TraceStore:
     def _write(self, connection: sqlite3.Connection) -> None:
         rows = [item for item in self._batch if not isinstance(item, threading.Event)]
         if rows:
-            destination = self._destination.number(connection) if self._destination else UNDECIDED
-            self._drop(write(connection, rows, self._redactor, destination))
+            self._drop(self._lost(connection, rows))
         self._failing = False
         done, self._batch = self._batch, []
         for item in done:
@@ -172,6 +171,14 @@ class TraceStore:
         self._report()
         if rows:
             evict(connection, self._max_bytes)
+
+    def _lost(self, connection: sqlite3.Connection, rows: list[Span | Score]) -> int:
+        """Write the rows; how many can never be."""
+        destination = self._destination.number(connection) if self._destination else UNDECIDED
+        try:
+            return write(connection, rows, self._redactor, destination)
+        except UNWRITABLE:
+            return write_each(connection, rows, self._redactor, destination)
 
     def _drop_all(self) -> None:
         left = [*self._batch, *self._drain(self._queue.qsize())]

@@ -62,6 +62,14 @@ OLDEST = (
 UNUSED = "not exists(select 1 from spans where trace_id=old or id=old)"
 # By whether the row had not been shipped.
 EVICTED = ("evicted_shipped", "evicted_unshipped")
+# A value that no column takes: to try again would not help.
+UNWRITABLE = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+)
 COUNT = "insert into counts values(?, ?) on conflict(name) do update set n=n+excluded.n"
 
 
@@ -90,6 +98,20 @@ def write(
         roots = [row for row in spans.values() if not row["parent_id"] and not row["is_foreign"]]
         connection.executemany(PUT_TRACE, roots)
         connection.executemany(PUT_SCORE, scores.values())
+    return lost
+
+
+def write_each(
+    connection: sqlite3.Connection, items: Iterable[Span | Score], redactor: Redactor, destination: int
+) -> int:
+    """Write one by one what cannot be written together; how many could not be."""
+    lost = 0
+    for item in items:
+        try:
+            lost += write(connection, [item], redactor, destination)
+        except UNWRITABLE as error:
+            logger.warning("%s cannot be stored: %s", item.name, error)
+            lost += 1
     return lost
 
 
