@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import sqlite3
 import threading
 from collections.abc import Generator, Mapping, Sequence
@@ -170,8 +169,7 @@ class PostgresBackend:
         with self._lock:
             while self._idle:
                 connection = self._idle.pop()
-                # What a server that has gone away last said is its farewell.
-                if not connection.closed and not select.select([connection.fileno()], [], [], 0)[0]:
+                if _answers(connection):
                     return connection
                 connection.close()
         connection = psycopg.connect(self._url, autocommit=True, connect_timeout=2, **LIMITS)
@@ -192,6 +190,17 @@ class PostgresBackend:
             for name, kind in COLUMNS.items():
                 connection.execute(f"alter table jobs add column if not exists {name} {kind}".encode())
         self._ready = True
+
+
+def _answers(connection: PostgresConnection) -> bool:
+    """Whether the server of a connection is still there: one that was restarted is found again."""
+    import psycopg
+
+    try:
+        connection.execute(b"select 1")
+    except psycopg.Error:
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

@@ -19,9 +19,10 @@ from ....config.logs import configure
 from ....config.settings import OpikSettings, Settings
 from ....config.watch import Watch
 from ...locks import Busy
+from ...storage.database import file_of
 from ..redaction import Redactor
 from ..store.destination import Destination
-from ..store.opening import Identity, opened
+from ..store.opening import opened
 from ..store.process_locks import written
 from .backoff import Backoff, Timing
 from .bodies import Labels
@@ -50,7 +51,7 @@ class Shipper:
         self._watch = watch
         self._settings = watch.current()
         self._store = self._settings.trace_store
-        self._file = Identity.of(self._store)
+        self._file = file_of(self._store)
         self._left = False
         self._destination = destination
         self._lock = ShipperLock(self._store, destination)
@@ -80,7 +81,7 @@ class Shipper:
     @property
     def _replaced(self) -> bool:
         """Whether another process is to ship: with other settings, or from the file that lies there now."""
-        if Identity.of(self._store) != self._file:
+        if file_of(self._store) != self._file:
             return True
         return self._lock.published() != fingerprint_of(self._settings)
 

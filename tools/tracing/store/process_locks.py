@@ -1,15 +1,13 @@
-"""Which processes write to a trace store, and which one is making it: known by locks on files."""
+"""Which processes write to a trace store: known by locks on files."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-WRITERS, CREATING = "traces.writers", "traces.creating"
+WRITERS = "traces.writers"
 
 
 class WriterLock:
@@ -32,17 +30,6 @@ class WriterLock:
 def written(store: Path) -> bool:
     """Whether any process has the store open for writing."""
     return is_locked(store.with_name(WRITERS))
-
-
-@contextmanager
-def creating(store: Path) -> Generator[None]:
-    """Be the only process that makes the file while the body runs."""
-    descriptor = open_private(store.with_name(CREATING))
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def is_locked(path: Path) -> bool:

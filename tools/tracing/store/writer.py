@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ....config.settings import Settings
+from ...storage.database import file_of
 from ..redaction import BUILT_IN, Redactor
 from ..score import Score
 from ..span import Span
 from .destination import UNDECIDED, Destination
 from .drops import add_drops, prepare_drops
-from .opening import BUSY_S, Identity, opened
+from .opening import BUSY_S, opened
 from .process_locks import WriterLock
 from .writing import UNWRITABLE, evict, write, write_each
 
@@ -129,7 +130,7 @@ class TraceStore:
             try:
                 with opened(self._path, BUSY_S) as connection, WriterLock(self._path):
                     prepare_drops(self._path)
-                    return self._pump(connection, Identity.of(self._path))
+                    return self._pump(connection, file_of(self._path))
             except Moved as error:
                 logger.warning("%s", error)
             except (OSError, sqlite3.Error) as error:
@@ -144,11 +145,11 @@ class TraceStore:
         self._failing = True
         self._report()
 
-    def _pump(self, connection: sqlite3.Connection, identity: Identity | None) -> None:
+    def _pump(self, connection: sqlite3.Connection, identity: tuple[int, int] | None) -> None:
         while not (self._stop.wait(FLUSH_S) and self._queue.empty() and not self._batch):
             self._batch.extend(self._drain(ROWS_PER_WRITE - len(self._batch)))
             if self._batch:
-                if Identity.of(self._path) != identity:
+                if file_of(self._path) != identity:
                     raise Moved(f"{self._path} was moved away: a new file is made")
                 self._write(connection)
 
