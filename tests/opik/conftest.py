@@ -29,7 +29,7 @@ FAST = Timing(
 )  # fmt: skip
 
 
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Look again and again until it is so."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
