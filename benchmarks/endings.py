@@ -107,13 +107,10 @@ def slice_of(folder: Path, name: str, source: str) -> Any:
     file.write_text("from __future__ import annotations\n" + source, encoding="utf-8")
     os.environ["PYTHONPATH"] = str(folder / "lib")
     sys.path.insert(0, str(folder / "lib"))
-    try:
-        importlib.invalidate_caches()
-        for known in [known for known in sys.modules if known.split(".")[0] == name]:
-            del sys.modules[known]
-        return importlib.import_module(f"{name}.tools.{name}.client")
-    finally:
-        sys.path.remove(str(folder / "lib"))
+    importlib.invalidate_caches()
+    for known in [known for known in sys.modules if known.split(".")[0] == name]:
+        del sys.modules[known]
+    return importlib.import_module(f"{name}.tools.{name}.client")
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -99,13 +99,13 @@ async def test_a_search_that_is_cancelled_keeps_its_best_and_leaves_no_run_open(
 
 
 async def test_a_budget_of_time_ends_a_search_in_order(client: Client, rows: str) -> None:
-    for budget_s in (4, 40, 400):  # a busy machine may use up a small one before the first trial
+    found: dict[str, Any] = {}
+    for budget_s in (4, 40, 120):  # a busy machine may use up a small one before the first trial, and is cut off then
         result = await finished(client, "tune_model", **search(rows, n_trials=5000, budget_s=budget_s, wait_s=50))
-        if not result.is_error:
+        found = result.structured_content or {}
+        if found.get("state") == "done":
             break
-        assert f"the budget of {budget_s} s was used up" in str(result.content)
-    found = result.structured_content
-    assert found
+        assert f"the budget of {budget_s} s was used up" in str(result)
     assert found["state"] == "done"
     assert 1 <= found["result"]["trials"] + found["result"]["pruned"] < 5000
 

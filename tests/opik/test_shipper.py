@@ -25,7 +25,7 @@ from mlops_mcp.tools.tracing.opik.outbox import status
 from mlops_mcp.tools.tracing.store.process_locks import shipped, written
 
 from ..conftest import StdioClient
-from .conftest import FAST, Site, until, with_opik
+from .conftest import FAST, IMPATIENT, Site, until, with_opik
 from .recorder import Recorder
 
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ def test_it_gives_up_when_nobody_writes_and_opik_does_not_answer(
 ) -> None:
     opik.become("hang")
     site.calls(3)
-    pid = start(site.settings, FAST)
+    pid = start(site.settings, IMPATIENT)
     processes.append(pid)
     until(lambda: gone(pid))
     assert site.status.waiting == 3 * 4
@@ -93,7 +93,7 @@ def test_it_gives_up_when_nobody_writes_and_opik_does_not_answer(
 def test_there_is_one_for_a_state_folder(site: Site, opik: Recorder, processes: list[int]) -> None:
     opik.become("503")
     site.calls(3)
-    timing = type(FAST)(**{**asdict(FAST), "give_up_s": 30.0})
+    timing = type(FAST)(**{**asdict(FAST), "give_up_s": 120.0})
     processes.append(start(site.settings, timing))
     until(lambda: shipped(site.store))
     processes.append(start(site.settings, timing))
