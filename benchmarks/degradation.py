@@ -20,11 +20,11 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.integration.test_degradation import (  # noqa: E402
-    ABSENT,
     BLOCKER,
     EVALUATE,
     EXPLAIN,
     MODELS,
+    NEEDED,
     PACKAGE,
     RUN,
     STUDY,
@@ -69,8 +69,8 @@ async def measure(home: Path) -> list[tuple[str, float]]:
             variables = {"MLOPS_OPTUNA__STUDY_STORAGE": f"postgresql://127.0.0.1:{dead.port}/optuna"}
             rows += await asked(home, f"study storage {backend.__name__}", variables, (STUDY, TUNE))
     (home / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
-    for library, _, _, refused in ABSENT:
-        rows += await asked(home, f"no {library}", {"PYTHONPATH": str(home), "PYTHON_ABSENT": library}, refused)
+    for library, (_, calls) in NEEDED.items():
+        rows += await asked(home, f"no {library}", {"PYTHONPATH": str(home), "PYTHON_ABSENT": library}, calls)
     return rows
 
 
