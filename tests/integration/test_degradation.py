@@ -22,6 +22,8 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 
+from ..conftest import UNHURRIED
+
 pytestmark = [pytest.mark.slow]
 
 ROWS = "synthetic_e2i_classification"
@@ -123,7 +125,7 @@ def server(home: Path, **variables: str) -> Client:
         StdioServerParameters(
             command=sys.executable,
             args=["-m", "mlops_mcp.server", "serve"],
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "MLOPS_HOME": str(home), **variables},
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "MLOPS_HOME": str(home), **UNHURRIED, **variables},
             cwd=home,
         )
     )
