@@ -5,6 +5,8 @@ BIN := .venv/bin
 UV := $(BIN)/python -m uv
 PACKAGES := config examples prompts resources server tools
 PYTEST := $(BIN)/pytest
+# Whole groups of modules in two processes (tests/groups.py).
+PROCESSES ?= 2
 
 export UV_HTTP_TIMEOUT ?= 180
 # pyright and its node come with the lock: no download, no question for newer versions.
@@ -23,7 +25,7 @@ demo: .venv/.made ## run the whole lifecycle on the credit-risk data
 	$(BIN)/mlops-mcp demo
 
 test: .venv/.made .node/.made ## run all tests
-	$(PYTEST)
+	$(PYTEST) -n $(PROCESSES)
 
 fast: .venv/.made ## run the tests that take no processes and no backends
 	$(PYTEST) -m "not slow"

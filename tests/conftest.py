@@ -14,12 +14,15 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.types import CallToolResult
 
 from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
+
+from .groups import turn
 
 ROOT = Path(__file__).parent.parent
 FOREIGN = ("MLOPS_", "MLFLOW_", "OPIK_", "FEAST_", "BENTOML_", "ENVIRONMENT")
@@ -30,6 +33,24 @@ UNHURRIED = {"MLOPS_RUNTIME__PRELOAD": "false"}
 
 Needs = Callable[..., str]
 StdioClient = Callable[..., AbstractAsyncContextManager[Client]]
+
+
+def pytest_configure() -> None:
+    """Threads that spin while they wait take a busy machine's time from those that work: a fit lasts minutes then."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Two processes take whole groups of test modules, in the order in which they are collected."""
+    from .groups import Groups
+
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that both processes end at about the same time."""
+    items.sort(key=lambda item: turn(item.nodeid))
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +137,15 @@ def probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Callabl
     yield write
     for name in [name for name in sys.modules if name.split(".")[0] == "probe"]:
         del sys.modules[name]
+
+
+async def finished(client: Client, tool: str, **arguments: Any) -> CallToolResult:
+    """What a tool answers; of a job, what it answers once it has ended, however long that takes."""
+    answer = await client.call_tool(tool, arguments)
+    made = answer.structured_content or {}
+    if made.get("state") in ("queued", "running"):
+        return await finished(client, "get_job", job=made["job"], wait_s=50)
+    return answer
 
 
 def server_pids() -> list[int]:

@@ -14,7 +14,6 @@ RULES = [
 ]
 
 
-@pytest.mark.timeout(400)
 async def test_one_run_holds_everything_from_validation_to_the_bento(call: Call, loans: str) -> None:
     run = (await call("start_run", experiment="remib", name="pipeline", tags={"brand": "Remibrutinib"}))["run"]
 

@@ -198,7 +198,6 @@ async def test_effects(call: Call) -> None:
     assert found["overlap"]["verdict"] in ("good", "weak")
 
 
-@pytest.mark.timeout(400)
 async def test_serving(call: Call, loans: str) -> None:
     bentos = []
     for trees in (20, 30):

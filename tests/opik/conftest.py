@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -29,12 +29,14 @@ from .recorder import Recorder
 Command = Callable[..., tuple[int, str]]
 
 FAST = Timing(
-    connect_s=2.0, read_s=2.0, first_wait_s=0.05, longest_wait_s=0.4, locked_out_s=0.3, poll_s=0.02, give_up_s=1.0,
+    connect_s=60.0, read_s=60.0, first_wait_s=0.05, longest_wait_s=0.4, locked_out_s=0.3, poll_s=0.02, give_up_s=1.0,
     started_after_s=0.5,
 )  # fmt: skip
+# For an Opik that never answers: everybody else is given the time that a busy machine takes.
+IMPATIENT = replace(FAST, read_s=3.0)
 
 
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Look again and again until it is so."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()

@@ -9,7 +9,7 @@ from email.utils import formatdate
 
 import pytest
 
-from .conftest import Site, until
+from .conftest import FAST, IMPATIENT, Site, until
 from .recorder import Recorder
 
 
@@ -60,7 +60,7 @@ def test_after_trouble_everything_is_there_once(
 ) -> None:
     site.calls(50)
     opik.become(trouble.behaviour, trouble.headers())
-    with site.shipping():
+    with site.shipping(timing=IMPATIENT if trouble.behaviour == "hang" else FAST):
         until(lambda: len(opik.requests) >= trouble.requests)
         assert site.status.delivered == 0
         assert opik.rows("traces") == {}

@@ -10,6 +10,8 @@ from mlops_mcp.resources import runs
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking.backend import mlflow_client
 
+from ..conftest import finished
+
 pytestmark = pytest.mark.slow
 
 
@@ -24,10 +26,8 @@ async def test_runs_and_registry_entries_are_cards_with_completions(client: Clie
     rng = np.random.default_rng(0)
     x = rng.normal(size=200)
     pd.DataFrame({"x": x, "y": (x > 0).astype(int)}).to_parquet(tmp_path / "rows.parquet")
-    answer = await client.call_tool(
-        "train_model",
-        {"dataset": str(tmp_path / "rows.parquet"), "target": "y", "algorithm": "LogisticRegression", "wait_s": 50},
-    )
+    data = str(tmp_path / "rows.parquet")
+    answer = await finished(client, "train_model", dataset=data, target="y", algorithm="LogisticRegression", wait_s=50)
     assert answer.structured_content is not None
     trained = answer.structured_content["result"]
     await client.call_tool("register_model", {"model": trained["model"], "name": "credit", "description": "a|b"})

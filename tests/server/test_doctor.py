@@ -1,4 +1,4 @@
-"""`doctor` finds what does not answer, in two seconds, and reports everything else all the same."""
+"""`doctor` finds what does not answer, asking all at once, and reports everything else all the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -51,16 +50,18 @@ def silent_port() -> Iterator[int]:
 
 
 @contextmanager
-def answering(status: int, seen: list[Any]) -> Generator[int]:
+def answering(status: int, seen: list[Any], asked: threading.Barrier | None = None) -> Generator[int]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             seen.append((self.path, dict(self.headers)))
+            if asked is not None:
+                asked.wait(120)
             self.send_response(status)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None: ...
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server.server_port
@@ -80,20 +81,18 @@ def test_an_empty_installation_is_healthy_and_creates_nothing(
 
 
 @pytest.mark.parametrize("port", ["closed_port", "silent_port"])
-def test_an_mlflow_server_that_is_dead_or_silent_is_named_with_its_setting_within_two_seconds(
+def test_an_mlflow_server_that_is_dead_or_silent_is_named_with_its_setting(
     environ: dict[str, str], tmp_path: Path, port: str, request: pytest.FixtureRequest
 ) -> None:
     uri = f"http://bot:hunter2@127.0.0.1:{request.getfixturevalue(port)}"
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "mlops_mcp.server", "doctor"],
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ, "MLFLOW_TRACKING_URI": uri},
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=120,
     )
-    assert time.monotonic() - began < 2
     assert done.returncode == 1, done.stderr
     failed = next(line for line in done.stdout.splitlines() if "FAILED" in line)
     assert failed.split()[1] == "mlflow"
@@ -102,11 +101,19 @@ def test_an_mlflow_server_that_is_dead_or_silent_is_named_with_its_setting_withi
     assert sum(line.startswith("  ok") for line in done.stdout.splitlines()) >= 5
 
 
-def test_every_dead_backend_at_once_takes_no_longer_than_one(backends: Examine, silent_port: int) -> None:
+def test_backends_are_asked_at_the_same_time(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "TIMEOUT_S", 120.0)
+    asked = threading.Barrier(2)  # each is answered once both have asked
+    with answering(200, [], asked) as port:
+        address = f"http://127.0.0.1:{port}"
+        variables = {"MLFLOW_TRACKING_URI": address, "OPIK_URL_OVERRIDE": f"{address}/api"}
+        found = probes.answers(probes.questions(load({**environ, **variables}).settings), 120)
+    assert [each.state for each in found if each.name in ("mlflow", "opik")] == ["ok", "ok"]
+
+
+def test_every_backend_that_says_nothing_is_named_once_the_time_is_up(backends: Examine, silent_port: int) -> None:
     address = f"http://127.0.0.1:{silent_port}"
-    began = time.monotonic()
     found = backends(MLFLOW_TRACKING_URI=address, OPIK_URL_OVERRIDE=f"{address}/api")
-    assert time.monotonic() - began < probes.TIMEOUT_S + 0.4
     assert {name for name, backend in found.items() if backend.state == "failed"} == {"mlflow", "opik"}
 
 

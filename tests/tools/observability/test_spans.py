@@ -22,11 +22,15 @@ from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
+from ...conftest import finished
+
 pytestmark = pytest.mark.slow
 
 
 async def answer(client: Client, tool: str, meta: Any = None, **arguments: object) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments, meta=meta)
+    waits = "wait_s" in arguments
+    call = finished(client, tool, **arguments) if waits else client.call_tool(tool, arguments, meta=meta)
+    result = await call
     assert not result.is_error, result.content
     assert isinstance(result.structured_content, dict)
     return result.structured_content

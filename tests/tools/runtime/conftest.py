@@ -139,13 +139,13 @@ async def _look_after(jobs: Jobs) -> None:
         await asyncio.sleep(RECONCILE_EVERY_S)
 
 
-async def ended(jobs: Jobs, row: Row, within_s: float = 30.0) -> Row:
+async def ended(jobs: Jobs, row: Row, within_s: float = 120.0) -> Row:
     rows = [row async for row in jobs.watch(row.id, within_s)]
     assert rows[-1].state in ENDED, f"still {rows[-1].state} after {within_s} s: {jobs.log_tail(row.id)}"
     return rows[-1]
 
 
-async def until(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
+async def until(condition: Callable[[], Any], within_s: float = 120.0) -> Any:
     async with asyncio.timeout(within_s):
         while not (value := condition()):
             await asyncio.sleep(0.01)

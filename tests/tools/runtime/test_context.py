@@ -81,7 +81,7 @@ async def test_a_job_that_ends_in_time_returns_its_typed_result_and_told_its_pro
     context: ToolContext, slow: Any, told: Told, tmp_path: Path
 ) -> None:
     told.gate = tmp_path / "gate"
-    view = await context.submit(slow.train, slow.Request(gate=str(told.gate)), 20)
+    view = await context.submit(slow.train, slow.Request(gate=str(told.gate)), 120)
     assert view.model_dump(exclude={"job", "seconds"}, exclude_none=True) == {
         "tool": "train_model",
         "state": "done",
@@ -99,7 +99,7 @@ async def test_a_job_that_takes_longer_says_how_far_it_is_and_what_to_call_next(
     assert view.state in ("queued", "running")
     assert view.next == f"get_job(job='{view.job}', wait_s=50)"
     gate.touch()
-    later = await context.follow(view.job.removeprefix("job:"), 20, slow.Result)
+    later = await context.follow(view.job.removeprefix("job:"), 120, slow.Result)
     assert (later.state, later.result, later.next) == ("done", slow.Result(auc=0.9), None)
 
 
@@ -110,18 +110,18 @@ async def test_a_job_that_fails_is_a_failure_that_names_the_job(
     request = slow.Request(gate=str(tmp_path / "gate"), failure="no such column 'x'")
     message = re.escape("(train_model) failed. no such column 'x'. Try another.")
     with pytest.raises(ToolFailure, match=rf"^job:\w+ {message}$"):
-        await context.submit(slow.train, request, 20)
+        await context.submit(slow.train, request, 120)
 
 
 async def test_a_caller_that_stops_waiting_does_not_stop_the_job(
     context: ToolContext, slow: Any, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    waiting = asyncio.create_task(context.submit(slow.train, slow.Request(gate=str(gate)), 20))
-    async with asyncio.timeout(10):
+    waiting = asyncio.create_task(context.submit(slow.train, slow.Request(gate=str(gate)), 120))
+    async with asyncio.timeout(120):
         while not (rows := (await context.jobs.page(1, None, "running"))[0]):
             await asyncio.sleep(0.01)
     waiting.cancel()
     await asyncio.wait([waiting])
     gate.touch()
-    assert (await context.follow(rows[0].id, 20, slow.Result)).state == "done"
+    assert (await context.follow(rows[0].id, 120, slow.Result)).state == "done"

@@ -49,7 +49,7 @@ from probe.tools.left import client as left
 from probe.tools.right import client as right
 
 async def until(condition):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -224,5 +224,5 @@ def test_workers_and_the_fork_server_die_with_the_server(tmp_path: Path) -> None
 """,
         ended=-9,
     )
-    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in found if psutil.pid_exists(pid)], timeout=5)
+    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in found if psutil.pid_exists(pid)], timeout=120)
     assert not alive

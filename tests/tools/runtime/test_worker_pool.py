@@ -54,7 +54,7 @@ def pools(settings: Settings) -> Pools:
 async def held(pool: CallExecutor, slow: Any, path: Path) -> asyncio.Task[int]:
     """A call that has begun and lasts until `path` exists."""
     call = asyncio.create_task(pool.call("slow", slow.hold, str(path)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not path.with_suffix(".began").exists():
             await asyncio.sleep(0.01)
     return call
@@ -62,7 +62,7 @@ async def held(pool: CallExecutor, slow: Any, path: Path) -> asyncio.Task[int]:
 
 async def test_a_slow_call_does_not_hold_up_its_slice(pools: Pools, probes: Probes, tmp_path: Path) -> None:
     slow = probes("slow", SLOW)
-    async with pools() as pool, asyncio.timeout(30):
+    async with pools() as pool, asyncio.timeout(120):
         call = await held(pool, slow, tmp_path / "end")
         others = {await pool.call("slow", slow.pid) for _ in range(5)}
         (tmp_path / "end").touch()
@@ -99,7 +99,7 @@ async def test_when_to_come_back_follows_from_how_long_calls_take(pools: Pools, 
         waiting = [asyncio.create_task(pool.call("slow", slow.add, n, n)) for n in range(4)]
         await asyncio.sleep(0)
         seconds = 0
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while seconds < 5:  # four wait for one that has taken more than a second by then
                 with pytest.raises(ToolFailure) as caught:
                     await pool.call("slow", slow.add, 5, 5)

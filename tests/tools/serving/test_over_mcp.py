@@ -12,6 +12,8 @@ from mcp.types import TextContent
 
 from mlops_mcp.tools.serving.processes import HOME
 
+from ...conftest import finished
+
 LOANS = Path(__file__).parents[3] / "examples/credit_risk/loan_table.parquet"
 LOAN = {
     "person_age": 30, "person_income": 60000, "loan_amnt": 9000, "loan_int_rate": None, "loan_intent": "MEDICAL",
@@ -21,7 +23,8 @@ pytestmark = pytest.mark.slow
 
 
 async def answer(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    found = await client.call_tool(tool, arguments)
+    call = finished(client, tool, **arguments) if arguments.get("wait_s") else client.call_tool(tool, arguments)
+    found = await call
     assert not found.is_error, found.content
     assert found.structured_content is not None
     return found.structured_content

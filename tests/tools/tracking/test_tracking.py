@@ -2,7 +2,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -168,12 +167,10 @@ def test_the_shipped_store_has_the_schema_of_the_installed_mlflow(tmp_path: Path
         assert db.execute("select version_num from alembic_version").fetchone()[0] == _get_latest_schema_revision()
 
 
-def test_a_dead_server_is_an_error_with_a_remedy_within_two_seconds(environ: dict[str, str]) -> None:
+def test_a_dead_server_is_an_error_with_a_remedy(environ: dict[str, str]) -> None:
     settings = load(environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}).settings
-    began = time.monotonic()
     with pytest.raises(Unavailable, match="MLFLOW_TRACKING_URI"):
         client.search_runs(Work(settings, Tracer(lambda _span: None)), "", "", "", 10, "")
-    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])

@@ -1,0 +1,42 @@
+"""Which tests run in the same process, and in which order, when there are several processes (`pytest -n 2`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+# Modules that share something expensive of the session: one PostgreSQL server, one Dask cluster.
+TOGETHER = {
+    "tests/tools/runtime/test_outcomes.py": "cluster",
+    "tests/tools/runtime/test_servers.py": "cluster",
+    "tests/tools/runtime/test_table.py": "cluster",
+}
+# The groups that take longest, longest first; every other module is a group of its own.
+LONGEST = (
+    "cluster",
+    "tests/integration/test_degradation.py",
+)
+
+
+class Groups(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out a group at a time."""
+
+    def __init__(self, config: pytest.Config, log: Any = None) -> None:
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+def group(nodeid: str) -> str:
+    module = nodeid.partition("::")[0]
+    return TOGETHER.get(module, module)
+
+
+def turn(nodeid: str) -> int:
+    """The place in the order of a test; those of the same place keep theirs."""
+    found = group(nodeid)
+    return LONGEST.index(found) if found in LONGEST else len(LONGEST)
