@@ -35,9 +35,9 @@ from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import JsonValue, ValidationError
 
 from ..tools.errors import ToolFailure, Unavailable
-from ..tools.runtime.context import TASK, JobHandoff, view
+from ..tools.runtime.context import HANDOFF, JobHandoff, view
 from ..tools.runtime.jobs.queue import Jobs
-from ..tools.runtime.jobs.table import FRESH_S, Row
+from ..tools.runtime.jobs.table import FRESH_S, JobRow
 from ..tools.runtime.models import ENDED, Progress
 from .host import compact
 from .services import Services
@@ -86,14 +86,14 @@ class Tasks(Extension):
         if not _declared(ctx):
             return await call_next(ctx)
         holder = JobHandoff()
-        token = TASK.set(holder)
+        token = HANDOFF.set(holder)
         try:
             result = await call_next(ctx)
         finally:
-            TASK.reset(token)
+            HANDOFF.reset(token)
         if not (holder.job and _goes_on(result)):
             return result
-        row = await _told(holder.job, self._jobs.get(holder.job))
+        row = await _row_or_error(holder.job, self._jobs.get(holder.job))
         return {"resultType": "task", **_envelope(row)}
 
     async def _get(self, ctx: Request, params: TaskParams) -> HandlerResult:
@@ -107,15 +107,15 @@ class Tasks(Extension):
         for key, answer in answers.items():
             _require_answer(key, str(asks[key]["method"]), answer)
         if answers:
-            await _told(row.id, self._jobs.answer(row.id, answers))
+            await _row_or_error(row.id, self._jobs.answer(row.id, answers))
         return {}
 
     async def _cancel(self, ctx: Request, params: TaskParams) -> HandlerResult:
         row = await self._asked(ctx, params)
-        await _told(row.id, self._jobs.cancel(row.id))
+        await _row_or_error(row.id, self._jobs.cancel(row.id))
         return {}
 
-    async def _asked(self, ctx: Request, params: TaskParams) -> Row:
+    async def _asked(self, ctx: Request, params: TaskParams) -> JobRow:
         """The row of the task that a request is about.
 
         Raises:
@@ -123,10 +123,10 @@ class Tasks(Extension):
         """
         require_client_extension(ctx, ID)
         _require_name(ctx, params.task_id)
-        return await _told(params.task_id, self._jobs.get(params.task_id))
+        return await _row_or_error(params.task_id, self._jobs.get(params.task_id))
 
 
-async def _told(task: str, asking: Awaitable[Row]) -> Row:
+async def _row_or_error(task: str, asking: Awaitable[JobRow]) -> JobRow:
     """What the job table says of a task; its failures become errors of the protocol."""
     try:
         return await asking
@@ -173,7 +173,7 @@ def _goes_on(result: HandlerResult) -> bool:
     return (result.structured_content or {}).get("state") not in ENDED
 
 
-def _envelope(row: Row) -> dict[str, Any]:
+def _envelope(row: JobRow) -> dict[str, Any]:
     """What is said of a task whatever its status. A job can be asked for at least that long after its end."""
     return {
         "taskId": row.id,
@@ -186,7 +186,7 @@ def _envelope(row: Row) -> dict[str, Any]:
     }
 
 
-def _status(row: Row) -> Status:
+def _status(row: JobRow) -> Status:
     if row.state in ("queued", "running"):
         return "input_required" if row.asks else "working"
     if row.state == "cancelled" and row.fault != "budget":
@@ -195,14 +195,14 @@ def _status(row: Row) -> Status:
     return "failed" if row.fault == "crashed" else "completed"
 
 
-def _message(row: Row) -> dict[str, str]:
+def _message(row: JobRow) -> dict[str, str]:
     if row.state in ENDED or not row.progress:
         return {}
     progress = Progress.model_validate_json(row.progress)
     return {"statusMessage": f"{progress.done:g} of {progress.total:g}: {progress.words}".removesuffix(": ")}
 
 
-def _outcome(row: Row) -> dict[str, Any]:
+def _outcome(row: JobRow) -> dict[str, Any]:
     """What only `tasks/get` says: the open questions, the result or the error."""
     status = _status(row)
     if status == "input_required":
@@ -214,7 +214,7 @@ def _outcome(row: Row) -> dict[str, Any]:
     return {}
 
 
-def answered(row: Row) -> CallToolResult:
+def answered(row: JobRow) -> CallToolResult:
     """What a call that waited for the end of the job would have answered."""
     try:
         structured = view(row, JsonValue).model_dump(mode="json", by_alias=True)
@@ -223,7 +223,7 @@ def answered(row: Row) -> CallToolResult:
     return compact(CallToolResult(content=[], structured_content=structured))
 
 
-def _refusal(row: Row) -> str:
+def _refusal(row: JobRow) -> str:
     return " ".join(block.text for block in answered(row).content if isinstance(block, TextContent))
 
 

@@ -21,7 +21,7 @@ class Busy(ToolFailure):
 
 @contextmanager
 def locked(
-    path: Path, patience_s: float, busy: str, hint: str = "list_jobs shows what runs; try again when it has ended."
+    path: Path, wait_s: float, busy: str, hint: str = "list_jobs shows what runs; try again when it has ended."
 ) -> Generator[None]:
     """Hold the lock of a file, which no program that is started meanwhile inherits.
 
@@ -31,7 +31,7 @@ def locked(
     private_folder(path.parent)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        if not _take(descriptor, time.monotonic() + patience_s):
+        if not _take(descriptor, time.monotonic() + wait_s):
             raise Busy(busy, hint)
         yield
     finally:

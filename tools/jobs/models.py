@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from ..runtime.jobs.table import Row
+from ..runtime.jobs.table import JobRow
 from ..runtime.models import Progress, State
 
 
@@ -19,7 +19,7 @@ class JobSummary(BaseModel):
     error: str | None = None
 
     @classmethod
-    def of(cls, row: Row) -> JobSummary:
+    def of(cls, row: JobRow) -> JobSummary:
         return cls(
             job=f"job:{row.id}",
             tool=row.tool,

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from ..errors import ToolFailure
 from .calls.executor import CallExecutor
 from .jobs.queue import Jobs
-from .jobs.table import Row
+from .jobs.table import JobRow
 from .models import ENDED, Budget, JobView, Progress
 from .work import Work
 
@@ -32,7 +32,7 @@ class JobHandoff:
     job: str = ""
 
 
-TASK: ContextVar[JobHandoff | None] = ContextVar("mlops_mcp_task", default=None)
+HANDOFF: ContextVar[JobHandoff | None] = ContextVar("mlops_mcp_task", default=None)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ToolContext:
         row = await self.jobs.submit(
             self.tool, function, request, self.idempotency, once, self.budget, self.toolset, self.short, self.scope
         )
-        if (task := TASK.get()) is not None:
+        if (task := HANDOFF.get()) is not None:
             task.job, wait_s = row.id, 0
         return await self.follow(row.id, wait_s, get_type_hints(function)["return"])
 
@@ -88,7 +88,7 @@ class ToolContext:
         return seen.model_copy(update={"queue": await self.jobs.place_in_queue(row)})
 
 
-def view(row: Row, result: Any = Any) -> JobView[Any]:
+def view(row: JobRow, result: Any = Any) -> JobView[Any]:
     """A row as an agent sees it.
 
     Raises:
@@ -110,7 +110,7 @@ def view(row: Row, result: Any = Any) -> JobView[Any]:
     )
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: JobRow) -> str:
     if row.state == "failed":
         return "failed"
     return f"was lost after {row.attempts} attempts" if row.attempts > 1 else "was lost"

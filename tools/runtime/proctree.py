@@ -47,9 +47,9 @@ def marked(mark: str, variable: str = MARK) -> list[psutil.Process]:
     return found
 
 
-def kill(mark: str, variable: str = MARK, patience_s: float = 2.0, spare: int = 0) -> bool:
-    """Kill what carries the mark, but for the process `spare`; False when something survived the patience."""
-    deadline = time.monotonic() + patience_s
+def kill(mark: str, variable: str = MARK, wait_s: float = 2.0, spare: int = 0) -> bool:
+    """Kill what carries the mark, but for the process `spare`; False when something survived that."""
+    deadline = time.monotonic() + wait_s
     while found := [process for process in marked(mark, variable) if process.pid != spare]:
         for process in found:
             try:

@@ -286,7 +286,7 @@ def _silent(state: EndpointFile) -> ToolFailure:
 
 def _line(work: Work, name: str) -> EndpointLine:
     try:
-        with endpoints.change(work, name, patience_s=0):
+        with endpoints.change(work, name, wait_s=0):
             _forget_unfinished(work, name)
     except Busy:
         pass  # a deployment is under way: it is shown as it stands

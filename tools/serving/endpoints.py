@@ -15,7 +15,7 @@ from ..locks import locked
 from ..runtime.work import Work
 from .models import Deployment, EndpointFile
 
-LOCK_PATIENCE_S = 2.0
+LOCK_WAIT_S = 2.0
 # Coprime to 100 and near its golden section: any 100 calls in a row meet every position once, evenly spread.
 STRIDE = 61
 
@@ -60,11 +60,11 @@ def remove(work: Work, name: str) -> None:
     shutil.rmtree(_root(work) / name, ignore_errors=True)
 
 
-def change(work: Work, name: str, patience_s: float = LOCK_PATIENCE_S) -> AbstractContextManager[None]:
+def change(work: Work, name: str, wait_s: float = LOCK_WAIT_S) -> AbstractContextManager[None]:
     """The right to change an endpoint, held for as long as a deployment takes."""
     return locked(
         _lock(work, name),
-        patience_s,
+        wait_s,
         f"endpoint:{name} is being changed by another call",
         "list_jobs(state='running') shows a deployment; wait for it or cancel it.",
     )

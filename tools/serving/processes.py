@@ -200,8 +200,8 @@ def _environment(work: Work, plan: Plan, identity: str, place: Path) -> Mapping[
 
 
 def _wait_ready(work: Work, plan: Plan, deployment: Deployment) -> None:
-    patience = work.settings.bentoml.ready_timeout_s
-    deadline = time.monotonic() + patience
+    wait_s = work.settings.bentoml.ready_timeout_s
+    deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         tail = log_tail(work, plan.endpoint, deployment.id)
         if master(deployment) is None:
@@ -216,7 +216,7 @@ def _wait_ready(work: Work, plan: Plan, deployment: Deployment) -> None:
         time.sleep(POLL_S)
     raise _failed(
         plan,
-        f"did not answer within {patience:g} s (setting bentoml.ready_timeout_s)",
+        f"did not answer within {wait_s:g} s (setting bentoml.ready_timeout_s)",
         log_tail(work, plan.endpoint, deployment.id),
     )
 
@@ -226,7 +226,7 @@ def _failed(plan: Plan, what: str, tail: str) -> ToolFailure:
 
 
 def _clear(work: Work, endpoint: str, identity: str) -> None:
-    if not proctree.kill(mark_of(endpoint, identity), MARK, patience_s=5.0):
+    if not proctree.kill(mark_of(endpoint, identity), MARK, wait_s=5.0):
         raise ToolFailure(f"a process of endpoint:{endpoint} does not end", "Look for it with ps, then call again.")
     shutil.rmtree(folder(work, endpoint, identity), ignore_errors=True)
 

@@ -20,7 +20,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.launch import mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
-from mlops_mcp.tools.runtime.jobs.table import Row
+from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.models import ENDED
 from mlops_mcp.tools.runtime.template.forkserver import ForkServer, fork_server
 from mlops_mcp.tools.runtime.template.preload import wanted
@@ -139,7 +139,7 @@ async def _look_after(jobs: Jobs) -> None:
         await asyncio.sleep(RECONCILE_EVERY_S)
 
 
-async def ended(jobs: Jobs, row: Row, within_s: float = 120.0) -> Row:
+async def ended(jobs: Jobs, row: JobRow, within_s: float = 120.0) -> JobRow:
     rows = [row async for row in jobs.watch(row.id, within_s)]
     assert rows[-1].state in ENDED, f"still {rows[-1].state} after {within_s} s: {jobs.log_tail(row.id)}"
     return rows[-1]

@@ -16,7 +16,7 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
-from mlops_mcp.tools.runtime.jobs.table import Row
+from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.template.forkserver import ForkServer
 
 from .conftest import ended, until, with_runtime
@@ -79,7 +79,7 @@ def probe(probes: Any) -> Any:
     return probes("facts", SOURCE)
 
 
-async def facts(jobs: Jobs, probe: Any, gate: str = "") -> tuple[dict[str, Any], Row]:
+async def facts(jobs: Jobs, probe: Any, gate: str = "") -> tuple[dict[str, Any], JobRow]:
     row = await ended(jobs, await jobs.submit("x", probe.facts, probe.Request(gate=gate)), 120)
     assert row.state == "done", row.error
     return json.loads(row.result or ""), row

@@ -23,7 +23,7 @@ from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.alive import held
 from mlops_mcp.tools.runtime.jobs.launch import lock_path, mark_of, revealed, stored, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
-from mlops_mcp.tools.runtime.jobs.table import Row
+from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.models import Progress
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracing.store.reader import TraceReader
@@ -359,7 +359,7 @@ def test_a_job_row_holds_no_password_and_its_process_gets_all_of_them(settings: 
     mine = settings.model_copy(update={"mlflow": mlflow, "runtime": runtime, "opik": opik})
     kept = stored(mine)
     assert "hunter" not in kept
-    assert Settings.model_validate_json(revealed(mine, cast(Row, SimpleNamespace(settings=kept)))) == mine
+    assert Settings.model_validate_json(revealed(mine, cast(JobRow, SimpleNamespace(settings=kept)))) == mine
 
 
 def test_a_job_of_an_older_version_runs_with_the_settings_that_it_did_not_know_as_they_are_here(
@@ -369,7 +369,7 @@ def test_a_job_of_an_older_version_runs_with_the_settings_that_it_did_not_know_a
     tree["environment"] = "old"
     del tree["runtime"]["keep_days"]
     tree["runtime"]["gone"] = 1
-    row = cast(Row, SimpleNamespace(settings=json.dumps(tree)))
+    row = cast(JobRow, SimpleNamespace(settings=json.dumps(tree)))
     assert Settings.model_validate_json(revealed(settings, row)) == settings.model_copy(update={"environment": "old"})
 
 

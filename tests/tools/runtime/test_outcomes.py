@@ -14,7 +14,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.launch import mark_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
-from mlops_mcp.tools.runtime.jobs.table import Row
+from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.models import Budget, Progress
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 
@@ -23,13 +23,13 @@ from .conftest import ended, logged, until
 pytestmark = pytest.mark.slow
 
 
-def processes(row: Row) -> list[Any]:
+def processes(row: JobRow) -> list[Any]:
     """Everything that runs for a job, here and on a worker of the cluster, which is this machine too."""
     mark = mark_of(row.id, max(row.attempt, 1))
     return proctree.marked(mark) + proctree.marked(f"{mark}@cluster")
 
 
-def workers_of(row: Row, hard: Any) -> list[Any]:
+def workers_of(row: JobRow, hard: Any) -> list[Any]:
     """Those of them that do the work, not its keeper."""
     return [process for process in processes(row) if process.pid != row.pid]
 

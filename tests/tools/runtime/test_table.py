@@ -18,7 +18,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import Unavailable
 from mlops_mcp.tools.runtime.jobs.backends import backend_of
 from mlops_mcp.tools.runtime.jobs.launch import table_of
-from mlops_mcp.tools.runtime.jobs.table import FRESH_S, End, JobTable, NewJob, Row
+from mlops_mcp.tools.runtime.jobs.table import FRESH_S, End, JobRow, JobTable, NewJob
 
 pytestmark = pytest.mark.slow
 
@@ -34,13 +34,13 @@ def table(store: Settings) -> JobTable:
     return table_of(store)
 
 
-def claimed(table: JobTable, slots: int = 99) -> Row:
+def claimed(table: JobTable, slots: int = 99) -> JobRow:
     row = table.claim("home", "here", slots)
     assert row is not None
     return row
 
 
-def ended(table: JobTable, new: NewJob = NEW, ago_s: float = 0) -> Row:
+def ended(table: JobTable, new: NewJob = NEW, ago_s: float = 0) -> JobRow:
     """A job that ended some time ago."""
     row = table.insert(new)
     table.started(claimed(table).id, 1, 1)

@@ -88,8 +88,8 @@ def test_a_name_that_is_none_reads_nothing(work: Work, name: str) -> None:
 
 def test_two_cannot_change_an_endpoint_at_once_but_two_endpoints_can_be_changed(work: Work) -> None:
     with endpoints.change(work, "credit"), endpoints.change(work, "other"), pytest.raises(Busy, match="list_jobs"):
-        endpoints.change(work, "credit", patience_s=0).__enter__()
-    with endpoints.change(work, "credit", patience_s=0):
+        endpoints.change(work, "credit", wait_s=0).__enter__()
+    with endpoints.change(work, "credit", wait_s=0):
         pass
 
 

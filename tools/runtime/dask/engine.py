@@ -20,7 +20,7 @@ from ...tracing.span import Carrier
 from ..jobs.channel import JobChannel
 from ..jobs.launch import mark_of
 from ..jobs.supervisor import ENDED, ProcessDied, Run
-from ..jobs.table import End, Row
+from ..jobs.table import End, JobRow
 from .runner import BEGUN, StartedBefore, key_of, run_task
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class ClusterWorker:
     limit_mb: int
 
 
-def there(settings: Settings, row: Row) -> Run:
+def there(settings: Settings, row: JobRow) -> Run:
     """The work as a task of the cluster."""
     return lambda carrier, channel: _run(settings, row, carrier, channel)
 
 
-def _run(settings: Settings, row: Row, carrier: Carrier, channel: JobChannel) -> End | ProcessDied:
+def _run(settings: Settings, row: JobRow, carrier: Carrier, channel: JobChannel) -> End | ProcessDied:
     """Run one attempt and pass on what it says."""
     mark = f"{mark_of(row.id, row.attempt)}@cluster"
     spec = {

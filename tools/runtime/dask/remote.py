@@ -17,7 +17,7 @@ from ..jobs.channel import StreamChannel
 from ..jobs.child import perform
 from ..jobs.launch import job_environment, revealed
 from ..jobs.supervisor import ENDED, Child, ProcessDied
-from ..jobs.table import Row
+from ..jobs.table import JobRow
 from ..limits import divert_standard_streams, make_folders
 from ..logtail import tail
 from .runner import DIED
@@ -25,7 +25,7 @@ from .runner import DIED
 
 def main() -> None:
     spec = json.loads(_line(0))
-    row, carrier = Row(**json.loads(spec["row"])), Carrier(**json.loads(spec["carrier"]))
+    row, carrier = JobRow(**json.loads(spec["row"])), Carrier(**json.loads(spec["carrier"]))
     # The secrets do not travel: they are those that this machine is configured with.
     settings = Settings.model_validate_json(revealed(load().settings, row))
     inbox, out = os.dup(0), os.fdopen(os.dup(1), "w", encoding="utf-8")

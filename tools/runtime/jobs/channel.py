@@ -11,7 +11,7 @@ from typing import IO, Any, Protocol
 
 from ...errors import Unavailable
 from ...tracing.span import Span
-from .table import JobTable, Row
+from .table import JobRow, JobTable
 
 # Kinds of notes: the columns of the row, and finished spans.
 SPAN = "span"
@@ -44,7 +44,7 @@ class TableChannel:
     """Writes to the job's row; spans go to `sink`."""
 
     table: JobTable
-    row: Row
+    row: JobRow
     sink: Callable[[Span], None]
     _wanted: bool = True
     _unsent: dict[str, str] = field(default_factory=dict[str, str])

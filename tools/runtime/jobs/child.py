@@ -25,7 +25,7 @@ from ..outcome import Outcome, outcome_of
 from ..work import Reporter, Work
 from .channel import SPAN
 from .supervisor import ENDED
-from .table import End, Row
+from .table import End, JobRow
 
 REPORT_EVERY_S = 0.2
 
@@ -77,7 +77,7 @@ class ChildChannel:
             self.say("progress", progress.model_dump_json())
 
 
-def perform(settings: Settings, row: Row, carrier: Carrier, connection: Connection) -> None:
+def perform(settings: Settings, row: JobRow, carrier: Carrier, connection: Connection) -> None:
     """Run the function of a row in this process and send how it ended."""
     # Libraries that a warm start has loaded already are mapped here, and may take more than a low limit.
     limit_memory(settings.runtime.job_memory_mb + memory_mb()[0])
@@ -91,12 +91,12 @@ def perform(settings: Settings, row: Row, carrier: Carrier, connection: Connecti
     channel.end(_end(outcome, carrier.trace_id))
 
 
-def _result(work: Work, row: Row) -> str:
+def _result(work: Work, row: JobRow) -> str:
     function, request, result = resolve(row.function)
     return result.dump_json(function(work, request.validate_json(row.request))).decode()
 
 
-def _ends_at(row: Row) -> float | None:
+def _ends_at(row: JobRow) -> float | None:
     return time.monotonic() + row.limits.seconds if row.limits.seconds else None
 
 

@@ -39,7 +39,7 @@ from .launch import (
     table_of,
 )
 from .supervisor import Child, ProcessDied, Run
-from .table import End, JobTable, Row
+from .table import End, JobRow, JobTable
 
 RETRY_S = 1.0
 RETRIES = 600
@@ -72,7 +72,7 @@ def keep_attempt(settings: Settings, identity: str, attempt: int, fork: Fork | N
     launch_next(settings, table, fork)
 
 
-def keep(settings: Settings, table: JobTable, row: Row) -> None:
+def keep(settings: Settings, table: JobTable, row: JobRow) -> None:
     """Run one attempt and write how it ended."""
     run = _engine(settings)(settings, row)  # forks, so before the store has its thread
     store = TraceStore.of(settings)
@@ -86,7 +86,7 @@ def keep(settings: Settings, table: JobTable, row: Row) -> None:
     retried(lambda: _write(settings, table, row, end))
 
 
-def here(settings: Settings, row: Row) -> Run:
+def here(settings: Settings, row: JobRow) -> Run:
     """The work in a child of this process."""
 
     def work(carrier: Carrier, connection: Connection) -> None:
@@ -96,7 +96,7 @@ def here(settings: Settings, row: Row) -> Run:
     return lambda carrier, channel: child.run(carrier, channel, row.limits, lambda: log_tail(settings, row.id))
 
 
-def _engine(settings: Settings) -> Callable[[Settings, Row], Run]:
+def _engine(settings: Settings) -> Callable[[Settings, JobRow], Run]:
     if settings.runtime.engine == "local":
         return here
     from ..dask.engine import there
@@ -120,7 +120,7 @@ def _note(span: Span, end: End | ProcessDied) -> None:
         span.error_type = "ToolFailure"
 
 
-def _write(settings: Settings, table: JobTable, row: Row, end: End | ProcessDied) -> None:
+def _write(settings: Settings, table: JobTable, row: JobRow, end: End | ProcessDied) -> None:
     """What is left open is tidied up only by whoever ended the attempt."""
     now = table.get(row.id)
     ended_well = isinstance(end, End) and end.state == "done"

@@ -19,7 +19,7 @@ from ..logtail import CHARACTERS, shorten, tail_of
 from ..proctree import MARK
 from .alive import machine
 from .backends import backend_of
-from .table import End, JobTable, Row
+from .table import End, JobRow, JobTable
 
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
 CLEANUP_VARIABLE = "MLOPS_JOB_CLEANUP"
@@ -53,13 +53,13 @@ Fork = Callable[[KeeperStart], int | None]
 
 def launch_next(
     settings: Settings, table: JobTable, fork: Fork | None = None, own: Collection[str] = ()
-) -> dict[int, Row]:
+) -> dict[int, JobRow]:
     """Claim and start queued jobs, oldest first, while slots are free; those that are our children, by process id.
 
     Args:
         own: the jobs of this server; a read-only one starts no others.
     """
-    started: dict[int, Row] = {}
+    started: dict[int, JobRow] = {}
     runtime, among = settings.runtime, own if settings.server.read_only else None
     while row := table.claim(home_id(settings), machine(), runtime.slots, runtime.short_slots, among):
         try:
@@ -106,7 +106,7 @@ def stored(settings: Settings) -> str:
     return json.dumps(_masked(settings.model_dump(mode="json", exclude=SECRETS)))
 
 
-def revealed(settings: Settings, row: Row) -> str:
+def revealed(settings: Settings, row: JobRow) -> str:
     """The submitter's settings with the secrets of this process: an environment is readable by its owner only.
 
     What an older version of the submitter did not know is as it is here.
@@ -134,7 +134,7 @@ def _masked(node: Any) -> Any:
     return redact(node) if isinstance(node, str) else node
 
 
-def start_cleanup(settings: Settings, row: Row, after: str) -> int:
+def start_cleanup(settings: Settings, row: JobRow, after: str) -> int:
     """Start what closes the things that an ended attempt left open; its process id."""
     given = json.loads(after) | {"toolset": row.toolset, "trace_id": row.trace_id, "span_id": row.span_id}
     start = _keeper_start(settings, row)
@@ -145,7 +145,7 @@ def start_cleanup(settings: Settings, row: Row, after: str) -> int:
     )
 
 
-def _keeper_start(settings: Settings, row: Row) -> KeeperStart:
+def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
     log = log_path(settings, row.id)
     private_folder(log.parent)
     shorten(log)

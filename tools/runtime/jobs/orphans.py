@@ -8,12 +8,12 @@ import sqlite3
 from ....config.settings import Settings
 from ...tracing.store.reader import TraceReader
 from ...tracing.store.writer import TraceStore
-from .table import Row
+from .table import JobRow
 
 logger = logging.getLogger(__name__)
 
 
-def end_span(settings: Settings, row: Row, why: str) -> None:
+def end_span(settings: Settings, row: JobRow, why: str) -> None:
     """Mark the span of an attempt failed if it is still open; blocking. A store that cannot be read is only logged."""
     path = settings.trace_store
     mark = {"job": row.id, "attempt": row.attempt}

@@ -30,12 +30,12 @@ from ..work import Work
 from .alive import held, machine
 from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, mark_of, start_cleanup, stored, table_of
 from .orphans import end_span
-from .table import LEASE_S, JobTable, NewJob, Row
+from .table import LEASE_S, JobRow, JobTable, NewJob
 
 POLL_S = 0.05
 MAX_SHOWN = 5
 # A claimed job whose process has not even taken its lock by then never started.
-START_PATIENCE_S = 10.0
+START_WITHIN_S = 10.0
 # How long the keeper of a cancelled job may take to write its last words; on a cluster it has to ask around.
 LEAVE_S = {"local": 1.0, "dask": 5.0}
 PRUNE_EVERY_S = 3600.0
@@ -52,7 +52,7 @@ class Jobs:
         self._opened: JobTable | None = None
         # What a read-only server has submitted: it looks after no other jobs.
         self._own: set[str] = set()
-        self._children: dict[int, Row | None] = {}
+        self._children: dict[int, JobRow | None] = {}
         self._lock = threading.Lock()
         # What other machines last said of their jobs, and when that was first seen here.
         self._leases: dict[tuple[str, int], tuple[float, float]] = {}
@@ -86,7 +86,7 @@ class Jobs:
         toolset: str = "",
         short: bool = False,
         scope: str = "",
-    ) -> Row:
+    ) -> JobRow:
         """Queue `function(work, request)` and start it if a slot is free.
 
         Args:
@@ -97,7 +97,7 @@ class Jobs:
         """
         span = current()
 
-        def insert() -> Row:
+        def insert() -> JobRow:
             new = NewJob(
                 tool=tool,
                 toolset=toolset,
@@ -125,7 +125,7 @@ class Jobs:
 
         return await self._threads.run(insert)
 
-    async def watch(self, identity: str, wait_s: float) -> AsyncIterator[Row]:
+    async def watch(self, identity: str, wait_s: float) -> AsyncIterator[JobRow]:
         """Yield the row whenever its progress or state changed, until it ended or the time is up."""
         deadline = time.monotonic() + wait_s
         seen: tuple[object, ...] = ()
@@ -138,7 +138,7 @@ class Jobs:
                 return
             await anyio.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
 
-    async def get(self, identity: str) -> Row:
+    async def get(self, identity: str) -> JobRow:
         """The row of a job after looking whether its process still lives.
 
         Raises:
@@ -146,7 +146,7 @@ class Jobs:
         """
         return await self._threads.run(lambda: self._read(identity))
 
-    async def place_in_queue(self, row: Row) -> QueuePlace:
+    async def place_in_queue(self, row: JobRow) -> QueuePlace:
         """Why a queued job waits."""
 
         def look() -> QueuePlace:
@@ -160,24 +160,24 @@ class Jobs:
 
         return await self._threads.run(look)
 
-    async def page(self, limit: int, after: Position | None, state: str) -> tuple[list[Row], int]:
+    async def page(self, limit: int, after: Position | None, state: str) -> tuple[list[JobRow], int]:
         """Newest jobs first, beginning behind a position, and how many there are."""
         return await self._threads.run(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
 
-    async def answer(self, identity: str, answers: dict[str, Any]) -> Row:
+    async def answer(self, identity: str, answers: dict[str, Any]) -> JobRow:
         """Answer open questions of a job by their key; keys that were not asked for are ignored."""
 
-        def note() -> Row:
+        def note() -> JobRow:
             self._read(identity)
             self._table.answer(identity, answers)
             return self._table.get(identity)
 
         return await self._threads.run(note)
 
-    async def cancel(self, identity: str) -> Row:
+    async def cancel(self, identity: str) -> JobRow:
         """End a job and every process it started; what it reached so far stays in its row."""
 
-        def end() -> Row:
+        def end() -> JobRow:
             self._read(identity)
             ended = self._table.cancel(identity)
             row = self._table.get(identity)
@@ -201,7 +201,7 @@ class Jobs:
     def log_tail(self, identity: str, characters: int = 600) -> str:
         return log_tail(self._settings, identity, characters)
 
-    def _read(self, identity: str) -> Row:
+    def _read(self, identity: str) -> JobRow:
         try:
             row = self._table.get(identity)
         except KeyError:
@@ -260,7 +260,7 @@ class Jobs:
                 if now.state == "running" and now.attempt == row.attempt and not now.pid:
                     self._lose(now)
 
-    def _end(self, row: Row) -> None:
+    def _end(self, row: JobRow) -> None:
         """Kill the work at once; its keeper has a moment to write how it went."""
         mark = mark_of(row.id, row.attempt)
         proctree.kill(mark, spare=row.pid)
@@ -269,11 +269,11 @@ class Jobs:
             time.sleep(POLL_S / 5)
         proctree.kill(mark)
 
-    def _is_here(self, row: Row) -> bool:
+    def _is_here(self, row: JobRow) -> bool:
         """Whether this machine sees the lock and the processes of a job."""
         return row.home in ("", home_id(self._settings)) and row.place == machine()
 
-    def _dead(self, row: Row) -> bool:
+    def _dead(self, row: JobRow) -> bool:
         if not self._is_here(row):
             # On the file's only machine another place means: before the last start of the machine.
             return self._is_silent(row) if self._table.backend.shared else True
@@ -283,9 +283,9 @@ class Jobs:
         now = self._table.get(row.id)
         if (now.state, now.attempt) != ("running", row.attempt):
             return False
-        return bool(now.pid) or time.time() - now.claimed > START_PATIENCE_S
+        return bool(now.pid) or time.time() - now.claimed > START_WITHIN_S
 
-    def _is_silent(self, row: Row) -> bool:
+    def _is_silent(self, row: JobRow) -> bool:
         """Whether the keeper of a job elsewhere has not renewed its lease for too long, by our own clock."""
         key, now = (row.id, row.attempt), time.monotonic()
         lease, since = self._leases.get(key, (None, now))
@@ -294,13 +294,13 @@ class Jobs:
             return False
         return now - since > LEASE_S
 
-    def _clean_up(self, row: Row) -> None:
+    def _clean_up(self, row: JobRow) -> None:
         if after := self._table.take_after(row.id, row.attempt):
             pid = start_cleanup(self._settings, row, after)
             with self._lock:
                 self._children[pid] = None
 
-    def _lose(self, row: Row) -> None:
+    def _lose(self, row: JobRow) -> None:
         proctree.kill(mark_of(row.id, row.attempt))
         why = redact(f"its process died. {self.log_tail(row.id, 300)}".strip())
         if self._is_here(row):
@@ -310,7 +310,7 @@ class Jobs:
         self._start()
 
 
-def describe_running(row: Row) -> str:
+def describe_running(row: JobRow) -> str:
     """One line about a running job."""
     said = f": {Progress.model_validate_json(row.progress).words}" if row.progress else ""
     return f"job:{row.id} {row.tool}, {row.seconds:.0f} s{said}"

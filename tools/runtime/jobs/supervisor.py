@@ -190,10 +190,10 @@ def _megabytes(mark: str) -> int:
     return total >> 20
 
 
-def _gone(child: int, mark: str, patience_s: float) -> int:
+def _gone(child: int, mark: str, wait_s: float) -> int:
     """Let the child leave by itself, kill all that is left after that, and return its exit code."""
     process = psutil.Process(child)
     with contextlib.suppress(psutil.TimeoutExpired):
-        process.wait(patience_s)
+        process.wait(wait_s)
     proctree.kill(mark, spare=os.getpid())
     return int(process.wait() or 0)

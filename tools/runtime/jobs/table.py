@@ -42,7 +42,7 @@ class NewJob:
 
 
 @dataclass(frozen=True)
-class Row:
+class JobRow:
     """One job as stored. Times are seconds since the epoch, 0 where they did not happen yet.
 
     `settings` and `folder` (working directory) are the submitter's: whoever starts the job, it runs as submitted.
@@ -115,7 +115,7 @@ class JobTable:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
-    def insert(self, new: NewJob) -> Row:
+    def insert(self, new: NewJob) -> JobRow:
         """Queue a job; with an idempotency key that was used before, the job it started unless that one failed."""
         with self.backend.alone() as db:
             if new.idempotency:
@@ -131,7 +131,7 @@ class JobTable:
         assert row is not None
         return row
 
-    def get(self, identity: str) -> Row:
+    def get(self, identity: str) -> JobRow:
         """The row of a job. Raises KeyError for an unknown one."""
         if not identity.isascii() or not identity.isalnum():  # no database need be asked
             raise KeyError(identity)
@@ -143,7 +143,7 @@ class JobTable:
 
     def claim(
         self, home: str, place: str, slots: int, short_slots: int = 0, among: Collection[str] | None = None
-    ) -> Row | None:
+    ) -> JobRow | None:
         """Take the oldest queued job of a state folder, or of some of its jobs, that there is a slot for here.
 
         Long work takes `slots` at most; what is expected to be short also runs beside it, in `short_slots` more.
@@ -211,10 +211,10 @@ class JobTable:
             _storable(error), time.time(), identity, attempt,
         )  # fmt: skip
 
-    def running(self) -> list[Row]:
+    def running(self) -> list[JobRow]:
         return self._all("select * from jobs where state='running' order by claimed, id")
 
-    def ahead(self, row: Row) -> int:
+    def ahead(self, row: JobRow) -> int:
         """How many queued jobs of the same state folder come before one."""
         query = (
             "select count(*) from jobs where state='queued' and home in (?, '') and short=? "
@@ -232,7 +232,7 @@ class JobTable:
             db.execute("update jobs set after=null where id=? and attempt=?", (identity, attempt))
         return str(found[0]) if found and found[0] else None
 
-    def recent(self, limit: int, after: Position | None = None, state: str = "") -> list[Row]:
+    def recent(self, limit: int, after: Position | None = None, state: str = "") -> list[JobRow]:
         """Newest jobs first, beginning behind a position."""
         values: list[Any] = [state, state]
         if after is not None:
@@ -272,7 +272,7 @@ class JobTable:
         with self.backend.open() as db:
             return bool(db.execute(f"update jobs set {what} where {where}", values).rowcount == 1)
 
-    def _all(self, query: str, *values: Any) -> list[Row]:
+    def _all(self, query: str, *values: Any) -> list[JobRow]:
         with self.backend.open() as db:
             return _rows(db.execute(query, values))
 
@@ -281,16 +281,16 @@ def _identity() -> str:
     return uuid7().replace("-", "")[:20]
 
 
-def _one(db: Opened, query: str, *values: Any) -> Row | None:
+def _one(db: Opened, query: str, *values: Any) -> JobRow | None:
     rows = _rows(db.execute(query, values))
     return rows[0] if rows else None
 
 
-def _rows(cursor: Any) -> list[Row]:
+def _rows(cursor: Any) -> list[JobRow]:
     """By name: a table that was extended later has its columns in another order, or some that are not known here."""
     names = [column[0] for column in cursor.description]
     found = (zip(names, row, strict=True) for row in cursor.fetchall())
-    return [Row(**{name: value for name, value in row if name in Row.__dataclass_fields__}) for row in found]
+    return [JobRow(**{name: value for name, value in row if name in JobRow.__dataclass_fields__}) for row in found]
 
 
 def _storable(text: str | None) -> str | None:
