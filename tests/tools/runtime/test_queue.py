@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlops_mcp.config.settings import Settings
+from mlops_mcp.tools.runtime.jobs.alive import machine
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.models import Budget
@@ -38,3 +39,25 @@ async def test_a_queued_job_says_why_it_waits_its_place_and_what_runs(
     gate.touch()
     for row in waiting:
         assert (await ended(jobs, row)).state == "done"
+
+
+async def test_a_claimed_job_that_has_not_started_yet_is_not_lost_when_the_clock_jumps(
+    settings: Settings, hard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, table = Jobs(with_runtime(settings, preload="never")), table_of(settings)
+    monkeypatch.setattr("mlops_mcp.tools.runtime.jobs.queue.launch_next", lambda *_: {})
+    row = await jobs.submit("x", hard.at_once, hard.Request(folder=str(tmp_path)))
+    claimed = table.claim(row.home, machine(), 1)
+    assert claimed is not None
+    with monkeypatch.context() as ahead:
+        ahead.setattr("time.time", lambda: claimed.claimed + 3600.0)
+        await jobs.reconcile()
+    assert (await jobs.get(row.id)).state == "running"
+
+
+async def test_what_is_known_of_leases_goes_with_their_jobs(settings: Settings, hard: Any, tmp_path: Path) -> None:
+    jobs = Jobs(with_runtime(settings, preload="never"))
+    jobs._leases = {("gone", 1): (0.0, 0.0)}  # pyright: ignore[reportPrivateUsage]
+    await jobs.submit("x", hard.at_once, hard.Request(folder=str(tmp_path)))
+    await jobs.reconcile()
+    assert ("gone", 1) not in jobs._leases  # pyright: ignore[reportPrivateUsage]

@@ -18,11 +18,11 @@ def end_span(settings: Settings, row: JobRow, why: str) -> None:
     path = settings.trace_store
     mark = {"job": row.id, "attempt": row.attempt}
     try:
-        spans = TraceReader(path).spans(row.trace_id)
+        spans = TraceReader(path).open_spans_of(row.trace_id)
     except sqlite3.Error as error:
         logger.warning("the span of job:%s stays open: %s", row.id, error)
         return
-    left = [span for span in spans if not span.end and mark.items() <= span.metadata.items()]
+    left = [span for span in spans if mark.items() <= span.metadata.items()]
     if not left:
         return
     store = TraceStore.of(settings)

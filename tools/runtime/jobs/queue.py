@@ -213,9 +213,12 @@ class Jobs:
 
     def _reconcile(self) -> None:
         read_only = self._settings.server.read_only
-        for row in self._table.running():
+        running = self._table.running()
+        for row in running:
             if (row.id in self._own or not read_only) and self._dead(row):
                 self._lose(row)
+        known = {(row.id, row.attempt) for row in running}
+        self._leases = {key: seen for key, seen in self._leases.items() if key in known}
         self._start()
         if read_only:
             return
@@ -276,23 +279,23 @@ class Jobs:
     def _dead(self, row: JobRow) -> bool:
         if not self._is_here(row):
             # On the file's only machine another place means: before the last start of the machine.
-            return self._is_silent(row) if self._table.backend.shared else True
+            return self._silent_s(row) > LEASE_S if self._table.backend.shared else True
         if held(lock_path(self._settings, row.id)):
             return False
         # The process ends its row before it lets go of the lock, so look at the row once more.
         now = self._table.get(row.id)
         if (now.state, now.attempt) != ("running", row.attempt):
             return False
-        return bool(now.pid) or time.time() - now.claimed > START_WITHIN_S
+        return bool(now.pid) or self._silent_s(now) > START_WITHIN_S
 
-    def _is_silent(self, row: JobRow) -> bool:
-        """Whether the keeper of a job elsewhere has not renewed its lease for too long, by our own clock."""
+    def _silent_s(self, row: JobRow) -> float:
+        """How long the lease of a job has been the same as far as this server has seen, by a clock nobody sets."""
         key, now = (row.id, row.attempt), time.monotonic()
         lease, since = self._leases.get(key, (None, now))
         if lease != row.lease:
             self._leases[key] = (row.lease, now)
-            return False
-        return now - since > LEASE_S
+            return 0.0
+        return now - since
 
     def _clean_up(self, row: JobRow) -> None:
         if after := self._table.take_after(row.id, row.attempt):

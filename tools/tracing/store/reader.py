@@ -92,6 +92,11 @@ class TraceReader:
         with self._rows("select id from spans where end=0 order by start desc limit 50") as rows:
             return [str(row[0]) for row in rows]
 
+    def open_spans_of(self, trace_id: str) -> list[Span]:
+        """The spans of one trace that have not ended."""
+        with self._rows("select * from spans where trace_id=? and end=0", (trace_id,)) as rows:
+            return [span_of(dict(row)) for row in rows]
+
     def scores(self, trace_id: str) -> list[Score]:
         """The scores of one trace and of its spans."""
         query = (
