@@ -17,6 +17,16 @@ TOGETHER = {
 LONGEST = (
     "cluster",
     "tests/integration/test_degradation.py",
+    "tests/contract/test_unknown_names.py",
+    "tests/integration/test_operations.py",
+    "tests/integration/test_long_work.py",
+    "tests/tools/serving/test_serving.py",
+    "tests/tools/runtime/test_jobs.py",
+    "tests/integration/test_demo.py",
+    "tests/tools/runtime/test_preload.py",
+    "tests/conformance/test_conformance.py",
+    "tests/integration/test_full_pipeline.py",
+    "tests/server/test_tasks.py",
 )
 
 
