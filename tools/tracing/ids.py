@@ -47,8 +47,8 @@ def is_uuid7(text: str) -> bool:
 
 
 def seconds_of(identity: str) -> float:
-    """When a version 7 UUID was made, in seconds since the epoch."""
-    return int(identity[:8] + identity[9:13], 16) / 1000
+    """When a version 7 UUID, with its dashes or without, was made: seconds since the epoch."""
+    return int(identity.replace("-", "")[:12], 16) / 1000
 
 
 def dated(identity: str, at: float) -> str:

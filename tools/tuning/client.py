@@ -125,8 +125,8 @@ def _enqueue_default(study: OptunaStudy, objective: Objective, space: dict[str, 
     point = {name: FALLBACKS.get(name) if known.get(name) is None else known[name] for name in space}
     if study.trials or not contains(space, point):
         return study.user_attrs.get("default_trial")
-    study.enqueue_trial(point)
     study.set_user_attr("default_trial", 0)
+    study.enqueue_trial(point)
     return 0
 
 

@@ -11,19 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..tracing.ids import seconds_of
+
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
 JOB = "job"
-# Of a job's id, which is a version 7 UUID without its dashes: milliseconds since the epoch, in hexadecimal.
-TIME_DIGITS = 12
 
 
 def job_begun(job: str) -> float:
     """When a job was submitted, in seconds since the epoch; now for work outside of a job."""
-    return int(job[:TIME_DIGITS], 16) / 1000 if job else time.time()
+    return seconds_of(job) if job else time.time()
 
 
 @dataclass
@@ -36,6 +36,7 @@ class JobTrials:
     _before: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self._give_up_others()
         self._before = 0 if self.job else self._ended()
 
     def finished(self) -> int:
@@ -55,6 +56,14 @@ class JobTrials:
                 _suggest(trial, name, distribution)
         trial.set_user_attr(JOB, self.job)
         return trial
+
+    def _give_up_others(self) -> None:
+        """Fail what another search has left running whose space is not this one: its points are none of ours."""
+        from optuna.trial import TrialState
+
+        for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            if any(self.space.get(name) != distribution for name, distribution in trial.distributions.items()):
+                self.study.tell(trial.number, state=TrialState.FAIL)
 
     def _ended(self) -> int:
         trials = self.study.get_trials(deepcopy=False)

@@ -46,13 +46,16 @@ def sleep(work, request: Request) -> Result:
 
 def family(work, request: Request) -> Result:
     work.keep(Result(name="kept", total=7))
-    child = "import os, time; os.setsid(); time.sleep(600)"
+    pids = Path(request.folder) / "family"
+    child = f"import os, time; os.setsid(); open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n'); time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", child])
     orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
     subprocess.Popen([sys.executable, "-c", orphan]).wait()
     if os.fork() == 0:
         os.setsid()
+        pids.open("a").write(f"{os.getpid()}\\n")
         time.sleep(600)
+    while not pids.exists() or len(pids.read_text().split()) < 3: time.sleep(0.01)
     note(request, "start")
     wait_for(request.gate or "/never")
     return Result(name="family")

@@ -24,7 +24,7 @@ from .conftest import ended, until, with_runtime
 pytestmark = pytest.mark.slow
 
 SOURCE = """
-import multiprocessing, os, signal, sys, time
+import inspect, multiprocessing, os, signal, sys, time
 from pathlib import Path
 from pydantic import BaseModel
 
@@ -42,6 +42,8 @@ class Facts(BaseModel):
     signals: list[bool]
     main: bool
     variable: str
+    mark: str
+    depth: int
     draw: float
     inner_threads: int
 
@@ -54,6 +56,7 @@ def opened(pid):
 
 def facts(work, request: Request) -> Facts:
     preloaded = "xgboost" in sys.modules
+    print("a word on stdout")
     import numpy
     keeper = os.getppid()
     while request.gate and not Path(request.gate).exists(): time.sleep(0.01)
@@ -63,7 +66,8 @@ def facts(work, request: Request) -> Facts:
         keeper_threads=len(os.listdir(f"/proc/{keeper}/task")),
         signals=[signal.getsignal(n) == signal.SIG_DFL for n in (signal.SIGTERM, signal.SIGCHLD)],
         main=multiprocessing.parent_process() is None and multiprocessing.current_process().name == "MainProcess",
-        variable=os.environ.get("PROBE_VARIABLE", ""), draw=numpy.random.random(),
+        variable=os.environ.get("PROBE_VARIABLE", ""), mark=os.environ.get("MLOPS_JOB_MARK", ""),
+        depth=len(inspect.stack()), draw=numpy.random.random(),
         inner_threads=int(os.environ["OMP_NUM_THREADS"]),
     )
 """
@@ -96,9 +100,12 @@ async def test_a_forked_job_has_its_libraries_and_nothing_else_of_the_process_it
     assert all(found["signals"])
     assert found["main"]
     assert found["variable"] == "as of now"
-    kept = [name for name in found["files"] if name.startswith(("socket:", "pipe:", "anon_inode:"))]
-    # Only the way to the keeper.
-    assert len(kept) <= 1, kept
+    assert found["mark"] == f"{row.id}.01", "what the work starts by an exec would carry no mark"
+    for files in (found["files"], found["keeper_files"]):
+        kept = [name for name in files if name.startswith(("socket:", "pipe:", "anon_inode:"))]
+        assert len(kept) <= 1, kept  # the way between the keeper and its work
+    assert found["keeper_threads"] <= 2, "the keeper and the writer of its spans"
+    assert "a word on stdout" in warm.log_tail(row.id)
 
 
 async def test_no_two_forked_jobs_draw_the_same_numbers(warm: Jobs, probe: Any) -> None:
@@ -106,18 +113,21 @@ async def test_no_two_forked_jobs_draw_the_same_numbers(warm: Jobs, probe: Any) 
     assert draws[0] != draws[1]
 
 
-async def test_a_job_that_waited_is_forked_from_the_keeper_before_it(warm: Jobs, probe: Any, tmp_path: Path) -> None:
+async def test_jobs_that_waited_are_forked_from_the_keeper_before_them_and_nest_nothing(
+    warm: Jobs, probe: Any, tmp_path: Path
+) -> None:
     gate = tmp_path / "gate"
-    first = await warm.submit("x", probe.facts, probe.Request(gate=str(gate)))
-    second = await warm.submit("x", probe.facts, probe.Request())
-    await until(lambda: table_of(warm._settings).get(first.id).pid)  # pyright: ignore[reportPrivateUsage]
-    gate.touch()
     table = table_of(warm._settings)  # pyright: ignore[reportPrivateUsage]
-    await until(lambda: table.get(second.id).state == "done", 120)  # nobody but the keeper looks after it
-    found = json.loads(table.get(second.id).result or "")
-    assert found["preloaded"]
-    assert found["keeper"] != json.loads(table.get(first.id).result or "")["keeper"]
-    assert found["session"] == found["keeper"]
+    first = await warm.submit("x", probe.facts, probe.Request(gate=str(gate)))
+    waiting = [await warm.submit("x", probe.facts, probe.Request()) for _ in range(3)]
+    await until(lambda: table.get(first.id).pid)
+    gate.touch()
+    # Nobody but the keepers looks after them.
+    await until(lambda: all(table.get(row.id).state == "done" for row in waiting), 240)
+    found = [json.loads(table.get(row.id).result or "") for row in waiting]
+    assert all(each["preloaded"] and each["session"] == each["keeper"] for each in found)
+    assert len({each["keeper"] for each in found}) == len(waiting)
+    assert len({each["depth"] for each in found}) == 1, "each generation stands on the one before"
 
 
 async def test_a_forked_job_outlives_the_template(settings: Settings, probe: Any, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from mlops_mcp.config.settings import Settings
@@ -34,6 +35,16 @@ def workers_of(row: JobRow, hard: Any) -> list[Any]:
     return [process for process in processes(row) if process.pid != row.pid]
 
 
+def family(folder: Path) -> list[int]:
+    """What a job of that kind has started, by its own word: it need not carry the job's mark."""
+    file = folder / "family"
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+def runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
 @pytest.mark.parametrize("kind", ["loop", "boost", "sleep", "family"])
 async def test_cancelling_leaves_no_process_and_keeps_what_was_reached(
     jobs: Jobs, hard: Any, tmp_path: Path, kind: str
@@ -44,6 +55,7 @@ async def test_cancelling_leaves_no_process_and_keeps_what_was_reached(
     assert processes(row)
     row = await jobs.cancel(row.id)
     assert processes(row) == []
+    assert [pid for pid in family(tmp_path) if runs(pid)] == []
     assert row.state == "cancelled"
     assert json.loads((await jobs.get(row.id)).partial or "") == {"name": "kept", "total": 7.0}
 

@@ -44,8 +44,8 @@ async def test_a_search_that_is_killed_twice_ends_with_exactly_its_trials(settin
     )  # fmt: skip
     row = await jobs.submit("tune_model", tune_model, request)
     reached = 0
-    for _ in range(2):
-        reached = await killed_beyond(jobs, row.id, reached + 3)
+    for attempt in (1, 2):
+        reached = await killed_beyond(jobs, row.id, reached + 3, attempt)
     while (row := await jobs.get(row.id)).state not in ENDED:
         await asyncio.sleep(0.05)
     assert (row.state, row.attempt) == ("done", 3), row.error
@@ -56,16 +56,13 @@ async def test_a_search_that_is_killed_twice_ends_with_exactly_its_trials(settin
     assert tuned.failed == 0
 
 
-async def killed_beyond(jobs: Jobs, identity: str, trials: int) -> int:
-    """Kill the job's keeper, and with it the work, once so many trials have ended; how many had."""
-    attempt = (await jobs.get(identity)).attempt
+async def killed_beyond(jobs: Jobs, identity: str, trials: int, attempt: int) -> int:
+    """Kill the keeper of an attempt, and with it the work, once so many trials have ended; how many had."""
     while True:
         row = await jobs.get(identity)
         assert row.state not in ENDED, row.error
         done = int(Progress.model_validate_json(row.progress).done) if row.progress else 0
-        if row.attempt > attempt or (row.attempt == attempt == 0):
-            attempt = row.attempt
-        if row.pid and done >= trials:
+        if row.pid and row.attempt == attempt and done >= trials:
             os.kill(row.pid, signal.SIGKILL)
             return done
         await asyncio.sleep(0.01)

@@ -75,6 +75,16 @@ def test_a_study_of_something_else_is_not_resumed(work: Work, rows: str) -> None
         tune(work, rows, study="mine", folds=4)
 
 
+def test_a_trial_that_a_search_of_another_space_left_running_is_given_up(work: Work, rows: str) -> None:
+    from optuna.distributions import FloatDistribution
+
+    tune(work, rows, study="mine", n_trials=2)
+    left = open_study(work, "mine").ask({"C": FloatDistribution(7.0, 8.0)})
+    again = tune(work, rows, study="mine", n_trials=1)
+    assert (again.trials, again.failed) == (3, 1)
+    assert open_study(work, "mine").trials[left.number].state.name == "FAIL"
+
+
 def test_a_trial_that_a_driver_left_running_is_finished_under_its_own_number(work: Work, rows: str) -> None:
     tune(work, rows, study="mine", n_trials=2)
     left = open_study(work, "mine").ask({})

@@ -1,7 +1,7 @@
 """Jobs on a Dask cluster. A task starts the same job process as here, on a worker, and watches over it.
 
 Dask's own cancel leaves running code running, and a worker that dies has its tasks started again: so the keeper of a
-job gives its control over the scheduler's metadata, the task looks for them, and a second start is refused.
+job says over the scheduler's metadata whether it is wanted, the task looks there, and a second start is refused.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ClusterWorker:
     limit_mb: int
 
 
-def there(settings: Settings, row: JobRow) -> Run:
+def run_on_cluster(settings: Settings, row: JobRow) -> Run:
     """The work as a task of the cluster."""
     return lambda carrier, channel: _run(settings, row, carrier, channel)
 
@@ -99,7 +99,7 @@ def connected(settings: Settings) -> Generator[Client]:
 
 @dataclass
 class _Relay:
-    """The keeper's end: hears notes over a topic, gives control over metadata."""
+    """The keeper's end: hears notes over a topic, says over metadata what is wanted."""
 
     client: Client
     mark: str

@@ -133,7 +133,7 @@ class _Task:
         self.worker.log_event(self.mark, line)
 
     def _end(self) -> int:
-        """Close the process's ears, which ends it and its work; kill what does not listen."""
+        """Close its stdin, which ends it and its work; kill what does not heed that."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()

@@ -96,7 +96,7 @@ class TableChannel:
 
 @dataclass
 class StreamChannel:
-    """Passes notes on as lines of JSON; control come in as lines, and the end of them means: not wanted any more."""
+    """Passes notes on as lines of JSON; what is wanted comes in as lines, and their end means: not any more."""
 
     out: IO[str]
     inbox: Callable[[], list[str] | None]

@@ -13,13 +13,14 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
+from io import TextIOWrapper
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, Pipe
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from ....config.settings import Settings
 from ..limits import thread_count
-from ..proctree import mark_self
+from ..proctree import MARK, mark_self
 from ..template.forkserver import ForkServer
 from .launch import LOG_FLAGS, KeeperStart
 
@@ -46,13 +47,14 @@ def fork_from(template: ForkServer, keep: Keep, start: KeeperStart) -> int | Non
     return pid
 
 
-def fork_self(threads: int, keep: Keep, start: KeeperStart) -> int | None:
+def fork_self(threads: int, start: KeeperStart) -> int | None:
     """Fork a keeper from one that has done its work; its process id, None when it has to start cold."""
     if thread_count() > 1 or _threads_of(start) != threads:
         return None
     receiver, sender = os.pipe()
     if not (pid := os.fork()):
-        _become(keep, start, partial(os.write, sender, b"!"))
+        os.close(receiver)
+        raise _Successor(start, partial(os.write, sender, b"!"))
     os.close(sender)
     with open(receiver, "rb") as said:
         if said.read(1):
@@ -67,28 +69,56 @@ def _detach(sender: Connection, keep: Keep, start: KeeperStart) -> None:
         _become(keep, start, lambda: sender.send(os.getpid()))
 
 
+class _Successor(BaseException):
+    """Raised in the child of a keeper: it unwinds what that keeper did, so that a long queue does not nest."""
+
+    def __init__(self, start: KeeperStart, announce: Announce) -> None:
+        super().__init__(start.identity)
+        self.start = start
+        self.announce = announce
+
+
 def _become(keep: Keep, start: KeeperStart, announce: Announce) -> NoReturn:
-    """Be the keeper until the process ends."""
+    """Be the keeper, in its children the next ones, until the process ends; never return to whoever forked it."""
     code = 1
     try:
-        os.setsid()
-        if thread_count() == 1 and mark_self(start.mark):
-            _take_streams(start.log)
-            _forget_ancestors()
-            os.environ.clear()
-            os.environ.update(start.environment)
-            sys.path[:] = start.path
-            announce()
-            os.closerange(FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
-            keep(start)
-            code = 0
+        while _prepared(start, announce):
+            try:
+                keep(start)
+            except _Successor as successor:
+                start, announce = successor.start, successor.announce
+            else:
+                code = 0
+                break
     except BaseException:
         sys.excepthook(*sys.exc_info())
         raise
     finally:
+        _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    try:
         sys.stdout.flush()
         sys.stderr.flush()
+    finally:  # also on a full disk
         os._exit(code)
+
+
+def _prepared(start: KeeperStart, announce: Announce) -> bool:
+    """Whether this process is now as one that was started with these facts; whoever forked it has been told."""
+    os.setsid()
+    if thread_count() > 1 or not mark_self(start.mark):
+        return False
+    _take_streams(start.log)
+    _forget_ancestors()
+    os.environ.clear()
+    # What the work starts by an exec carries the mark as well.
+    os.environ.update({**start.environment, MARK: start.mark})
+    sys.path[:] = start.path
+    announce()
+    os.closerange(FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
+    return True
 
 
 def _take_streams(log: str) -> None:
@@ -96,6 +126,8 @@ def _take_streams(log: str) -> None:
         opened = os.open(path, flags, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
+    # As with PYTHONUNBUFFERED, which a process that was not started anew does not see.
+    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True)
 
 
 def _forget_ancestors() -> None:

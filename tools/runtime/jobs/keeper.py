@@ -58,7 +58,7 @@ def main(identity: str, attempt: int) -> None:
 def main_forked(start: KeeperStart) -> None:
     """The keeper of a job in a process that has the libraries loaded; the next job is forked from here."""
     settings = Settings.model_validate_json(start.settings)
-    keep_attempt(settings, start.identity, start.attempt, partial(fork_self, settings.runtime.job_threads, main_forked))
+    keep_attempt(settings, start.identity, start.attempt, partial(fork_self, settings.runtime.job_threads))
 
 
 def keep_attempt(settings: Settings, identity: str, attempt: int, fork: Fork | None = None) -> None:
@@ -86,7 +86,7 @@ def keep(settings: Settings, table: JobTable, row: JobRow) -> None:
     retried(lambda: _write(settings, table, row, end))
 
 
-def here(settings: Settings, row: JobRow) -> Run:
+def run_here(settings: Settings, row: JobRow) -> Run:
     """The work in a child of this process."""
 
     def work(carrier: Carrier, connection: Connection) -> None:
@@ -98,10 +98,10 @@ def here(settings: Settings, row: JobRow) -> Run:
 
 def _engine(settings: Settings) -> Callable[[Settings, JobRow], Run]:
     if settings.runtime.engine == "local":
-        return here
-    from ..dask.engine import there
+        return run_here
+    from ..dask.engine import run_on_cluster
 
-    return there
+    return run_on_cluster
 
 
 def _note(span: Span, end: End | ProcessDied) -> None:

@@ -17,6 +17,7 @@ from ...tracing.redaction import redact
 from ..limits import quiet_environment, thread_environment
 from ..logtail import CHARACTERS, shorten, tail_of
 from ..proctree import MARK
+from ..template.forkserver import fork_server
 from .alive import machine
 from .backends import backend_of
 from .table import End, JobRow, JobTable
@@ -149,7 +150,7 @@ def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
     log = log_path(settings, row.id)
     private_folder(log.parent)
     shorten(log)
-    inherited = {name: value for name, value in os.environ.items() if name != MARK}
+    inherited = {name: value for name, value in fork_server().environment().items() if name != MARK}
     environment = {**inherited, **job_environment(settings)}
     return KeeperStart(row.id, row.attempt, revealed(settings, row), str(log), environment, tuple(sys.path))
 

@@ -99,6 +99,7 @@ def _be_the_child(work: Callable[[Carrier, Connection], None], connection: Conne
                 print(crash.traceback, file=sys.stderr, flush=True)
         # Temporary folders of libraries go here, as at the end of any process.
         atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+        sys.stdout.flush()
     finally:
         os._exit(0)
 

@@ -47,6 +47,11 @@ class ForkServer:
     def context(self, forked: bool) -> ForkServerContext | SpawnContext:
         return self._fork if forked else self._spawn
 
+    def environment(self) -> dict[str, str]:
+        """The environment of this process, without what only the template is given, whichever thread asks."""
+        with self._lock:
+            return dict(os.environ)
+
     def start(self, entries: Iterable[str], threads: int, settled: Callable[[], None]) -> None:
         """Start it with these imports, unless it runs; `settled` is called when it is ready, maybe from another thread.
 

@@ -19,13 +19,15 @@ from ..proctree import MARK
 from .preload import VARIABLE
 
 # Every job begins with it.
-KEEPER = "mlops_mcp.tools.runtime.jobs.keeper"
+PACKAGE = __name__.partition(".")[0]
+KEEPER = f"{PACKAGE}.tools.runtime.jobs.keeper"
 
 
 def preload(entry: str) -> None:
     """Import one entry; whatever a broken library raises must not end the fork server."""
     outcome = outcome_of(lambda: _load(entry))
-    if outcome.crash and outcome.crash.type != ModuleNotFoundError.__name__:
+    ours = entry.startswith(PACKAGE) and not entry.endswith(".client")  # a slice need not have one
+    if outcome.crash and (ours or outcome.crash.type != ModuleNotFoundError.__name__):
         print(f"preloading {entry} failed: {outcome.crash.type}: {outcome.crash.message[:200]}", file=sys.stderr)
 
 
