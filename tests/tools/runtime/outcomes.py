@@ -47,13 +47,13 @@ def sleep(work, request: Request) -> Result:
 def family(work, request: Request) -> Result:
     work.keep(Result(name="kept", total=7))
     pids = Path(request.folder) / "family"
-    child = f"import os, time; os.setsid(); open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n'); time.sleep(600)"
+    child = f"import os, time; os.setsid(); print(os.getpid(), file=open({str(pids)!r}, 'a'), flush=True); time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", child])
     orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
     subprocess.Popen([sys.executable, "-c", orphan]).wait()
     if os.fork() == 0:
         os.setsid()
-        pids.open("a").write(f"{os.getpid()}\\n")
+        print(os.getpid(), file=open(pids, "a"), flush=True)
         time.sleep(600)
     while not pids.exists() or len(pids.read_text().split()) < 3: time.sleep(0.01)
     note(request, "start")

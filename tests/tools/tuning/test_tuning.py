@@ -79,7 +79,7 @@ def test_a_trial_that_a_search_of_another_space_left_running_is_given_up(work: W
     from optuna.distributions import FloatDistribution
 
     tune(work, rows, study="mine", n_trials=2)
-    left = open_study(work, "mine").ask({"C": FloatDistribution(7.0, 8.0)})
+    left = open_study(work, "mine").ask({"C": FloatDistribution(7.0, 8.0, log=True)})
     again = tune(work, rows, study="mine", n_trials=1)
     assert (again.trials, again.failed) == (3, 1)
     assert open_study(work, "mine").trials[left.number].state.name == "FAIL"
