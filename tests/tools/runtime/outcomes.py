@@ -47,7 +47,8 @@ def sleep(work, request: Request) -> Result:
 def family(work, request: Request) -> Result:
     work.keep(Result(name="kept", total=7))
     pids = Path(request.folder) / "family"
-    child = f"import os, time; os.setsid(); print(os.getpid(), file=open({str(pids)!r}, 'a'), flush=True); time.sleep(600)"
+    said = f"print(os.getpid(), file=open({str(pids)!r}, 'a'), flush=True)"
+    child = f"import os, time; os.setsid(); {said}; time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", child])
     orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}])"
     subprocess.Popen([sys.executable, "-c", orphan]).wait()
