@@ -19,6 +19,7 @@ from ..tools.storage.database import TIMEOUT_S
 from ..tools.storage.errors import StorageError
 from ..tools.storage.store import Threads
 from .answer_table import WHAT, AnswerTable, Call, other_arguments
+from .jsons import as_json
 
 POLL_S = 0.1
 WAIT_S = 50.0
@@ -110,7 +111,7 @@ class Answers:
             raise
         known.done.set()
         if claimed:
-            await self._save(call, known.answer.model_dump_json(by_alias=True))
+            await self._save(call, as_json(known.answer))
         else:
             self._free(known)
         return known.answer

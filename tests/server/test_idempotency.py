@@ -195,6 +195,16 @@ async def test_an_answer_that_cannot_be_kept_is_given_and_remembered_and_written
     assert run.runs == 1
 
 
+async def test_half_a_character_in_an_answer_does_not_make_it_an_error(answers: Answers, tmp_path: Path) -> None:
+    async def run() -> CallToolResult:
+        return CallToolResult(content=[TextContent(text="a\ud83d")], structured_content={"name": "a\ud83d"})
+
+    first = await answers.once("me", "register_model", "k", "{}", run)
+    assert first.structured_content == {"name": "a\ud83d"}
+    again = await Answers(tmp_path, 30).once("me", "register_model", "k", "{}", run)
+    assert again == CallToolResult(content=[TextContent(text="a?")], structured_content={"name": "a?"})
+
+
 async def test_a_server_that_ends_writes_the_answers_it_could_not_write_before(tmp_path: Path) -> None:
     answers = impatient(tmp_path, retry_s=999)
     run = Counter()
