@@ -19,7 +19,7 @@ from ..tools.tracing.opik.launcher import Launcher
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store.writer import TraceStore
 from .background import repeat
-from .idempotency import Answers
+from .idempotency import RETRY_S, Answers
 
 RECONCILE_EVERY_S = 1.0
 SHIP_EVERY_S = 1.0
@@ -51,6 +51,8 @@ class Services:
                 self.warm_later(0)
             group.start_soon(repeat, self._look_after_jobs, RECONCILE_EVERY_S, "jobs cannot be looked after")
             group.start_soon(repeat, self._look_after_traces, SHIP_EVERY_S, "traces cannot be shipped")
+            outcomes = "the outcomes of keyed calls cannot be written"
+            group.start_soon(repeat, self.answers.write_waiting, RETRY_S, outcomes)
             try:
                 yield
             finally:
