@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from ..config.settings import Settings
 from ..config.watch import Watch
 from ..tools.runtime.calls.executor import CallExecutor
 from ..tools.runtime.jobs.queue import Jobs
+from ..tools.storage.errors import storage_error
 from ..tools.storage.store import Threads
 from ..tools.tracing.opik.launcher import Launcher
 from ..tools.tracing.span import Tracer
@@ -80,7 +82,10 @@ class Services:
     def _ship(self) -> None:
         settings = self._watch.current()
         self.store.follow(settings)
-        self._launcher.look(settings)
+        try:
+            self._launcher.look(settings)
+        except sqlite3.Error as error:
+            raise storage_error("the trace store", settings.trace_store, error) from error
 
     def close(self) -> None:
         """End the workers, write the last spans and leave them to the shipper; blocking."""
