@@ -86,7 +86,7 @@ def bytes_once(path: Path, data: bytes) -> bytes:
         private_folder(path.parent)
         remove_old_drafts(path)
         with draft_of(path) as draft:
-            _write_private(draft, data)
+            write_private(draft, data)
             place(draft, path)
     return path.read_bytes()
 
@@ -94,12 +94,14 @@ def bytes_once(path: Path, data: bytes) -> bytes:
 def replaced(path: Path, data: bytes) -> None:
     """Write a small private file in one step, over the one that is there."""
     private_folder(path.parent)
+    remove_old_drafts(path)
     with draft_of(path) as draft:
-        _write_private(draft, data)
+        write_private(draft, data)
         draft.replace(path)
 
 
-def _write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner can read."""
     with os.fdopen(private_file(path), "wb") as file:
         file.write(data)
 
