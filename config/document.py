@@ -59,7 +59,7 @@ def parse(text: str, where: str) -> Any:
         return _constructed(loader, node)
     except (yaml.YAMLError, RecursionError) as error:
         # The error itself would print the line, which may hold a secret.
-        raise SettingsError(f"cannot read {where}: {_told(error)}") from None
+        raise SettingsError(f"cannot read {where}: {_described(error)}") from None
     finally:
         loader.dispose()
 
@@ -121,7 +121,7 @@ def _require_once(mapping: yaml.MappingNode) -> None:
             seen.add(key.value)
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"

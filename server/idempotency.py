@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import time
@@ -19,6 +18,7 @@ from ..tools.storage.database import TIMEOUT_S
 from ..tools.storage.errors import StorageError
 from ..tools.storage.store import Threads
 from .answer_table import WHAT, AnswerTable, Call, other_arguments
+from .jsons import as_json
 
 POLL_S = 0.1
 WAIT_S = 50.0
@@ -48,16 +48,14 @@ class Answers:
         keep_days: float,
         timeout_s: float = TIMEOUT_S,
         keep_s: float = KEEP_S,
-        retry_s: float = RETRY_S,
     ) -> None:
         self._table = AnswerTable(home, keep_days, timeout_s)
-        self._keep_s, self._retry_s = keep_s, retry_s
+        self._keep_s = keep_s
         self._reading = Threads(WHAT)
         self._writing = Threads(WHAT, wait_s=keep_s)
         self._known: dict[tuple[str, str, str], Known] = {}
         # In the order they came; None frees the key.
         self._unsaved: dict[Call, str | None] = {}
-        self._retrying: asyncio.Task[None] | None = None
         self.dropped = 0
 
     async def once(
@@ -90,11 +88,23 @@ class Answers:
     def close(self) -> None:
         """Write what could not be written yet, and say that this server has ended; blocking."""
         try:
-            for call in list(self._unsaved):
-                self._write(call)
+            for call, answer in list(self._unsaved.items()):
+                self._write(call, answer)
+                del self._unsaved[call]
         except StorageError as error:
-            logger.warning("%d answers of keyed calls are lost: %s", len(self._unsaved), error)
+            if lost := sum(answer is not None for answer in self._unsaved.values()):
+                logger.warning("%d answers of keyed calls are lost: %s", lost, error)
         self._table.close()
+
+    async def write_waiting(self) -> None:
+        """Try once more to write what could not be written yet.
+
+        Raises:
+            StorageError: the first that still cannot be.
+        """
+        for call, answer in list(self._unsaved.items()):
+            await self._writing.run(partial(self._write, call, answer))
+            self._saved(call)
 
     async def _first(self, call: Call, deadline: float, run: Callable[[], Awaitable[CallToolResult]]) -> CallToolResult:
         known = self._known[call.name] = Known(call)
@@ -110,7 +120,7 @@ class Answers:
             raise
         known.done.set()
         if claimed:
-            await self._save(call, known.answer.model_dump_json(by_alias=True))
+            await self._save(call, as_json(known.answer))
         else:
             self._free(known)
         return known.answer
@@ -134,10 +144,9 @@ class Answers:
         self._unsaved[call] = answer
         with anyio.CancelScope(shield=True):
             try:
-                await self._writing.run(lambda: self._write(call))
+                await self._writing.run(partial(self._write, call, answer))
             except StorageError as error:
                 logger.warning("the outcome of %s is kept in memory until it can be written: %s", call.tool, error)
-                self._retry_later()
             else:
                 self._saved(call)
 
@@ -148,8 +157,7 @@ class Answers:
             logger.error("the answer of %s is dropped, %d so far: %s has no room", oldest.tool, self.dropped, WHAT)
             self._saved(oldest)
 
-    def _write(self, call: Call) -> None:
-        answer = self._unsaved.get(call)
+    def _write(self, call: Call, answer: str | None) -> None:
         if answer is None:
             self._table.forget(call, self._keep_s)
         else:
@@ -160,22 +168,6 @@ class Answers:
         known = self._known.get(call.name)
         if known is not None and known.call == call:
             self._free(known)
-
-    def _retry_later(self) -> None:
-        if self._retrying is None or self._retrying.done():
-            self._retrying = asyncio.get_running_loop().create_task(self._retry())
-
-    async def _retry(self) -> None:
-        while self._unsaved:
-            await anyio.sleep(self._retry_s)
-            try:
-                for call in list(self._unsaved):
-                    await self._writing.run(partial(self._write, call))
-                    self._saved(call)
-            except StorageError as error:
-                logger.debug("%d outcomes still wait to be written: %s", len(self._unsaved), error)
-            except Exception:  # whatever is wrong, the next round may succeed
-                logger.exception("the outcomes of keyed calls cannot be written")
 
 
 def _still_runs(key: str) -> ToolFailure:

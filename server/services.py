@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -14,12 +15,13 @@ from ..config.settings import Settings
 from ..config.watch import Watch
 from ..tools.runtime.calls.executor import CallExecutor
 from ..tools.runtime.jobs.queue import Jobs
+from ..tools.storage.errors import storage_error
 from ..tools.storage.store import Threads
 from ..tools.tracing.opik.launcher import Launcher
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store.writer import TraceStore
 from .background import repeat
-from .idempotency import Answers
+from .idempotency import RETRY_S, Answers
 
 RECONCILE_EVERY_S = 1.0
 SHIP_EVERY_S = 1.0
@@ -51,6 +53,8 @@ class Services:
                 self.warm_later(0)
             group.start_soon(repeat, self._look_after_jobs, RECONCILE_EVERY_S, "jobs cannot be looked after")
             group.start_soon(repeat, self._look_after_traces, SHIP_EVERY_S, "traces cannot be shipped")
+            outcomes = "the outcomes of keyed calls cannot be written"
+            group.start_soon(repeat, self.answers.write_waiting, RETRY_S, outcomes)
             try:
                 yield
             finally:
@@ -78,7 +82,10 @@ class Services:
     def _ship(self) -> None:
         settings = self._watch.current()
         self.store.follow(settings)
-        self._launcher.look(settings)
+        try:
+            self._launcher.look(settings)
+        except sqlite3.Error as error:
+            raise storage_error("the trace store", settings.trace_store, error) from error
 
     def close(self) -> None:
         """End the workers, write the last spans and leave them to the shipper; blocking."""

@@ -34,6 +34,8 @@ from mcp.types import (
 )
 from pydantic import ValidationError
 
+from .jsons import as_json
+
 CHUNK = 64 * 1024
 PROBE = "server/discover"
 # Without a way back, and closed by the end of the line too: no line takes long to look through.
@@ -207,8 +209,4 @@ def _put(sink: int, line: bytes) -> None:
 
 
 def _as_line(message: JSONRPCMessage) -> bytes:
-    try:
-        return message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-    except ValueError:  # half a character, e.g. of a file name that is not UTF-8
-        plain = message.model_dump(by_alias=True, exclude_unset=True)
-        return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    return as_json(message, exclude_unset=True).encode() + b"\n"

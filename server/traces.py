@@ -15,6 +15,7 @@ from ..config.settings import Settings
 from ..config.watch import Watch
 from ..tools.errors import NotInstalled, require
 from ..tools.locks import Busy
+from ..tools.storage.errors import storage_error
 from ..tools.tracing.opik import outbox
 from ..tools.tracing.opik.backoff import Timing
 from ..tools.tracing.opik.outbox import Backlog, Status
@@ -54,7 +55,7 @@ def _readable(settings: Settings, command: Callable[[], int]) -> int:
     try:
         return command()
     except (OSError, sqlite3.Error) as error:
-        print(f"the trace store cannot be used: {error}", file=sys.stderr)
+        print(storage_error("the trace store", settings.trace_store, error), file=sys.stderr)
         if lost := drops(settings.trace_store):
             print(f"{lost} spans and scores could not be written so far", file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import ToolFailure
-from .storage.files import private_folder
+from .storage.files import open_private
 
 POLL_S = 0.05
 
@@ -28,8 +28,7 @@ def locked(
     Raises:
         Busy: somebody else held it all the time.
     """
-    private_folder(path.parent)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path)
     try:
         if not _take(descriptor, time.monotonic() + wait_s):
             raise Busy(busy, hint)

@@ -101,8 +101,8 @@ def test_a_tool_refuses_unknown_arguments_in_a_schema_that_every_provider_takes(
 
 
 @every_tool
-def test_the_door_of_a_tool_stays_inside(name: str) -> None:
-    assert "door" not in properties(name)
+def test_the_context_of_a_tool_stays_inside(name: str) -> None:
+    assert "context" not in properties(name)
     assert "ToolContext" not in json.dumps(TOOLS[name])
 
 

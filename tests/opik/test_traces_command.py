@@ -104,7 +104,8 @@ def test_a_store_that_is_none_is_an_answer_and_no_traceback(site: Site, command:
     for arguments in (("status",), ("ship",), ("parked",), ("parked", "--requeue", "all")):
         code, said = command(*arguments)
         assert code == 1
-        assert "the trace store cannot be used" in said
+        assert f"the trace store {site.store} cannot be used" in said
+        assert "Move the file away" in said
 
 
 def test_a_store_of_the_first_version_is_read_and_then_shipped(site: Site, opik: Recorder, command: Command) -> None:

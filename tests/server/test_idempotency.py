@@ -52,9 +52,9 @@ def failing(error: BaseException) -> Callable[[], Awaitable[CallToolResult]]:
     return run
 
 
-def impatient(home: Path, retry_s: float = 0.01) -> Answers:
+def impatient(home: Path) -> Answers:
     """Waits for a locked file only briefly."""
-    return Answers(home, 30, timeout_s=0.05, keep_s=0.05, retry_s=retry_s)
+    return Answers(home, 30, timeout_s=0.05, keep_s=0.05)
 
 
 @contextmanager
@@ -69,12 +69,6 @@ def locked(file: Path) -> Generator[None]:
 def stored(home: Path) -> list[str]:
     with closing(sqlite3.connect(home / "answers.db")) as db:
         return [row[0] for row in db.execute("select answer from calls where answer is not null")]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -188,15 +182,28 @@ async def test_an_answer_that_cannot_be_kept_is_given_and_remembered_and_written
     with locked(file):
         release.set()
         assert await first == await waiter == await answers.once("me", "start_run", "k", "{}", run)
+        with pytest.raises(StorageError, match="database is locked"):
+            await answers.write_waiting()
         assert stored(tmp_path) == []
-    await until(lambda: bool(stored(tmp_path)))
+    await answers.write_waiting()
+    assert len(stored(tmp_path)) == 1
     answers.close()
     assert await Answers(tmp_path, 30).once("me", "start_run", "k", "{}", run) == await first
     assert run.runs == 1
 
 
+async def test_half_a_character_in_an_answer_does_not_make_it_an_error(answers: Answers, tmp_path: Path) -> None:
+    async def run() -> CallToolResult:
+        return CallToolResult(content=[TextContent(text="a\ud83d")], structured_content={"name": "a\ud83d"})
+
+    first = await answers.once("me", "register_model", "k", "{}", run)
+    assert first.structured_content == {"name": "a\ud83d"}
+    again = await Answers(tmp_path, 30).once("me", "register_model", "k", "{}", run)
+    assert again == CallToolResult(content=[TextContent(text="a?")], structured_content={"name": "a?"})
+
+
 async def test_a_server_that_ends_writes_the_answers_it_could_not_write_before(tmp_path: Path) -> None:
-    answers = impatient(tmp_path, retry_s=999)
+    answers = impatient(tmp_path)
     run = Counter()
 
     async def meanwhile() -> CallToolResult:
@@ -208,6 +215,33 @@ async def test_a_server_that_ends_writes_the_answers_it_could_not_write_before(t
     lock.__exit__(None, None, None)
     answers.close()
     assert len(stored(tmp_path)) == 1
+
+
+async def test_a_server_that_ends_says_how_many_answers_are_lost_and_counts_no_failures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = impatient(tmp_path)
+    run, lock = Counter(), locked(tmp_path / "answers.db")
+
+    async def locking() -> CallToolResult:
+        lock.__enter__()
+        return await run()
+
+    async def fails() -> CallToolResult:
+        started.set()
+        await answered.wait()
+        raise ToolFailure("no")
+
+    started, answered = asyncio.Event(), asyncio.Event()
+    failing_call = asyncio.create_task(answers.once("me", "start_run", "failed", "{}", fails))
+    await started.wait()
+    await answers.once("me", "start_run", "k", "{}", locking)
+    answered.set()
+    with pytest.raises(ToolFailure, match="no"):
+        await failing_call
+    answers.close()
+    lock.__exit__(None, None, None)
+    assert "1 answers of keyed calls are lost" in caplog.text
 
 
 async def test_a_key_whose_failed_call_could_not_be_noted_is_free_in_its_server(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from ..handles import NAME, Handle, check_name, parse, slug
 from ..lineage import Lineage
 from ..runtime.work import Work
 from ..slices import handle_kinds
-from ..storage.files import place
+from ..storage.files import draft_of, private_file, private_folder, remove_old_drafts, written_once
 from .bounds import named
 from .models import DatasetInfo
 from .readers import normalise, read_table
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DIGEST_LENGTH = 12
+# What a draft of any table is called after.
+ROWS = "rows.parquet"
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,7 @@ def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str
     check_name(name, "dataset")
     clean, changed = normalise(table)
     folder = work.home / "datasets"
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = _write(clean, folder)
+    digest = _write(clean, private_folder(folder))
     path = _file(work, digest)
     handle, sources = Handle("dataset", name, digest), list(parents)
     info = DatasetInfo(
@@ -162,18 +162,18 @@ def _write(table: pa.Table, folder: Path) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    draft = folder / f".{uuid.uuid4().hex}.parquet"
-    try:
-        pq.write_table(table, draft, compression="zstd")
+    remove_old_drafts(folder / ROWS)
+    with draft_of(folder / ROWS) as draft:
+        os.close(private_file(draft))
+        try:
+            pq.write_table(table, draft, compression="zstd")
+        except pa.ArrowNotImplementedError as error:
+            raise ToolFailure(
+                f"a column cannot be stored: {error}", "Leave it out of the file, or store it plain."
+            ) from error
         with draft.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
-        os.replace(draft, folder / f"{digest}.parquet")
-    except pa.ArrowNotImplementedError as error:
-        raise ToolFailure(
-            f"a column cannot be stored: {error}", "Leave it out of the file, or store it plain."
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
+        draft.replace(folder / f"{digest}.parquet")
     return digest
 
 
@@ -183,10 +183,4 @@ def _file(work: Work, digest: str) -> Path:
 
 def _write_card(path: Path, info: DatasetInfo) -> DatasetInfo:
     """Store the description unless there is one; the first one stays."""
-    draft = path.with_suffix(f".{uuid.uuid4().hex}")
-    try:
-        draft.write_text(info.model_dump_json(indent=1), encoding="utf-8")
-        place(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return DatasetInfo.model_validate_json(path.read_bytes())
+    return DatasetInfo.model_validate_json(written_once(path, info.model_dump_json(indent=1)))

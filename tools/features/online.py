@@ -15,6 +15,7 @@ from ...config.settings import Settings
 from ..errors import ToolFailure
 from ..numbers import finite
 from ..runtime.work import Work
+from ..storage.files import replaced
 from .models import MaterializedView, OnlineRow, RowStatus
 from .registry import changing, online_keys, reading_history
 from .views import Definition, find_view
@@ -166,11 +167,7 @@ def _times(view: Definition) -> pd.DataFrame:
 
 
 def _remember(settings: Settings, view: Definition, end: datetime) -> None:
-    path = _mark(settings, view.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    draft.write_text(Written(dataset=view.dataset, end=end).model_dump_json(), encoding="utf-8")
-    draft.replace(path)
+    replaced(_mark(settings, view.name), Written(dataset=view.dataset, end=end).model_dump_json().encode())
 
 
 def _mark(settings: Settings, view: str) -> Path:

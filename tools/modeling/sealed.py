@@ -7,15 +7,13 @@ The seal is HMAC-SHA256 (RFC 2104).
 from __future__ import annotations
 
 import hmac
-import os
 import pickle
 import secrets
-import uuid
 from pathlib import Path
 from typing import Any
 
 from ..errors import ToolFailure
-from ..storage.files import place
+from ..storage.files import bytes_once
 
 KEY_FILE = "secret.key"
 KEY_BYTES = 32
@@ -54,21 +52,10 @@ def _key(home: Path) -> bytes:
         ToolFailure: others may read the key, or it was cut short.
     """
     path = home / KEY_FILE
-    if not path.exists():
-        _make(path)
-    key = path.read_bytes()
+    key = bytes_once(path, secrets.token_bytes(KEY_BYTES))
     if path.stat().st_mode & 0o077 or len(key) != KEY_BYTES:
         raise ToolFailure(
             f"{KEY_FILE} is damaged or readable by others, so no seal can be believed",
             f"If it was only opened up by mistake, chmod 600 {path}; else remove it and train effect models again.",
         )
     return key
-
-
-def _make(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(KEY_BYTES))
-    place(draft, path)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, Literal
 
-from ..errors import Unavailable, unknown
+from ..errors import unknown
 from ..handles import parse
 from ..lineage import Edge as StoredEdge
 from ..lineage import Lineage
 from ..paging import Page, keyset_page, position_of
 from ..runtime.work import Work
+from ..storage.errors import translated
 from ..tracing.ids import trace_of
 from ..tracing.score import Score
 from ..tracing.span import Span, current
@@ -31,7 +30,7 @@ MAX_CHARACTERS, MIN_CHARACTERS = 40_000, 200
 
 def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: str) -> Page[TraceLine]:
     after, which = position_of(LIST, cursor), TraceFilter(name, errors_only, current())
-    with readable(work):
+    with reading(work):
         total, rows = reader(work).count(which), reader(work).traces(limit + 1, after, which)
     shown, following = keyset_page(LIST, rows, limit, lambda each: each.position)
     lines = [
@@ -50,7 +49,7 @@ def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: 
 
 def get_trace(work: Work, trace: str, span: str, detail: Detail, limit: int) -> TraceTree:
     identity = stored_trace(work, trace)
-    with readable(work):
+    with reading(work):
         outline = reader(work).outline(identity)
         ordered = _below(span, _ordered(outline)) if span else _ordered(outline)
         places = ordered[:limit]
@@ -74,7 +73,7 @@ def stored_trace(work: Work, trace: str) -> str:
         ToolFailure: there is none of that name.
     """
     identity = trace_of(parse(trace, "trace").name)
-    with readable(work):
+    with reading(work):
         if not reader(work).has_trace(identity):
             recent = (f"trace:{found.trace_id}" for found in reader(work).traces(50))
             raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
@@ -93,16 +92,9 @@ def _edges(edges: list[StoredEdge]) -> list[Edge]:
     return [Edge(child=edge.child, parent=edge.parent, by=edge.by) for edge in edges]
 
 
-@contextmanager
-def readable(work: Work) -> Generator[None]:
+def reading(work: Work) -> AbstractContextManager[None]:
     """Say what to do where the store cannot be read."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise Unavailable(
-            f"the traces in {work.settings.trace_store} cannot be read: {error}",
-            "Move the file away: a new one is made. All other tools work on.",
-        ) from error
+    return translated("the trace store", work.settings.trace_store, "All other tools work on.")
 
 
 def reader(work: Work) -> TraceReader:

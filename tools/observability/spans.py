@@ -18,7 +18,7 @@ from ..tracing.ids import IDENTIFIER, like, trace_of
 from ..tracing.score import Score
 from ..tracing.span import Carrier, Span, Tracer
 from ..tracing.store.writer import TraceStore
-from .client import readable, reader, stored_trace
+from .client import reader, reading, stored_trace
 from .connector import record_case
 from .evaluation import FAULTS, Chosen, Verdict, chosen, evaluate
 from .models import EvaluateRequest, Evaluation, Judged, JudgedCase, MetricSummary, SpanHandle
@@ -189,10 +189,7 @@ def _writing(work: Work) -> Generator[Writer]:
     finally:
         written = store.close()
     if not written:
-        raise Unavailable(
-            f"{settings.trace_store} could not be written",
-            "Look whether the disk is full; if the file is broken, move it away and a new one is made.",
-        )
+        raise store.failure or Unavailable(f"{settings.trace_store} could not be written", "The log says why.")
 
 
 @contextmanager
@@ -213,7 +210,7 @@ def _above(work: Work, parent: str, trace: str) -> Carrier | None:
 
 def _stored(work: Work, identity: str) -> Span:
     shown = identity.strip().lower()
-    with readable(work):
+    with reading(work):
         found = reader(work).span(shown) if IDENTIFIER.fullmatch(shown) else None
         if found is None:
             raise unknown("span", identity, reader(work).open_spans(), "get_trace shows them, in full detail.", limit=3)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 from ...config.settings import Settings
 from ..errors import ToolFailure, unknown
 from ..handles import parse
+from ..storage.files import written_once
 from .builtin import suite_of
 from .models import Expectation, StoredSuite
 
@@ -105,13 +104,6 @@ def _read(path: Path) -> StoredSuite:
 
 
 def _place(folder: Path, suite: StoredSuite) -> bool:
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{uuid.uuid4().hex}"
-    draft.write_text(suite.model_dump_json(indent=1), encoding="utf-8")
-    try:
-        os.link(draft, folder / f"{suite.version:06d}.json")
-    except FileExistsError:
-        return False
-    finally:
-        draft.unlink()
-    return True
+    """Store a version; whether this is the one that has its number."""
+    text = suite.model_dump_json(indent=1)
+    return written_once(folder / f"{suite.version:06d}.json", text) == text

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +11,7 @@ from ..errors import ToolFailure, unknown
 from ..handles import check_name, parse
 from ..locks import locked
 from ..runtime.work import Work
+from ..storage.files import replaced
 from .models import Deployment, EndpointFile
 
 LOCK_WAIT_S = 2.0
@@ -48,11 +47,7 @@ def read(work: Work, text: str) -> EndpointFile:
 
 
 def write(work: Work, state: EndpointFile) -> None:
-    path = _file(work, state.endpoint)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{uuid.uuid4().hex}")
-    draft.write_text(state.model_dump_json(indent=1), encoding="utf-8")
-    os.replace(draft, path)
+    replaced(_file(work, state.endpoint), state.model_dump_json(indent=1).encode())
 
 
 def remove(work: Work, name: str) -> None:

@@ -39,6 +39,16 @@ def private_file(path: Path) -> int:
     return descriptor
 
 
+def open_private(path: Path) -> int:
+    """A descriptor of a file that only its owner can use, for locks and counters; it is made if need be."""
+    private_folder(path.parent)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)
+    if os.fstat(descriptor).st_mode & 0o777 != FILE_MODE:  # the umask may take even from the owner
+        with contextlib.suppress(PermissionError):
+            os.fchmod(descriptor, FILE_MODE)
+    return descriptor
+
+
 def keep_private(path: Path) -> None:
     """Take from others what an older version, or a copy, has let them have of a file of ours."""
     if path.stat().st_mode & ~FILE_MODE & 0o777:
@@ -67,14 +77,33 @@ def remove_old_drafts(path: Path) -> None:
 
 def written_once(path: Path, text: str) -> str:
     """Write a small private file unless it exists; what it holds, whoever wrote it."""
+    return bytes_once(path, text.encode()).decode()
+
+
+def bytes_once(path: Path, data: bytes) -> bytes:
+    """`written_once` for what is no text."""
     if not path.exists():
         private_folder(path.parent)
         remove_old_drafts(path)
         with draft_of(path) as draft:
-            with os.fdopen(private_file(draft), "w", encoding="utf-8") as file:
-                file.write(text)
+            write_private(draft, data)
             place(draft, path)
-    return path.read_text(encoding="utf-8")
+    return path.read_bytes()
+
+
+def replaced(path: Path, data: bytes) -> None:
+    """Write a small private file in one step, over the one that is there."""
+    private_folder(path.parent)
+    remove_old_drafts(path)
+    with draft_of(path) as draft:
+        write_private(draft, data)
+        draft.replace(path)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner can read."""
+    with os.fdopen(private_file(path), "wb") as file:
+        file.write(data)
 
 
 def place(draft: Path, path: Path, alone: bool = False) -> None:

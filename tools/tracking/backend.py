@@ -23,8 +23,7 @@ from urllib.parse import urlsplit
 from ...config.settings import Settings
 from ..errors import ToolFailure, Unavailable, require
 from ..runtime.work import Work
-from ..storage.files import place
-from ..tracing.ids import uuid7
+from ..storage.files import draft_of, place, private_folder, remove_old_drafts, write_private
 from ..tracing.redaction import redact
 
 if TYPE_CHECKING:
@@ -173,11 +172,12 @@ def place_store(path: Path) -> None:
     """
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid7()}")
-    draft.write_bytes(gzip.decompress(files(__package__ or "").joinpath(TEMPLATE).read_bytes()))
-    _require_current(draft)
-    place(draft, path)
+    private_folder(path.parent)
+    remove_old_drafts(path)
+    with draft_of(path) as draft:
+        write_private(draft, gzip.decompress(files(__package__ or "").joinpath(TEMPLATE).read_bytes()))
+        _require_current(draft)
+        place(draft, path)
 
 
 def build_template(folder: Path) -> bytes:

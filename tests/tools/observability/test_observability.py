@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from mlops_mcp.tools.errors import ToolFailure, Unavailable
+from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.observability import client, spans
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.storage.errors import StorageError
 from mlops_mcp.tools.tracing.ids import uuid7
 from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Span, Tracer
@@ -92,12 +93,21 @@ def test_a_trace_of_large_values_in_full_detail_stays_within_its_bounds(work: Wo
 def test_a_store_that_is_no_database_says_what_to_do(work: Work) -> None:
     work.home.mkdir(parents=True, exist_ok=True)
     (work.home / "traces.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(Unavailable, match="Move the file away"):
+    with pytest.raises(StorageError, match="Move the file away"):
         client.get_trace(work, "trace:a", "", "brief", 10)
-    with pytest.raises(Unavailable, match="cannot be read"):
+    with pytest.raises(StorageError, match="file is not a database"):
         spans.end_span(work, "01934567-89ab-7cde-8f01-23456789abcd", "ok", "", None, {})
-    with pytest.raises(Unavailable, match="could not be written"):
+    with pytest.raises(StorageError, match="file is not a database"):
         spans.start_span(work, "a", "", "", "", None, {})
+
+
+def test_a_store_that_is_locked_is_not_to_be_moved_away(work: Work) -> None:
+    _record(work)
+    with closing(sqlite3.connect(work.settings.trace_store, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        with pytest.raises(StorageError, match="Repeat it in a minute") as caught:
+            spans.start_span(work, "a", "", "", "", None, {})
+    assert "Move the file away" not in str(caught.value)
 
 
 def test_traces_are_found_by_name_and_by_failure(work: Work) -> None:

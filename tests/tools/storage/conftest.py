@@ -16,6 +16,9 @@ from mlops_mcp.server.answer_table import AnswerTable, Call
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.runtime.jobs.backends import SqliteBackend
 from mlops_mcp.tools.runtime.jobs.table import JobTable, NewJob
+from mlops_mcp.tools.tracing.span import Span
+from mlops_mcp.tools.tracing.store.reader import TraceReader
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 # A lock that is never given back is as long as any.
 TIMEOUT_S = 0.05
@@ -60,10 +63,19 @@ def insert_job(home: Path, name: str) -> None:
     JobTable(SqliteBackend(home / "jobs.db", TIMEOUT_S)).insert(new)
 
 
+def put_span(home: Path, name: str) -> None:
+    traces = TraceStore(home / "traces.db", 64)
+    traces.put(Span(name, "", "call", "tool", input="x" * BYTES))
+    if not traces.close():
+        raise traces.failure or AssertionError(f"{traces.dropped} spans are lost, and nothing says why")
+    assert TraceReader(home / "traces.db").has_trace(name)
+
+
 STORES = {
     "lineage": StoreProbe("lineage.db", "edges", record_edge),
     "answers": StoreProbe("answers.db", "calls", keep_answer),
     "jobs": StoreProbe("jobs.db", "jobs", insert_job),
+    "traces": StoreProbe("traces.db", "spans", put_span),
 }
 
 

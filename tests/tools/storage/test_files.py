@@ -15,7 +15,7 @@ from mlops_mcp.tools.locks import locked
 from mlops_mcp.tools.runtime.jobs.alive import held, hold
 from mlops_mcp.tools.runtime.logtail import shorten, tail_of
 from mlops_mcp.tools.storage.database import database, file_of, transaction
-from mlops_mcp.tools.storage.files import place, remove_old_drafts, written_once
+from mlops_mcp.tools.storage.files import place, remove_old_drafts, replaced, written_once
 
 from .conftest import StoreProbe, modes
 
@@ -55,7 +55,30 @@ def test_locks_and_small_files_are_private_whatever_the_umask(tmp_path: Path, um
     with locked(tmp_path / "home" / "locks" / "a.lock", 0, "busy"):
         os.close(hold(tmp_path / "home" / "jobs" / "b.lock"))
         assert written_once(tmp_path / "home" / "c" / "home.id", "x") == "x"
-        assert modes(tmp_path / "home") <= {(True, 0o700), (False, 0o600), (False, 0o400)}
+        assert modes(tmp_path / "home") <= {(True, 0o700), (False, 0o600)}
+
+
+def test_a_file_is_replaced_in_one_step_and_stays_private(tmp_path: Path, umask: int) -> None:
+    path = tmp_path / "home" / "endpoint.json"
+    for text in (b"first", b"second"):
+        replaced(path, text)
+    assert (path.read_bytes(), list(path.parent.iterdir())) == (b"second", [path])
+    assert modes(path.parent) == {(True, 0o700), (False, 0o600)}
+
+
+def test_a_file_that_cannot_be_replaced_stays_as_it_is_and_its_draft_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "endpoint.json"
+    replaced(path, b"first")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        replaced(path, b"second")
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"first", [path])
 
 
 def test_a_store_that_others_could_read_is_closed_to_them(store: StoreProbe, tmp_path: Path) -> None:

@@ -261,6 +261,23 @@ def test_scores_of_a_trace_and_of_its_spans_are_read_and_replaced_by_name(tmp_pa
     ]
 
 
+def test_a_trace_without_a_root_keeps_its_name_when_its_file_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    put_below(path, "first", 1.0)
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute("drop table summaries")
+        old.execute("pragma user_version=1")
+    put_below(path, "second", 2.0)
+    assert [(trace.name, trace.spans) for trace in TraceReader(path).traces(10)] == [("first", 2)]
+
+
+def put_below(path: Path, name: str, start: float) -> None:
+    """A span of a trace whose root is another program's."""
+    store = TraceStore(path, 64)
+    store.put(Span("t", "above", name, "tool", start=start, end=start + 0.5))
+    assert store.close()
+
+
 def test_a_file_of_the_first_version_is_read_as_it_is_and_taken_over_by_the_first_write(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
     first = list(SPANS)[:12]

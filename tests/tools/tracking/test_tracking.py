@@ -167,6 +167,21 @@ def test_the_shipped_store_has_the_schema_of_the_installed_mlflow(tmp_path: Path
         assert db.execute("select version_num from alembic_version").fetchone()[0] == _get_latest_schema_revision()
 
 
+def test_the_store_is_private_and_a_failure_leaves_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "home" / "mlflow.db"
+
+    def refuse(_: Path) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backend, "_require_current", refuse)
+        with pytest.raises(OSError, match="full"):
+            backend.place_store(path)
+    assert list(path.parent.iterdir()) == []
+    backend.place_store(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_dead_server_is_an_error_with_a_remedy(environ: dict[str, str]) -> None:
     settings = load(environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}).settings
     with pytest.raises(Unavailable, match="MLFLOW_TRACKING_URI"):

@@ -11,7 +11,7 @@ import os
 import struct
 from pathlib import Path
 
-from ...storage.files import private_folder
+from ...storage.files import open_private
 
 # struct flock on 64-bit Linux: type, whence, start, length, pid (native alignment)
 FLOCK = "@hhqqi"
@@ -19,8 +19,7 @@ FLOCK = "@hhqqi"
 
 def hold(path: Path) -> int:
     """Take the lock for the rest of the process. Never open the file again here: closing it would drop the lock."""
-    private_folder(path.parent)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path)
     fcntl.lockf(descriptor, fcntl.LOCK_EX)
     return descriptor
 

@@ -20,6 +20,7 @@ from ....config.settings import OpikSettings, Settings
 from ....config.watch import Watch
 from ...locks import Busy
 from ...storage.database import file_of
+from ...storage.errors import storage_error
 from ..redaction import Redactor
 from ..store.destination import Destination
 from ..store.opening import opened
@@ -95,7 +96,7 @@ class Shipper:
         except Later as later:
             return self._failed(later)
         except sqlite3.Error as error:  # a full disk, or a writer that takes long
-            return self._failed(Later(f"{self._store.name}: {error}"))
+            return self._failed(Later(str(storage_error("the trace store", self._store, error))))
         self._backoff.reset()
         return self._timing.poll_s
 
@@ -116,7 +117,7 @@ class Shipper:
         try:
             self._outbox.failed(str(later))
         except sqlite3.Error as error:
-            logger.warning("%s: %s", self._store.name, error)
+            logger.warning("%s", storage_error("the trace store", self._store, error))
         return wait
 
     def _delivery(self, settings: Settings) -> Delivery:
@@ -161,7 +162,7 @@ def main(timing: Timing) -> None:
     except Busy:
         return
     except (OSError, sqlite3.Error) as error:
-        logger.warning("%s cannot be shipped from: %s", settings.trace_store, error)
+        logger.warning("traces are not shipped: %s", storage_error("the trace store", settings.trace_store, error))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ....config.settings import Settings
 from ...locks import locked
+from ...storage.files import open_private
 from ..store.destination import Destination
-from ..store.process_locks import is_locked, open_private
+from ..store.process_locks import is_locked
 
 # Whoever only asks holds the lock for a moment.
 ATTEMPT_S = 0.5

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from ...storage.files import open_private
+
 WRITERS = "traces.writers"
 
 
@@ -45,9 +47,3 @@ def is_locked(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
-
-
-def open_private(path: Path) -> int:
-    """A descriptor of a file that its owner alone may use; it and its folder are made if need be."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -85,7 +85,8 @@ TRIGGERS = (
 SUMMARISED = (
     "select trace_id id, (select name from spans s where s.trace_id = t.trace_id "
     "order by s.parent_id <> '', s.start, s.id limit 1) name, max(parent_id = '') is_root, "
-    "min(case when parent_id = '' then start else 1e12 end) named, min(start) start, max(max(end, start)) end, "
+    "coalesce(min(case when parent_id = '' then start end), min(start)) named, min(start) start, "
+    "max(max(end, start)) end, "
     "count(*) spans, sum(status = 'error') errors from spans t group by trace_id"
 )
 STATEMENTS = (
@@ -126,6 +127,7 @@ def upgrade(connection: sqlite3.Connection) -> None:
         version = version_of(connection)
         if version >= VERSION:
             return
+        _require_ours(connection)
         _add_columns(connection)
         for name in OUTDATED:
             connection.execute(f"drop index if exists {name}")
@@ -135,6 +137,16 @@ def upgrade(connection: sqlite3.Connection) -> None:
         if version < 1:
             connection.execute("update spans set revision=cast(max(start, end) * 1e9 as integer) where revision=1")
             connection.execute(DERIVE)
+
+
+def _require_ours(connection: sqlite3.Connection) -> None:
+    """Leave the file of somebody else as it is.
+
+    Raises:
+        sqlite3.OperationalError: it has tables, but none of spans.
+    """
+    if connection.execute("select 1 from sqlite_master limit 1").fetchone():
+        connection.execute("select trace_id from spans limit 0")
 
 
 def _add_columns(connection: sqlite3.Connection) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ....config.settings import Settings
 from ...storage.database import file_of
+from ...storage.errors import StorageError, storage_error
 from ..redaction import BUILT_IN, Redactor
 from ..score import Score
 from ..span import Span
@@ -64,7 +65,8 @@ class TraceStore:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._uncounted = 0
-        self._failing = False
+        # Why nothing can be written at the moment.
+        self.failure: StorageError | None = None
         self.dropped = 0
 
     @classmethod
@@ -139,10 +141,10 @@ class TraceStore:
                     return self._drop_all()
                 self._stop.wait(0 if _is_busy(error) else RETRY_S)
 
-    def _failed(self, error: Exception) -> None:
-        if not self._failing:
-            logger.warning("traces wait in memory: %s cannot be written: %s", self._path, error)
-        self._failing = True
+    def _failed(self, error: OSError | sqlite3.Error) -> None:
+        before, self.failure = self.failure, storage_error("the trace store", self._path, error)
+        if before is None:
+            logger.warning("traces wait in memory: %s", self.failure)
         self._report()
 
     def _pump(self, connection: sqlite3.Connection, identity: tuple[int, int] | None) -> None:
@@ -164,7 +166,7 @@ class TraceStore:
         rows = [item for item in self._batch if not isinstance(item, threading.Event)]
         if rows:
             self._drop(self._lost(connection, rows))
-        self._failing = False
+        self.failure = None
         done, self._batch = self._batch, []
         for item in done:
             if isinstance(item, threading.Event):
