@@ -17,7 +17,6 @@ SLICE = Slice(
         "mlflow.tracing.export.utils",
         "mlflow.tracing.processor.otel",
         "mlflow.tracing.processor.base_mlflow",
-        "mlflow.tracking.request_header.registry",
         "alembic.command",
         "alembic.config",
     ),

@@ -180,8 +180,10 @@ class WorkerPool:
         try:
             await asyncio.get_running_loop().run_in_executor(self._helpers, lambda: worker.alive)
         except (OSError, RuntimeError) as error:  # no memory for it, or the server ends
-            self._retire(worker, replace=False)
-            self._fail(ToolFailure(f"no worker can be started: {error}", "Repeat it in a minute."))
+            template_died = worker.forked and not self._forks.ready
+            self._retire(worker, replace=template_died)
+            if not template_died:
+                self._fail(ToolFailure(f"no worker can be started: {error}", "Repeat it in a minute."))
         else:
             self._give(worker)
 
