@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import socket
 import sqlite3
@@ -17,12 +16,13 @@ from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..config.settings import Settings
 from ..tools.tracing.opik.outbox import status
 from ..tools.tracing.redaction import redact
 from ..tools.tracing.store.destination import Destination
+from ..tools.urls import request_to
 
 TIMEOUT_S = 1.4
 PORTS = {
@@ -186,10 +186,8 @@ def _http(url: str, headers: Mapping[str, str]) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         raise ProbeFailed("not an http or https URL")
-    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     try:
-        request = urllib.request.Request(bare, headers={**headers, **_basic(parts)})
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S):
+        with urllib.request.urlopen(request_to(url, headers), timeout=TIMEOUT_S):
             return "answers"
     except urllib.error.HTTPError as error:
         # A proxy that wants a token, or a server without this path, is alive all the same.
@@ -200,13 +198,6 @@ def _http(url: str, headers: Mapping[str, str]) -> str:
         raise ProbeFailed(f"does not answer: {error.reason}") from error
     except HTTPException as error:
         raise ProbeFailed(f"does not speak HTTP: {error!r}") from error
-
-
-def _basic(parts: SplitResult) -> dict[str, str]:
-    if parts.username is None:
-        return {}
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def _tcp(parts: SplitResult, default_port: int) -> str:

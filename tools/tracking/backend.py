@@ -25,6 +25,7 @@ from ..errors import ToolFailure, Unavailable, require
 from ..runtime.work import Work
 from ..storage.files import draft_of, place, private_folder, remove_old_drafts, write_private
 from ..tracing.redaction import redact
+from ..urls import request_to
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -134,7 +135,7 @@ def _silence(uri: str) -> str:
 
 def _http_silence(uri: str) -> str:
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_TIMEOUT_S):
+        with urllib.request.urlopen(request_to(f"{uri.rstrip('/')}/health"), timeout=PROBE_TIMEOUT_S):
             return ""
     except urllib.error.HTTPError as error:
         # A proxy that wants a token, or an older server without /health, is alive all the same.
