@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Direction = Literal["maximize", "minimize"]
 Score = Callable[["np.ndarray", "np.ndarray"], float]
+# Of the resamples that are scored at a time, in numbers.
+VALUES_AT_A_TIME = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,52 @@ def interval(
     """
     import numpy as np
     from scipy.stats import bootstrap
-    from sklearn import config_context
 
     rows = np.arange(len(truth))
-
-    def of(index: np.ndarray) -> float:
-        chosen = index.astype(int)
-        return metric.score(truth[chosen], prediction[chosen])
-
+    of = _of_resamples(metric, truth, prediction)
+    batch = max(1, VALUES_AT_A_TIME // max(1, len(rows)))
     try:
-        # The rows have been scored as a whole before: checking each resample again takes half of the time.
-        with config_context(assume_finite=True, skip_parameter_validation=True):
-            found = bootstrap((rows,), of, n_resamples=resamples, vectorized=False, method="percentile", rng=seed)
+        found = bootstrap(
+            (rows,), of, n_resamples=resamples, vectorized=True, batch=batch, method="percentile", rng=seed
+        )
     except (ToolFailure, ValueError):
         return None
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    low, high = float(found.confidence_interval.low), float(found.confidence_interval.high)
+    return (low, high) if low <= high else None
+
+
+def _of_resamples(metric: Metric, truth: np.ndarray, prediction: np.ndarray) -> Callable[..., np.ndarray]:
+    """The score of each resample; its positions come as (…, rows)."""
+    import numpy as np
+    from sklearn import config_context
+
+    def one(index: np.ndarray) -> float:
+        # The rows have been scored as a whole before: checking each resample again takes half of the time.
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            return metric.score(truth[index], prediction[index])
+
+    def of(index: np.ndarray, axis: int = -1) -> np.ndarray:
+        chosen = np.moveaxis(index, axis, -1).astype(int)
+        if metric.name == "auc" and prediction.shape[1] == 2:
+            return _binary_auc(truth[chosen], prediction[chosen, 1])
+        return np.apply_along_axis(one, -1, chosen)
+
+    return of
+
+
+def _binary_auc(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of many samples (…, rows) by their ranks (Hanley & McNeil 1982, Radiology 143).
+
+    NaN for a sample of one class.
+    """
+    import numpy as np
+    from scipy.stats import rankdata
+
+    positives = truth.sum(-1)
+    negatives = truth.shape[-1] - positives
+    ranks = (rankdata(score, axis=-1) * truth).sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (ranks - positives * (positives + 1) / 2) / (positives * negatives)
 
 
 def _all() -> list[Metric]:
