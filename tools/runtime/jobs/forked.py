@@ -90,8 +90,8 @@ def _become(keep: Keep, start: KeeperStart, announce: Announce) -> NoReturn:
             else:
                 code = 0
                 break
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
         raise
     finally:
         _leave(code)
