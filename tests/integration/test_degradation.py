@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 
-from ..conftest import UNHURRIED
+from mlops_mcp.config.load import load
+
+from ..conftest import connected
 
 pytestmark = [pytest.mark.slow]
 
@@ -120,12 +122,20 @@ class Answers:
         assert {name: text[:400] for name, (failed, text, _) in answers if failed} == {}
 
 
-def server(home: Path, **variables: str) -> Client:
+def server(home: Path, **variables: str) -> AbstractAsyncContextManager[Client]:
+    """A server in this process: its workers and jobs are forked from libraries that are loaded once for all tests."""
+    return connected(load({"MLOPS_HOME": str(home), "MLOPS_CONFIG": os.devnull, **variables}).settings)
+
+
+def server_without(home: Path, folder: Path, *libraries: str, **variables: str) -> Client:
+    """A server in a process of its own, in which and below which the libraries cannot be found."""
+    (folder / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
+    absent = {"PYTHONPATH": str(folder), "PYTHON_ABSENT": ",".join(libraries)}
     return Client(
         StdioServerParameters(
             command=sys.executable,
             args=["-m", "mlops_mcp.server", "serve"],
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "MLOPS_HOME": str(home), **UNHURRIED, **variables},
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "MLOPS_HOME": str(home), **absent, **variables},
             cwd=home,
         )
     )
@@ -187,8 +197,7 @@ ABSENT: list[tuple[list[str], list[str]]] = [
 async def test_a_missing_library_is_named_with_its_command_and_the_other_slices_work(
     home: Path, tmp_path: Path, libraries: list[str], slices: list[str]
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
-    async with server(home, PYTHONPATH=str(tmp_path), PYTHON_ABSENT=",".join(libraries)) as client:
+    async with server_without(home, tmp_path, *libraries) as client:
         answers = Answers(client)
         for library in libraries:
             extra, calls = NEEDED[library]
@@ -273,13 +282,11 @@ async def test_a_dead_mlflow_is_asked_once_a_call_and_named_and_tools_without_ml
 
 
 async def test_a_postgresql_that_lives_needs_a_driver_which_is_named(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
-    without = {"PYTHONPATH": str(tmp_path), "PYTHON_ABSENT": "psycopg"}
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=_say_no, args=(listening,), daemon=True).start()
         port = listening.getsockname()[1]
         address = f"postgresql://127.0.0.1:{port}/m"
-        async with server(home, MLFLOW_TRACKING_URI=address, **without) as client:
+        async with server_without(home, tmp_path, "psycopg", MLFLOW_TRACKING_URI=address) as client:
             await Answers(client).refuse(RUN, "psycopg is not installed", "pip install 'mlops-mcp[postgres]'")
 
 
