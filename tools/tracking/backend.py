@@ -57,12 +57,26 @@ def require_backend(work: Work) -> None:
 
     Raises:
         NotInstalled: MLflow, or the driver of its database, is missing.
-        Unavailable: the configured server does not answer.
+        Unavailable: the configured server does not answer, or the file cannot be opened.
     """
     require("mlflow")
     uri = work.settings.tracking_uri
+    if uri.startswith(SQLITE):
+        _require_file(Path(uri.removeprefix(SQLITE)))
     if "://" in uri and not uri.startswith((SQLITE, "file:", "databricks")):
         _probe_now_and_then(work, uri)
+
+
+def _require_file(store: Path) -> None:
+    """MLflow tries for more than a minute and a half to open what is no file, or is not ours."""
+    try:
+        if store.exists():
+            store.open("rb").close()
+    except OSError as error:
+        raise Unavailable(
+            f"the MLflow store {store} cannot be used: {error.strerror}",
+            f"Mend it, or change the setting {SETTING}; all other tools work on.",
+        ) from error
 
 
 def open_client(settings: Settings) -> MlflowClient:
