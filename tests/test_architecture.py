@@ -20,7 +20,10 @@ MAX_TOOL_BODY_LINES = 8
 
 FLOORS = {
     "config": 1,
-    **{f"tools.{name}": 1 for name in ("slices", "errors", "files", "locks", "paging", "numbers", "urls", "storage")},
+    **dict.fromkeys(
+        ("tools.slices", "tools.errors", "tools.files", "tools.locks", "tools.detached", "tools.logtail"), 1
+    ),
+    **dict.fromkeys(("tools.paging", "tools.numbers", "tools.urls", "tools.storage"), 1),
     "tools.tracing": 2,
     **{f"tools.{name}": 3 for name in ("runtime", "handles", "lineage", "spec", "wire")},
     **{f"tools.{name}": declared(name).floor for name in (*SHARED, *SLICES)},

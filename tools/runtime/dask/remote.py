@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 
 from ....config.load import load
 from ....config.settings import Settings
+from ...logtail import tail
 from ...tracing.span import Carrier
 from ..jobs.channel import StreamChannel
 from ..jobs.child import perform
@@ -19,7 +20,6 @@ from ..jobs.launch import job_environment, revealed
 from ..jobs.supervisor import ENDED, Child, ProcessDied
 from ..jobs.table import JobRow
 from ..limits import divert_standard_streams, make_folders
-from ..logtail import tail
 from .runner import DIED
 
 

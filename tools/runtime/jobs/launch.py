@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import uuid
 from collections.abc import Callable, Collection, Mapping
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ....config.settings import Settings
+from ... import detached
+from ...logtail import CHARACTERS, shorten, tail_of
 from ...storage.files import private_folder, written_once
 from ...tracing.redaction import redact
 from ..limits import quiet_environment, thread_environment
-from ..logtail import CHARACTERS, shorten, tail_of
 from ..proctree import MARK
 from ..template.forkserver import fork_server
 from .alive import machine
@@ -24,7 +24,6 @@ from .table import End, JobRow, JobTable
 
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
 CLEANUP_VARIABLE = "MLOPS_JOB_CLEANUP"
-LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 SECRETS = {"opik": {"api_key"}, "runtime": {"job_store"}}
 KEEPER, CLEANUP = f"{__package__}.keeper", f"{__package__}.cleanup"
 
@@ -39,7 +38,7 @@ class KeeperStart:
     identity: str
     attempt: int
     settings: str
-    log: str
+    log: Path
     environment: Mapping[str, str]
     path: tuple[str, ...] = ()
 
@@ -139,11 +138,8 @@ def start_cleanup(settings: Settings, row: JobRow, after: str) -> int:
     """Start what closes the things that an ended attempt left open; its process id."""
     given = json.loads(after) | {"toolset": row.toolset, "trace_id": row.trace_id, "span_id": row.span_id}
     start = _keeper_start(settings, row)
-    return _spawn(
-        [CLEANUP],
-        start.log,
-        {**start.environment, CLEANUP_VARIABLE: json.dumps(given), SETTINGS_VARIABLE: start.settings},
-    )
+    variables = {CLEANUP_VARIABLE: json.dumps(given), SETTINGS_VARIABLE: start.settings}
+    return detached.spawn(CLEANUP, environment={**start.environment, **variables}, log=start.log)
 
 
 def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
@@ -152,28 +148,14 @@ def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
     shorten(log)
     inherited = {name: value for name, value in fork_server().environment().items() if name != MARK}
     environment = {**inherited, **job_environment(settings)}
-    return KeeperStart(row.id, row.attempt, revealed(settings, row), str(log), environment, tuple(sys.path))
+    return KeeperStart(row.id, row.attempt, revealed(settings, row), log, environment, tuple(sys.path))
 
 
 def _exec(start: KeeperStart) -> int:
     """Start a keeper cold: it imports everything anew."""
     variables = {MARK: start.mark, SETTINGS_VARIABLE: start.settings}
-    return _spawn([KEEPER, start.identity, str(start.attempt)], start.log, {**start.environment, **variables})
-
-
-def _spawn(module: list[str], log: str, environment: Mapping[str, str]) -> int:
-    # Not subprocess: its object would have to be kept and waited for, and this process may end before the job does.
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-P", "-m", *module],
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, log, LOG_FLAGS, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-    )
+    environment = {**start.environment, **variables}
+    return detached.spawn(KEEPER, start.identity, str(start.attempt), environment=environment, log=start.log)
 
 
 def job_environment(settings: Settings) -> dict[str, str]:

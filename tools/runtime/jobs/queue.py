@@ -16,14 +16,15 @@ import anyio
 from pydantic import BaseModel
 
 from ....config.settings import Settings
+from ...detached import has_ended
 from ...errors import ToolFailure, Unavailable, unknown
+from ...logtail import shorten
 from ...paging import Position
 from ...storage.expiry import Expiry
 from ...storage.store import Threads
 from ...tracing.redaction import redact
 from ...tracing.span import current
 from .. import proctree
-from ..logtail import shorten
 from ..models import ENDED, Budget, Progress, QueuePlace
 from ..template.forkserver import fork_server
 from ..work import Work
@@ -254,7 +255,7 @@ class Jobs:
     def _reap(self) -> None:
         """Forget children that ended; one that ended before it noted its process id never came to work."""
         with self._lock:
-            ended = [self._children.pop(pid) for pid in list(self._children) if _reaped(pid)]
+            ended = [self._children.pop(pid) for pid in list(self._children) if has_ended(pid)]
         for row in ended:
             if row is None:
                 continue
@@ -329,11 +330,3 @@ def _exact(request: BaseModel) -> str:
         return json.dumps(request.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
     except ValueError:
         raise ToolFailure("a number among the arguments is not finite", "Pass a finite one, or leave it out.") from None
-
-
-def _reaped(pid: int) -> bool:
-    """Whether a child has ended; asking keeps it from staying behind as a zombie."""
-    try:
-        return os.waitpid(pid, os.WNOHANG) != (0, 0)
-    except ChildProcessError:
-        return True
