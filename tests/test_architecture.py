@@ -20,10 +20,8 @@ MAX_TOOL_BODY_LINES = 8
 
 FLOORS = {
     "config": 1,
-    **dict.fromkeys(
-        ("tools.slices", "tools.errors", "tools.files", "tools.locks", "tools.detached", "tools.logtail"), 1
-    ),
-    **dict.fromkeys(("tools.paging", "tools.numbers", "tools.urls", "tools.storage"), 1),
+    **{f"tools.{name}": 1 for name in ("slices", "errors", "files", "locks", "detached", "logtail", "storage")},
+    **{f"tools.{name}": 1 for name in ("paging", "numbers", "urls")},
     "tools.tracing": 2,
     **{f"tools.{name}": 3 for name in ("runtime", "handles", "lineage", "spec", "wire")},
     **{f"tools.{name}": declared(name).floor for name in (*SHARED, *SLICES)},

@@ -10,20 +10,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import psutil
 import pytest
-from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.alive import held
-from mlops_mcp.tools.runtime.jobs.launch import lock_path, mark_of, revealed, stored, table_of
+from mlops_mcp.tools.runtime.jobs.launch import lock_path, mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
-from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.models import Progress
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracing.store.reader import TraceReader
@@ -350,27 +347,6 @@ async def test_the_environment_of_a_job_shows_no_settings_to_its_children(
     await jobs.cancel(row.id)
     assert environments
     assert all("MLOPS_JOB_SETTINGS" not in environment for environment in environments)
-
-
-def test_a_job_row_holds_no_password_and_its_process_gets_all_of_them(settings: Settings) -> None:
-    mlflow = settings.mlflow.model_copy(update={"tracking_uri": "https://bot:hunter2@mlflow.example.org"})
-    runtime = settings.runtime.model_copy(update={"job_store": SecretStr("postgresql://me:hunter3@db/jobs")})
-    opik = settings.opik.model_copy(update={"api_key": SecretStr("hunter4")})
-    mine = settings.model_copy(update={"mlflow": mlflow, "runtime": runtime, "opik": opik})
-    kept = stored(mine)
-    assert "hunter" not in kept
-    assert Settings.model_validate_json(revealed(mine, cast(JobRow, SimpleNamespace(settings=kept)))) == mine
-
-
-def test_a_job_of_an_older_version_runs_with_the_settings_that_it_did_not_know_as_they_are_here(
-    settings: Settings,
-) -> None:
-    tree = json.loads(stored(settings))
-    tree["environment"] = "old"
-    del tree["runtime"]["keep_days"]
-    tree["runtime"]["gone"] = 1
-    row = cast(JobRow, SimpleNamespace(settings=json.dumps(tree)))
-    assert Settings.model_validate_json(revealed(settings, row)) == settings.model_copy(update={"environment": "old"})
 
 
 async def test_a_number_that_is_not_finite_is_refused_before_anything_is_queued(jobs: Jobs, probes: Probes) -> None:

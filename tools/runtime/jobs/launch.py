@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ....config.secrets import revealed, without_secrets
 from ....config.settings import Settings
 from ... import detached
 from ...logtail import CHARACTERS, shorten, tail_of
@@ -24,7 +25,6 @@ from .table import End, JobRow, JobTable
 
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
 CLEANUP_VARIABLE = "MLOPS_JOB_CLEANUP"
-SECRETS = {"opik": {"api_key"}, "runtime": {"job_store"}}
 KEEPER, CLEANUP = f"{__package__}.keeper", f"{__package__}.cleanup"
 
 
@@ -103,23 +103,22 @@ def mark_of(identity: str, attempt: int) -> str:
 
 def stored(settings: Settings) -> str:
     """The settings as they are kept with a job: all but the secrets, and passwords in addresses masked."""
-    return json.dumps(_masked(settings.model_dump(mode="json", exclude=SECRETS)))
+    return json.dumps(_masked(without_secrets(settings)))
 
 
-def revealed(settings: Settings, row: JobRow) -> str:
-    """The submitter's settings with the secrets of this process: an environment is readable by its owner only.
+def as_submitted(settings: Settings, row: JobRow) -> str:
+    """The submitter's settings with the secrets of this process.
 
     What an older version of the submitter did not know is as it is here.
     """
     theirs: dict[str, Any] = json.loads(row.settings)
-    tree: dict[str, Any] = settings.model_dump(mode="json")
-    for name, value in tree.items():
+    tree = revealed(settings)
+    for name, value in without_secrets(settings).items():
         if isinstance(value, dict):
-            tree[name] = {key: _unmasked(theirs.get(name, {}).get(key, known), known) for key, known in value.items()}
+            given: dict[str, Any] = theirs.get(name, {})
+            tree[name] |= {key: _unmasked(given.get(key, known), known) for key, known in value.items()}
         else:
             tree[name] = theirs.get(name, value)
-    tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
-    tree["runtime"]["job_store"] = settings.runtime.job_store.get_secret_value()
     return json.dumps(tree)
 
 
@@ -148,7 +147,7 @@ def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
     shorten(log)
     inherited = {name: value for name, value in fork_server().environment().items() if name != MARK}
     environment = {**inherited, **job_environment(settings)}
-    return KeeperStart(row.id, row.attempt, revealed(settings, row), log, environment, tuple(sys.path))
+    return KeeperStart(row.id, row.attempt, as_submitted(settings, row), log, environment, tuple(sys.path))
 
 
 def _exec(start: KeeperStart) -> int:

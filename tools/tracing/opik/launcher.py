@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
+from ....config.secrets import revealed
 from ....config.settings import Settings
 from ...detached import has_ended, spawn
 from ...logtail import shorten
@@ -106,13 +107,5 @@ def start(settings: Settings, timing: Timing, environ: Mapping[str, str] | None 
     log = settings.home / "shipper.log"
     shorten(log)
     variables = os.environ if environ is None else environ
-    environment = {**variables, SETTINGS_VARIABLE: revealed(settings)}
+    environment = {**variables, SETTINGS_VARIABLE: json.dumps(revealed(settings))}
     return spawn(MODULE, json.dumps(asdict(timing)), environment=environment, log=log)
-
-
-def revealed(settings: Settings) -> str:
-    """The settings with the key that the shipper needs: an environment is readable by its owner only."""
-    tree = settings.model_dump(mode="json")
-    tree["runtime"]["job_store"] = ""
-    tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
-    return json.dumps(tree)
