@@ -11,6 +11,7 @@ from pathlib import Path
 from .files import draft_of, folder_lock, keep_private, place, private_file, private_folder, remove_old_drafts
 
 TIMEOUT_S = 20.0
+READING_S = 5.0
 
 
 @contextmanager
@@ -26,6 +27,14 @@ def database(path: Path, schema: str, timeout_s: float = TIMEOUT_S) -> Generator
     uri = f"{path.absolute().as_uri()}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)) as connection:
         connection.execute("pragma synchronous=normal")
+        yield connection
+
+
+@contextmanager
+def reading(path: Path, timeout_s: float = READING_S) -> Generator[sqlite3.Connection]:
+    """A connection to a file that exists, which can change nothing. Errors are those of SQLite."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s)) as connection:
         yield connection
 
 
