@@ -17,7 +17,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.table import JobRow
-from mlops_mcp.tools.runtime.template.forkserver import ForkServer
+from mlops_mcp.tools.runtime.template.handle import Template
 
 from .conftest import ended, until, with_runtime
 
@@ -74,7 +74,7 @@ def facts(work, request: Request) -> Facts:
 
 
 @pytest.fixture
-def warm(settings: Settings, template: ForkServer) -> Jobs:
+def warm(settings: Settings, template: Template) -> Jobs:
     return Jobs(with_runtime(settings, job_slots=0))
 
 
@@ -90,7 +90,7 @@ async def facts(jobs: Jobs, probe: Any, gate: str = "") -> tuple[dict[str, Any],
 
 
 async def test_a_forked_job_has_its_libraries_and_nothing_else_of_the_process_it_came_from(
-    warm: Jobs, probe: Any, template: ForkServer, monkeypatch: pytest.MonkeyPatch
+    warm: Jobs, probe: Any, template: Template, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROBE_VARIABLE", "as of now")
     found, row = await facts(warm, probe)
@@ -137,15 +137,15 @@ async def test_a_forked_job_outlives_the_template(settings: Settings, probe: Any
 import asyncio, os, threading
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
-from mlops_mcp.tools.runtime.template.forkserver import fork_server
+from mlops_mcp.tools.runtime.template.handle import own_template
 from probe.tools.facts import client
 settings = Settings.model_validate_json({settings.model_dump_json()!r})
 async def main():
     settled = threading.Event()
-    fork_server().start([], settings.runtime.job_threads, settled.set)
+    own_template().start([], settings.runtime.job_threads, settled.set)
     await asyncio.to_thread(settled.wait)
     row = await Jobs(settings).submit("x", client.facts, client.Request(gate={str(gate)!r}))
-    print(row.id, fork_server().pid, flush=True)
+    print(row.id, own_template().pid, flush=True)
     await asyncio.sleep(600)
 if __name__ == "__main__":
     asyncio.run(main())
@@ -170,7 +170,7 @@ if __name__ == "__main__":
 
 
 async def test_a_job_that_wants_other_threads_than_the_template_has_starts_cold(
-    settings: Settings, probe: Any, template: ForkServer
+    settings: Settings, probe: Any, template: Template
 ) -> None:
     slots = (os.cpu_count() or 1) + 1 if template.threads > 1 else 1
     other = with_runtime(settings, job_slots=slots)

@@ -22,7 +22,7 @@ from ....config.settings import Settings
 from ...detached import take_streams
 from ..limits import thread_count
 from ..proctree import MARK, mark_self
-from ..template.forkserver import ForkServer
+from ..template.handle import Template
 from .launch import KeeperStart
 
 FIRST_DESCRIPTOR = 3
@@ -30,7 +30,7 @@ Keep = Callable[[KeeperStart], None]
 Announce = Callable[[], object]
 
 
-def fork_from(template: ForkServer, keep: Keep, start: KeeperStart) -> int | None:
+def fork_from(template: Template, keep: Keep, start: KeeperStart) -> int | None:
     """Fork a keeper from the template; its process id once it runs, None when it has to start cold."""
     if not (template.ready and _threads_of(start) == template.threads):
         return None

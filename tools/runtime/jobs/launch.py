@@ -18,7 +18,7 @@ from ...storage.files import private_folder, written_once
 from ...tracing.redaction import redact
 from ..limits import quiet_environment, thread_environment
 from ..proctree import MARK
-from ..template.forkserver import fork_server
+from ..template.handle import own_template
 from .alive import machine
 from .backends import backend_of
 from .table import End, JobRow, JobTable
@@ -145,7 +145,7 @@ def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
     log = log_path(settings, row.id)
     private_folder(log.parent)
     shorten(log)
-    inherited = {name: value for name, value in fork_server().environment().items() if name != MARK}
+    inherited = {name: value for name, value in own_template().environment().items() if name != MARK}
     environment = {**inherited, **job_environment(settings)}
     return KeeperStart(row.id, row.attempt, as_submitted(settings, row), log, environment, tuple(sys.path))
 

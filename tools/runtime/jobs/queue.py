@@ -26,7 +26,7 @@ from ...tracing.redaction import redact
 from ...tracing.span import current
 from .. import proctree
 from ..models import ENDED, Budget, Progress, QueuePlace
-from ..template.forkserver import fork_server
+from ..template.handle import own_template
 from ..work import Work
 from .alive import held, machine
 from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, mark_of, start_cleanup, stored, table_of
@@ -245,12 +245,12 @@ class Jobs:
     def _fork(self) -> Fork | None:
         """How to start a job in a process that has the libraries loaded; on a cluster the work runs elsewhere."""
         runtime = self._settings.runtime
-        if runtime.engine != "local" or runtime.preload == "never" or not fork_server().ready:
+        if runtime.engine != "local" or runtime.preload == "never" or not own_template().ready:
             return None
         from .forked import fork_from
         from .keeper import main_forked
 
-        return partial(fork_from, fork_server(), main_forked)
+        return partial(fork_from, own_template(), main_forked)
 
     def _reap(self) -> None:
         """Forget children that ended; one that ended before it noted its process id never came to work."""
