@@ -12,6 +12,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.runtime.jobs.launch import home_id, stored, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.jobs.table import NewJob
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ async def test_a_read_only_server_starts_and_prunes_no_jobs_of_others_but_runs_i
         db.execute("update jobs set ended=ended-?, created=created-? where id=?", (OLD_S, OLD_S, ended.id))
     jobs = Jobs(busy.model_copy(update={"server": busy.server.model_copy(update={"read_only": True})}))
     await jobs.reconcile()
-    own = await jobs.submit("t", ready.end, ready.Nothing())
+    own = await jobs.submit(Submission("t", ready.end, ready.Nothing()))
     async for row in jobs.watch(own.id, 60):
         own = row
         await jobs.reconcile()

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from ..errors import ToolFailure
 from .calls.executor import CallExecutor
 from .jobs.queue import Jobs
+from .jobs.submission import Submission
 from .jobs.table import JobRow
 from .models import ENDED, Budget, JobView, Progress
 from .work import Work
@@ -62,9 +63,18 @@ class ToolContext:
         self, function: Callable[[Work, Q], T], request: Q, wait_s: float, once: bool = False
     ) -> JobView[T]:
         """Run a long client function as a job and wait for it up to `wait_s`."""
-        row = await self.jobs.submit(
-            self.tool, function, request, self.idempotency, once, self.budget, self.toolset, self.short, self.scope
+        submission = Submission(
+            tool=self.tool,
+            function=function,
+            request=request,
+            toolset=self.toolset,
+            once=once,
+            budget=self.budget,
+            short=self.short,
+            idempotency=self.idempotency,
+            scope=self.scope,
         )
+        row = await self.jobs.submit(submission)
         if (task := HANDOFF.get()) is not None:
             task.job, wait_s = row.id, 0
         return await self.follow(row.id, wait_s, get_type_hints(function)["return"])

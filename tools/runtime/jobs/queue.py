@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
-import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 import anyio
-from pydantic import BaseModel
 
 from ....config.settings import Settings
 from ...detached import has_ended
@@ -23,15 +19,15 @@ from ...paging import Position
 from ...storage.expiry import Expiry
 from ...storage.store import Threads
 from ...tracing.redaction import redact
-from ...tracing.span import current
+from ...tracing.span import Carrier, current
 from .. import proctree
-from ..models import ENDED, Budget, Progress, QueuePlace
+from ..models import ENDED, Progress, QueuePlace
 from ..template.handle import own_template
-from ..work import Work
 from .alive import held, machine
-from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, mark_of, start_cleanup, stored, table_of
+from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, mark_of, start_cleanup, table_of
 from .orphans import end_span
-from .table import LEASE_S, JobRow, JobTable, NewJob
+from .submission import Submission
+from .table import LEASE_S, JobRow, JobTable
 
 POLL_S = 0.05
 MAX_SHOWN = 5
@@ -40,9 +36,6 @@ START_WITHIN_S = 10.0
 # How long the keeper of a cancelled job may take to write its last words; on a cluster it has to ask around.
 LEAVE_S = {"local": 1.0, "dask": 5.0}
 PRUNE_EVERY_S = 3600.0
-NO_BUDGET = Budget()
-# A job that is ended after so long by its budget is a short one.
-SHORT_S = 60.0
 
 
 class Jobs:
@@ -76,55 +69,14 @@ class Jobs:
             or self._settings.home.joinpath("jobs.db").exists()
         )
 
-    async def submit(
-        self,
-        tool: str,
-        function: Callable[[Work, Any], Any],
-        request: BaseModel,
-        idempotency: str = "",
-        once: bool = False,
-        budget: Budget = NO_BUDGET,
-        toolset: str = "",
-        short: bool = False,
-        scope: str = "",
-    ) -> JobRow:
-        """Queue `function(work, request)` and start it if a slot is free.
+    async def submit(self, submission: Submission) -> JobRow:
+        """Queue a job and start it if a slot is free.
 
-        Args:
-            once: the work must not be started a second time when its process dies.
-            toolset: whose rules of capture its spans follow.
-            short: it is expected to be short, so it need not wait behind long work.
-            scope: whose idempotency key it is; the same key of another caller is another one.
+        Raises:
+            ToolFailure: its idempotency key was used with other arguments, or one of them is not finite.
         """
-        span = current()
-
-        def insert() -> JobRow:
-            new = NewJob(
-                tool=tool,
-                toolset=toolset,
-                function=f"{function.__module__}:{function.__name__}",
-                request=_exact(request),
-                attempts=1 if once else self._settings.runtime.job_attempts,
-                trace_id=span.trace_id,
-                span_id=span.span_id,
-                idempotency=f"{scope}:{tool}:{idempotency}" if idempotency else None,
-                settings=stored(self._settings),
-                folder=os.getcwd(),
-                home=home_id(self._settings),
-                budget=budget.model_dump_json(exclude_none=True),
-                short=int(short or (budget.seconds or math.inf) <= SHORT_S),
-            )
-            row = self._table.insert(new)
-            if self._settings.server.read_only:
-                self._own.add(row.id)
-            if idempotency and row.request != new.request:
-                raise ToolFailure(
-                    f"idempotency_key {idempotency!r} was used before with other arguments", "Use a new key."
-                )
-            self._start()
-            return row
-
-        return await self._threads.run(insert)
+        above = current()
+        return await self._threads.run(lambda: self._submit(submission, above))
 
     async def watch(self, identity: str, wait_s: float) -> AsyncIterator[JobRow]:
         """Yield the row whenever its progress or state changed, until it ended or the time is up."""
@@ -201,6 +153,18 @@ class Jobs:
 
     def log_tail(self, identity: str, characters: int = 600) -> str:
         return log_tail(self._settings, identity, characters)
+
+    def _submit(self, submission: Submission, above: Carrier) -> JobRow:
+        new = submission.row(self._settings, above)
+        row = self._table.insert(new)
+        if self._settings.server.read_only:
+            self._own.add(row.id)
+        if row.request != new.request:
+            raise ToolFailure(
+                f"idempotency_key {submission.idempotency!r} was used before with other arguments", "Use a new key."
+            )
+        self._start()
+        return row
 
     def _read(self, identity: str) -> JobRow:
         try:
@@ -318,15 +282,3 @@ def describe_running(row: JobRow) -> str:
     """One line about a running job."""
     said = f": {Progress.model_validate_json(row.progress).words}" if row.progress else ""
     return f"job:{row.id} {row.tool}, {row.seconds:.0f} s{said}"
-
-
-def _exact(request: BaseModel) -> str:
-    """The request as JSON, which knows no infinity.
-
-    Raises:
-        ToolFailure: a number in it is not finite.
-    """
-    try:
-        return json.dumps(request.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
-    except ValueError:
-        raise ToolFailure("a number among the arguments is not finite", "Pass a finite one, or leave it out.") from None
