@@ -16,7 +16,7 @@ from mcp.types import CallToolResult
 from ..tools.errors import ToolFailure
 from ..tools.storage.database import TIMEOUT_S
 from ..tools.storage.errors import StorageError
-from ..tools.storage.store import Threads
+from ..tools.storage.store import BlockingCalls
 from .answer_table import WHAT, AnswerTable, Call, other_arguments
 from .jsons import as_json
 
@@ -51,8 +51,8 @@ class Answers:
     ) -> None:
         self._table = AnswerTable(home, keep_days, timeout_s)
         self._keep_s = keep_s
-        self._reading = Threads(WHAT)
-        self._writing = Threads(WHAT, wait_s=keep_s)
+        self._reading = BlockingCalls(WHAT)
+        self._writing = BlockingCalls(WHAT, wait_s=keep_s)
         self._known: dict[tuple[str, str, str], Known] = {}
         # In the order they came; None frees the key.
         self._unsaved: dict[Call, str | None] = {}

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from .files import draft_of, folder_lock, keep_private, place, private_file, private_folder, remove_old_drafts
+from .state_files import draft_of, folder_lock, keep_private, place, private_file, private_folder, remove_old_drafts
 
 TIMEOUT_S = 20.0
 READING_S = 5.0

@@ -196,7 +196,7 @@ async def test_what_a_job_left_open_is_closed_when_it_does_not_come_to_its_end(
 ) -> None:
     row = await jobs.submit(Submission("x", hard.leaves, hard.Request(folder=str(tmp_path)), once=True))
     await until(lambda: logged(tmp_path))
-    await until(lambda: jobs._table.get(row.id).after)  # pyright: ignore[reportPrivateUsage]
+    await until(lambda: jobs._table.get(row.id).cleanup)  # pyright: ignore[reportPrivateUsage]
     if how == "cancelled":
         await jobs.cancel(row.id)
     else:

@@ -14,7 +14,7 @@ from ....config.secrets import revealed, without_secrets
 from ....config.settings import Settings
 from ... import detached
 from ...logtail import CHARACTERS, shorten, tail_of
-from ...storage.files import private_folder, written_once
+from ...storage.state_files import private_folder, written_once
 from ...tracing.redaction import redact
 from ..limits import quiet_environment, thread_environment
 from ..proctree import MARK
@@ -133,9 +133,9 @@ def _masked(node: Any) -> Any:
     return redact(node) if isinstance(node, str) else node
 
 
-def start_cleanup(settings: Settings, row: JobRow, after: str) -> int:
+def start_cleanup(settings: Settings, row: JobRow, cleanup: str) -> int:
     """Start what closes the things that an ended attempt left open; its process id."""
-    given = json.loads(after) | {"toolset": row.toolset, "trace_id": row.trace_id, "span_id": row.span_id}
+    given = json.loads(cleanup) | {"toolset": row.toolset, "trace_id": row.trace_id, "span_id": row.span_id}
     start = _keeper_start(settings, row)
     variables = {CLEANUP_VARIABLE: json.dumps(given), SETTINGS_VARIABLE: start.settings}
     return detached.spawn(CLEANUP, environment={**start.environment, **variables}, log=start.log)

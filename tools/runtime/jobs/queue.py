@@ -17,7 +17,7 @@ from ...errors import ToolFailure, Unavailable, unknown
 from ...logtail import shorten
 from ...paging import Position
 from ...storage.expiry import Expiry
-from ...storage.store import Threads
+from ...storage.store import BlockingCalls
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, current
 from .. import proctree
@@ -52,7 +52,7 @@ class Jobs:
         self._leases: dict[tuple[str, int], tuple[float, float]] = {}
         self._pruned = 0.0
         self._expiry = Expiry(settings.runtime.keep_days)
-        self._threads = Threads("the job table", 8)
+        self._calls = BlockingCalls("the job table", 8)
 
     @property
     def _table(self) -> JobTable:
@@ -76,7 +76,7 @@ class Jobs:
             ToolFailure: its idempotency key was used with other arguments, or one of them is not finite.
         """
         above = current()
-        return await self._threads.run(lambda: self._submit(submission, above))
+        return await self._calls.run(lambda: self._submit(submission, above))
 
     async def watch(self, identity: str, wait_s: float) -> AsyncIterator[JobRow]:
         """Yield the row whenever its progress or state changed, until it ended or the time is up."""
@@ -97,7 +97,7 @@ class Jobs:
         Raises:
             ToolFailure: there is no such job.
         """
-        return await self._threads.run(lambda: self._read(identity))
+        return await self._calls.run(lambda: self._read(identity))
 
     async def place_in_queue(self, row: JobRow) -> QueuePlace:
         """Why a queued job waits."""
@@ -111,11 +111,11 @@ class Jobs:
                 running=[describe_running(each) for each in here[:MAX_SHOWN]],
             )
 
-        return await self._threads.run(look)
+        return await self._calls.run(look)
 
     async def page(self, limit: int, after: Position | None, state: str) -> tuple[list[JobRow], int]:
         """Newest jobs first, beginning behind a position, and how many there are."""
-        return await self._threads.run(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
+        return await self._calls.run(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
 
     async def answer(self, identity: str, answers: dict[str, Any]) -> JobRow:
         """Answer open questions of a job by their key; keys that were not asked for are ignored."""
@@ -125,7 +125,7 @@ class Jobs:
             self._table.answer(identity, answers)
             return self._table.get(identity)
 
-        return await self._threads.run(note)
+        return await self._calls.run(note)
 
     async def cancel(self, identity: str) -> JobRow:
         """End a job and every process it started; what it reached so far stays in its row."""
@@ -140,12 +140,12 @@ class Jobs:
             self._start()
             return row
 
-        return await self._threads.run(end)
+        return await self._calls.run(end)
 
     async def reconcile(self) -> None:
         """Notice dead processes and fill free slots; every server does this when it starts, and then all the time."""
         try:
-            await self._threads.run(self._reconcile)
+            await self._calls.run(self._reconcile)
         except Unavailable:
             # Nobody could say that he lives while the table was away.
             self._leases.clear()
@@ -263,8 +263,8 @@ class Jobs:
         return now - since
 
     def _clean_up(self, row: JobRow) -> None:
-        if after := self._table.take_after(row.id, row.attempt):
-            pid = start_cleanup(self._settings, row, after)
+        if cleanup := self._table.take_cleanup(row.id, row.attempt):
+            pid = start_cleanup(self._settings, row, cleanup)
             with self._lock:
                 self._children[pid] = None
 
