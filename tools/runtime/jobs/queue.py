@@ -13,7 +13,7 @@ import anyio
 
 from ....config.settings import Settings
 from ...detached import has_ended
-from ...errors import ToolFailure, Unavailable, unknown
+from ...errors import Unavailable, key_reused, unknown
 from ...logtail import shorten
 from ...paging import Position
 from ...storage.expiry import Expiry
@@ -160,9 +160,7 @@ class Jobs:
         if self._settings.server.read_only:
             self._own.add(row.id)
         if row.request != new.request:
-            raise ToolFailure(
-                f"idempotency_key {submission.idempotency!r} was used before with other arguments", "Use a new key."
-            )
+            raise key_reused(submission.idempotency)
         self._start()
         return row
 
