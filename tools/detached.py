@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+import psutil
 
 LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 LOG_MODE = 0o600
@@ -41,3 +44,19 @@ def has_ended(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG) != (0, 0)
     except ChildProcessError:
         return True
+
+
+def reap_adopted() -> None:
+    """Let detached processes go that have ended and were left to this one: it may be the first of a container.
+
+    Of its children only they have a session of their own; the others are waited for by whoever started them.
+    """
+    try:
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
+    except ChildProcessError:
+        return
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getsid(child.pid) != os.getsid(0):
+                has_ended(child.pid)

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from ....config.settings import Settings
-from ...detached import has_ended
+from ...detached import has_ended, reap_adopted
 from ...errors import Unavailable, key_reused, unknown
 from ...logtail import shorten
 from ...paging import Position
@@ -92,7 +92,7 @@ class Jobs:
             await anyio.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
 
     async def get(self, identity: str) -> JobRow:
-        """The row of a job after looking whether its process still lives.
+        """The row of a job after looking whether its process still lives; a read-only server shows it as it is.
 
         Raises:
             ToolFailure: there is no such job.
@@ -170,20 +170,23 @@ class Jobs:
         except KeyError:
             raise unknown("job", identity, (row.id for row in self._table.recent(50)), "list_jobs shows all.") from None
         self._reap()
-        if row.state == "running" and self._dead(row):
+        if row.state == "running" and self._looks_after(row) and self._dead(row):
             self._lose(row)
         return self._table.get(identity)
 
+    def _looks_after(self, row: JobRow) -> bool:
+        return not self._settings.server.read_only or row.id in self._own
+
     def _reconcile(self) -> None:
-        read_only = self._settings.server.read_only
+        reap_adopted()
         running = self._table.running()
         for row in running:
-            if (row.id in self._own or not read_only) and self._dead(row):
+            if self._looks_after(row) and self._dead(row):
                 self._lose(row)
         known = {(row.id, row.attempt) for row in running}
         self._leases = {key: seen for key, seen in self._leases.items() if key in known}
         self._start()
-        if read_only:
+        if self._settings.server.read_only:
             return
         if time.monotonic() - self._pruned > PRUNE_EVERY_S or not self._pruned:
             self._pruned = time.monotonic()
