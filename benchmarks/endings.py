@@ -32,6 +32,7 @@ from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.calls.executor import CallExecutor
 from mlops_mcp.tools.runtime.jobs.launch import mark_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.models import ENDED
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 
@@ -124,7 +125,9 @@ def _job(kind: str, end: Callable[[Jobs, str], Awaitable[None]]) -> Measure:
     async def measure(folder: Path) -> float:
         hard = slice_of(folder, "hard", SOURCE)
         jobs = Jobs(settings_for(folder))
-        row = await jobs.submit("x", getattr(hard, kind), hard.Request(folder=str(folder)), once=end is lost)
+        row = await jobs.submit(
+            Submission("x", getattr(hard, kind), hard.Request(folder=str(folder)), once=end is lost)
+        )
         await until((folder / "log").exists)
         began = time.perf_counter()
         await end(jobs, row.id)

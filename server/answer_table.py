@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..tools.errors import ToolFailure
+from ..tools.errors import key_reused
 from ..tools.runtime.jobs.alive import held, hold
 from ..tools.storage.database import TIMEOUT_S
 from ..tools.storage.errors import translated
@@ -68,7 +68,7 @@ class AnswerTable:
             if found is not None:
                 arguments, answer, owner = found
                 if arguments != call.arguments:
-                    raise other_arguments(call.key)
+                    raise key_reused(call.key)
                 if answer is not None:
                     return str(answer)
                 if owner != server and self._server.lives(owner):
@@ -140,10 +140,6 @@ class ServerLock:
                 self._path.unlink(missing_ok=True)
                 os.close(self._descriptor)
                 self._descriptor = None
-
-
-def other_arguments(key: str) -> ToolFailure:
-    return ToolFailure(f"idempotency_key {key!r} was used before with other arguments", "Use a new key.")
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:

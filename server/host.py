@@ -30,6 +30,7 @@ from .arguments import CallArguments, admitted, invalid
 from .prompts import PromptHost
 from .scope import scope_of
 from .services import Services
+from .task_request import handoff_of
 
 logger = logging.getLogger(__name__)
 # An agent looks at data before it trains: the libraries are wanted soon, the answer to this call now.
@@ -147,6 +148,7 @@ class Host(PromptHost):
             given.budget,
             short=spec.job == "short",
             scope=scope_of(context) if given.key else "",
+            handoff=handoff_of(context),
         )
 
 

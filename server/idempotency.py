@@ -13,11 +13,11 @@ from pathlib import Path
 import anyio
 from mcp.types import CallToolResult
 
-from ..tools.errors import ToolFailure
+from ..tools.errors import ToolFailure, key_reused
 from ..tools.storage.database import TIMEOUT_S
 from ..tools.storage.errors import StorageError
-from ..tools.storage.store import Threads
-from .answer_table import WHAT, AnswerTable, Call, other_arguments
+from ..tools.storage.store import BlockingCalls
+from .answer_table import WHAT, AnswerTable, Call
 from .jsons import as_json
 
 POLL_S = 0.1
@@ -51,8 +51,8 @@ class Answers:
     ) -> None:
         self._table = AnswerTable(home, keep_days, timeout_s)
         self._keep_s = keep_s
-        self._reading = Threads(WHAT)
-        self._writing = Threads(WHAT, wait_s=keep_s)
+        self._reading = BlockingCalls(WHAT)
+        self._writing = BlockingCalls(WHAT, wait_s=keep_s)
         self._known: dict[tuple[str, str, str], Known] = {}
         # In the order they came; None frees the key.
         self._unsaved: dict[Call, str | None] = {}
@@ -76,7 +76,7 @@ class Answers:
         deadline = time.monotonic() + WAIT_S
         while (known := self._known.get(call.name)) is not None:
             if known.call.arguments != call.arguments:
-                raise other_arguments(key)
+                raise key_reused(key)
             with anyio.move_on_after(deadline - time.monotonic()):
                 await known.done.wait()
             if known.answer is not None:

@@ -10,7 +10,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
@@ -19,12 +18,15 @@ from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..config.settings import Settings
+from ..tools.storage.database import reading
 from ..tools.tracing.opik.outbox import status
 from ..tools.tracing.redaction import redact
 from ..tools.tracing.store.destination import Destination
 from ..tools.urls import request_to
 
 TIMEOUT_S = 1.4
+# Of a file that somebody has locked.
+LOCKED_S = 0.5
 PORTS = {
     "postgresql": 5432,
     "postgres": 5432,
@@ -213,7 +215,7 @@ def _sqlite(path: Path) -> str:
     if not path.exists():
         _folder(path.parent)
         raise NotCreated
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.5)) as db:
+    with reading(path, LOCKED_S) as db:
         tables = int(db.execute("select count(*) from sqlite_master where type='table'").fetchone()[0])
         if not tables:
             raise ProbeFailed("holds no tables")

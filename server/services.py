@@ -16,7 +16,7 @@ from ..config.watch import Watch
 from ..tools.runtime.calls.executor import CallExecutor
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.storage.errors import storage_error
-from ..tools.storage.store import Threads
+from ..tools.storage.store import BlockingCalls
 from ..tools.tracing.opik.launcher import Launcher
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store.writer import TraceStore
@@ -39,8 +39,8 @@ class Services:
         self.calls = CallExecutor(settings, self.store.put, slices)
         self.jobs = Jobs(settings)
         self.answers = Answers(settings.home, settings.runtime.keep_days)
-        self._spans = Threads("the trace store")
-        self._shipping = Threads("the shipper", 1)
+        self._spans = BlockingCalls("the trace store")
+        self._shipping = BlockingCalls("the shipper", 1)
         self._watch = Watch(settings)
         self._launcher = Launcher()
         self._warming = False

@@ -35,12 +35,13 @@ from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import JsonValue, ValidationError
 
 from ..tools.errors import ToolFailure, Unavailable
-from ..tools.runtime.context import HANDOFF, JobHandoff, view
+from ..tools.runtime.context import view
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.runtime.jobs.table import FRESH_S, JobRow
 from ..tools.runtime.models import ENDED, Progress
 from .host import compact
 from .services import Services
+from .task_request import TaskRequest
 
 ID = "io.modelcontextprotocol/tasks"
 POLL_MS = 500
@@ -85,15 +86,12 @@ class Tasks(Extension):
     ) -> HandlerResult:
         if not _declared(ctx):
             return await call_next(ctx)
-        holder = JobHandoff()
-        token = HANDOFF.set(holder)
-        try:
-            result = await call_next(ctx)
-        finally:
-            HANDOFF.reset(token)
-        if not (holder.job and _goes_on(result)):
+        request = TaskRequest.of(ctx)
+        result = await call_next(request)
+        job = request.handoff.job
+        if not (job and _goes_on(result)):
             return result
-        row = await _row_or_error(holder.job, self._jobs.get(holder.job))
+        row = await _row_or_error(job, self._jobs.get(job))
         return {"resultType": "task", **_envelope(row)}
 
     async def _get(self, ctx: Request, params: TaskParams) -> HandlerResult:

@@ -15,7 +15,7 @@ import anyio.to_thread
 from ..config.errors import SettingsError
 from ..config.settings import ServerSettings, Settings
 from ..tools.spec import Toolset
-from ..tools.storage.files import private_folder
+from ..tools.storage.state_files import private_folder
 from .app import create_server
 from .host import Host
 

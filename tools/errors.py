@@ -66,6 +66,11 @@ class Unavailable(ToolFailure):
     """A backend does not answer; the hint says which setting points to it."""
 
 
+def key_reused(key: str) -> ToolFailure:
+    """An idempotency key stands for one call, with its arguments."""
+    return ToolFailure(f"idempotency_key {key!r} was used before with other arguments", "Use a new key.")
+
+
 def unknown(kind: str, name: object, valid: Iterable[str], then: str = "", limit: int = 8) -> ToolFailure:
     """An unknown name: the nearest valid ones, or the first few if none is near."""
     names, shown = sorted(set(valid)), str(name)[:MAX_SHOWN]

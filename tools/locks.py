@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import ToolFailure
-from .storage.files import open_private
+from .storage.state_files import open_private
 
 POLL_S = 0.05
 

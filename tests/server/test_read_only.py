@@ -10,8 +10,10 @@ from mcp import Client
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
+from mlops_mcp.tools.runtime.jobs.alive import machine
 from mlops_mcp.tools.runtime.jobs.launch import home_id, stored, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.jobs.table import NewJob
 
 pytestmark = pytest.mark.slow
@@ -38,13 +40,26 @@ async def test_a_read_only_server_starts_and_prunes_no_jobs_of_others_but_runs_i
         db.execute("update jobs set ended=ended-?, created=created-? where id=?", (OLD_S, OLD_S, ended.id))
     jobs = Jobs(busy.model_copy(update={"server": busy.server.model_copy(update={"read_only": True})}))
     await jobs.reconcile()
-    own = await jobs.submit("t", ready.end, ready.Nothing())
+    own = await jobs.submit(Submission("t", ready.end, ready.Nothing()))
     async for row in jobs.watch(own.id, 60):
         own = row
         await jobs.reconcile()
     assert own.state == "done"
     assert table.get(waiting.id).state == "queued"
     assert table.get(ended.id).state == "cancelled"
+
+
+async def test_a_read_only_server_shows_the_job_of_a_process_that_died_and_leaves_it_to_others(
+    settings: Settings,
+) -> None:
+    table = table_of(settings)
+    row = table.insert(NewJob("t", "", "x:y", "{}", 1, "", "", None, stored(settings), "/", home_id(settings), "{}"))
+    assert table.claim(home_id(settings), machine(), 1)
+    assert table.started(row.id, 1, 2**22 + 1)
+    only = Jobs(settings.model_copy(update={"server": settings.server.model_copy(update={"read_only": True})}))
+    before = table.get(row.id)
+    assert (await only.get(row.id), table.get(row.id)) == (before, before)
+    assert (await Jobs(settings).get(row.id)).state == "lost"
 
 
 async def test_a_read_only_server_stores_no_file_on_the_way(settings: Settings, tmp_path: Path) -> None:

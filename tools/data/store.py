@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure, unknown
-from ..files import readable
 from ..handles import NAME, Handle, check_name, parse, slug
 from ..lineage import Lineage
 from ..runtime.work import Work
 from ..slices import handle_kinds
-from ..storage.files import draft_of, private_file, private_folder, remove_old_drafts, written_once
+from ..storage.state_files import draft_of, private_file, private_folder, remove_old_drafts, written_once
+from ..user_files import readable
 from .bounds import named
 from .models import DatasetInfo
 from .readers import normalise, read_table

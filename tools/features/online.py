@@ -15,7 +15,7 @@ from ...config.settings import Settings
 from ..errors import ToolFailure
 from ..numbers import finite
 from ..runtime.work import Work
-from ..storage.files import replaced
+from ..storage.state_files import replaced
 from .models import MaterializedView, OnlineRow, RowStatus
 from .registry import changing, online_keys, reading_history
 from .views import Definition, find_view

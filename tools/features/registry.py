@@ -13,6 +13,7 @@ from ...config.settings import Settings
 from ..errors import ToolFailure, Unavailable, require
 from ..locks import locked
 from ..runtime.work import Work
+from ..storage.database import reading
 from ..tracing.redaction import redact
 
 # Feast executes what these tables hold as soon as somebody lists or joins views.
@@ -149,7 +150,7 @@ def _require_folder(settings: Settings) -> None:
 def _refuse_code(registry: Path) -> None:
     if not registry.exists():
         return
-    with closing(sqlite3.connect(f"file:{registry}?mode=ro", uri=True)) as database:
+    with reading(registry) as database:
         tables = {row[0] for row in database.execute("select name from sqlite_master where type = 'table'")}
         for table in CODE_TABLES:
             if table in tables and database.execute(f"select 1 from {table} limit 1").fetchone():

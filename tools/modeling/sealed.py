@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ToolFailure
-from ..storage.files import bytes_once
+from ..storage.state_files import bytes_once
 
 KEY_FILE = "secret.key"
 KEY_BYTES = 32

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...config.settings import Settings
 from ..errors import ToolFailure, unknown
 from ..handles import parse
-from ..storage.files import written_once
+from ..storage.state_files import written_once
 from .builtin import suite_of
 from .models import Expectation, StoredSuite
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 
 from ..data.store import resolve
 from ..errors import ToolFailure, unknown
-from ..files import readable
 from ..handles import Handle, parse_model
 from ..lineage import Lineage
 from ..locks import locked
@@ -24,6 +23,7 @@ from ..paging import Page, page
 from ..runtime.work import Work
 from ..tracking.client import end_run, everything, opened, require_running, start_run
 from ..tracking.models import cut, fit
+from ..user_files import readable
 from .files import read_model
 from .models import CheckResult, LoggedModel, LogRequest, ModelLine, ModelVersion, RegisteredModel, Stage, Transition
 

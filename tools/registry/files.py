@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.store import Dataset, resolve
 from ..errors import ToolFailure, unknown
-from ..files import readable
 from ..modeling.algorithms import ALGORITHMS
 from ..modeling.card import Feature, Label, ModelCard, Task
 from ..modeling.frame import choose_features, design
 from ..modeling.store import TRUSTED
 from ..runtime.work import Work
+from ..user_files import readable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 from ..errors import ToolFailure
 from .calls.executor import CallExecutor
 from .jobs.queue import Jobs
+from .jobs.submission import Submission
 from .jobs.table import JobRow
 from .models import ENDED, Budget, JobView, Progress
 from .work import Work
@@ -32,15 +32,13 @@ class JobHandoff:
     job: str = ""
 
 
-HANDOFF: ContextVar[JobHandoff | None] = ContextVar("mlops_mcp_task", default=None)
-
-
 @dataclass(frozen=True)
 class ToolContext:
     """What a tool may use: workers for short calls, jobs for long work.
 
     `tell` sends a progress notification to the caller; `settle` waits until the spans so far can be read;
-    `short` says that its job is expected to be short, `scope` whose idempotency key it is.
+    `short` says that its job is expected to be short, `scope` whose idempotency key it is; with a `handoff` the job is
+    not waited for.
     """
 
     calls: CallExecutor
@@ -53,6 +51,7 @@ class ToolContext:
     budget: Budget = field(default_factory=Budget)
     short: bool = False
     scope: str = ""
+    handoff: JobHandoff | None = None
 
     async def call(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a short client function in a worker of the toolset."""
@@ -62,11 +61,20 @@ class ToolContext:
         self, function: Callable[[Work, Q], T], request: Q, wait_s: float, once: bool = False
     ) -> JobView[T]:
         """Run a long client function as a job and wait for it up to `wait_s`."""
-        row = await self.jobs.submit(
-            self.tool, function, request, self.idempotency, once, self.budget, self.toolset, self.short, self.scope
+        submission = Submission(
+            tool=self.tool,
+            function=function,
+            request=request,
+            toolset=self.toolset,
+            once=once,
+            budget=self.budget,
+            short=self.short,
+            idempotency=self.idempotency,
+            scope=self.scope,
         )
-        if (task := HANDOFF.get()) is not None:
-            task.job, wait_s = row.id, 0
+        row = await self.jobs.submit(submission)
+        if self.handoff is not None:
+            self.handoff.job, wait_s = row.id, 0
         return await self.follow(row.id, wait_s, get_type_hints(function)["return"])
 
     async def follow(self, identity: str, wait_s: float, result: Any = Any) -> JobView[Any]:

@@ -75,7 +75,7 @@ class Work:
     def afterwards(self, function: Callable[..., Any], *arguments: str) -> None:
         """Run `function(work, *arguments)` should the job not come to its end, to close what it leaves open."""
         reference = f"{function.__module__}:{function.__name__}"
-        self.reporter.say("after", json.dumps({"function": reference, "arguments": arguments}))
+        self.reporter.say("cleanup", json.dumps({"function": reference, "arguments": arguments}))
 
     def ask(self, questions: dict[str, Any]) -> dict[str, Any]:
         """Put questions (key -> MCP input request) to whoever submitted the job and wait for the answers by key."""

@@ -11,7 +11,7 @@ from ..errors import ToolFailure, unknown
 from ..handles import check_name, parse
 from ..locks import locked
 from ..runtime.work import Work
-from ..storage.files import replaced
+from ..storage.state_files import replaced
 from .models import Deployment, EndpointFile
 
 LOCK_WAIT_S = 2.0

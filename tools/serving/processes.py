@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from ..detached import spawn
 from ..errors import ToolFailure
 from ..runtime import proctree
 from ..runtime.limits import quiet_environment, thread_environment
@@ -153,18 +153,11 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
     # A BentoML home of its own: every `serve` wipes the metrics folder of its home.
     for store in ("bentos", "models"):
         (place / store).symlink_to(work.settings.bentoml_home.absolute() / store)
-    command = [sys.executable, "-m", "bentoml", "serve", plan.bento.tag, "--host", "127.0.0.1", "--port", str(port)]
-    log = str(place / LOG_FILE)
-    pid = os.posix_spawn(
-        sys.executable,
-        command,
-        _environment(work, plan, identity, place),
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
+    pid = spawn(
+        "bentoml",
+        *("serve", plan.bento.tag, "--host", "127.0.0.1", "--port", str(port)),
+        environment=_environment(work, plan, identity, place),
+        log=place / LOG_FILE,
     )
     process = psutil.Process(pid)
     if plan.memory:

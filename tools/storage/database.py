@@ -8,9 +8,10 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from .files import draft_of, folder_lock, keep_private, place, private_file, private_folder, remove_old_drafts
+from .state_files import draft_of, folder_lock, keep_private, place, private_file, private_folder, remove_old_drafts
 
 TIMEOUT_S = 20.0
+READING_S = 5.0
 
 
 @contextmanager
@@ -26,6 +27,34 @@ def database(path: Path, schema: str, timeout_s: float = TIMEOUT_S) -> Generator
     uri = f"{path.absolute().as_uri()}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)) as connection:
         connection.execute("pragma synchronous=normal")
+        with _log_kept_apart(connection, path):
+            yield connection
+
+
+@contextmanager
+def _log_kept_apart(connection: sqlite3.Connection, path: Path) -> Generator[None]:
+    """Take the log of a file away that another one has replaced meanwhile.
+
+    SQLite leaves it under its name, and the next connection would take what it says for changes of the new file.
+    """
+    connection.execute("pragma user_version")  # the log is opened by whoever reads first
+    opened, beside = file_of(path), {each: file_of(each) for each in _beside(path)}
+    try:
+        yield
+    finally:
+        if file_of(path) not in (None, opened):
+            with folder_lock(path.parent):
+                for each, known in beside.items():
+                    # Another process may have been here before, so that this one is the new file's.
+                    if known is not None and file_of(each) == known:
+                        each.unlink()
+
+
+@contextmanager
+def reading(path: Path, timeout_s: float = READING_S) -> Generator[sqlite3.Connection]:
+    """A connection to a file that exists, which can change nothing. Errors are those of SQLite."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s)) as connection:
         yield connection
 
 
@@ -52,6 +81,11 @@ def file_of(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def _beside(path: Path) -> list[Path]:
+    """What SQLite puts beside a file."""
+    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
+
+
 def _create(path: Path, schema: str) -> None:
     private_folder(path.parent)
     with folder_lock(path.parent):
@@ -59,8 +93,8 @@ def _create(path: Path, schema: str) -> None:
             return
         remove_old_drafts(path)
         # SQLite would take what a file that was moved away has left behind for the new one's.
-        for suffix in ("-wal", "-shm", "-journal"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        for each in _beside(path):
+            each.unlink(missing_ok=True)
         with draft_of(path) as draft:
             os.close(private_file(draft))
             with closing(sqlite3.connect(draft)) as connection:

@@ -65,14 +65,15 @@ class Store:
             yield connection
 
 
-class Threads:
-    """The few threads that the event loop may use a store in: should it be locked, only its own callers wait.
+class BlockingCalls:
+    """The calls of the event loop to a store, so many at a time: should it be locked, only its own callers wait.
 
     The threads that all share also carry stdin and stdout, so a store must not take them all.
 
     Args:
         what: what is used, as an error calls it.
-        wait_s: how long a call waits for a thread.
+        number: how many threads they have.
+        wait_s: how long a call waits for one.
     """
 
     def __init__(self, what: str, number: int = THREADS, wait_s: float = WAIT_S) -> None:

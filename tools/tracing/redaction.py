@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from ...config.secrets import secret_values
 from ...config.settings import Settings
 
 REDACTED = "[redacted]"
@@ -209,9 +210,11 @@ class Redactor:
         """With the patterns of the settings, and the secrets that this process itself was given."""
         env = os.environ if environ is None else environ
         named = [value for name, value in env.items() if secret_name(name, value) and not value.startswith(PLACES)]
-        given = (settings.runtime.job_store.get_secret_value(), settings.tracking_uri, settings.study_storage)
+        secrets = secret_values(settings)
+        given = (*secrets, settings.tracking_uri, settings.study_storage)
         passwords = [password for address in given for password in PASSWORD.findall(address)]
-        known = {settings.opik.api_key.get_secret_value(), *named, *passwords}
+        # Of an address only the password is secret.
+        known = {*(secret for secret in secrets if "://" not in secret), *named, *passwords}
         return cls(tuple(re.compile(pattern) for pattern in settings.tracing.redact), _long_enough(known))
 
 

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from ...config.settings import Settings
 from ..errors import ToolFailure, Unavailable, require
 from ..runtime.work import Work
-from ..storage.files import draft_of, place, private_folder, remove_old_drafts, write_private
+from ..storage.state_files import draft_of, place, private_folder, remove_old_drafts, write_private
 from ..tracing.redaction import redact
 from ..urls import request_to
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from ..errors import ToolFailure, Unavailable, unknown
-from ..files import readable
 from ..handles import parse
 from ..paging import Page
 from ..runtime.work import Work
 from ..tracing.redaction import redact
+from ..user_files import readable
 from .backend import mlflow_client, require_artifacts, require_backend, translated
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
 from .search import require_known

@@ -9,7 +9,7 @@ import pytest
 from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
-from mlops_mcp.tools.files import readable
+from mlops_mcp.tools.user_files import readable
 
 
 @pytest.fixture

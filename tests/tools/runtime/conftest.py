@@ -22,7 +22,7 @@ from mlops_mcp.tools.runtime.jobs.launch import mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.models import ENDED
-from mlops_mcp.tools.runtime.template.forkserver import ForkServer, fork_server
+from mlops_mcp.tools.runtime.template.handle import Template, own_template
 from mlops_mcp.tools.runtime.template.preload import wanted
 from mlops_mcp.tools.slices import SLICES
 
@@ -94,13 +94,13 @@ def _empty(address: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def template() -> ForkServer:
+def template() -> Template:
     """The template of this process, with everything loaded."""
     settled = threading.Event()
-    fork_server().start(wanted(SLICES), load({}).settings.runtime.job_threads, settled.set)
+    own_template().start(wanted(SLICES), load({}).settings.runtime.job_threads, settled.set)
     assert settled.wait(250)
-    assert fork_server().ready
-    return fork_server()
+    assert own_template().ready
+    return own_template()
 
 
 @pytest.fixture(params=["cold", "warm", "dask", "postgres"])

@@ -16,8 +16,9 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.jobs.table import JobRow
-from mlops_mcp.tools.runtime.template.forkserver import ForkServer
+from mlops_mcp.tools.runtime.template.handle import Template
 
 from .conftest import ended, until, with_runtime
 
@@ -74,7 +75,7 @@ def facts(work, request: Request) -> Facts:
 
 
 @pytest.fixture
-def warm(settings: Settings, template: ForkServer) -> Jobs:
+def warm(settings: Settings, template: Template) -> Jobs:
     return Jobs(with_runtime(settings, job_slots=0))
 
 
@@ -84,13 +85,13 @@ def probe(probes: Any) -> Any:
 
 
 async def facts(jobs: Jobs, probe: Any, gate: str = "") -> tuple[dict[str, Any], JobRow]:
-    row = await ended(jobs, await jobs.submit("x", probe.facts, probe.Request(gate=gate)), 120)
+    row = await ended(jobs, await jobs.submit(Submission("x", probe.facts, probe.Request(gate=gate))), 120)
     assert row.state == "done", row.error
     return json.loads(row.result or ""), row
 
 
 async def test_a_forked_job_has_its_libraries_and_nothing_else_of_the_process_it_came_from(
-    warm: Jobs, probe: Any, template: ForkServer, monkeypatch: pytest.MonkeyPatch
+    warm: Jobs, probe: Any, template: Template, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROBE_VARIABLE", "as of now")
     found, row = await facts(warm, probe)
@@ -118,8 +119,8 @@ async def test_jobs_that_waited_are_forked_from_the_keeper_before_them_and_nest_
 ) -> None:
     gate = tmp_path / "gate"
     table = table_of(warm._settings)  # pyright: ignore[reportPrivateUsage]
-    first = await warm.submit("x", probe.facts, probe.Request(gate=str(gate)))
-    waiting = [await warm.submit("x", probe.facts, probe.Request()) for _ in range(3)]
+    first = await warm.submit(Submission("x", probe.facts, probe.Request(gate=str(gate))))
+    waiting = [await warm.submit(Submission("x", probe.facts, probe.Request())) for _ in range(3)]
     await until(lambda: table.get(first.id).pid)
     gate.touch()
     # Nobody but the keepers looks after them.
@@ -137,15 +138,16 @@ async def test_a_forked_job_outlives_the_template(settings: Settings, probe: Any
 import asyncio, os, threading
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
-from mlops_mcp.tools.runtime.template.forkserver import fork_server
+from mlops_mcp.tools.runtime.jobs.submission import Submission
+from mlops_mcp.tools.runtime.template.handle import own_template
 from probe.tools.facts import client
 settings = Settings.model_validate_json({settings.model_dump_json()!r})
 async def main():
     settled = threading.Event()
-    fork_server().start([], settings.runtime.job_threads, settled.set)
+    own_template().start([], settings.runtime.job_threads, settled.set)
     await asyncio.to_thread(settled.wait)
-    row = await Jobs(settings).submit("x", client.facts, client.Request(gate={str(gate)!r}))
-    print(row.id, fork_server().pid, flush=True)
+    row = await Jobs(settings).submit(Submission("x", client.facts, client.Request(gate={str(gate)!r})))
+    print(row.id, own_template().pid, flush=True)
     await asyncio.sleep(600)
 if __name__ == "__main__":
     asyncio.run(main())
@@ -170,7 +172,7 @@ if __name__ == "__main__":
 
 
 async def test_a_job_that_wants_other_threads_than_the_template_has_starts_cold(
-    settings: Settings, probe: Any, template: ForkServer
+    settings: Settings, probe: Any, template: Template
 ) -> None:
     slots = (os.cpu_count() or 1) + 1 if template.threads > 1 else 1
     other = with_runtime(settings, job_slots=slots)
@@ -182,7 +184,7 @@ async def test_a_job_that_wants_other_threads_than_the_template_has_starts_cold(
 
 
 async def test_a_killed_forked_job_is_found_by_its_mark(warm: Jobs, probe: Any, tmp_path: Path) -> None:
-    row = await warm.submit("x", probe.facts, probe.Request(gate=str(tmp_path / "never")), "", True)
+    row = await warm.submit(Submission("x", probe.facts, probe.Request(gate=str(tmp_path / "never")), once=True))
     table = table_of(warm._settings)  # pyright: ignore[reportPrivateUsage]
     await until(lambda: table.get(row.id).pid, 120)
     child = await until(lambda: psutil.Process(table.get(row.id).pid).children(), 120)

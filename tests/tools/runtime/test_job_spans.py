@@ -16,6 +16,7 @@ from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.calls.executor import CallExecutor
 from mlops_mcp.tools.runtime.jobs.launch import log_path, mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.tracing.span import Carrier, Span, under
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 
@@ -72,7 +73,7 @@ def jobs(settings: Settings) -> Generator[Jobs]:
 
 async def spans_of(settings: Settings, jobs: Jobs, function: Any, request: Any) -> dict[str, Span]:
     with under(Carrier(TRACE, CALL)):
-        row = await jobs.submit("train_model", function, request, toolset="speaking")
+        row = await jobs.submit(Submission("train_model", function, request, toolset="speaking"))
     await ended(jobs, row)
     return {span.name: span for span in TraceReader(settings.home / "traces.db").spans(TRACE)}
 
@@ -114,7 +115,7 @@ async def test_an_attempt_that_died_is_a_failed_span_next_to_that_of_the_second(
     settings: Settings, jobs: Jobs, speaking: Any, tmp_path: Path
 ) -> None:
     with under(Carrier(TRACE, CALL)):
-        row = await jobs.submit("train_model", speaking.twice, speaking.Request(folder=str(tmp_path)))
+        row = await jobs.submit(Submission("train_model", speaking.twice, speaking.Request(folder=str(tmp_path))))
     reader = TraceReader(settings.home / "traces.db")
     await until(lambda: (tmp_path / "first").exists() and reader.spans(TRACE))
     os.kill((await jobs.get(row.id)).pid, signal.SIGKILL)

@@ -10,20 +10,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import psutil
 import pytest
-from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.alive import held
-from mlops_mcp.tools.runtime.jobs.launch import lock_path, mark_of, revealed, stored, table_of
+from mlops_mcp.tools.runtime.jobs.launch import lock_path, mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
-from mlops_mcp.tools.runtime.jobs.table import JobRow
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.models import Progress
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracing.store.reader import TraceReader
@@ -116,7 +114,7 @@ def logged(folder: Path) -> list[str]:
 
 async def test_a_job_runs_reports_progress_and_keeps_its_result(jobs: Jobs, long: Any, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    job = await jobs.submit("train_model", long.count, long.Request(folder=str(tmp_path), gate=str(gate)))
+    job = await jobs.submit(Submission("train_model", long.count, long.Request(folder=str(tmp_path), gate=str(gate))))
     seen: list[Progress] = []
     async for row in jobs.watch(job.id, 120):
         if row.progress:
@@ -128,7 +126,7 @@ async def test_a_job_runs_reports_progress_and_keeps_its_result(jobs: Jobs, long
 
 
 async def test_cancelling_kills_the_whole_tree_and_keeps_the_progress(jobs: Jobs, long: Any, tmp_path: Path) -> None:
-    row = await jobs.submit("tune_model", long.family, long.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("tune_model", long.family, long.Request(folder=str(tmp_path))))
     mark = mark_of(row.id, 1)
     await until(lambda: logged(tmp_path))
     await until(lambda: sum("sleep(600)" in " ".join(process.cmdline()) for process in proctree.marked(mark)) >= 2)
@@ -139,7 +137,7 @@ async def test_cancelling_kills_the_whole_tree_and_keeps_the_progress(jobs: Jobs
 
 
 async def test_a_job_that_was_killed_is_started_again_and_ends(jobs: Jobs, long: Any, tmp_path: Path) -> None:
-    row = await jobs.submit("train_model", long.twice, long.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("train_model", long.twice, long.Request(folder=str(tmp_path))))
     await until(lambda: (tmp_path / "first").exists())
     os.kill((await jobs.get(row.id)).pid, signal.SIGKILL)
     row = await ended(jobs, row)
@@ -149,14 +147,16 @@ async def test_a_job_that_was_killed_is_started_again_and_ends(jobs: Jobs, long:
 async def test_a_job_that_dies_every_time_is_lost_and_says_what_it_logged_last(
     jobs: Jobs, long: Any, tmp_path: Path
 ) -> None:
-    row = await ended(jobs, await jobs.submit("train_model", long.hopeless, long.Request(folder=str(tmp_path))))
+    row = await ended(
+        jobs, await jobs.submit(Submission("train_model", long.hopeless, long.Request(folder=str(tmp_path))))
+    )
     assert (row.state, row.attempt) == ("lost", 2)
     assert "about to die" in (row.error or "")
 
 
 async def test_work_that_must_not_be_repeated_is_lost_at_its_first_death(jobs: Jobs, long: Any, tmp_path: Path) -> None:
     request = long.Request(folder=str(tmp_path))
-    row = await ended(jobs, await jobs.submit("deploy_model", long.hopeless, request, once=True))
+    row = await ended(jobs, await jobs.submit(Submission("deploy_model", long.hopeless, request, once=True)))
     assert (row.state, row.attempt) == ("lost", 1)
 
 
@@ -172,7 +172,7 @@ async def test_work_that_must_not_be_repeated_is_lost_at_its_first_death(jobs: J
 async def test_a_job_that_raises_has_failed_and_is_not_started_again(
     jobs: Jobs, long: Any, tmp_path: Path, name: str, error: str
 ) -> None:
-    row = await ended(jobs, await jobs.submit("x", getattr(long, name), long.Request(folder=str(tmp_path))))
+    row = await ended(jobs, await jobs.submit(Submission("x", getattr(long, name), long.Request(folder=str(tmp_path)))))
     assert (row.state, row.attempt) == ("failed", 1)
     assert error in (row.error or "")
 
@@ -186,9 +186,9 @@ async def test_a_job_runs_as_it_was_submitted_whoever_starts_it(
     roots = settings.data.model_copy(update={"roots": (mine,)})
     monkeypatch.chdir(mine)
     gate = tmp_path / "gate"
-    await jobs.submit("x", long.count, long.Request(folder=str(tmp_path), gate=str(gate)))
+    await jobs.submit(Submission("x", long.count, long.Request(folder=str(tmp_path), gate=str(gate))))
     queued = await Jobs(settings.model_copy(update={"data": roots})).submit(
-        "x", long.where, long.Request(folder=str(tmp_path))
+        Submission("x", long.where, long.Request(folder=str(tmp_path)))
     )
     assert queued.state == "queued"
     # The job before it, which another server submitted elsewhere, starts it when it ends.
@@ -200,8 +200,8 @@ async def test_a_job_runs_as_it_was_submitted_whoever_starts_it(
 
 async def test_a_job_that_failed_does_not_use_up_its_key(jobs: Jobs, long: Any, tmp_path: Path) -> None:
     request = long.Request(folder=str(tmp_path))
-    first = await ended(jobs, await jobs.submit("x", long.fail, request, "key"))
-    again = await jobs.submit("x", long.fail, request, "key")
+    first = await ended(jobs, await jobs.submit(Submission("x", long.fail, request, idempotency="key")))
+    again = await jobs.submit(Submission("x", long.fail, request, idempotency="key"))
     assert again.id != first.id
     await ended(jobs, again)
 
@@ -210,7 +210,8 @@ async def test_eight_jobs_run_in_the_order_they_came_and_never_more_than_there_a
     jobs: Jobs, long: Any, tmp_path: Path
 ) -> None:
     rows = [
-        await jobs.submit("x", long.count, long.Request(folder=str(tmp_path), name=str(number))) for number in range(8)
+        await jobs.submit(Submission("x", long.count, long.Request(folder=str(tmp_path), name=str(number))))
+        for number in range(8)
     ]
     for row in rows:
         assert (await ended(jobs, row)).state == "done"
@@ -221,7 +222,9 @@ async def test_two_slots_run_two_jobs_at_a_time_and_not_three(settings: Settings
     runtime = settings.runtime.model_copy(update={"job_slots": 2})
     jobs = Jobs(settings.model_copy(update={"runtime": runtime}))
     request = long.Request(folder=str(tmp_path), gate=str(tmp_path / "gate"))
-    rows = [await jobs.submit("x", long.count, request.model_copy(update={"name": str(n)})) for n in range(3)]
+    rows = [
+        await jobs.submit(Submission("x", long.count, request.model_copy(update={"name": str(n)}))) for n in range(3)
+    ]
     await until(lambda: len(logged(tmp_path)) == 2)
     assert [(await jobs.get(row.id)).state for row in rows] == ["running", "running", "queued"]
     (tmp_path / "gate").touch()
@@ -233,7 +236,9 @@ async def test_servers_that_share_a_state_folder_share_its_slots(
 ) -> None:
     servers = [jobs, Jobs(settings), Jobs(settings)]
     requests = [long.Request(folder=str(tmp_path), name=str(number)) for number in range(9)]
-    rows = await asyncio.gather(*(servers[n % 3].submit("x", long.count, each) for n, each in enumerate(requests)))
+    rows = await asyncio.gather(
+        *(servers[n % 3].submit(Submission("x", long.count, each)) for n, each in enumerate(requests))
+    )
     for number, row in enumerate(rows):
         assert (await ended(servers[(number + 1) % 3], row)).state == "done"
     words = [line.split() for line in logged(tmp_path)]
@@ -243,8 +248,10 @@ async def test_servers_that_share_a_state_folder_share_its_slots(
 
 async def test_a_queued_job_is_cancelled_without_ever_starting(jobs: Jobs, long: Any, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    first = await jobs.submit("x", long.count, long.Request(folder=str(tmp_path), name="first", gate=str(gate)))
-    second = await jobs.submit("x", long.count, long.Request(folder=str(tmp_path), name="second"))
+    first = await jobs.submit(
+        Submission("x", long.count, long.Request(folder=str(tmp_path), name="first", gate=str(gate)))
+    )
+    second = await jobs.submit(Submission("x", long.count, long.Request(folder=str(tmp_path), name="second")))
     assert (await jobs.cancel(second.id)).state == "cancelled"
     gate.touch()
     assert (await ended(jobs, first)).state == "done"
@@ -252,22 +259,26 @@ async def test_a_queued_job_is_cancelled_without_ever_starting(jobs: Jobs, long:
 
 
 async def test_a_job_that_has_ended_cannot_be_cancelled_any_more(jobs: Jobs, long: Any, tmp_path: Path) -> None:
-    row = await ended(jobs, await jobs.submit("x", long.count, long.Request(folder=str(tmp_path))))
+    row = await ended(jobs, await jobs.submit(Submission("x", long.count, long.Request(folder=str(tmp_path)))))
     assert (await jobs.cancel(row.id)).state == "done"
 
 
 async def test_the_same_idempotency_key_finds_the_same_job(jobs: Jobs, long: Any, tmp_path: Path) -> None:
     request = long.Request(folder=str(tmp_path))
-    first = await jobs.submit("train_model", long.count, request, "key")
-    assert (await jobs.submit("train_model", long.count, request, "key")).id == first.id
-    assert (await jobs.submit("other_tool", long.count, request, "key")).id != first.id
-    assert (await jobs.submit("train_model", long.count, request, "key", scope="another caller")).id != first.id
+    first = await jobs.submit(Submission("train_model", long.count, request, idempotency="key"))
+    assert (await jobs.submit(Submission("train_model", long.count, request, idempotency="key"))).id == first.id
+    assert (await jobs.submit(Submission("other_tool", long.count, request, idempotency="key"))).id != first.id
+    assert (
+        await jobs.submit(Submission("train_model", long.count, request, idempotency="key", scope="another caller"))
+    ).id != first.id
     with pytest.raises(ToolFailure, match="used before with other arguments"):
-        await jobs.submit("train_model", long.count, request.model_copy(update={"steps": 4}), "key")
+        await jobs.submit(
+            Submission("train_model", long.count, request.model_copy(update={"steps": 4}), idempotency="key")
+        )
 
 
 async def test_an_unknown_job_is_refused_with_the_nearest(jobs: Jobs, long: Any, tmp_path: Path) -> None:
-    row = await ended(jobs, await jobs.submit("x", long.count, long.Request(folder=str(tmp_path))))
+    row = await ended(jobs, await jobs.submit(Submission("x", long.count, long.Request(folder=str(tmp_path)))))
     with pytest.raises(ToolFailure, match=f"Did you mean {row.id}"):
         await jobs.get(f"{row.id}x")
 
@@ -280,12 +291,13 @@ async def test_a_job_finishes_and_starts_the_next_after_its_server_is_gone(
         "import anyio, os, sys\n"
         "from mlops_mcp.config.settings import Settings\n"
         "from mlops_mcp.tools.runtime.jobs.queue import Jobs\n"
+        "from mlops_mcp.tools.runtime.jobs.submission import Submission\n"
         "from probe.tools.long import client\n"
         f"jobs = Jobs(Settings.model_validate_json({settings.model_dump_json()!r}))\n"
         "async def main():\n"
         "    for name in ('first', 'second'):\n"
         f"        request = client.Request(folder={str(tmp_path)!r}, name=name, gate={str(gate)!r})\n"
-        "        await jobs.submit('x', client.count, request)\n"
+        "        await jobs.submit(Submission('x', client.count, request))\n"
         "    os.kill(os.getpid(), 9)\n"
         "anyio.run(main)\n"
     )
@@ -303,7 +315,7 @@ async def test_a_job_finishes_and_starts_the_next_after_its_server_is_gone(
 async def test_a_server_that_starts_takes_up_the_work_of_one_that_was_killed_with_its_job(
     settings: Settings, jobs: Jobs, long: Any, tmp_path: Path
 ) -> None:
-    row = await jobs.submit("x", long.twice, long.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("x", long.twice, long.Request(folder=str(tmp_path))))
     await until(lambda: (tmp_path / "first").exists())
     pid = (await jobs.get(row.id)).pid
     os.kill(pid, signal.SIGKILL)
@@ -316,7 +328,7 @@ async def test_a_server_that_starts_takes_up_the_work_of_one_that_was_killed_wit
 async def test_what_a_job_prints_goes_to_its_log_and_it_has_a_session_of_its_own(
     jobs: Jobs, long: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    row = await ended(jobs, await jobs.submit("x", long.chat, long.Request(folder=str(tmp_path))))
+    row = await ended(jobs, await jobs.submit(Submission("x", long.chat, long.Request(folder=str(tmp_path)))))
     assert json.loads(row.result or "") == {"name": "passive", "total": 1.0}
     assert jobs.log_tail(row.id).splitlines() == ["python says hello", "fd says hello"]
     assert "hello" not in capfd.readouterr().out
@@ -327,7 +339,7 @@ async def test_the_spans_of_a_job_hang_under_the_call_that_submitted_it(
 ) -> None:
     store = TraceStore(settings.home / "traces.db", 16)
     with Tracer(store.put).span("train_model") as call:
-        row = await jobs.submit("train_model", long.count, long.Request(folder=str(tmp_path)))
+        row = await jobs.submit(Submission("train_model", long.count, long.Request(folder=str(tmp_path))))
     store.close()
     await ended(jobs, row)
     reader = TraceReader(settings.home / "traces.db")
@@ -341,7 +353,7 @@ async def test_the_spans_of_a_job_hang_under_the_call_that_submitted_it(
 async def test_the_environment_of_a_job_shows_no_settings_to_its_children(
     jobs: Jobs, long: Any, tmp_path: Path
 ) -> None:
-    row = await jobs.submit("x", long.family, long.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("x", long.family, long.Request(folder=str(tmp_path))))
     await until(lambda: logged(tmp_path))
     children = await until(
         lambda: [p for p in proctree.marked(mark_of(row.id, 1)) if "sleep(600)" in " ".join(p.cmdline())]
@@ -352,27 +364,6 @@ async def test_the_environment_of_a_job_shows_no_settings_to_its_children(
     assert all("MLOPS_JOB_SETTINGS" not in environment for environment in environments)
 
 
-def test_a_job_row_holds_no_password_and_its_process_gets_all_of_them(settings: Settings) -> None:
-    mlflow = settings.mlflow.model_copy(update={"tracking_uri": "https://bot:hunter2@mlflow.example.org"})
-    runtime = settings.runtime.model_copy(update={"job_store": SecretStr("postgresql://me:hunter3@db/jobs")})
-    opik = settings.opik.model_copy(update={"api_key": SecretStr("hunter4")})
-    mine = settings.model_copy(update={"mlflow": mlflow, "runtime": runtime, "opik": opik})
-    kept = stored(mine)
-    assert "hunter" not in kept
-    assert Settings.model_validate_json(revealed(mine, cast(JobRow, SimpleNamespace(settings=kept)))) == mine
-
-
-def test_a_job_of_an_older_version_runs_with_the_settings_that_it_did_not_know_as_they_are_here(
-    settings: Settings,
-) -> None:
-    tree = json.loads(stored(settings))
-    tree["environment"] = "old"
-    del tree["runtime"]["keep_days"]
-    tree["runtime"]["gone"] = 1
-    row = cast(JobRow, SimpleNamespace(settings=json.dumps(tree)))
-    assert Settings.model_validate_json(revealed(settings, row)) == settings.model_copy(update={"environment": "old"})
-
-
 async def test_a_number_that_is_not_finite_is_refused_before_anything_is_queued(jobs: Jobs, probes: Probes) -> None:
     exact = probes(
         "exact",
@@ -381,5 +372,5 @@ async def test_a_number_that_is_not_finite_is_refused_before_anything_is_queued(
         "def run(work, request: Request) -> float: return request.x\n",
     )
     with pytest.raises(ToolFailure, match="not finite"):
-        await jobs.submit("x", exact.run, exact.Request(x=float("inf")))
+        await jobs.submit(Submission("x", exact.run, exact.Request(x=float("inf"))))
     assert (await jobs.page(9, None, ""))[1] == 0

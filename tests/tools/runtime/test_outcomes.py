@@ -15,6 +15,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.launch import mark_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.models import Budget, Progress
 from mlops_mcp.tools.tracing.store.reader import TraceReader
@@ -49,7 +50,7 @@ def runs(pid: int) -> bool:
 async def test_cancelling_leaves_no_process_and_keeps_what_was_reached(
     jobs: Jobs, hard: Any, tmp_path: Path, kind: str
 ) -> None:
-    row = await jobs.submit("x", getattr(hard, kind), hard.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("x", getattr(hard, kind), hard.Request(folder=str(tmp_path))))
     await until(lambda: logged(tmp_path))
     await until(lambda: jobs._table.get(row.id).partial)  # pyright: ignore[reportPrivateUsage]
     assert processes(row)
@@ -61,14 +62,14 @@ async def test_cancelling_leaves_no_process_and_keeps_what_was_reached(
 
 
 async def test_a_job_that_ends_at_once_keeps_its_result(jobs: Jobs, hard: Any, tmp_path: Path) -> None:
-    row = await jobs.submit("x", hard.at_once, hard.Request(folder=str(tmp_path), name="quick"))
+    row = await jobs.submit(Submission("x", hard.at_once, hard.Request(folder=str(tmp_path), name="quick")))
     row = await ended(jobs, row)
     assert (row.state, json.loads(row.result or "")["name"]) == ("done", "quick")
 
 
 async def test_progress_spans_and_the_result_arrive(jobs: Jobs, hard: Any, engine: Settings, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    row = await jobs.submit("x", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate)))
+    row = await jobs.submit(Submission("x", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate))))
     seen: list[Progress] = []
     async for now in jobs.watch(row.id, 120):
         if now.progress:
@@ -90,7 +91,7 @@ async def test_progress_spans_and_the_result_arrive(jobs: Jobs, hard: Any, engin
 async def test_a_job_whose_process_is_killed_is_noticed_cleaned_up_and_done_again(
     jobs: Jobs, hard: Any, tmp_path: Path
 ) -> None:
-    row = await jobs.submit("x", hard.once_more, hard.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("x", hard.once_more, hard.Request(folder=str(tmp_path))))
     await until(lambda: logged(tmp_path))
     row = await jobs.get(row.id)
     assert len(processes(row)) > 2
@@ -104,7 +105,7 @@ async def test_a_job_whose_process_is_killed_is_noticed_cleaned_up_and_done_agai
 async def test_work_that_is_killed_below_its_keeper_is_noticed_cleaned_up_and_done_again(
     jobs: Jobs, hard: Any, tmp_path: Path
 ) -> None:
-    row = await jobs.submit("x", hard.once_more, hard.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("x", hard.once_more, hard.Request(folder=str(tmp_path))))
     await until(lambda: logged(tmp_path))
     row = await jobs.get(row.id)
     for process in workers_of(row, hard):
@@ -118,7 +119,7 @@ async def test_work_that_is_killed_below_its_keeper_is_noticed_cleaned_up_and_do
 async def test_work_that_must_not_be_repeated_is_lost(
     jobs: Jobs, hard: Any, tmp_path: Path, kind: str, says: str
 ) -> None:
-    row = await jobs.submit("x", getattr(hard, kind), hard.Request(folder=str(tmp_path)), once=True)
+    row = await jobs.submit(Submission("x", getattr(hard, kind), hard.Request(folder=str(tmp_path)), once=True))
     if kind == "once_more":
         await until(lambda: logged(tmp_path))
         os.kill((await jobs.get(row.id)).pid, signal.SIGKILL)
@@ -130,13 +131,13 @@ async def test_work_that_must_not_be_repeated_is_lost(
 
 @pytest.mark.parametrize("kind", ["eat", "native"])
 async def test_the_memory_limit_is_a_clean_error(jobs: Jobs, hard: Any, tmp_path: Path, kind: str) -> None:
-    row = await ended(jobs, await jobs.submit("x", getattr(hard, kind), hard.Request(folder=str(tmp_path))))
+    row = await ended(jobs, await jobs.submit(Submission("x", getattr(hard, kind), hard.Request(folder=str(tmp_path)))))
     assert (row.state, row.attempt, row.fault) == ("failed", 1, "memory")
     assert "the memory limit was reached. Use fewer rows or columns." in (row.error or "")
 
 
 async def test_a_crash_is_a_failure_that_is_not_repeated(jobs: Jobs, hard: Any, tmp_path: Path) -> None:
-    row = await ended(jobs, await jobs.submit("x", hard.crash, hard.Request(folder=str(tmp_path))))
+    row = await ended(jobs, await jobs.submit(Submission("x", hard.crash, hard.Request(folder=str(tmp_path)))))
     assert (row.state, row.attempt, row.fault) == ("failed", 1, "crashed")
 
 
@@ -145,7 +146,7 @@ async def test_the_budget_of_time_ends_a_job_and_keeps_what_was_reached(
     jobs: Jobs, hard: Any, tmp_path: Path, kind: str
 ) -> None:
     request = hard.Request(folder=str(tmp_path))
-    row = await ended(jobs, await jobs.submit("x", getattr(hard, kind), request, budget=Budget(seconds=4)))
+    row = await ended(jobs, await jobs.submit(Submission("x", getattr(hard, kind), request, budget=Budget(seconds=4))))
     assert (row.state, row.fault, json.loads(row.partial or "")["name"]) == ("cancelled", "budget", "kept")
     assert row.error == "the budget of 4 s was used up"
     await until(lambda: not processes(row))
@@ -155,7 +156,7 @@ async def test_a_budget_that_is_used_up_with_nothing_to_keep_is_a_failure(
     jobs: Jobs, hard: Any, tmp_path: Path
 ) -> None:
     request = hard.Request(folder=str(tmp_path), gate="/never")
-    row = await ended(jobs, await jobs.submit("x", hard.leaves, request, budget=Budget(seconds=4)))
+    row = await ended(jobs, await jobs.submit(Submission("x", hard.leaves, request, budget=Budget(seconds=4))))
     assert (row.state, row.error) == ("failed", "the budget of 4 s was used up")
     await until((tmp_path / "closed").exists)
 
@@ -164,7 +165,7 @@ async def test_the_budget_of_memory_ends_a_job_and_keeps_what_was_reached(
     jobs: Jobs, hard: Any, tmp_path: Path
 ) -> None:
     request = hard.Request(folder=str(tmp_path))
-    row = await ended(jobs, await jobs.submit("x", hard.swell, request, budget=Budget(megabytes=400)))
+    row = await ended(jobs, await jobs.submit(Submission("x", hard.swell, request, budget=Budget(megabytes=400))))
     assert (row.state, row.fault) == ("cancelled", "budget")
     assert "MB of a budget of 400 MB" in (row.error or "")
     assert json.loads(row.partial or "")["name"] == "kept"
@@ -172,13 +173,13 @@ async def test_the_budget_of_memory_ends_a_job_and_keeps_what_was_reached(
 
 async def test_work_that_watches_its_time_ends_in_order(jobs: Jobs, hard: Any, tmp_path: Path) -> None:
     request = hard.Request(folder=str(tmp_path))
-    row = await ended(jobs, await jobs.submit("x", hard.paced, request, budget=Budget(seconds=4)))
+    row = await ended(jobs, await jobs.submit(Submission("x", hard.paced, request, budget=Budget(seconds=4))))
     assert row.state == "done"
     assert json.loads(row.result or "")["total"] >= 1
 
 
 async def test_a_job_waits_for_the_answers_to_its_questions(jobs: Jobs, hard: Any, tmp_path: Path) -> None:
-    row = await jobs.submit("x", hard.asks, hard.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("x", hard.asks, hard.Request(folder=str(tmp_path))))
     while not (row := await jobs.get(row.id)).asks:
         pass
     assert set(json.loads(row.asks or "")) == {"name", "age"}
@@ -193,9 +194,9 @@ async def test_a_job_waits_for_the_answers_to_its_questions(jobs: Jobs, hard: An
 async def test_what_a_job_left_open_is_closed_when_it_does_not_come_to_its_end(
     jobs: Jobs, hard: Any, tmp_path: Path, how: str
 ) -> None:
-    row = await jobs.submit("x", hard.leaves, hard.Request(folder=str(tmp_path)), once=True)
+    row = await jobs.submit(Submission("x", hard.leaves, hard.Request(folder=str(tmp_path)), once=True))
     await until(lambda: logged(tmp_path))
-    await until(lambda: jobs._table.get(row.id).after)  # pyright: ignore[reportPrivateUsage]
+    await until(lambda: jobs._table.get(row.id).cleanup)  # pyright: ignore[reportPrivateUsage]
     if how == "cancelled":
         await jobs.cancel(row.id)
     else:
@@ -206,7 +207,7 @@ async def test_what_a_job_left_open_is_closed_when_it_does_not_come_to_its_end(
 async def test_a_second_question_gets_its_own_answer_even_if_it_is_the_same_and_long(
     jobs: Jobs, hard: Any, tmp_path: Path
 ) -> None:
-    row = await jobs.submit("x", hard.asks_twice, hard.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("x", hard.asks_twice, hard.Request(folder=str(tmp_path))))
     for _ in range(2):
         while not (row := await jobs.get(row.id)).asks:
             assert row.state in ("queued", "running")
@@ -219,5 +220,5 @@ async def test_a_second_question_gets_its_own_answer_even_if_it_is_the_same_and_
 
 async def test_memory_that_processes_of_a_job_share_counts_once(jobs: Jobs, hard: Any, tmp_path: Path) -> None:
     request = hard.Request(folder=str(tmp_path))
-    row = await ended(jobs, await jobs.submit("x", hard.shares, request, budget=Budget(megabytes=450)))
+    row = await ended(jobs, await jobs.submit(Submission("x", hard.shares, request, budget=Budget(megabytes=450))))
     assert (row.state, row.error) == ("done", None)

@@ -44,7 +44,7 @@ import psutil
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.calls.executor import CallExecutor
-from mlops_mcp.tools.runtime.template.forkserver import fork_server
+from mlops_mcp.tools.runtime.template.handle import own_template
 from probe.tools.left import client as left
 from probe.tools.right import client as right
 
@@ -91,9 +91,9 @@ def test_a_call_before_the_imports_are_done_does_not_wait_for_them(tmp_path: Pat
     pool = pool_for(["data", "quality", "explain"])
     pool.warm()
     facts["first parent is the server"] = await pool.call("left", left.parent) == os.getpid()
-    facts["answered before it was ready"] = not fork_server().ready
+    facts["answered before it was ready"] = not own_template().ready
     spawned = psutil.Process(await pool.call("left", left.pid))
-    await until(lambda: fork_server().ready)
+    await until(lambda: own_template().ready)
     await until(lambda: not spawned.is_running())
     facts["then the parent is another"] = await pool.call("left", left.parent) != os.getpid()
 """,
@@ -107,7 +107,7 @@ def test_only_the_libraries_of_the_slices_are_preloaded_and_none_leaves_a_thread
         """
     pool = pool_for(["data"])
     pool.warm()
-    await until(lambda: fork_server().ready)
+    await until(lambda: own_template().ready)
     facts["loaded"] = await pool.call("left", left.loaded)
     facts["threads"] = await pool.call("left", left.threads)
     facts["streams"] = await pool.call("left", left.out)
@@ -126,7 +126,7 @@ def test_all_libraries_can_be_preloaded_and_work_in_workers(tmp_path: Path) -> N
     from mlops_mcp.tools.slices import SLICES
     pool = pool_for(SLICES, **{"runtime.call_memory_mb": 512})
     pool.warm()
-    await until(lambda: fork_server().ready)
+    await until(lambda: own_template().ready)
     facts["loaded"] = await pool.call("left", left.loaded)
     facts["threads"] = await pool.call("left", left.threads)
     facts["fits"] = [await pool.call("left", left.fit), await pool.call("right", right.fit)]
@@ -147,7 +147,7 @@ def test_tracking_alone_does_not_load_feast(tmp_path: Path) -> None:
         """
     pool = pool_for(["tracking"])
     pool.warm()
-    await until(lambda: fork_server().ready)
+    await until(lambda: own_template().ready)
     facts["loaded"] = await pool.call("left", left.loaded)
 """,
     )
@@ -161,7 +161,7 @@ def test_preloading_can_be_turned_off(tmp_path: Path) -> None:
         """
     pool = pool_for(["data", "tracking"], **{"runtime.preload": False})
     pool.warm()
-    await until(lambda: fork_server().ready)
+    await until(lambda: own_template().ready)
     facts["loaded"] = await pool.call("left", left.loaded)
 """,
     )
@@ -178,7 +178,7 @@ def test_a_library_that_fails_or_is_missing_is_passed_over_and_files_of_the_user
         """
     pool = pool_for(["tuning", "data", "nosuch"])
     pool.warm()
-    await until(lambda: fork_server().ready)
+    await until(lambda: own_template().ready)
     facts["loaded"] = await pool.call("left", left.loaded)
 """,
     )
@@ -188,22 +188,22 @@ def test_a_library_that_fails_or_is_missing_is_passed_over_and_files_of_the_user
     assert "nosuch" not in said
 
 
-def test_the_death_of_the_fork_server_costs_the_running_call_and_no_other(tmp_path: Path) -> None:
+def test_the_death_of_the_template_costs_the_running_call_and_no_other(tmp_path: Path) -> None:
     found, _ = facts(
         tmp_path,
         """
     pool = pool_for(["data"])
     pool.warm()
-    await until(lambda: fork_server().ready)
+    await until(lambda: own_template().ready)
     server = psutil.Process(await pool.call("left", left.parent))
     running = asyncio.ensure_future(pool.call("right", right.wait))
     await until(lambda: os.path.exists("began"))
     server.kill()
     await asyncio.wait([running])
     facts["running"] = "ended with exit code" in str(running.exception())
-    facts["noticed"] = not fork_server().ready
+    facts["noticed"] = not own_template().ready
     facts["parent then"] = await pool.call("left", left.parent) == os.getpid()
-    await until(lambda: fork_server().ready)
+    await until(lambda: own_template().ready)
     facts["parent later"] = await pool.call("left", left.parent) not in (os.getpid(), server.pid)
     facts["loaded"] = "pandas" in await pool.call("left", left.loaded)
 """,
@@ -211,13 +211,13 @@ def test_the_death_of_the_fork_server_costs_the_running_call_and_no_other(tmp_pa
     assert all(found.values()), found
 
 
-def test_workers_and_the_fork_server_die_with_the_server(tmp_path: Path) -> None:
+def test_workers_and_the_template_die_with_the_server(tmp_path: Path) -> None:
     found, _ = facts(
         tmp_path,
         """
     pool = pool_for(["data"])
     spawned = await pool.call("left", left.pid)
-    await until(lambda: fork_server().ready)
+    await until(lambda: own_template().ready)
     pids = [spawned, await pool.call("right", right.pid), await pool.call("right", right.parent)]
     print(json.dumps(pids), flush=True)
     os.kill(os.getpid(), 9)

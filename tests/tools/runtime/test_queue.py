@@ -11,6 +11,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.alive import machine
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.models import Budget
 
 from .conftest import ended, until, with_runtime
@@ -23,17 +24,19 @@ async def test_a_queued_job_says_why_it_waits_its_place_and_what_runs(
 ) -> None:
     jobs = Jobs(with_runtime(settings, preload="never"))
     gate = tmp_path / "gate"
-    first = await jobs.submit("tune_model", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate)))
-    waiting = [await jobs.submit("x", hard.at_once, hard.Request(folder=str(tmp_path))) for _ in range(2)]
+    first = await jobs.submit(Submission("tune_model", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate))))
+    waiting = [await jobs.submit(Submission("x", hard.at_once, hard.Request(folder=str(tmp_path)))) for _ in range(2)]
     await until(lambda: table_of(settings).get(first.id).progress)
     places = [await jobs.place_in_queue(row) for row in waiting]
     assert [place.position for place in places] == [1, 2]
     assert places[0].running[0].startswith(f"job:{first.id} tune_model")
     assert "step" in places[0].running[0]
     assert "runtime.job_slots" in places[0].reason
-    short = await jobs.submit("y", hard.at_once, hard.Request(folder=str(tmp_path)), short=True)
+    short = await jobs.submit(Submission("y", hard.at_once, hard.Request(folder=str(tmp_path)), short=True))
     assert (await ended(jobs, short)).state == "done"
-    hurried = await jobs.submit("z", hard.at_once, hard.Request(folder=str(tmp_path)), budget=Budget(seconds=30))
+    hurried = await jobs.submit(
+        Submission("z", hard.at_once, hard.Request(folder=str(tmp_path)), budget=Budget(seconds=30))
+    )
     assert (await ended(jobs, hurried)).state == "done"
     assert {(await jobs.get(row.id)).state for row in waiting} == {"queued"}
     gate.touch()
@@ -46,7 +49,7 @@ async def test_a_claimed_job_that_has_not_started_yet_is_not_lost_when_the_clock
 ) -> None:
     jobs, table = Jobs(with_runtime(settings, preload="never")), table_of(settings)
     monkeypatch.setattr("mlops_mcp.tools.runtime.jobs.queue.launch_next", lambda *_: {})
-    row = await jobs.submit("x", hard.at_once, hard.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("x", hard.at_once, hard.Request(folder=str(tmp_path))))
     claimed = table.claim(row.home, machine(), 1)
     assert claimed is not None
     with monkeypatch.context() as ahead:
@@ -58,6 +61,6 @@ async def test_a_claimed_job_that_has_not_started_yet_is_not_lost_when_the_clock
 async def test_what_is_known_of_leases_goes_with_their_jobs(settings: Settings, hard: Any, tmp_path: Path) -> None:
     jobs = Jobs(with_runtime(settings, preload="never"))
     jobs._leases = {("gone", 1): (0.0, 0.0)}  # pyright: ignore[reportPrivateUsage]
-    await jobs.submit("x", hard.at_once, hard.Request(folder=str(tmp_path)))
+    await jobs.submit(Submission("x", hard.at_once, hard.Request(folder=str(tmp_path))))
     await jobs.reconcile()
     assert ("gone", 1) not in jobs._leases  # pyright: ignore[reportPrivateUsage]

@@ -22,6 +22,7 @@ from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.dask.engine import workers
 from mlops_mcp.tools.runtime.jobs.launch import mark_of, stored, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.models import JobView
 from mlops_mcp.tools.spec import Injected, Toolset, writes
 
@@ -34,6 +35,7 @@ SERVER = """
 import anyio, json, sys
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from hard.tools.outcomes import client
 
 settings, kind, requests = (json.loads(text) for text in sys.argv[1:])
@@ -41,7 +43,7 @@ jobs = Jobs(Settings.model_validate(settings))
 
 async def main():
     for request in requests:
-        await jobs.submit("x", getattr(client, kind), client.Request(**request))
+        await jobs.submit(Submission("x", getattr(client, kind), client.Request(**request)))
     print("submitted", flush=True)
     while True:
         await jobs.reconcile()
@@ -129,7 +131,7 @@ async def test_a_worker_that_is_killed_takes_its_work_along_and_another_one_does
 ) -> None:
     cluster = with_runtime(settings, engine="dask", scheduler=scheduler)
     jobs = Jobs(cluster)
-    row = await jobs.submit("x", hard.once_more, hard.Request(folder=str(tmp_path)))
+    row = await jobs.submit(Submission("x", hard.once_more, hard.Request(folder=str(tmp_path))))
     await until(lambda: logged(tmp_path))
     mark = f"{mark_of(row.id, 1)}@cluster"
     remote = next(
@@ -153,7 +155,7 @@ async def test_a_scheduler_that_does_not_answer_is_an_error_that_names_the_setti
     settings: Settings, hard: Any, tmp_path: Path
 ) -> None:
     jobs = Jobs(with_runtime(settings, engine="dask", scheduler="tcp://127.0.0.1:9"))
-    row = await ended(jobs, await jobs.submit("x", hard.at_once, hard.Request(folder=str(tmp_path))))
+    row = await ended(jobs, await jobs.submit(Submission("x", hard.at_once, hard.Request(folder=str(tmp_path)))))
     assert row.state == "failed"
     assert "tcp://127.0.0.1:9 does not answer" in (row.error or "")
     assert "runtime.scheduler" in (row.error or "")
@@ -166,7 +168,7 @@ async def test_the_job_table_may_go_away_for_a_while_without_a_job_noticing(
 
     gate = tmp_path / "gate"
     jobs = Jobs(with_runtime(settings, job_store=SecretStr(postgres)))
-    row = await jobs.submit("x", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate)))
+    row = await jobs.submit(Submission("x", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate))))
     await until(lambda: table_of(with_runtime(settings, job_store=SecretStr(postgres))).get(row.id).progress)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute("alter table jobs rename to away")

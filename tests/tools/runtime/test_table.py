@@ -130,8 +130,8 @@ def test_answers_are_collected_until_no_question_is_left(table: JobTable) -> Non
 def test_what_has_to_be_done_after_an_attempt_is_given_to_the_first_who_asks(table: JobTable) -> None:
     identity = table.insert(NEW).id
     claimed(table)
-    table.note(identity, 1, "after", "{}")
-    assert [table.take_after(identity, attempt) for attempt in (2, 1, 1)] == [None, "{}", None]
+    table.note(identity, 1, "cleanup", "{}")
+    assert [table.take_cleanup(identity, attempt) for attempt in (2, 1, 1)] == [None, "{}", None]
 
 
 def test_a_column_of_a_newer_version_is_passed_over(table: JobTable) -> None:

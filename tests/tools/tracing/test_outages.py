@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -140,6 +140,44 @@ def test_a_file_that_is_deleted_is_made_again(store: TraceStore, path: Path) -> 
     path.unlink()
     put(store, 2)
     until(lambda: spans(path) == 2)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("size", [10, 3000])
+def test_a_file_that_is_replaced_by_another_goes_on_there_and_mixes_nothing(path: Path, size: int, others: int) -> None:
+    """Also while another process has the old file open, so that the log of that one lies beside the new file."""
+    backup = path.with_name("other.db")
+    before = TraceStore(backup, 64)
+    put(before, 5)
+    assert before.close()
+    store = TraceStore(path, 64)
+    put(store, 30, size=size)
+    store.flush(30)
+    with ExitStack() as held:
+        for _ in range(others):
+            held.enter_context(closing(sqlite3.connect(path))).execute("select count(*) from spans").fetchone()
+        backup.replace(path)
+        put(store, 2)
+        until(lambda: spans(path) == 7)
+        put(store, 1)
+        until(lambda: spans(path) == 8)
+    assert (store.close(), status(path).dropped) == (True, 0)
+    assert spans(path) == 8
+    with closing(sqlite3.connect(path)) as kept:
+        assert kept.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+def test_a_file_that_is_replaced_is_read_as_it_is_although_nothing_is_written(path: Path) -> None:
+    backup = path.with_name("other.db")
+    before = TraceStore(backup, 64)
+    put(before, 5)
+    assert before.close()
+    store = TraceStore(path, 64)
+    put(store, 30, size=3000)
+    store.flush(30)
+    backup.replace(path)
+    until(lambda: spans(path) == 5)
+    assert store.close()
 
 
 def test_a_new_file_is_free_of_what_the_log_of_the_old_one_says(path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.models import ENDED, Progress
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
@@ -42,7 +43,7 @@ async def test_a_search_that_is_killed_twice_ends_with_exactly_its_trials(settin
         n_trials=TRIALS, metric="", direction="", study="", features=[], exclude=[], treatment="", controls=[],
         experiment="", run="", seed=0,
     )  # fmt: skip
-    row = await jobs.submit("tune_model", tune_model, request)
+    row = await jobs.submit(Submission("tune_model", tune_model, request))
     reached = 0
     for attempt in (1, 2):
         reached = await killed_beyond(jobs, row.id, reached + 3, attempt)

@@ -14,7 +14,7 @@ from ...slices import SLICES, workers_of
 from ...tracing.redaction import redact
 from ...tracing.span import Sink
 from ..outcome import Crash, Outcome
-from ..template.forkserver import fork_server
+from ..template.handle import own_template
 from ..template.preload import wanted
 from ..work import Work
 from .pool import WorkerPool
@@ -39,7 +39,7 @@ class CallExecutor:
         self._settings = settings
         self._sink = sink
         self._preload = wanted(toolsets) if settings.runtime.preload != "never" else []
-        self._forks = fork_server()
+        self._template = own_template()
         self._helpers = ThreadPoolExecutor(HELPERS, "calls")
         self._pools: dict[str, WorkerPool] = {}
         self._warming = False
@@ -49,7 +49,7 @@ class CallExecutor:
 
         Call it in the event loop of the main thread: what does the importing dies with the thread that started it.
         """
-        if not self._warming and not self._forks.ready:
+        if not self._warming and not self._template.ready:
             self._warming = True
             loop = asyncio.get_running_loop()
 
@@ -57,7 +57,7 @@ class CallExecutor:
                 with suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(self._warmed)
 
-            self._forks.start(self._preload, self._settings.runtime.job_threads, tell)
+            self._template.start(self._preload, self._settings.runtime.job_threads, tell)
 
     async def call(
         self, toolset: str, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs
@@ -87,7 +87,7 @@ class CallExecutor:
     def _pool(self, toolset: str) -> WorkerPool:
         pool = workers_of(toolset)
         if pool not in self._pools:
-            self._pools[pool] = WorkerPool(self._settings, self._forks, self._helpers)
+            self._pools[pool] = WorkerPool(self._settings, self._template, self._helpers)
         return self._pools[pool]
 
     def _warmed(self) -> None:

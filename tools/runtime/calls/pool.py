@@ -22,7 +22,7 @@ from ...errors import ToolFailure
 from ...tracing.span import current
 from ..limits import worker_environment
 from ..outcome import Outcome
-from ..template.forkserver import ForkServer
+from ..template.handle import Template
 from .worker import initialize, invoke
 
 CALLS_OF_A_WORKER = 2000
@@ -35,15 +35,15 @@ WEIGHT = 0.2
 class Worker:
     """One worker process: a pool of one, which is given a call only when it has none."""
 
-    def __init__(self, settings: Settings, forks: ForkServer) -> None:
-        self.forked = forks.ready
+    def __init__(self, settings: Settings, template: Template) -> None:
+        self.forked = template.ready
         self.calls = 0
         self.busy_since = 0.0
         self._pool = ProcessPool(
             max_workers=1,
-            context=forks.context(self.forked),
+            context=template.context(self.forked),
             initializer=initialize,
-            initargs=(settings, worker_environment(), forks.pid if self.forked else os.getpid()),
+            initargs=(settings, worker_environment(), template.pid if self.forked else os.getpid()),
         )
 
     @property
@@ -76,9 +76,9 @@ class Worker:
 class WorkerPool:
     """Used from one event loop; what blocks runs in `helpers`, and only `workers` may be read from another thread."""
 
-    def __init__(self, settings: Settings, forks: ForkServer, helpers: Executor) -> None:
+    def __init__(self, settings: Settings, template: Template, helpers: Executor) -> None:
         self._settings = settings
-        self._forks = forks
+        self._template = template
         self._helpers = helpers
         self._workers: set[Worker] = set()
         self._idle: list[Worker] = []
@@ -134,7 +134,7 @@ class WorkerPool:
         """A worker that is free, in the order of asking."""
         while self._idle:
             worker = self._idle.pop()
-            if worker.forked == self._forks.ready and worker.alive:
+            if worker.forked == self._template.ready and worker.alive:
                 return worker
             self._retire(worker)
         if len(self._waiting) >= self._settings.runtime.call_queue:
@@ -158,7 +158,7 @@ class WorkerPool:
 
     def _give(self, worker: Worker) -> None:
         """Hand a free worker to whoever has waited longest."""
-        if worker.forked != self._forks.ready:
+        if worker.forked != self._template.ready:
             self._retire(worker)
             return
         while self._waiting:
@@ -170,7 +170,7 @@ class WorkerPool:
 
     def _grow(self) -> None:
         if self._waiting and len(self._workers) < self._settings.runtime.call_workers:
-            worker = Worker(self._settings, self._forks)
+            worker = Worker(self._settings, self._template)
             self._workers.add(worker)
             task = asyncio.ensure_future(self._open(worker))
             self._starting.add(task)
@@ -180,7 +180,7 @@ class WorkerPool:
         try:
             await asyncio.get_running_loop().run_in_executor(self._helpers, lambda: worker.alive)
         except (OSError, RuntimeError) as error:  # no memory for it, or the server ends
-            template_died = worker.forked and not self._forks.ready
+            template_died = worker.forked and not self._template.ready
             self._retire(worker, replace=template_died)
             if not template_died:
                 self._fail(ToolFailure(f"no worker can be started: {error}", "Repeat it in a minute."))

@@ -12,14 +12,14 @@ from multiprocessing.connection import Connection
 
 from ....config.load import load
 from ....config.settings import Settings
+from ...logtail import tail
 from ...tracing.span import Carrier
 from ..jobs.channel import StreamChannel
 from ..jobs.child import perform
-from ..jobs.launch import job_environment, revealed
+from ..jobs.launch import as_submitted, job_environment
 from ..jobs.supervisor import ENDED, Child, ProcessDied
 from ..jobs.table import JobRow
 from ..limits import divert_standard_streams, make_folders
-from ..logtail import tail
 from .runner import DIED
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     spec = json.loads(_line(0))
     row, carrier = JobRow(**json.loads(spec["row"])), Carrier(**json.loads(spec["carrier"]))
     # The secrets do not travel: they are those that this machine is configured with.
-    settings = Settings.model_validate_json(revealed(load().settings, row))
+    settings = Settings.model_validate_json(as_submitted(load().settings, row))
     inbox, out = os.dup(0), os.fdopen(os.dup(1), "w", encoding="utf-8")
     divert_standard_streams()
     os.environ.update(job_environment(settings))

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from ...logtail import tail
 from .. import proctree
 from ..jobs.supervisor import ENDED
-from ..logtail import tail
 
 if TYPE_CHECKING:
     from distributed import Client, Worker

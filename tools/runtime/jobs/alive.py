@@ -11,7 +11,7 @@ import os
 import struct
 from pathlib import Path
 
-from ...storage.files import open_private
+from ...storage.state_files import open_private
 
 # struct flock on 64-bit Linux: type, whence, start, length, pid (native alignment)
 FLOCK = "@hhqqi"

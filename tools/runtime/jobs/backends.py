@@ -27,7 +27,7 @@ COLUMNS = {
     # added after 0.1.0: an older file gets them when it is opened
     "budget": "text not null default '{}'", "home": "text not null default ''", "place": "text not null default ''",
     "lease": "double precision not null default 0", "partial": "text", "asks": "text", "answers": "text",
-    "fault": "text", "after": "text", "toolset": "text not null default ''",
+    "fault": "text", "cleanup": "text", "toolset": "text not null default ''",
     "short": "integer not null default 0",
 }  # fmt: skip
 SCHEMA = (

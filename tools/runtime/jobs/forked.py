@@ -19,17 +19,18 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Any, NoReturn, cast
 
 from ....config.settings import Settings
+from ...detached import take_streams
 from ..limits import thread_count
 from ..proctree import MARK, mark_self
-from ..template.forkserver import ForkServer
-from .launch import LOG_FLAGS, KeeperStart
+from ..template.handle import Template
+from .launch import KeeperStart
 
 FIRST_DESCRIPTOR = 3
 Keep = Callable[[KeeperStart], None]
 Announce = Callable[[], object]
 
 
-def fork_from(template: ForkServer, keep: Keep, start: KeeperStart) -> int | None:
+def fork_from(template: Template, keep: Keep, start: KeeperStart) -> int | None:
     """Fork a keeper from the template; its process id once it runs, None when it has to start cold."""
     if not (template.ready and _threads_of(start) == template.threads):
         return None
@@ -110,7 +111,9 @@ def _prepared(start: KeeperStart, announce: Announce) -> bool:
     os.setsid()
     if thread_count() > 1 or not mark_self(start.mark):
         return False
-    _take_streams(start.log)
+    take_streams(start.log)
+    # As with PYTHONUNBUFFERED, which a process that was not started anew does not see.
+    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True)
     _forget_ancestors()
     os.environ.clear()
     # What the work starts by an exec carries the mark as well.
@@ -119,15 +122,6 @@ def _prepared(start: KeeperStart, announce: Announce) -> bool:
     announce()
     os.closerange(FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
     return True
-
-
-def _take_streams(log: str) -> None:
-    for descriptor, (path, flags) in enumerate(((os.devnull, os.O_RDONLY), (log, LOG_FLAGS), (log, LOG_FLAGS))):
-        opened = os.open(path, flags, 0o600)
-        os.dup2(opened, descriptor)
-        os.close(opened)
-    # As with PYTHONUNBUFFERED, which a process that was not started anew does not see.
-    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True)
 
 
 def _forget_ancestors() -> None:

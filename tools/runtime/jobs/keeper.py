@@ -125,8 +125,8 @@ def _write(settings: Settings, table: JobTable, row: JobRow, end: End | ProcessD
     now = table.get(row.id)
     ended_well = isinstance(end, End) and end.state == "done"
     # Before the row may be claimed again, which forgets it.
-    if not ended_well and (after := table.take_after(row.id, row.attempt)):
-        start_cleanup(settings, row, after)
+    if not ended_well and (cleanup := table.take_cleanup(row.id, row.attempt)):
+        start_cleanup(settings, row, cleanup)
     if isinstance(end, ProcessDied):
         table.lose(row.id, row.attempt, redact(str(end)))
     else:

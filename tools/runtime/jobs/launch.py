@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import uuid
 from collections.abc import Callable, Collection, Mapping
@@ -11,21 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ....config.secrets import revealed, without_secrets
 from ....config.settings import Settings
-from ...storage.files import private_folder, written_once
+from ... import detached
+from ...logtail import CHARACTERS, shorten, tail_of
+from ...storage.state_files import private_folder, written_once
 from ...tracing.redaction import redact
 from ..limits import quiet_environment, thread_environment
-from ..logtail import CHARACTERS, shorten, tail_of
 from ..proctree import MARK
-from ..template.forkserver import fork_server
+from ..template.handle import own_template
 from .alive import machine
 from .backends import backend_of
 from .table import End, JobRow, JobTable
 
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
 CLEANUP_VARIABLE = "MLOPS_JOB_CLEANUP"
-LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-SECRETS = {"opik": {"api_key"}, "runtime": {"job_store"}}
 KEEPER, CLEANUP = f"{__package__}.keeper", f"{__package__}.cleanup"
 
 
@@ -39,7 +38,7 @@ class KeeperStart:
     identity: str
     attempt: int
     settings: str
-    log: str
+    log: Path
     environment: Mapping[str, str]
     path: tuple[str, ...] = ()
 
@@ -104,23 +103,22 @@ def mark_of(identity: str, attempt: int) -> str:
 
 def stored(settings: Settings) -> str:
     """The settings as they are kept with a job: all but the secrets, and passwords in addresses masked."""
-    return json.dumps(_masked(settings.model_dump(mode="json", exclude=SECRETS)))
+    return json.dumps(_masked(without_secrets(settings)))
 
 
-def revealed(settings: Settings, row: JobRow) -> str:
-    """The submitter's settings with the secrets of this process: an environment is readable by its owner only.
+def as_submitted(settings: Settings, row: JobRow) -> str:
+    """The submitter's settings with the secrets of this process.
 
     What an older version of the submitter did not know is as it is here.
     """
     theirs: dict[str, Any] = json.loads(row.settings)
-    tree: dict[str, Any] = settings.model_dump(mode="json")
-    for name, value in tree.items():
+    tree = revealed(settings)
+    for name, value in without_secrets(settings).items():
         if isinstance(value, dict):
-            tree[name] = {key: _unmasked(theirs.get(name, {}).get(key, known), known) for key, known in value.items()}
+            given: dict[str, Any] = theirs.get(name, {})
+            tree[name] |= {key: _unmasked(given.get(key, known), known) for key, known in value.items()}
         else:
             tree[name] = theirs.get(name, value)
-    tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
-    tree["runtime"]["job_store"] = settings.runtime.job_store.get_secret_value()
     return json.dumps(tree)
 
 
@@ -135,45 +133,28 @@ def _masked(node: Any) -> Any:
     return redact(node) if isinstance(node, str) else node
 
 
-def start_cleanup(settings: Settings, row: JobRow, after: str) -> int:
+def start_cleanup(settings: Settings, row: JobRow, cleanup: str) -> int:
     """Start what closes the things that an ended attempt left open; its process id."""
-    given = json.loads(after) | {"toolset": row.toolset, "trace_id": row.trace_id, "span_id": row.span_id}
+    given = json.loads(cleanup) | {"toolset": row.toolset, "trace_id": row.trace_id, "span_id": row.span_id}
     start = _keeper_start(settings, row)
-    return _spawn(
-        [CLEANUP],
-        start.log,
-        {**start.environment, CLEANUP_VARIABLE: json.dumps(given), SETTINGS_VARIABLE: start.settings},
-    )
+    variables = {CLEANUP_VARIABLE: json.dumps(given), SETTINGS_VARIABLE: start.settings}
+    return detached.spawn(CLEANUP, environment={**start.environment, **variables}, log=start.log)
 
 
 def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
     log = log_path(settings, row.id)
     private_folder(log.parent)
     shorten(log)
-    inherited = {name: value for name, value in fork_server().environment().items() if name != MARK}
+    inherited = {name: value for name, value in own_template().environment().items() if name != MARK}
     environment = {**inherited, **job_environment(settings)}
-    return KeeperStart(row.id, row.attempt, revealed(settings, row), str(log), environment, tuple(sys.path))
+    return KeeperStart(row.id, row.attempt, as_submitted(settings, row), log, environment, tuple(sys.path))
 
 
 def _exec(start: KeeperStart) -> int:
     """Start a keeper cold: it imports everything anew."""
     variables = {MARK: start.mark, SETTINGS_VARIABLE: start.settings}
-    return _spawn([KEEPER, start.identity, str(start.attempt)], start.log, {**start.environment, **variables})
-
-
-def _spawn(module: list[str], log: str, environment: Mapping[str, str]) -> int:
-    # Not subprocess: its object would have to be kept and waited for, and this process may end before the job does.
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-P", "-m", *module],
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, log, LOG_FLAGS, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-    )
+    environment = {**start.environment, **variables}
+    return detached.spawn(KEEPER, start.identity, str(start.attempt), environment=environment, log=start.log)
 
 
 def job_environment(settings: Settings) -> dict[str, str]:

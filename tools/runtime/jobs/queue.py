@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
-import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 import anyio
-from pydantic import BaseModel
 
 from ....config.settings import Settings
-from ...errors import ToolFailure, Unavailable, unknown
+from ...detached import has_ended, reap_adopted
+from ...errors import Unavailable, key_reused, unknown
+from ...logtail import shorten
 from ...paging import Position
 from ...storage.expiry import Expiry
-from ...storage.store import Threads
+from ...storage.store import BlockingCalls
 from ...tracing.redaction import redact
-from ...tracing.span import current
+from ...tracing.span import Carrier, current
 from .. import proctree
-from ..logtail import shorten
-from ..models import ENDED, Budget, Progress, QueuePlace
-from ..template.forkserver import fork_server
-from ..work import Work
+from ..models import ENDED, Progress, QueuePlace
+from ..template.handle import own_template
 from .alive import held, machine
-from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, mark_of, start_cleanup, stored, table_of
+from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, mark_of, start_cleanup, table_of
 from .orphans import end_span
-from .table import LEASE_S, JobRow, JobTable, NewJob
+from .submission import Submission
+from .table import LEASE_S, JobRow, JobTable
 
 POLL_S = 0.05
 MAX_SHOWN = 5
@@ -39,9 +36,6 @@ START_WITHIN_S = 10.0
 # How long the keeper of a cancelled job may take to write its last words; on a cluster it has to ask around.
 LEAVE_S = {"local": 1.0, "dask": 5.0}
 PRUNE_EVERY_S = 3600.0
-NO_BUDGET = Budget()
-# A job that is ended after so long by its budget is a short one.
-SHORT_S = 60.0
 
 
 class Jobs:
@@ -58,7 +52,7 @@ class Jobs:
         self._leases: dict[tuple[str, int], tuple[float, float]] = {}
         self._pruned = 0.0
         self._expiry = Expiry(settings.runtime.keep_days)
-        self._threads = Threads("the job table", 8)
+        self._calls = BlockingCalls("the job table", 8)
 
     @property
     def _table(self) -> JobTable:
@@ -75,55 +69,14 @@ class Jobs:
             or self._settings.home.joinpath("jobs.db").exists()
         )
 
-    async def submit(
-        self,
-        tool: str,
-        function: Callable[[Work, Any], Any],
-        request: BaseModel,
-        idempotency: str = "",
-        once: bool = False,
-        budget: Budget = NO_BUDGET,
-        toolset: str = "",
-        short: bool = False,
-        scope: str = "",
-    ) -> JobRow:
-        """Queue `function(work, request)` and start it if a slot is free.
+    async def submit(self, submission: Submission) -> JobRow:
+        """Queue a job and start it if a slot is free.
 
-        Args:
-            once: the work must not be started a second time when its process dies.
-            toolset: whose rules of capture its spans follow.
-            short: it is expected to be short, so it need not wait behind long work.
-            scope: whose idempotency key it is; the same key of another caller is another one.
+        Raises:
+            ToolFailure: its idempotency key was used with other arguments, or one of them is not finite.
         """
-        span = current()
-
-        def insert() -> JobRow:
-            new = NewJob(
-                tool=tool,
-                toolset=toolset,
-                function=f"{function.__module__}:{function.__name__}",
-                request=_exact(request),
-                attempts=1 if once else self._settings.runtime.job_attempts,
-                trace_id=span.trace_id,
-                span_id=span.span_id,
-                idempotency=f"{scope}:{tool}:{idempotency}" if idempotency else None,
-                settings=stored(self._settings),
-                folder=os.getcwd(),
-                home=home_id(self._settings),
-                budget=budget.model_dump_json(exclude_none=True),
-                short=int(short or (budget.seconds or math.inf) <= SHORT_S),
-            )
-            row = self._table.insert(new)
-            if self._settings.server.read_only:
-                self._own.add(row.id)
-            if idempotency and row.request != new.request:
-                raise ToolFailure(
-                    f"idempotency_key {idempotency!r} was used before with other arguments", "Use a new key."
-                )
-            self._start()
-            return row
-
-        return await self._threads.run(insert)
+        above = current()
+        return await self._calls.run(lambda: self._submit(submission, above))
 
     async def watch(self, identity: str, wait_s: float) -> AsyncIterator[JobRow]:
         """Yield the row whenever its progress or state changed, until it ended or the time is up."""
@@ -139,12 +92,12 @@ class Jobs:
             await anyio.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
 
     async def get(self, identity: str) -> JobRow:
-        """The row of a job after looking whether its process still lives.
+        """The row of a job after looking whether its process still lives; a read-only server shows it as it is.
 
         Raises:
             ToolFailure: there is no such job.
         """
-        return await self._threads.run(lambda: self._read(identity))
+        return await self._calls.run(lambda: self._read(identity))
 
     async def place_in_queue(self, row: JobRow) -> QueuePlace:
         """Why a queued job waits."""
@@ -158,11 +111,11 @@ class Jobs:
                 running=[describe_running(each) for each in here[:MAX_SHOWN]],
             )
 
-        return await self._threads.run(look)
+        return await self._calls.run(look)
 
     async def page(self, limit: int, after: Position | None, state: str) -> tuple[list[JobRow], int]:
         """Newest jobs first, beginning behind a position, and how many there are."""
-        return await self._threads.run(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
+        return await self._calls.run(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
 
     async def answer(self, identity: str, answers: dict[str, Any]) -> JobRow:
         """Answer open questions of a job by their key; keys that were not asked for are ignored."""
@@ -172,7 +125,7 @@ class Jobs:
             self._table.answer(identity, answers)
             return self._table.get(identity)
 
-        return await self._threads.run(note)
+        return await self._calls.run(note)
 
     async def cancel(self, identity: str) -> JobRow:
         """End a job and every process it started; what it reached so far stays in its row."""
@@ -187,12 +140,12 @@ class Jobs:
             self._start()
             return row
 
-        return await self._threads.run(end)
+        return await self._calls.run(end)
 
     async def reconcile(self) -> None:
         """Notice dead processes and fill free slots; every server does this when it starts, and then all the time."""
         try:
-            await self._threads.run(self._reconcile)
+            await self._calls.run(self._reconcile)
         except Unavailable:
             # Nobody could say that he lives while the table was away.
             self._leases.clear()
@@ -201,26 +154,39 @@ class Jobs:
     def log_tail(self, identity: str, characters: int = 600) -> str:
         return log_tail(self._settings, identity, characters)
 
+    def _submit(self, submission: Submission, above: Carrier) -> JobRow:
+        new = submission.row(self._settings, above)
+        row = self._table.insert(new)
+        if self._settings.server.read_only:
+            self._own.add(row.id)
+        if row.request != new.request:
+            raise key_reused(submission.idempotency)
+        self._start()
+        return row
+
     def _read(self, identity: str) -> JobRow:
         try:
             row = self._table.get(identity)
         except KeyError:
             raise unknown("job", identity, (row.id for row in self._table.recent(50)), "list_jobs shows all.") from None
         self._reap()
-        if row.state == "running" and self._dead(row):
+        if row.state == "running" and self._looks_after(row) and self._dead(row):
             self._lose(row)
         return self._table.get(identity)
 
+    def _looks_after(self, row: JobRow) -> bool:
+        return not self._settings.server.read_only or row.id in self._own
+
     def _reconcile(self) -> None:
-        read_only = self._settings.server.read_only
+        reap_adopted()
         running = self._table.running()
         for row in running:
-            if (row.id in self._own or not read_only) and self._dead(row):
+            if self._looks_after(row) and self._dead(row):
                 self._lose(row)
         known = {(row.id, row.attempt) for row in running}
         self._leases = {key: seen for key, seen in self._leases.items() if key in known}
         self._start()
-        if read_only:
+        if self._settings.server.read_only:
             return
         if time.monotonic() - self._pruned > PRUNE_EVERY_S or not self._pruned:
             self._pruned = time.monotonic()
@@ -244,17 +210,17 @@ class Jobs:
     def _fork(self) -> Fork | None:
         """How to start a job in a process that has the libraries loaded; on a cluster the work runs elsewhere."""
         runtime = self._settings.runtime
-        if runtime.engine != "local" or runtime.preload == "never" or not fork_server().ready:
+        if runtime.engine != "local" or runtime.preload == "never" or not own_template().ready:
             return None
         from .forked import fork_from
         from .keeper import main_forked
 
-        return partial(fork_from, fork_server(), main_forked)
+        return partial(fork_from, own_template(), main_forked)
 
     def _reap(self) -> None:
         """Forget children that ended; one that ended before it noted its process id never came to work."""
         with self._lock:
-            ended = [self._children.pop(pid) for pid in list(self._children) if _reaped(pid)]
+            ended = [self._children.pop(pid) for pid in list(self._children) if has_ended(pid)]
         for row in ended:
             if row is None:
                 continue
@@ -298,8 +264,8 @@ class Jobs:
         return now - since
 
     def _clean_up(self, row: JobRow) -> None:
-        if after := self._table.take_after(row.id, row.attempt):
-            pid = start_cleanup(self._settings, row, after)
+        if cleanup := self._table.take_cleanup(row.id, row.attempt):
+            pid = start_cleanup(self._settings, row, cleanup)
             with self._lock:
                 self._children[pid] = None
 
@@ -317,23 +283,3 @@ def describe_running(row: JobRow) -> str:
     """One line about a running job."""
     said = f": {Progress.model_validate_json(row.progress).words}" if row.progress else ""
     return f"job:{row.id} {row.tool}, {row.seconds:.0f} s{said}"
-
-
-def _exact(request: BaseModel) -> str:
-    """The request as JSON, which knows no infinity.
-
-    Raises:
-        ToolFailure: a number in it is not finite.
-    """
-    try:
-        return json.dumps(request.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
-    except ValueError:
-        raise ToolFailure("a number among the arguments is not finite", "Pass a finite one, or leave it out.") from None
-
-
-def _reaped(pid: int) -> bool:
-    """Whether a child has ended; asking keeps it from staying behind as a zombie."""
-    try:
-        return os.waitpid(pid, os.WNOHANG) != (0, 0)
-    except ChildProcessError:
-        return True

@@ -47,7 +47,7 @@ class JobRow:
 
     `settings` and `folder` (working directory) are the submitter's: whoever starts the job, it runs as submitted.
     `home` names the state folder that its data lies in, `place` the machine whose process `pid` keeps it.
-    `partial` is the best result so far, `asks` are open questions by key and `answers` what came for them, `after`
+    `partial` is the best result so far, `asks` are open questions by key and `answers` what came for them, `cleanup`
     is what has to be done should the job not end by itself; all four are JSON.
     """
 
@@ -79,7 +79,7 @@ class JobRow:
     asks: str | None
     answers: str | None
     fault: Fault | None
-    after: str | None
+    cleanup: str | None
     short: int
 
     @property
@@ -154,7 +154,7 @@ class JobTable:
             return _one(
                 db,
                 f"update jobs set state='running', attempt=attempt+1, pid=0, claimed=?, place=?, "
-                f"lease={self.backend.clock}+{LEASE_S}, progress=null, asks=null, answers=null, after=null, "
+                f"lease={self.backend.clock}+{LEASE_S}, progress=null, asks=null, answers=null, cleanup=null, "
                 "error=null, fault=null "
                 "where id=(select id from jobs where state='queued' and home in (?, '') and "
                 f"{chosen}{running.format('')} < ? and (short=1 or {running.format(' and short=0')} < ?) "
@@ -171,8 +171,8 @@ class JobTable:
         return self._change(f"lease={self.backend.clock}+{LEASE_S}", identity, attempt)
 
     def note(self, identity: str, attempt: int, column: str, text: str | None) -> bool:
-        """Write the progress, partial result, questions, answers or clean-up (`after`) of a running attempt."""
-        assert column in ("progress", "partial", "asks", "answers", "after")
+        """Write the progress, partial result, questions, answers or clean-up of a running attempt."""
+        assert column in ("progress", "partial", "asks", "answers", "cleanup")
         return self._change(f"{column}=?", identity, attempt, text)
 
     def answer(self, identity: str, given: Mapping[str, Any]) -> None:
@@ -224,12 +224,12 @@ class JobTable:
             values = (row.home, row.short, row.created, row.created, row.id)
             return int(db.execute(query, values).fetchone()[0])
 
-    def take_after(self, identity: str, attempt: int) -> str | None:
+    def take_cleanup(self, identity: str, attempt: int) -> str | None:
         """What has to be done after an attempt, for the first who asks."""
         with self.backend.alone() as db:
-            query = "select after from jobs where id=? and attempt=?"
+            query = "select cleanup from jobs where id=? and attempt=?"
             found = db.execute(query, (identity, attempt)).fetchone()
-            db.execute("update jobs set after=null where id=? and attempt=?", (identity, attempt))
+            db.execute("update jobs set cleanup=null where id=? and attempt=?", (identity, attempt))
         return str(found[0]) if found and found[0] else None
 
     def recent(self, limit: int, after: Position | None = None, state: str = "") -> list[JobRow]:

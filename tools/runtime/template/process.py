@@ -1,6 +1,6 @@
 """The inside of the template process: preloaded into Python's fork server, where importing is the only hook there is.
 
-The fork server must die with the server, keep off its stdout, and import what workers will need, but run none of it:
+The template must die with the server, keep off its stdout, and import what workers will need, but run none of it:
 a child of a process that has run an OpenMP region or kept a thread hangs.
 """
 
@@ -24,7 +24,7 @@ KEEPER = f"{PACKAGE}.tools.runtime.jobs.keeper"
 
 
 def preload(entry: str) -> None:
-    """Import one entry; whatever a broken library raises must not end the fork server."""
+    """Import one entry; whatever a broken library raises must not end the template."""
     outcome = outcome_of(lambda: _load(entry))
     ours = entry.startswith(PACKAGE) and not entry.endswith(".client")  # a slice need not have one
     if outcome.crash and (ours or outcome.crash.type != ModuleNotFoundError.__name__):
@@ -38,9 +38,9 @@ def _load(entry: str) -> None:
         getattr(module, function)()
 
 
-# Python restarts a fork server that has died from whatever thread wants a child, and it would die with that thread.
+# Python restarts a template that has died from whatever thread wants a child, and it would die with that thread.
 if VARIABLE not in os.environ:
-    raise SystemExit("the fork server is started by the server itself")
+    raise SystemExit("the template is started by the server itself")
 server, threads, *entries = os.environ.pop(VARIABLE).split()
 # It stays in the block that the kernel shows, where a job writes its own; what is started from here has none.
 os.environ.pop(MARK, None)

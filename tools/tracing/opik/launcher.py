@@ -7,12 +7,14 @@ import json
 import logging
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
+from ....config.secrets import revealed
 from ....config.settings import Settings
+from ...detached import has_ended, spawn
+from ...logtail import shorten
 from ..store.destination import Destination
 from .backoff import Timing
 from .outbox import failing, waits
@@ -20,7 +22,6 @@ from .shipper_lock import ShipperLock, fingerprint_of
 
 MODULE = "mlops_mcp.tools.tracing.opik.shipper"
 SETTINGS_VARIABLE = "MLOPS_SHIPPER_SETTINGS"
-MAX_LOG_BYTES = 1_000_000
 # A shipper that ends sooner than that has not found work: the next one is started later and later.
 SHORT_LIFE_S = 30.0
 LONGEST_WAIT_S = 300.0
@@ -87,7 +88,7 @@ class Launcher:
             asked.times, asked.last = asked.times + 1, time.monotonic()
 
     def _reap(self) -> None:
-        for pid in [pid for pid in self._children if _has_ended(pid)]:
+        for pid in [pid for pid in self._children if has_ended(pid)]:
             del self._children[pid]
             short = time.monotonic() - self._started < SHORT_LIFE_S
             self._wait_s = min(LONGEST_WAIT_S, max(1.0, self._wait_s * 2)) if short else 0.0
@@ -101,35 +102,10 @@ class Launcher:
         return False
 
 
-def _has_ended(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG) != (0, 0)
-    except ChildProcessError:
-        return True
-
-
 def start(settings: Settings, timing: Timing, environ: Mapping[str, str] | None = None) -> int:
     """Start a shipper with these settings; its process id."""
     log = settings.home / "shipper.log"
-    trimmed = os.O_TRUNC if log.exists() and log.stat().st_size > MAX_LOG_BYTES else 0
+    shorten(log)
     variables = os.environ if environ is None else environ
-    # Not subprocess: its object would have to be waited for, and this process may end first.
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-P", "-m", MODULE, json.dumps(asdict(timing))],
-        {**variables, SETTINGS_VARIABLE: revealed(settings)},
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND | trimmed, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-    )
-
-
-def revealed(settings: Settings) -> str:
-    """The settings with the key that the shipper needs: an environment is readable by its owner only."""
-    tree = settings.model_dump(mode="json")
-    tree["runtime"]["job_store"] = ""
-    tree["opik"]["api_key"] = settings.opik.api_key.get_secret_value()
-    return json.dumps(tree)
+    environment = {**variables, SETTINGS_VARIABLE: json.dumps(revealed(settings))}
+    return spawn(MODULE, json.dumps(asdict(timing)), environment=environment, log=log)

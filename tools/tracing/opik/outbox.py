@@ -5,12 +5,11 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...storage.database import transaction
+from ...storage.database import reading, transaction
 from ..ids import dated, is_uuid7, seconds_of
 from ..redaction import redact
 from ..store.destination import UNDECIDED, Destination
@@ -185,7 +184,7 @@ def waits(store: Path, destination: Destination) -> bool:
     """Whether anything waits to be shipped there; cheap enough to ask every second. Raises sqlite3.Error."""
     if not store.exists():
         return False
-    with closing(_reading(store)) as db:
+    with reading(store) as db:
         if version_of(db) < VERSION:
             return bool(db.execute("select 1 from spans limit 1").fetchone())
         which = f"{_bound_for(db, destination)} and {WAITING}"
@@ -194,7 +193,7 @@ def waits(store: Path, destination: Destination) -> bool:
 
 def failing(store: Path, destination: Destination) -> bool:
     """Whether the last attempt to ship there failed. Raises sqlite3.Error."""
-    with closing(_reading(store)) as db:
+    with reading(store) as db:
         _, _, _, success, failure, _ = _shipping_to(db, destination)
         return failure > success
 
@@ -203,7 +202,7 @@ def status(store: Path, destination: Destination | None = None) -> Status:
     """The state of the backlog, for one Opik or for all. Raises sqlite3.Error when the file is none of ours."""
     if not store.exists():
         return Status(dropped=drops(store))
-    with closing(_reading(store)) as db:
+    with reading(store) as db:
         if not columns_of(db, "counts"):
             spans = int(db.execute("select count(*) from spans").fetchone()[0])
             return Status(stored=spans, waiting=spans, dropped=drops(store))
@@ -232,7 +231,7 @@ def backlogs(store: Path) -> list[Backlog]:
     """What waits, by the Opik that it waits for. Raises sqlite3.Error."""
     if not store.exists():
         return []
-    with closing(_reading(store)) as db:
+    with reading(store) as db:
         if version_of(db) < VERSION:
             return []
         named = {row[0]: row[1:] for row in db.execute("select id, url, workspace, project from destinations")}
@@ -249,7 +248,7 @@ def parked(store: Path) -> list[Parked]:
     """What Opik has refused, oldest first."""
     if not store.exists():
         return []
-    with closing(_reading(store)) as db:
+    with reading(store) as db:
         return list(_parked(db)) if columns_of(db, "counts") else []
 
 
@@ -306,7 +305,3 @@ def _shipping_to(db: sqlite3.Connection, destination: Destination | None) -> tup
         rows = db.execute(f"{query} order by max(last_success, last_failure) desc").fetchall()
     wanted = [row for row in rows if destination is None or Destination(*row[:3]) == destination]
     return wanted[0] if wanted else ("", "", "", 0.0, 0.0, "")
-
-
-def _reading(store: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True, timeout=5)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ....config.settings import Settings
 from ...locks import locked
-from ...storage.files import open_private
+from ...storage.state_files import open_private
 from ..store.destination import Destination
 from ..store.process_locks import is_locked
 

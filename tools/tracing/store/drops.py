@@ -9,7 +9,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from ...storage.files import open_private
+from ...storage.state_files import open_private
 
 FILE = "traces.dropped"
 DIGITS = 18

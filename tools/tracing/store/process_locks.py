@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from ...storage.files import open_private
+from ...storage.state_files import open_private
 
 WRITERS = "traces.writers"
 

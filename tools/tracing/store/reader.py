@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...paging import Position
+from ...storage.database import reading
 from ..score import Score
 from ..span import Carrier, Span
 from .rows import score_of, span_of
@@ -149,8 +150,7 @@ class TraceReader:
         if not self._path.exists():
             yield None
             return
-        uri = f"{self._path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+        with reading(self._path) as connection:
             connection.row_factory = sqlite3.Row
             yield connection
 

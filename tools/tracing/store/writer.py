@@ -150,9 +150,11 @@ class TraceStore:
     def _pump(self, connection: sqlite3.Connection, identity: tuple[int, int] | None) -> None:
         while not (self._stop.wait(FLUSH_S) and self._queue.empty() and not self._batch):
             self._batch.extend(self._drain(ROWS_PER_WRITE - len(self._batch)))
+            now = file_of(self._path)
+            # The log of a replaced file misleads whoever reads the new one; a new file is made when there is need.
+            if now != identity and (self._batch or now):
+                raise Moved(f"{self._path} was {'replaced' if now else 'moved away: a new file is made'}")
             if self._batch:
-                if file_of(self._path) != identity:
-                    raise Moved(f"{self._path} was moved away: a new file is made")
                 self._write(connection)
 
     def _drain(self, limit: int) -> Iterator[Item]:

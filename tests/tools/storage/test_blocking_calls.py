@@ -18,7 +18,7 @@ from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.storage.errors import StorageError
-from mlops_mcp.tools.storage.store import Threads
+from mlops_mcp.tools.storage.store import BlockingCalls
 
 from ...conftest import StdioClient
 
@@ -67,29 +67,29 @@ async def test_a_server_whose_job_table_is_locked_answers_what_needs_no_jobs(
 
 
 async def test_a_call_that_finds_no_thread_for_too_long_says_so_and_the_next_one_goes_through() -> None:
-    threads = Threads("the job table", 1, wait_s=0.05)
+    calls = BlockingCalls("the job table", 1, wait_s=0.05)
     release = threading.Event()
-    first = asyncio.create_task(threads.run(release.wait))
+    first = asyncio.create_task(calls.run(release.wait))
     await anyio.sleep(0.01)
     with pytest.raises(StorageError, match=r"the job table is busy.*Repeat it in a minute") as caught:
-        await threads.run(lambda: None)
+        await calls.run(lambda: None)
     assert caught.value.passing
     release.set()
     assert await first
-    assert await threads.run(lambda: "done") == "done"
+    assert await calls.run(lambda: "done") == "done"
 
 
 async def test_a_caller_that_gives_up_while_it_waits_leaves_the_thread_to_others() -> None:
-    threads = Threads("the job table", 1)
+    calls = BlockingCalls("the job table", 1)
     release = threading.Event()
-    first = asyncio.create_task(threads.run(release.wait))
+    first = asyncio.create_task(calls.run(release.wait))
     await anyio.sleep(0.01)
-    second = asyncio.create_task(threads.run(lambda: None))
+    second = asyncio.create_task(calls.run(lambda: None))
     await anyio.sleep(0.01)
     second.cancel()
     release.set()
     await asyncio.wait([first, second])
-    assert await threads.run(lambda: "done") == "done"
+    assert await calls.run(lambda: "done") == "done"
 
 
 def test_the_failure_of_a_store_is_the_same_in_another_process(tmp_path: Path) -> None:

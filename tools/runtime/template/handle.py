@@ -15,14 +15,14 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from ..proctree import BLANK, MARK
 from .preload import VARIABLE
 
-TEMPLATE = f"{__package__}.process"
+INSIDE = f"{__package__}.process"
 # One start is lost when Python itself has just restarted it, which the template refuses.
 ATTEMPTS = 3
 DEATH = select.POLLIN | select.POLLHUP
 
 
-class ForkServer:
-    """Python keeps one per process, so there is one of these: see `fork_server`.
+class Template:
+    """Python keeps one per process, so there is one of these: see `own_template`.
 
     It serves nobody before its imports are done, which takes seconds. Until then, and without it, workers are spawned
     and jobs start cold. `threads` is how many native threads the libraries in it were loaded with.
@@ -74,7 +74,7 @@ class ForkServer:
             os.close(self._handle)
         self._handle, self._under_way, self._attempts = None, True, self._attempts + 1
         self.threads = threads
-        self._fork.set_forkserver_preload([TEMPLATE])
+        self._fork.set_forkserver_preload([INSIDE])
         # The blank mark makes room in the environment that processes forked from the template are known by.
         os.environ |= {VARIABLE: " ".join((str(os.getpid()), str(threads), *entries)), MARK: BLANK}
         try:
@@ -82,7 +82,7 @@ class ForkServer:
         finally:
             del os.environ[VARIABLE], os.environ[MARK]
         # A thread, and not one that an ending process waits for: the first child comes when the imports are done.
-        threading.Thread(target=self._await_first_child, name="fork server", daemon=True).start()
+        threading.Thread(target=self._await_first_child, name="template", daemon=True).start()
 
     def _await_first_child(self) -> None:
         handle = self._first_child()
@@ -95,7 +95,7 @@ class ForkServer:
             tell()
 
     def _first_child(self) -> int | None:
-        """A handle of the fork server, by way of a child that knows its parent; None if it has died."""
+        """A handle of the template, by way of a child that knows its parent; None if it has died."""
         receiver, sender = self._fork.Pipe(duplex=False)
         with receiver, sender:
             child = self._fork.Process(target=_tell_parent, args=(sender,), daemon=True)
@@ -111,9 +111,9 @@ class ForkServer:
 
 
 @cache
-def fork_server() -> ForkServer:
+def own_template() -> Template:
     """The one of this process."""
-    return ForkServer()
+    return Template()
 
 
 def _tell_parent(sender: Connection) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from mlops_mcp.tools.locks import locked
+from mlops_mcp.tools.logtail import shorten, tail_of
 from mlops_mcp.tools.runtime.jobs.alive import held, hold
-from mlops_mcp.tools.runtime.logtail import shorten, tail_of
 from mlops_mcp.tools.storage.database import database, file_of, transaction
-from mlops_mcp.tools.storage.files import place, remove_old_drafts, replaced, written_once
+from mlops_mcp.tools.storage.state_files import place, remove_old_drafts, replaced, written_once
 
 from .conftest import StoreProbe, modes
 

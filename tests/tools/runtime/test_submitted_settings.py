@@ -1,0 +1,59 @@
+"""With which settings a job runs: the submitter's, and the secrets of whoever starts it."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import cast
+
+from pydantic import SecretStr
+
+from mlops_mcp.config.settings import Section, Settings
+from mlops_mcp.tools.runtime.jobs.launch import as_submitted, stored
+from mlops_mcp.tools.runtime.jobs.table import JobRow
+from mlops_mcp.tools.tracing.redaction import Redactor
+
+
+def test_a_job_row_holds_no_password_and_its_process_gets_all_of_them(settings: Settings) -> None:
+    mlflow = settings.mlflow.model_copy(update={"tracking_uri": "https://bot:hunter2@mlflow.example.org"})
+    runtime = settings.runtime.model_copy(update={"job_store": SecretStr("postgresql://me:hunter3@db/jobs")})
+    opik = settings.opik.model_copy(update={"api_key": SecretStr("hunter4")})
+    mine = settings.model_copy(update={"mlflow": mlflow, "runtime": runtime, "opik": opik})
+    kept = stored(mine)
+    assert "hunter" not in kept
+    assert Settings.model_validate_json(as_submitted(mine, cast(JobRow, SimpleNamespace(settings=kept)))) == mine
+
+
+def test_a_secret_that_a_later_version_adds_is_not_stored_with_a_job_and_reaches_its_process(
+    settings: Settings,
+) -> None:
+    class Vault(Section):
+        token: SecretStr
+        more: dict[str, SecretStr]
+
+    class Later(Settings):
+        vault: Vault
+        password: SecretStr
+
+    vault = Vault(token=SecretStr("hunter55"), more={"a": SecretStr("hunter66")})
+    mine = Later(**dict(settings), vault=vault, password=SecretStr("hunter77"))
+    kept = json.loads(stored(mine))
+    assert (kept["vault"], "password" in kept) == ({}, False)
+    # A row does not bring its own.
+    theirs = {**kept, "vault": {"token": "x", "more": {"b": "y"}}, "password": "z"}
+    row = cast(JobRow, SimpleNamespace(settings=json.dumps(theirs)))
+    assert Later.model_validate_json(as_submitted(mine, row)) == mine
+    assert {"hunter55", "hunter66", "hunter77"} <= set(Redactor.of(mine, {}).known)
+
+
+def test_a_job_of_an_older_version_runs_with_the_settings_that_it_did_not_know_as_they_are_here(
+    settings: Settings,
+) -> None:
+    tree = json.loads(stored(settings))
+    tree["environment"] = "old"
+    del tree["runtime"]["keep_days"]
+    tree["runtime"]["gone"] = 1
+    row = cast(JobRow, SimpleNamespace(settings=json.dumps(tree)))
+    assert Settings.model_validate_json(as_submitted(settings, row)) == settings.model_copy(
+        update={"environment": "old"}
+    )

@@ -1,0 +1,47 @@
+"""Processes that outlive whoever starts them, and who lets them go."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+# A process that inherits orphans, as the first of a container does. The one it starts leaves a detached one behind.
+ADOPTS = """
+import ctypes, os, subprocess, sys, time
+from pathlib import Path
+import psutil
+from mlops_mcp.tools.detached import has_ended, reap_adopted, spawn
+
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+log = Path(sys.argv[1])
+
+def zombies():
+    return {child.pid for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE}
+
+def ended(pid):
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return pid
+
+reap_adopted()
+between = subprocess.Popen([sys.executable, "-c", (
+    "import os; from pathlib import Path; from mlops_mcp.tools.detached import spawn;"
+    f"print(spawn('this', environment=dict(os.environ), log=Path({str(log)!r})))"
+)], stdout=subprocess.PIPE)
+orphan = int(between.communicate()[0])
+mine = subprocess.Popen([sys.executable, "-c", ""])
+started = spawn("this", environment=dict(os.environ), log=log)
+assert {ended(pid) for pid in (orphan, mine.pid, started)} == zombies()
+reap_adopted()
+assert zombies() == {mine.pid}, "a process that somebody waits for was taken from him"
+assert mine.wait() == 0
+assert has_ended(started)
+assert not zombies()
+"""
+
+
+def test_detached_processes_that_are_left_to_the_first_of_a_container_leave_no_zombies(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", ADOPTS, tmp_path / "log"], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "The Zen of Python" in (tmp_path / "log").read_text(encoding="utf-8")

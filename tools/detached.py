@@ -1,0 +1,62 @@
+"""Processes that may outlive whoever starts them: in a session of their own, and with a log as their streams."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+LOG_MODE = 0o600
+
+
+def spawn(module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> int:
+    """Start `python -m module` with this environment and nothing else of ours; its process id."""
+    # Not subprocess: its object would have to be kept and waited for, and this process may end first.
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-P", "-m", module, *arguments],
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), LOG_FLAGS, LOG_MODE),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+
+
+def take_streams(log: Path) -> None:
+    """Give this process, which was forked instead, the streams of one that was spawned."""
+    for descriptor, path, flags in ((0, os.devnull, os.O_RDONLY), (1, str(log), LOG_FLAGS), (2, str(log), LOG_FLAGS)):
+        opened = os.open(path, flags, LOG_MODE)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a child has ended; asking keeps it from staying behind as a zombie."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True
+
+
+def reap_adopted() -> None:
+    """Let detached processes go that have ended and were left to this one: it may be the first of a container.
+
+    Of its children only they have a session of their own; the others are waited for by whoever started them.
+    """
+    try:
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
+    except ChildProcessError:
+        return
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getsid(child.pid) != os.getsid(0):
+                has_ended(child.pid)

@@ -1,0 +1,73 @@
+"""What is asked for when a job is submitted, and the row that this makes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from ....config.settings import Settings
+from ...errors import ToolFailure
+from ...tracing.span import Carrier
+from ..models import Budget
+from ..work import Work
+from .launch import home_id, stored
+from .table import NewJob
+
+# A job that is ended after so long by its budget is a short one.
+SHORT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The work `function(work, request)` in the name of a tool.
+
+    `toolset` says whose rules of capture its spans follow, `once` that it must not be started a second time when its
+    process dies, `short` that it is expected to be short, so it need not wait behind long work. `scope` says whose
+    `idempotency` key it is: the same key of another caller is another one.
+    """
+
+    tool: str
+    function: Callable[[Work, Any], Any]
+    request: BaseModel
+    toolset: str = ""
+    once: bool = False
+    budget: Budget = field(default_factory=Budget)
+    short: bool = False
+    idempotency: str = ""
+    scope: str = ""
+
+    def row(self, settings: Settings, above: Carrier) -> NewJob:
+        """What is queued, with the settings and the working directory of this process.
+
+        Raises:
+            ToolFailure: a number among the arguments is not finite.
+        """
+        return NewJob(
+            tool=self.tool,
+            toolset=self.toolset,
+            function=f"{self.function.__module__}:{self.function.__name__}",
+            request=_exact(self.request),
+            attempts=1 if self.once else settings.runtime.job_attempts,
+            trace_id=above.trace_id,
+            span_id=above.span_id,
+            idempotency=f"{self.scope}:{self.tool}:{self.idempotency}" if self.idempotency else None,
+            settings=stored(settings),
+            folder=os.getcwd(),
+            home=home_id(settings),
+            budget=self.budget.model_dump_json(exclude_none=True),
+            short=int(self.short or (self.budget.seconds or math.inf) <= SHORT_S),
+        )
+
+
+def _exact(request: BaseModel) -> str:
+    """The request as JSON, which knows no infinity."""
+    try:
+        return json.dumps(request.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
+    except ValueError:
+        raise ToolFailure("a number among the arguments is not finite", "Pass a finite one, or leave it out.") from None
