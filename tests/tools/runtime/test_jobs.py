@@ -22,7 +22,7 @@ from mlops_mcp.tools.runtime.jobs.alive import held
 from mlops_mcp.tools.runtime.jobs.launch import lock_path, mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.submission import Submission
-from mlops_mcp.tools.runtime.models import Progress
+from mlops_mcp.tools.runtime.models import Budget, Progress
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 from mlops_mcp.tools.tracing.store.writer import TraceStore
@@ -374,3 +374,13 @@ async def test_a_number_that_is_not_finite_is_refused_before_anything_is_queued(
     with pytest.raises(ToolFailure, match="not finite"):
         await jobs.submit(Submission("x", exact.run, exact.Request(x=float("inf"))))
     assert (await jobs.page(9, None, ""))[1] == 0
+
+
+async def test_what_a_job_imports_before_its_work_is_not_on_its_budget(
+    jobs: Jobs, probes: Probes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = probes("late", LONG + "\nif os.environ.get('IMPORTS_TAKE'): time.sleep(float(os.environ['IMPORTS_TAKE']))\n")
+    monkeypatch.setenv("IMPORTS_TAKE", "2.5")
+    request = late.Request(folder=str(tmp_path))
+    row = await ended(jobs, await jobs.submit(Submission("x", late.count, request, budget=Budget(seconds=2))))
+    assert (row.state, row.error) == ("done", None)

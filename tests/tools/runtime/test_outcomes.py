@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def processes(row: JobRow) -> list[Any]:
     return proctree.marked(mark) + proctree.marked(f"{mark}@cluster")
 
 
-def workers_of(row: JobRow, hard: Any) -> list[Any]:
+def workers_of(row: JobRow) -> list[Any]:
     """Those of them that do the work, not its keeper."""
     return [process for process in processes(row) if process.pid != row.pid]
 
@@ -108,11 +109,11 @@ async def test_work_that_is_killed_below_its_keeper_is_noticed_cleaned_up_and_do
     row = await jobs.submit(Submission("x", hard.once_more, hard.Request(folder=str(tmp_path))))
     await until(lambda: logged(tmp_path))
     row = await jobs.get(row.id)
-    for process in workers_of(row, hard):
-        if process.ppid() != 1 and os.getsid(process.pid) != process.pid:
+    for process in [each for each in workers_of(row) if each.ppid() != 1 and os.getsid(each.pid) != each.pid]:
+        with suppress(psutil.NoSuchProcess):  # its keeper was faster, once the first of them was gone
             process.kill()
     row = await ended(jobs, row)
-    assert (row.state, row.attempt) == ("done", 2)
+    assert (row.state, row.attempt, row.error) == ("done", 2, None)
 
 
 @pytest.mark.parametrize(("kind", "says"), [("once_more", "its process died"), ("segfault", "SIGSEGV")])
@@ -146,9 +147,9 @@ async def test_the_budget_of_time_ends_a_job_and_keeps_what_was_reached(
     jobs: Jobs, hard: Any, tmp_path: Path, kind: str
 ) -> None:
     request = hard.Request(folder=str(tmp_path))
-    row = await ended(jobs, await jobs.submit(Submission("x", getattr(hard, kind), request, budget=Budget(seconds=4))))
+    row = await ended(jobs, await jobs.submit(Submission("x", getattr(hard, kind), request, budget=Budget(seconds=2))))
     assert (row.state, row.fault, json.loads(row.partial or "")["name"]) == ("cancelled", "budget", "kept")
-    assert row.error == "the budget of 4 s was used up"
+    assert row.error == "the budget of 2 s was used up"
     await until(lambda: not processes(row))
 
 
@@ -156,8 +157,8 @@ async def test_a_budget_that_is_used_up_with_nothing_to_keep_is_a_failure(
     jobs: Jobs, hard: Any, tmp_path: Path
 ) -> None:
     request = hard.Request(folder=str(tmp_path), gate="/never")
-    row = await ended(jobs, await jobs.submit(Submission("x", hard.leaves, request, budget=Budget(seconds=4))))
-    assert (row.state, row.error) == ("failed", "the budget of 4 s was used up")
+    row = await ended(jobs, await jobs.submit(Submission("x", hard.leaves, request, budget=Budget(seconds=2))))
+    assert (row.state, row.error) == ("failed", "the budget of 2 s was used up")
     await until((tmp_path / "closed").exists)
 
 
@@ -173,7 +174,7 @@ async def test_the_budget_of_memory_ends_a_job_and_keeps_what_was_reached(
 
 async def test_work_that_watches_its_time_ends_in_order(jobs: Jobs, hard: Any, tmp_path: Path) -> None:
     request = hard.Request(folder=str(tmp_path))
-    row = await ended(jobs, await jobs.submit(Submission("x", hard.paced, request, budget=Budget(seconds=4))))
+    row = await ended(jobs, await jobs.submit(Submission("x", hard.paced, request, budget=Budget(seconds=2))))
     assert row.state == "done"
     assert json.loads(row.result or "")["total"] >= 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,20 @@ async def test_what_is_known_of_leases_goes_with_their_jobs(settings: Settings, 
     await jobs.submit(Submission("x", hard.at_once, hard.Request(folder=str(tmp_path))))
     await jobs.reconcile()
     assert ("gone", 1) not in jobs._leases  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_a_job_that_comes_to_life_while_it_is_looked_at_is_not_lost(
+    settings: Settings, hard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, table = Jobs(with_runtime(settings, preload="never")), table_of(settings)
+    monkeypatch.setattr("mlops_mcp.tools.runtime.jobs.queue.launch_next", lambda *_: {})
+    row = await jobs.submit(Submission("x", hard.at_once, hard.Request(folder=str(tmp_path))))
+    assert table.claim(row.home, machine(), 1)
+
+    def held_just_not(_path: Path) -> bool:
+        table.started(row.id, 1, os.getpid())
+        return False
+
+    monkeypatch.setattr("mlops_mcp.tools.runtime.jobs.queue.held", held_just_not)
+    assert (await jobs.get(row.id)).attempt == 1
+    assert table.get(row.id).state == "running"

@@ -24,7 +24,7 @@ from ..models import Fault, Progress
 from ..outcome import Outcome, outcome_of
 from ..work import Reporter, Work
 from .channel import SPAN
-from .supervisor import ENDED
+from .supervisor import BEGAN, ENDED
 from .table import End, JobRow
 
 REPORT_EVERY_S = 0.2
@@ -83,16 +83,17 @@ def perform(settings: Settings, row: JobRow, carrier: Carrier, connection: Conne
     limit_memory(settings.runtime.job_memory_mb + memory_mb()[0])
     _enter(row.folder)
     channel = ChildChannel(connection)
-    tracer = Tracer(channel.span, settings.tracing.capture_for(row.toolset))
-    reporter = Reporter(channel.report, channel.say, channel.ask)
-    work = Work(settings, tracer, reporter, job=row.id, ends_at=_ends_at(row))
     with under(carrier):
-        outcome = outcome_of(lambda: _result(work, row))
+        outcome = outcome_of(lambda: _result(settings, row, channel))
     channel.end(_end(outcome, carrier.trace_id))
 
 
-def _result(work: Work, row: JobRow) -> str:
+def _result(settings: Settings, row: JobRow, channel: ChildChannel) -> str:
     function, request, result = resolve(row.function)
+    channel.say(BEGAN, "")
+    tracer = Tracer(channel.span, settings.tracing.capture_for(row.toolset))
+    reporter = Reporter(channel.report, channel.say, channel.ask)
+    work = Work(settings, tracer, reporter, job=row.id, ends_at=_ends_at(row))
     return result.dump_json(function(work, request.validate_json(row.request))).decode()
 
 

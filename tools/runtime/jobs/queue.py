@@ -31,8 +31,8 @@ from .table import LEASE_S, JobRow, JobTable
 
 POLL_S = 0.05
 MAX_SHOWN = 5
-# A claimed job whose process has not even taken its lock by then never started.
-START_WITHIN_S = 10.0
+# A claimed job whose process has not even taken its lock by then never started; a slow machine may need a while.
+START_WITHIN_S = 60.0
 # How long the keeper of a cancelled job may take to write its last words; on a cluster it has to ask around.
 LEAVE_S = {"local": 1.0, "dask": 5.0}
 PRUNE_EVERY_S = 3600.0
@@ -248,11 +248,12 @@ class Jobs:
             return self._silent_s(row) > LEASE_S if self._table.backend.shared else True
         if held(lock_path(self._settings, row.id)):
             return False
-        # The process ends its row before it lets go of the lock, so look at the row once more.
+        # The process ends its row before it lets go of the lock, so look at the row once more. It notes its id after
+        # it has taken the lock: an id that is new by now says that it came while we looked.
         now = self._table.get(row.id)
         if (now.state, now.attempt) != ("running", row.attempt):
             return False
-        return bool(now.pid) or self._silent_s(now) > START_WITHIN_S
+        return bool(row.pid) or self._silent_s(now) > START_WITHIN_S
 
     def _silent_s(self, row: JobRow) -> float:
         """How long the lease of a job has been the same as far as this server has seen, by a clock nobody sets."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -32,7 +33,7 @@ MEASURE_EVERY_S = 0.5
 # A job that watches its time itself ends in order; it gets this much longer for its last step.
 GRACE_S = 10.0
 LEAVE_S = 2.0
-ANSWERS, PACED, ENDED = "answers", "paced", "ended"
+BEGAN, PACED, ENDED = "began", "paced", "ended"
 OUT_OF_MEMORY = re.compile(r"bad_alloc|MemoryError|Cannot allocate memory|Unable to allocate", re.IGNORECASE)
 
 
@@ -119,8 +120,9 @@ class _Watch:
         self._budget = budget
         self._child = child
         self._mark = mark
-        self._began = time.monotonic()
-        self._measured = self._began
+        # What a process imports before it comes to its work is not on the caller's budget.
+        self._began = math.inf
+        self._measured = time.monotonic()
         self._paced = False
 
     def until_the_end(self) -> End | None:
@@ -151,7 +153,9 @@ class _Watch:
         return os.waitid(os.P_PID, self._child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def _hear(self, kind: str, text: str) -> None:
-        if kind == PACED:
+        if kind == BEGAN:
+            self._began = time.monotonic()
+        elif kind == PACED:
             self._paced = True
         else:
             self._channel.note(kind, text)
