@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ColumnKind = Literal["text", "number", "time", "boolean"]
+
+
+class ReadOptions(BaseModel):
+    """How to read a file. What is left out is detected and said in the notes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    encoding: Annotated[str, Field(description="E.g. cp1250.")] = ""
+    separator: str = ""
+    quote: Annotated[str, Field(description="A character, or none.")] = ""
+    header: Annotated[bool | None, Field(description="Whether the first line names the columns.")] = None
+    skip_rows: Annotated[int, Field(ge=0, description="Lines above the header.")] = 0
+    decimal: Annotated[Literal["", ".", ","], Field(description="The other mark groups thousands.")] = ""
+    day_first: bool | None = None
+    types: Annotated[dict[str, ColumnKind], Field(description="By column; text keeps cells as written.")] = {}
+    null_values: Annotated[list[str], Field(description="More cells that mean missing.")] = []
+    bad_cells: Annotated[Literal["refuse", "null"], Field(description="Cells that `types` cannot take.")] = "refuse"
+    bad_rows: Annotated[Literal["refuse", "drop", "pad"], Field(description="With too many or few cells.")] = "refuse"
+    sheet: Annotated[str, Field(description="Of a workbook; file of a zip.")] = ""
 
 
 class DatasetInfo(BaseModel):

@@ -1,0 +1,109 @@
+"""Text of any encoding as UTF-8, or the question which encoding it is."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from ..errors import ToolFailure
+from .opening import Opened
+
+# The longer marks first: that of UTF-32 begins with that of UTF-16.
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+WESTERN = "cp1252"
+# Letters, quotes, dashes and signs of Western text, as single bytes between plain ones. Any other byte above 127, or
+# many in a row, means another encoding.
+FOREIGN = re.compile(rb"[\x81-\x84\x86-\x90\x98-\x9f\xa1\xa2\xa4-\xa6\xa8\xac-\xae\xb3\xb6\xb8\xb9\xd7\xf7]|[\x80-\xff]{3}")
+OTHERS = ("cp1250", "cp1251", "mac_roman", "cp437", "shift_jis", "gb18030", "euc_kr", "big5")
+SAMPLE = 1 << 16
+
+
+def utf8(file: Opened, wanted: str) -> tuple[bytes, list[str]]:
+    """The text as UTF-8 without a byte-order mark, and how it was found if it was not plain UTF-8.
+
+    Raises:
+        ToolFailure: an unknown encoding, bytes that it does not know, or text whose encoding cannot be told.
+    """
+    if wanted:
+        return _decoded(file, file.data, _codec(wanted)), [f"encoding {wanted}"]
+    if mark := next((mark for mark in MARKS if file.data.startswith(mark)), None):
+        return _marked(file, mark)
+    if encoding := _wide(file.data[:SAMPLE]):
+        return _decoded(file, file.data, encoding), [f"encoding {encoding}, by its zero bytes"]
+    data, notes = _without_zeros(file.data)
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return _western(file, data, error, notes)
+    return data, notes
+
+
+def _marked(file: Opened, mark: bytes) -> tuple[bytes, list[str]]:
+    encoding, rest = MARKS[mark], file.data[len(mark) :]
+    if encoding != "utf-8":
+        return _decoded(file, rest, encoding), [f"encoding {encoding}, by its byte-order mark"]
+    data, notes = _without_zeros(rest)
+    return _decoded(file, data, encoding), notes
+
+
+def _codec(name: str) -> str:
+    try:
+        info = codecs.lookup(name)
+        "".encode(info.name)
+    except LookupError:
+        raise ToolFailure(f"unknown encoding {name!r}", f"E.g. utf-8, {WESTERN}, {', '.join(OTHERS)}.") from None
+    return info.name
+
+
+def _decoded(file: Opened, data: bytes, encoding: str) -> bytes:
+    if encoding == "utf-8":
+        encoding = "utf-8-sig"
+    try:
+        return data.decode(encoding).replace("\0", "").removeprefix("\ufeff").encode()
+    except UnicodeError as error:
+        raise ToolFailure(f"{file.name} is not {encoding}: {error}", "Pass options={'encoding': another}.") from error
+
+
+def _wide(head: bytes) -> str:
+    """UTF-16 without a mark: every second byte of plain text is zero."""
+    half = len(head) // 2
+    if half < 2 or head.count(0) < half * 0.6:
+        return ""
+    return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+
+
+def _without_zeros(data: bytes) -> tuple[bytes, list[str]]:
+    """Zero bytes are padding or what a broken copy leaves; no reader of text keeps them."""
+    if not (zeros := data.count(0)):
+        return data, []
+    line = data.count(b"\n", 0, data.index(0)) + 1
+    return data.replace(b"\0", b""), [f"{zeros} zero bytes left out, the first in line {line}"]
+
+
+def _western(file: Opened, data: bytes, error: UnicodeDecodeError, notes: list[str]) -> tuple[bytes, list[str]]:
+    line = data.count(b"\n", 0, error.start) + 1
+    if not FOREIGN.search(data):
+        text = data.decode(WESTERN)
+        word = re.search(r"\S*[^\x00-\x7f]\S*", text)
+        seen = word.group()[:40] if word else ""
+        said = f"encoding {WESTERN} (it is not UTF-8 in line {line}): it makes {seen!r}; if wrong, pass `encoding`"
+        return text.encode(), [*notes, said]
+    possible = [name for name in OTHERS if _fits(data, name)]
+    raise ToolFailure(
+        f"{file.name} is not UTF-8: byte {data[error.start]:#04x} in line {line}, and its encoding cannot be told",
+        f"Pass options={{'encoding': ...}}; these fit: {', '.join([*possible, 'latin-1'])}.",
+    )
+
+
+def _fits(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeError:
+        return False
+    return True
