@@ -19,7 +19,10 @@ MARKS = {
 WESTERN = "cp1252"
 # Letters, quotes, dashes and signs of Western text, as single bytes between plain ones. Any other byte above 127, or
 # many in a row, means another encoding.
-FOREIGN = re.compile(rb"[\x81-\x84\x86-\x90\x98-\x9f\xa1\xa2\xa4-\xa6\xa8\xac-\xae\xb3\xb6\xb8\xb9\xd7\xf7]|[\x80-\xff]{3}")
+FOREIGN = re.compile(
+    rb"[\x81-\x84\x86-\x90\x98-\x9f\xa2\xa4-\xa6\xa8\xac-\xae\xb3\xb6\xb8\xb9\xd7\xf7]"
+    rb"|[\x80-\xff]{3}|[A-Za-z][\xa1\xbf]|\xa3(?![\d ])"
+)
 OTHERS = ("cp1250", "cp1251", "mac_roman", "cp437", "shift_jis", "gb18030", "euc_kr", "big5")
 SAMPLE = 1 << 16
 
@@ -30,26 +33,32 @@ def utf8(file: Opened, wanted: str) -> tuple[bytes, list[str]]:
     Raises:
         ToolFailure: an unknown encoding, bytes that it does not know, or text whose encoding cannot be told.
     """
+    data, notes = _found(file, wanted)
+    if not (zeros := data.count(0)):
+        return data, notes
+    # They are padding, or what a broken copy leaves; no reader of text keeps them.
+    line = data.count(b"\n", 0, data.index(0)) + 1
+    return data.replace(b"\0", b""), [*notes, f"{zeros} zero bytes left out, the first in line {line}"]
+
+
+def _found(file: Opened, wanted: str) -> tuple[bytes, list[str]]:
     if wanted:
         return _decoded(file, file.data, _codec(wanted)), [f"encoding {wanted}"]
     if mark := next((mark for mark in MARKS if file.data.startswith(mark)), None):
         return _marked(file, mark)
     if encoding := _wide(file.data[:SAMPLE]):
         return _decoded(file, file.data, encoding), [f"encoding {encoding}, by its zero bytes"]
-    data, notes = _without_zeros(file.data)
     try:
-        data.decode()
+        file.data.decode()
     except UnicodeDecodeError as error:
-        return _western(file, data, error, notes)
-    return data, notes
+        return _western(file, error)
+    return file.data, []
 
 
 def _marked(file: Opened, mark: bytes) -> tuple[bytes, list[str]]:
     encoding, rest = MARKS[mark], file.data[len(mark) :]
-    if encoding != "utf-8":
-        return _decoded(file, rest, encoding), [f"encoding {encoding}, by its byte-order mark"]
-    data, notes = _without_zeros(rest)
-    return _decoded(file, data, encoding), notes
+    said = [f"encoding {encoding}, by its byte-order mark"] if encoding != "utf-8" else []
+    return _decoded(file, rest, encoding), said
 
 
 def _codec(name: str) -> str:
@@ -62,10 +71,8 @@ def _codec(name: str) -> str:
 
 
 def _decoded(file: Opened, data: bytes, encoding: str) -> bytes:
-    if encoding == "utf-8":
-        encoding = "utf-8-sig"
     try:
-        return data.decode(encoding).replace("\0", "").removeprefix("\ufeff").encode()
+        return data.decode(encoding).removeprefix("\ufeff").encode()
     except UnicodeError as error:
         raise ToolFailure(f"{file.name} is not {encoding}: {error}", "Pass options={'encoding': another}.") from error
 
@@ -78,22 +85,15 @@ def _wide(head: bytes) -> str:
     return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
 
 
-def _without_zeros(data: bytes) -> tuple[bytes, list[str]]:
-    """Zero bytes are padding or what a broken copy leaves; no reader of text keeps them."""
-    if not (zeros := data.count(0)):
-        return data, []
-    line = data.count(b"\n", 0, data.index(0)) + 1
-    return data.replace(b"\0", b""), [f"{zeros} zero bytes left out, the first in line {line}"]
-
-
-def _western(file: Opened, data: bytes, error: UnicodeDecodeError, notes: list[str]) -> tuple[bytes, list[str]]:
+def _western(file: Opened, error: UnicodeDecodeError) -> tuple[bytes, list[str]]:
+    data = file.data
     line = data.count(b"\n", 0, error.start) + 1
     if not FOREIGN.search(data):
         text = data.decode(WESTERN)
         word = re.search(r"\S*[^\x00-\x7f]\S*", text)
         seen = word.group()[:40] if word else ""
         said = f"encoding {WESTERN} (it is not UTF-8 in line {line}): it makes {seen!r}; if wrong, pass `encoding`"
-        return text.encode(), [*notes, said]
+        return text.encode(), [said]
     possible = [name for name in OTHERS if _fits(data, name)]
     raise ToolFailure(
         f"{file.name} is not UTF-8: byte {data[error.start]:#04x} in line {line}, and its encoding cannot be told",

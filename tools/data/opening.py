@@ -5,13 +5,14 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path, PurePath
-from typing import IO, Literal
+from typing import IO, Literal, cast
 
 from ..errors import ToolFailure, unknown
 from .bounds import named
@@ -30,6 +31,9 @@ TEXTS: dict[str, Format] = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".psv", ".txt", ".dat", ".data"), "delimited"),
     **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
 }
+DOCUMENTS = (b'{"', b"[{", b"[[")
+# Two printed lines with separators, in a file whose name promises nothing.
+TABULAR = re.compile(rb"[^\x00-\x08\n]*[,;\t|][^\x00-\x08\n]*\n[^\x00-\x08\n]*[,;\t|]")
 BINARY = (".parquet", ".pq", ".feather", ".arrow", ".xlsx", ".xls", ".xlsb", ".ods")
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 # The parts by which a zip is known as a workbook: those of Excel, and that of LibreOffice.
@@ -61,10 +65,12 @@ class Opened:
             return found
         if self.data.startswith(b"PK"):
             return "workbook"
-        if self.suffix not in TEXTS:
+        if self.data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(DOCUMENTS):
+            return "json"
+        if self.suffix not in TEXTS and not TABULAR.match(self.data):
             known = ", ".join((*TEXTS, *BINARY, *PACKED))
             raise ToolFailure(f"{self.name} has no format that can be read", f"Readable: {known}.")
-        return TEXTS[self.suffix]
+        return TEXTS.get(self.suffix, "delimited")
 
 
 def opened(path: Path, options: ReadOptions) -> Opened:
@@ -97,17 +103,21 @@ def _unpacked(file: Opened, options: ReadOptions) -> Opened | None:
 
 def _streams() -> dict[bytes, Callable[[IO[bytes]], IO[bytes]]]:
     return {
-        b"\x1f\x8b": lambda packed: gzip.GzipFile(fileobj=packed),
+        b"\x1f\x8b": _gzip,
         b"BZh": bz2.BZ2File,
         b"\xfd7zXZ\x00": lzma.LZMAFile,
         b"\x28\xb5\x2f\xfd": _zstd,
     }
 
 
+def _gzip(packed: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=packed))
+
+
 def _zstd(packed: IO[bytes]) -> IO[bytes]:
     import pyarrow as pa
 
-    stream: IO[bytes] = pa.CompressedInputStream(pa.PythonFile(packed), "zstd")
+    stream: IO[bytes] = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd")
     return stream
 
 
@@ -133,7 +143,9 @@ def _member(file: Opened, options: ReadOptions) -> Opened | None:
             with archive.open(chosen) as stream:
                 data = _bounded(file.name, stream)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ToolFailure(f"{file.name} begins like a zip or workbook, but is damaged: {error}", "Pass a whole file.") from error
+        raise ToolFailure(
+            f"{file.name} begins like a zip or workbook, but is damaged: {error}", "Pass a whole file."
+        ) from error
     except (RuntimeError, NotImplementedError) as error:
         raise ToolFailure(f"{file.name} cannot be unpacked: {error}", "Pass it without a password.") from error
     return replace(file, name=PurePath(chosen).name, data=data, notes=(*file.notes, f"{chosen} of {file.name}"))

@@ -9,7 +9,7 @@ from pydantic import Field
 from ..paging import Cursor, Limit, Page
 from ..spec import Injected, Toolset, reads, writes
 from . import client
-from .models import DatasetInfo, DatasetLine, DatasetProfile, Split
+from .models import DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split
 from .split import Strategy
 from .synthetic import Kind
 
@@ -19,11 +19,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 async def load_dataset(
     context: Injected,
-    path: Annotated[str, Field(description="Parquet, CSV, TSV, JSON-lines or Feather file.")],
+    path: Annotated[str, Field(description="Parquet, Feather, delimited text, JSON, Excel; also packed.")],
     name: Annotated[str, Field(description="Default: the file's name.")] = "",
+    options: Annotated[ReadOptions | None, Field(description="Only where the notes or an error ask.")] = None,
 ) -> DatasetInfo:
-    """Load a file as an immutable dataset and return its handle."""
-    return await context.call(client.load_dataset, path, name)
+    """Load a file as an immutable dataset and return its handle. Its notes say how it was read."""
+    return await context.call(client.load_dataset, path, name, options)
 
 
 async def generate_dataset(
