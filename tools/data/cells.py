@@ -169,8 +169,8 @@ def as_kind(
         ToolFailure: cells that it cannot take, unless they are to be missing.
     """
     if kind == "text":
-        return _text(Cells(column, ("", *options.null_values)), "", kept=True)
-    cells = Cells(column, (*MISSING, *options.null_values))
+        return _text(Cells(column, ("", *options.missing)), "", kept=True)
+    cells = Cells(column, (*MISSING, *options.missing))
     if kind == "boolean":
         return _checked(
             name, cells, Column(cells.placed(truths := _truths(cells.words, WORDS))), truths, "booleans", options
@@ -296,7 +296,7 @@ def _checked(name: str, cells: Cells, column: Column, values: pa.Array, what: st
     if not places:
         return column
     doubt = cells.doubt(values, what)
-    if options.bad_cells == "refuse":
+    if not options.bad_cells:
         words = [cells.words[place].as_py() for place in places[:SHOWN]]
         hint = f"Pass options with null_values={words!r:.120}, or bad_cells='null', to read them as missing."
         raise ToolFailure(f"{name}: {doubt}", hint)

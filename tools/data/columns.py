@@ -51,10 +51,10 @@ def retyped(table: pa.Table, options: ReadOptions) -> tuple[pa.Table, list[str]]
         ToolFailure: a type that a column cannot take.
     """
     _check(table, options)
-    table = _without(table, options.null_values)
+    table = _without(table, options.missing)
     convention = Convention(options.decimal, bool(options.decimal), options.day_first)
     columns = {
-        name: _recast(name, table.column(name), kind, convention, options) for name, kind in options.types.items()
+        name: _recast(name, table.column(name), kind, convention, options) for name, kind in options.asked.items()
     }
     if undecided := {name: column.undecided for name, column in columns.items() if column.undecided}:
         raise _question(table, undecided)
@@ -81,16 +81,16 @@ def hints(table: pa.Table, names: Sequence[str]) -> list[str]:
 
 
 def _check(table: pa.Table, options: ReadOptions) -> None:
-    for name in options.types:
+    for name in options.asked:
         if name not in table.column_names:
             raise unknown("column in `types`", name, table.column_names)
 
 
 def _read(table: pa.Table, names: list[str], convention: Convention, options: ReadOptions) -> dict[str, Column]:
-    missing = (*MISSING, *options.null_values)
+    missing = (*MISSING, *options.missing)
 
     def one(name: str) -> Column:
-        column, kind = table.column(name), options.types.get(name)
+        column, kind = table.column(name), options.asked.get(name)
         return as_kind(name, column, kind, convention, options) if kind else read_column(column, convention, missing)
 
     return dict(zip(names, in_parallel(one, names), strict=True))

@@ -129,7 +129,7 @@ def _table(name: str, layout: Layout, options: ReadOptions) -> tuple[pa.Table, l
     table = _parsed(layout, bad)
     if not bad.rows:
         return table, []
-    if options.bad_rows == "refuse":
+    if not options.bad_rows:
         raise ToolFailure(f"{name}: {_described(layout, bad.rows)}", _ragged_hint(layout, bad.rows))
     said = f"{len(bad.rows)} rows have another number of cells than the header"
     if options.bad_rows == "drop":

@@ -86,12 +86,12 @@ def cells_of(text: str, separator: str, quote: str) -> list[list[str]]:
 def _top(name: str, data: bytes, options: ReadOptions) -> tuple[int, str, list[str]]:
     """Where the header begins, the separator that a line of Excel's names, and what was skipped."""
     start, notes = 0, list[str]()
-    for _ in range(options.skip_rows):
+    for _ in range(options.skipped):
         start = data.find(b"\n", start) + 1 or len(data)
     named_by = SEP_LINE.match(data, start)
     start = named_by.end() if named_by else start
     notes += ["the line sep= names the delimiter"] if named_by else []
-    after = _after_comments(data, start) if options.header is None and not options.skip_rows else start
+    after = _after_comments(data, start) if options.header is None and not options.skipped else start
     if after > start:
         skipped = data.count(b"\n", start, after)
         notes.append(f"{skipped} comment lines above the header skipped")

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 ColumnKind = Literal["text", "number", "time", "boolean"]
 
 
 class ReadOptions(BaseModel):
-    """How to read a file. What is left out is detected and said in the notes."""
+    """How to read a file: what is left out is detected and said.
+
+    `quote` may be "none"; `sheet` names a sheet of a workbook or a file of a zip; `types` are by column, and text keeps
+    cells as written; `bad_cells` are those that `types` cannot take, `bad_rows` those with too many or few cells.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    encoding: Annotated[str, Field(description="E.g. cp1250.")] = ""
+    encoding: str = ""
     separator: str = ""
-    quote: Annotated[str, Field(description="A character, or none.")] = ""
-    header: Annotated[bool | None, Field(description="Whether the first line names the columns.")] = None
-    skip_rows: Annotated[int, Field(ge=0, description="Lines above the header.")] = 0
-    decimal: Annotated[Literal["", ".", ","], Field(description="The other mark groups thousands.")] = ""
+    quote: str = ""
+    header: bool | None = None
+    skip_rows: int | None = None
+    decimal: Literal["", ".", ","] = ""
     day_first: bool | None = None
-    types: Annotated[dict[str, ColumnKind], Field(description="By column; text keeps cells as written.")] = {}
-    null_values: Annotated[list[str], Field(description="More cells that mean missing.")] = []
-    bad_cells: Annotated[Literal["refuse", "null"], Field(description="Cells that `types` cannot take.")] = "refuse"
-    bad_rows: Annotated[Literal["refuse", "drop", "pad"], Field(description="With too many or few cells.")] = "refuse"
-    sheet: Annotated[str, Field(description="Of a workbook; file of a zip.")] = ""
+    types: dict[str, ColumnKind] | None = None
+    null_values: list[str] | None = None
+    bad_cells: Literal["", "null"] = ""
+    bad_rows: Literal["", "drop", "pad"] = ""
+    sheet: str = ""
+
+    @property
+    def asked(self) -> dict[str, ColumnKind]:
+        return self.types or {}
+
+    @property
+    def skipped(self) -> int:
+        return max(self.skip_rows or 0, 0)
+
+    @property
+    def missing(self) -> list[str]:
+        return self.null_values or []
 
 
 class DatasetInfo(BaseModel):

@@ -34,7 +34,7 @@ def read_workbook(file: Opened, options: ReadOptions) -> tuple[pa.Table, list[st
         raise ToolFailure(f"{file.name} is protected by a password", "Pass it without one.") from error
     except calamine.CalamineError as error:
         raise ToolFailure(f"{file.name} is no workbook that can be read: {error}", "Pass a whole file.") from error
-    filled = _cleaned(rows[options.skip_rows :], options.null_values)
+    filled = _cleaned(rows[options.skipped :], options.missing)
     if not filled:
         raise ToolFailure(f"sheet {name!r} of {file.name} is empty", "Pass options={'sheet': ...} or fewer skip_rows.")
     header, body, said = _headed(filled, options.header)
