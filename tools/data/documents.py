@@ -35,7 +35,7 @@ def read_json(file: Opened, options: ReadOptions) -> tuple[pa.Table, list[str]]:
     if start not in (b"{", b"["):
         raise ToolFailure(f"{file.name} is no JSON: it begins with {start.decode(errors='replace')!r}", SHAPES)
     table = None if start == b"[" or NEEDS_PYTHON.search(data) else _by_arrow(data)
-    if table is None or _is_document(table, data):
+    if table is None or (file.suffix == ".json" and _is_document(table)):
         table, said = _by_python(file.name, data)
         notes += said
     table = _flat(table)
@@ -73,12 +73,11 @@ def _as_text(kind: pa.DataType) -> pa.DataType:
     return pa.list_(_as_text(kind.value_type)) if pa.types.is_list(kind) else kind
 
 
-def _is_document(table: pa.Table, data: bytes) -> bool:
-    """One object over several lines, or of lists, may be a table by itself."""
+def _is_document(table: pa.Table) -> bool:
+    """A single object that holds others, or lists, may be a table by itself."""
     import pyarrow as pa
 
-    nested = [kind for kind in table.schema.types if pa.types.is_list(kind) or pa.types.is_struct(kind)]
-    return table.num_rows == 1 and len(nested) == table.num_columns
+    return table.num_rows == 1 and any(pa.types.is_nested(kind) for kind in table.schema.types)
 
 
 def _by_python(name: str, data: bytes) -> tuple[pa.Table, list[str]]:

@@ -57,7 +57,7 @@ def layout_of(name: str, data: bytes, usual: str, options: ReadOptions) -> Layou
     quote = _quote(lines, separator, options.quote)
     if separator == " ":
         data, start, lines = _single_spaced(data[start:]), 0, _single_spaced(lines.encode()).decode()
-    records = cells_of(lines, separator, quote)
+    records = cells_of(lines, separator, quote, spaced=True)
     header, rows = records[0], records[1 : SAMPLE + 1]
     if _has_header(header, rows, options.header):
         body = data[start + _length_of_first(data[start:], separator, quote) :]
@@ -71,14 +71,15 @@ def layout_of(name: str, data: bytes, usual: str, options: ReadOptions) -> Layou
     return Layout(separator, quote, names, body, first_line, unnamed, (*notes, *said))
 
 
-def cells_of(text: str, separator: str, quote: str) -> list[list[str]]:
-    """The records of a piece of text; blank lines are none."""
+def cells_of(text: str, separator: str, quote: str, spaced: bool = False) -> list[list[str]]:
+    """The records of a piece of text, which may be `spaced` after separators; blank lines are none."""
     csv.field_size_limit(sys.maxsize)
     reader = csv.reader(
         StringIO(text, newline=""),
         delimiter=separator,
         quotechar=quote or None,
         quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+        skipinitialspace=spaced,
     )
     return [record for record in reader if record]
 
@@ -136,7 +137,7 @@ def _separator(lines: str, usual: str) -> str:
 
 def _agreement(lines: str, mark: str) -> tuple[float, int]:
     """The share of the first rows that have as many cells as the header, and how many it has."""
-    header, *rows = (len(record) for record in cells_of(lines, mark, '"')[: SAMPLE + 1])
+    header, *rows = (len(record) for record in cells_of(lines, mark, '"', spaced=True)[: SAMPLE + 1])
     return (sum(width == header for width in rows) / len(rows) if rows else 1.0), header
 
 
@@ -154,14 +155,16 @@ def _single_spaced(data: bytes) -> bytes:
 
 
 def _quote(lines: str, separator: str, wanted: str) -> str:
-    """The double quote; the single one where it encloses every cell below the header and the double one none."""
+    """The double quote; the single one where it encloses cells in each row and does nothing else."""
     if wanted:
         if len(wanted) != 1 and wanted != "none":
             raise ToolFailure(f"quote {wanted!r} is neither a character nor 'none'", "Pass one, e.g. '\"'.")
         return "" if wanted == "none" else wanted
-    rows = cells_of(lines, separator, "")[1 : SAMPLE + 1]
-    cells = [cell for row in rows for cell in row if cell]
-    single = cells and all(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in cells)
+    mark = re.escape(separator)
+    cell = re.compile(rf"(?:(?<={mark})|^)'[^']*'(?={mark}|$)")
+    rows = [line.rstrip("\r") for line in lines.split("\n")[1 : SAMPLE + 1] if line.strip()]
+    quoted = [(cell.search(row) is not None, cell.sub("", row)) for row in rows]
+    single = rows and all(found and "'" not in rest and '"' not in rest for found, rest in quoted)
     return "'" if single else '"'
 
 
@@ -221,7 +224,9 @@ def _fitted(header: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
         if all(not row[-1].strip() for row in rows):
             return [*header, ""]
         first = [row[0] for row in rows]
-        if len(header) > 1 and len(set(first)) == len(first):
+        counted = first in ([str(row) for row in range(begin, begin + len(rows))] for begin in (0, 1))
+        named_rows = len(set(first)) == len(first) and not any(NUMERIC.fullmatch(cell) for cell in first)
+        if len(header) > 1 and len(rows) > 1 and (counted or named_rows):
             return ["", *header]
     return header
 

@@ -74,8 +74,6 @@ def numbers_of(words: pa.Array, decimal: Decimal, forced: bool) -> Numbers:
     body = parts.field("body")
     shaped = parts.is_valid()
     evidence = _evidence(body)
-    if evidence == "both" and not forced:
-        return Numbers(_none(words), reason="it has both decimal commas and points")
     proven: Decimal = "" if evidence == "both" else evidence
     marked = bool(pc.any(pc.match_substring_regex(body, r"^[1-9]\d{0,2},\d{3}$")).as_py())
     point: Decimal = decimal if forced else proven or decimal or "."
@@ -95,16 +93,10 @@ def _evidence(body: pa.Array) -> Literal["", ".", ",", "both"]:
     import pyarrow.compute as pc
 
     if pc.all(pc.match_substring_regex(body, FOUR_GROUPS)).as_py():
-        return "both"  # addresses of machines
+        return "."  # addresses of machines, whose points group nothing
     point = pc.any(pc.match_substring_regex(body, POINT)).as_py()
     comma = pc.any(pc.match_substring_regex(body, COMMA)).as_py()
     return "both" if point and comma else "." if point else "," if comma else ""
-
-
-def _none(words: pa.Array) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.nulls(len(words), pa.float64())
 
 
 def _has(part: pa.Array) -> pa.Array:

@@ -34,12 +34,12 @@ def read_workbook(file: Opened, options: ReadOptions) -> tuple[pa.Table, list[st
         raise ToolFailure(f"{file.name} is protected by a password", "Pass it without one.") from error
     except calamine.CalamineError as error:
         raise ToolFailure(f"{file.name} is no workbook that can be read: {error}", "Pass a whole file.") from error
-    filled = _cleaned(rows[options.skipped :], options.missing)
+    filled, empty = _cleaned(rows[options.skipped :], options.missing)
     if not filled:
         raise ToolFailure(f"sheet {name!r} of {file.name} is empty", "Pass options={'sheet': ...} or fewer skip_rows.")
     header, body, said = _headed(filled, options.header)
     table, notes = named_table(distinct(header), body)
-    return table, [f"sheet {name!r}", *said, *notes]
+    return table, [f"sheet {name!r}", *empty, *said, *notes]
 
 
 def _chosen(file: str, book: Any, wanted: str) -> tuple[str, list[Row]]:
@@ -56,13 +56,17 @@ def _chosen(file: str, book: Any, wanted: str) -> tuple[str, list[Row]]:
     return next(iter(filled.items())) if filled else (names[0] if names else "", [])
 
 
-def _cleaned(rows: Sequence[Row], missing: Sequence[str]) -> list[list[Any]]:
-    """Empty cells as None, numbers whole where they are, and no empty rows: workbooks know only floats."""
-    cleaned = [[None if cell in missing else _value(cell) for cell in row] for row in rows]
-    return [row for row in cleaned if any(cell is not None for cell in row)]
+def _cleaned(rows: Sequence[Row], missing: Sequence[str]) -> tuple[list[list[Any]], list[str]]:
+    """The rows that hold anything, and how many between them do not."""
+    cells = [[_value(cell) for cell in row] for row in rows]
+    filled = [place for place, row in enumerate(cells) if any(cell is not None for cell in row)]
+    kept = [[None if cell in missing else cell for cell in cells[place]] for place in filled]
+    empty = filled[-1] - filled[0] + 1 - len(filled) if filled else 0
+    return kept, [f"{empty} empty rows skipped"] if empty else []
 
 
 def _value(cell: Any) -> Any:
+    """Empty as None, and numbers whole where they are: workbooks know only floats."""
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
         return int(cell)
     return None if cell == "" else cell
