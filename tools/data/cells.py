@@ -215,7 +215,8 @@ def _plain(column: pa.ChunkedArray, convention: Convention, missing: Sequence[st
         return whole
     if convention.decimal != ",":
         real = _cast(known, pa.float64())
-        if real is not None and not pc.any(pc.match_substring_regex(known, NOT_PLAIN)).as_py():
+        odd = real is None or pc.any(pc.or_(pc.is_inf(real), pc.match_substring_regex(known, NOT_PLAIN))).as_py()
+        if not odd:
             return real
     dates = pc.all(pc.match_substring_regex(known.slice(0, PEEK), r"^\d{4}-\d\d-\d\d")).as_py()
     return _cast(known, pa.timestamp("us")) if dates else None
@@ -232,7 +233,13 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
 
 def _wordy(words: pa.Array) -> bool:
     """Whether none of the first words is a number or time, which is enough to call it text."""
+    import pyarrow.compute as pc
+
     first = words.drop_null().slice(0, PEEK)
+    if not pc.any(pc.match_substring_regex(first, r"\d|(?i:^[-+]?inf)")).as_py():
+        return True
+    if len(first) < PEEK:
+        return False
     read = (numbers_of(first, "", False).values, times_of(first, None, wanted=True).values)
     return all(values.null_count == len(first) for values in read) and times_of_day(first) is None
 

@@ -15,7 +15,7 @@ from .bounds import named
 from .cells import MISSING, Column, Convention, as_kind, in_parallel, look_at, read_column
 from .models import ColumnKind, ReadOptions
 from .moments import epoch_of, from_epoch
-from .numerals import Decimal
+from .numerals import EITHER, POINT, Decimal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,9 +36,11 @@ def typed(table: pa.Table, options: ReadOptions, separator: str) -> tuple[pa.Tab
     _check(table, options)
     convention = Convention(options.decimal, bool(options.decimal), options.day_first)
     columns = _read(table, table.column_names, convention, options)
-    settled = _settled(columns, convention, separator)
+    settled = _settled(table, columns, convention, separator)
     again = [name for name, column in columns.items() if _depends(column, convention, settled)]
     columns |= _read(table, again, settled, options)
+    if separator == ";" and not settled.decimal:
+        columns |= {name: replace(columns[name], undecided="decimal") for name in _thousands(table, columns)}
     if undecided := {name: column.undecided for name, column in columns.items() if column.undecided}:
         raise _question(table, undecided)
     return _joined(table, columns), _notes(columns)
@@ -96,12 +98,17 @@ def _read(table: pa.Table, names: list[str], convention: Convention, options: Re
     return dict(zip(names, in_parallel(one, names), strict=True))
 
 
-def _settled(columns: Mapping[str, Column], convention: Convention, separator: str) -> Convention:
+def _settled(table: pa.Table, columns: Mapping[str, Column], convention: Convention, separator: str) -> Convention:
     """What the columns that prove how the file writes numbers and dates say about those that do not.
 
     Where nothing is proven, a comma between digits of a file that commas separate groups thousands.
     """
+    import pyarrow.compute as pc
+
     marks: set[Decimal] = {column.decimal for column in columns.values() if column.decimal}
+    plain = [table.column(name) for name, column in columns.items() if _pointed(column)] if separator == ";" else []
+    if any(pc.any(pc.match_substring_regex(pc.utf8_ltrim(text, "+-"), POINT)).as_py() for text in plain):
+        marks.add(".")
     firsts = {column.day_first for column in columns.values() if column.day_first is not None}
     decimal: Decimal = convention.decimal
     if not decimal and len(marks) == 1:
@@ -114,17 +121,29 @@ def _settled(columns: Mapping[str, Column], convention: Convention, separator: s
 
 def _depends(column: Column, before: Convention, after: Convention) -> bool:
     """Whether the column would be read otherwise now; 1.234 is a thousand where decimals have commas."""
+    return bool(column.undecided) or (_pointed(column) and after.decimal == "," and not before.decimal)
+
+
+def _pointed(column: Column) -> bool:
+    """Whether it was read with decimal points that prove nothing."""
     import pyarrow as pa
 
-    pointed = not column.decimal and pa.types.is_floating(column.values.type)
-    return bool(column.undecided) or (pointed and after.decimal == "," and not before.decimal)
+    return not column.decimal and pa.types.is_floating(column.values.type)
+
+
+def _thousands(table: pa.Table, columns: Mapping[str, Column]) -> list[str]:
+    """Columns of nothing but 1.234: where semicolons separate, as with decimal commas, that may be a thousand."""
+    import pyarrow.compute as pc
+
+    found = [name for name, column in columns.items() if _pointed(column) and not column.said]
+    return [name for name in found if pc.any(pc.match_substring_regex(table.column(name), EITHER)).as_py()]
 
 
 def _question(table: pa.Table, undecided: Mapping[str, str]) -> ToolFailure:
     name, option = next(iter(undecided.items()))
     sample = [text for text in table.column(name).slice(0, 20).to_pylist() if text][:3]
     if option == "decimal":
-        ways = "options={'decimal': '.'} if the comma groups thousands, or ','"
+        ways = "options={'decimal': '.'} or ','; the other mark groups thousands"
     else:
         ways = "options={'day_first': true} or false"
     same = [other for other, asked in undecided.items() if asked == option]

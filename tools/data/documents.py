@@ -140,7 +140,7 @@ def named_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[pa
 def _from_objects(name: str, rows: Sequence[Any]) -> tuple[pa.Table, list[str]]:
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise ToolFailure(f"{name} holds no objects" if rows else f"{name} holds no rows", SHAPES)
-    flat = [dict(_paths(row)) for row in rows]
+    flat = [_object(list(_paths(row))) for row in rows]
     labels = dict.fromkeys(label for row in flat for label in row)
     return _table({label: [row.get(label) for row in flat] for label in labels})
 
@@ -150,7 +150,7 @@ def _paths(row: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]
         if isinstance(value, dict) and value:
             yield from _paths(value, f"{above}{key}.")
         else:
-            yield f"{above}{key}", value
+            yield f"{above}{key}", None if value == {} else value
 
 
 def _from_object(name: str, whole: Mapping[str, Any]) -> tuple[pa.Table, list[str]]:
@@ -192,6 +192,9 @@ def _flat(table: pa.Table) -> pa.Table:
 
     while any(pa.types.is_struct(kind) and kind.num_fields for kind in table.schema.types):
         table = table.flatten()
+    for place, field in enumerate(table.schema):
+        if pa.types.is_struct(field.type):
+            table = table.set_column(place, field.name, pa.nulls(table.num_rows))
     return table
 
 

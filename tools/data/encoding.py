@@ -18,10 +18,10 @@ MARKS = {
 }
 WESTERN = "cp1252"
 # Letters, quotes, dashes and signs of Western text, as single bytes between plain ones. Any other byte above 127, or
-# many in a row, means another encoding.
+# many in a row, means another encoding; pairs as UTF-8 writes them, that it is broken UTF-8.
 FOREIGN = re.compile(
     rb"[\x81-\x84\x86-\x90\x98-\x9f\xa2\xa4-\xa6\xa8\xac-\xae\xb3\xb6\xb8\xb9\xd7\xf7]"
-    rb"|[\x80-\xff]{3}|[A-Za-z][\xa1\xbf]|\xa3(?![\d ])"
+    rb"|[\x80-\xff]{3}|[A-Za-z][\xa1\xbf]|\xa3(?![\d ])|[\xc3-\xdf][\x80-\xbf]"
 )
 OTHERS = ("cp1250", "cp1251", "mac_roman", "cp437", "shift_jis", "gb18030", "euc_kr", "big5")
 SAMPLE = 1 << 16
@@ -94,7 +94,7 @@ def _western(file: Opened, error: UnicodeDecodeError) -> tuple[bytes, list[str]]
         seen = word.group()[:40] if word else ""
         said = f"encoding {WESTERN} (it is not UTF-8 in line {line}): it makes {seen!r}; if wrong, pass `encoding`"
         return text.encode(), [said]
-    possible = [name for name in OTHERS if _fits(data, name)]
+    possible = [name for name in (WESTERN, *OTHERS) if _fits(data, name)]
     raise ToolFailure(
         f"{file.name} is not UTF-8: byte {data[error.start]:#04x} in line {line}, and its encoding cannot be told",
         f"Pass options={{'encoding': ...}}; these fit: {', '.join([*possible, 'latin-1'])}.",

@@ -59,6 +59,11 @@ def layout_of(name: str, data: bytes, usual: str, options: ReadOptions) -> Layou
         data, start, lines = _single_spaced(data[start:]), 0, _single_spaced(lines.encode()).decode()
     records = cells_of(lines, separator, quote, spaced=True)
     header, rows = records[0], records[1 : SAMPLE + 1]
+    if options.header is None and len(header) > 2 and sum(bool(cell.strip()) for cell in header) == 1:
+        raise ToolFailure(
+            f"the first line names 1 of {len(header)} columns: {named([cell for cell in header if cell.strip()])}",
+            "Pass options={'skip_rows': ...} for lines above the header, or header=true.",
+        )
     if _has_header(header, rows, options.header):
         body = data[start + _length_of_first(data[start:], separator, quote) :]
     else:

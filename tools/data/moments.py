@@ -64,14 +64,17 @@ def times_of(words: pa.Array, day_first: bool | None, wanted: bool) -> Times:
 
     numeric = [pc.extract_regex(words, pattern) for pattern in (NUMERIC, SHORT)]
     first, proven, short = _order(numeric, day_first)
-    sure = [_read(pc.extract_regex(words, pattern)) for pattern in (YEAR_FIRST, DAY_NAME, NAME_DAY)]
-    read = [*sure, *(_read(parts, swap=first is not False) for parts in numeric)]
+    matched = [pc.extract_regex(words, pattern) for pattern in (YEAR_FIRST, DAY_NAME, NAME_DAY)]
+    sure = [_read(parts) for parts in matched if parts.null_count < len(words)]
+    unsure = [_read(parts, swap=first is not False) for parts in numeric if parts.null_count < len(words)]
+    if not (read := [*sure, *unsure]):
+        return Times(pa.nulls(len(words), pa.timestamp("us")))
     local = pc.coalesce(*(item.local for item in read))
     zoned = pc.coalesce(*(item.zoned for item in read), pa.scalar(False))
     offset = pc.coalesce(*(item.offset for item in read), pa.scalar(0, pa.int64()))
     known = local.is_valid()
     some, every = pc.any(pc.and_(known, zoned)).as_py(), pc.all(pc.or_(pc.invert(known), zoned)).as_py()
-    ordered = any(item.local.null_count < len(words) for item in read[3:])
+    ordered = any(item.local.null_count < len(words) for item in unsure)
     reason = "only some times have an offset; types 'time' takes the others for UTC" if some and not every else ""
     if ordered and any(item.local.null_count < len(words) for item in sure):
         reason = "its dates are written in several ways; types 'time' with day_first reads them"

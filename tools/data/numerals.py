@@ -41,7 +41,7 @@ COMMA = (
     r"^\d*,\d{1,2}$|^\d*,\d{4,}$|^0*,\d+$|^\d{4,},\d+$|^\d{1,3}(\.\d{3})+,\d+$|^\d{1,3}(\.\d{3}){2,}$"
     rf"|^\d{{1,3}}([{GROUP}]\d{{3}})+,\d+$"
 )
-EITHER = r"^[1-9]\d{0,2}[.,]\d{3}$"
+EITHER = r"^[-+]?[1-9]\d{0,2}\.\d{3}$"
 GROUPED = (
     rf"^(\d+|\d{{1,3}}(MARK\d{{3}})+|\d{{1,2}}(MARK\d{{2}})+MARK\d{{3}}|\d{{1,3}}([{GROUP}]\d{{3}})+)?(POINT\d*)?$"
 )
@@ -77,7 +77,7 @@ def numbers_of(words: pa.Array, decimal: Decimal, forced: bool) -> Numbers:
     proven: Decimal = "" if evidence == "both" else evidence
     marked = bool(pc.any(pc.match_substring_regex(body, r"^[1-9]\d{0,2},\d{3}$")).as_py())
     point: Decimal = decimal if forced else proven or decimal or "."
-    undecided = not (forced or proven or decimal) and marked
+    undecided = bool(marked and not (forced or proven or decimal))
     mark = "," if point == "." else "."
     pattern = GROUPED.replace("MARK", rf"\{mark}").replace("POINT", rf"\{point}")
     fits = pc.and_(pc.and_(shaped, pc.match_substring_regex(body, pattern)), _balanced(parts))
@@ -137,8 +137,12 @@ def _cast(text: pa.Array, words: pa.Array) -> tuple[pa.Array, str]:
         if any(not -(2**63) <= number < 2**63 for number in long):
             return pc.cast(text, pa.float64()), "a number would lose digits"
         return pc.cast(text, pa.int64()), ""
-    lost = any(abs(number) > EXACT and int(float(number)) != number for number in long)
-    return pc.coalesce(pc.cast(text, pa.float64()), infinite), "a number would lose digits" if lost else ""
+    real = pc.cast(text, pa.float64())
+    # Digests such as 12e4567 look like numbers that no double holds.
+    lost = pc.any(pc.is_inf(real)).as_py() or any(
+        abs(number) > EXACT and int(float(number)) != number for number in long
+    )
+    return pc.coalesce(real, infinite), "a number would lose digits" if lost else ""
 
 
 def _long(text: pa.Array) -> list[str]:

@@ -20,13 +20,16 @@ from .models import ReadOptions
 
 Format = Literal["parquet", "feather", "stream", "workbook", "json", "delimited"]
 UNPACKED_AT_MOST = 1 << 31
+# What binary files begin with: more than a word that may name the first column of a text.
 MAGIC: dict[bytes, Format] = {
-    b"PAR1": "parquet",
-    b"ARROW1": "feather",
-    b"FEA1": "feather",
+    b"PAR1\x15": "parquet",
+    b"ARROW1\0\0": "feather",
+    b"FEA1\0\0\0\0": "feather",
     b"\xff\xff\xff\xff": "stream",
     b"\xd0\xcf\x11\xe0": "workbook",
+    b"PK\x03\x04": "workbook",
 }
+ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
 TEXTS: dict[str, Format] = {
     **dict.fromkeys((".csv", ".tsv", ".tab", ".psv", ".txt", ".dat", ".data"), "delimited"),
     **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
@@ -63,14 +66,12 @@ class Opened:
             raise ToolFailure(f"{self.name} is empty", "Pass another file.")
         if found := next((kind for magic, kind in MAGIC.items() if self.data.startswith(magic)), None):
             return found
-        if self.data.startswith(b"PK"):
-            return "workbook"
         if self.data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(DOCUMENTS):
             return "json"
         if self.suffix not in TEXTS and not TABULAR.match(self.data):
             known = ", ".join((*TEXTS, *BINARY, *PACKED))
             raise ToolFailure(f"{self.name} has no format that can be read", f"Readable: {known}.")
-        return TEXTS.get(self.suffix, "delimited")
+        return "json" if TEXTS.get(self.suffix) == "json" else "delimited"
 
 
 def opened(path: Path, options: ReadOptions) -> Opened:
@@ -87,7 +88,7 @@ def opened(path: Path, options: ReadOptions) -> Opened:
 
 def _unpacked(file: Opened, options: ReadOptions) -> Opened | None:
     """What a packed file holds; None where it is not packed."""
-    if file.data.startswith(b"PK"):
+    if file.data.startswith(ZIPS):
         return _member(file, options)
     codec = next((codec for magic, codec in _streams().items() if file.data.startswith(magic)), None)
     if codec is None:
@@ -104,7 +105,7 @@ def _unpacked(file: Opened, options: ReadOptions) -> Opened | None:
 def _streams() -> dict[bytes, Callable[[IO[bytes]], IO[bytes]]]:
     return {
         b"\x1f\x8b": _gzip,
-        b"BZh": bz2.BZ2File,
+        **{b"BZh%d1AY&SY" % level: bz2.BZ2File for level in range(1, 10)},
         b"\xfd7zXZ\x00": lzma.LZMAFile,
         b"\x28\xb5\x2f\xfd": _zstd,
     }
@@ -157,10 +158,10 @@ def _is_data(name: str) -> bool:
 
 
 def _chosen(name: str, members: list[str], wanted: str) -> str:
-    if wanted:
-        if wanted not in members:
-            raise unknown(f"file of {name}", wanted, members)
+    if wanted in members:
         return wanted
+    if wanted and len(members) != 1:
+        raise unknown(f"file of {name}", wanted, members)
     if len(members) != 1:
         raise ToolFailure(
             f"{name} holds {len(members)} files", f"Pass options={{'sheet': one of them}}: {named(members)}."

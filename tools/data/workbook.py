@@ -37,6 +37,7 @@ def read_workbook(file: Opened, options: ReadOptions) -> tuple[pa.Table, list[st
     filled, empty = _cleaned(rows[options.skipped :], options.missing)
     if not filled:
         raise ToolFailure(f"sheet {name!r} of {file.name} is empty", "Pass options={'sheet': ...} or fewer skip_rows.")
+    _require_names(name, filled, options)
     header, body, said = _headed(filled, options.header)
     table, notes = named_table(distinct(header), body)
     return table, [f"sheet {name!r}", *empty, *said, *notes]
@@ -54,6 +55,20 @@ def _chosen(file: str, book: Any, wanted: str) -> tuple[str, list[Row]]:
             f"{file} has {len(filled)} sheets with cells", f"Pass options={{'sheet': one of them}}: {named(filled)}."
         )
     return next(iter(filled.items())) if filled else (names[0] if names else "", [])
+
+
+def _require_names(name: str, rows: Sequence[Row], options: ReadOptions) -> None:
+    """A title above the header would name the columns otherwise."""
+    first, widest = _filled(rows[0]), max(map(_filled, rows))
+    if options.header is None and first == 1 < widest - 1:
+        raise ToolFailure(
+            f"the first row of sheet {name!r} has 1 cell, others {widest}: {rows[0]!r:.80}",
+            "Pass options={'skip_rows': ...} for lines above the header, or header=true.",
+        )
+
+
+def _filled(row: Row) -> int:
+    return sum(cell is not None for cell in row)
 
 
 def _cleaned(rows: Sequence[Row], missing: Sequence[str]) -> tuple[list[list[Any]], list[str]]:

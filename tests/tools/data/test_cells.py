@@ -18,7 +18,9 @@ NUMBERS: list[tuple[list[str], list[object], str]] = [
     (["1,5", "2,25"], [1.5, 2.25], "decimal commas"),
     (["1.234,56", "7,00"], [1234.56, 7.0], "grouped thousands"),
     (["1.234", "0,5"], [1234.0, 0.5], "decimal commas"),
-    (["1.234", "2.500"], [1.234, 2.5], ""),
+    (["1.234", "2.5"], [1.234, 2.5], ""),
+    (["0e12345", "12e4567"], ["0e12345", "12e4567"], "lose digits"),
+    (["1.5e400", "2"], ["1.5e400", "2"], "lose digits"),
     (["1,234.5", "99"], [1234.5, 99.0], "grouped thousands"),
     (["1,234,567", "12"], [1234567, 12], "grouped thousands"),
     (["1,23,456", "7"], [123456, 7], "grouped thousands"),
@@ -118,6 +120,10 @@ def test_a_comma_that_may_group_or_divide_is_asked_about(load: Load) -> None:
     assert load("id;v\n1;1,234\n", decimal=".").table()["v"].to_pylist() == [1234]
     assert load("id;v\n1;1,234\n", decimal=",").table()["v"].to_pylist() == [1.234]
     assert load('id,v\n1,"1,234"\n').table()["v"].to_pylist() == [1234]
+    with pytest.raises(ToolFailure, match=r"v can be read in two ways: 1\.234"):
+        load("id;v\n1;1.234\n2;2.500\n")
+    assert load("id;v;w\n1;1.234;0.5\n").table()["v"].to_pylist() == [1.234]
+    assert load("id,v\n1,1.234\n").table()["v"].to_pylist() == [1.234]
     assert load("v;w\n1,234;0,5\n").table().to_pydict() == {"v": [1.234], "w": [0.5]}
 
 

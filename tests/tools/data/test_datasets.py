@@ -62,7 +62,7 @@ def test_a_missing_file_names_its_neighbours(work: Work, tmp_path: Path) -> None
     [
         ("a.bin", b"x", "no format"),
         ("a.parquet", b"not parquet", "no format"),
-        ("a.parquet", b"PAR1 and then nothing of it", "cannot be read"),
+        ("a.parquet", b"PAR1\x15\x04 and then nothing of it", "cannot be read"),
         ("a.csv", b"", "is empty"),
         ("a.csv", b"\xef\xbb\xbf\n\n", "no lines"),
         ("a.csv", b"x,y\n1,2,3\n", "line 2 has 3"),

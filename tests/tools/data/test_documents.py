@@ -53,6 +53,11 @@ def test_nested_objects_become_columns_by_their_path(load: Load) -> None:
     assert by_lines["u.g.z"].to_pylist() == expected["u.g.z"].tolist()
 
 
+def test_empty_objects_are_missing(load: Load) -> None:
+    for text in ('{"a":1,"b":{}}\n{"a":2,"b":{}}\n', '[{"a":1,"b":{}},{"a":2,"b":{}}]'):
+        assert load(text, "r.json").table().to_pydict() == {"a": [1, 2], "b": [None, None]}
+
+
 def test_times_with_offsets_keep_their_instant(load: Load) -> None:
     lines = '{"t":"2024-01-02T10:00:00+02:00","m":"2024-01-02"}\n{"t":"2024-01-02T10:00:00Z","m":"x"}\n'
     table = load(lines, "r.jsonl").table()
@@ -162,6 +167,13 @@ def test_a_mixed_column_of_a_sheet_is_named_with_its_bad_cells(load: Load) -> No
     marked = load(workbook(s=[["v"], [1], ["NA"], [3]]), "r.xlsx")
     assert marked.table()["v"].to_pylist() == [1, None, 3]
     assert "cells like NA or null among numbers read as missing: v" in marked.info.notes
+
+
+def test_a_title_above_the_header_is_asked_about(load: Load) -> None:
+    content = workbook(s=[["Sales of May"], ["a", "b", "c"], [1, 2, 3]])
+    with pytest.raises(ToolFailure, match=r"has 1 cell, others 3.*'skip_rows'"):
+        load(content, "r.xlsx")
+    assert load(content, "r.xlsx", skip_rows=1).table().to_pydict() == {"a": [1], "b": [2], "c": [3]}
 
 
 def test_an_empty_sheet_is_refused(load: Load) -> None:

@@ -103,6 +103,13 @@ def test_lines_above_the_header_are_skipped_when_asked(load: Load) -> None:
     assert load(content, skip_rows=2).table().to_pydict() == {"a": [1], "b": [2], "c": [3]}
 
 
+def test_a_title_above_the_header_is_asked_about(load: Load) -> None:
+    content = "Sales of May,,\na,b,c\n1,2,3\n"
+    with pytest.raises(ToolFailure, match=r"names 1 of 3 columns: Sales of May.*'skip_rows'"):
+        load(content)
+    assert load(content, skip_rows=1).table().to_pydict() == {"a": [1], "b": [2], "c": [3]}
+
+
 def test_the_notes_are_those_of_this_reading(load: Load) -> None:
     first, again = load("a|b\n1|2\n"), load("a,b\n1,2\n")
     assert first.handle == again.handle

@@ -65,6 +65,11 @@ def test_parquet_feather_and_streams_are_known_by_their_first_bytes(work: Work, 
         assert load_file(work, str(tmp_path / name), "").table().to_pydict() == ROWS
 
 
+@pytest.mark.parametrize("name", ["PK", "PAR1", "BZh9", "ARROW1", "FEA1"])
+def test_a_column_may_be_called_as_a_binary_file_begins(load: Load, name: str) -> None:
+    assert load(f"{name},b\n1,x\n2,y\n").table().to_pydict() == {name: [1, 2], "b": ["x", "y"]}
+
+
 def test_one_of_several_files_is_chosen_by_name(load: Load) -> None:
     both = zipped(("a.csv", b"x\n1\n"), ("b.csv", b"x\n2\n"))
     with pytest.raises(ToolFailure, match=r"2 files.*'sheet'.*a\.csv, b\.csv"):
@@ -103,6 +108,11 @@ def test_encodings_that_cannot_be_told_are_asked_for(load: Load, encoding: str, 
     assert load(content, encoding=encoding).table()["city"].to_pylist() == [word]
     with pytest.raises(ToolFailure, match="unknown encoding 'utf9'"):
         load(content, encoding="utf9")
+
+
+def test_broken_utf8_is_not_taken_for_another_encoding(load: Load) -> None:
+    with pytest.raises(ToolFailure, match="byte 0xff in line 3, and its encoding cannot be told"):
+        load("name\nMüller\n".encode() + b"\xff\n")
 
 
 def test_the_line_of_the_first_foreign_byte_is_named_in_a_large_file(load: Load) -> None:

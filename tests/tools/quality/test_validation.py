@@ -297,7 +297,7 @@ ODD: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_each_odd_rule_is_not_evaluated_with_a_reason_and_the_others_keep_their_verdicts(
     work: Work, store: Store
 ) -> None:
-    times = pd.to_datetime(["2024-01-01", "2024-01-02", None])
+    times = pd.DatetimeIndex(["2024-01-01", "2024-01-02", "NaT"])
     frame = pd.DataFrame({"lists": [[1], [1, 2], None], "a": [1, 1, 2], "x": ["a", "b", "c"], "naive": times})
     frame["aware"] = times.tz_localize("UTC")
     suite = rules(
