@@ -12,3 +12,11 @@ def finite(value: SupportsFloat | None) -> float | None:
         return None
     number = float(value)
     return number if math.isfinite(number) else None
+
+
+EXACT = 2**53
+
+
+def exact(value: int | float | None) -> int | float | str | None:
+    """A whole number beyond 2^53 as text: most readers of JSON know only doubles, and round it in silence."""
+    return str(value) if isinstance(value, int) and abs(value) > EXACT else value

@@ -25,3 +25,12 @@ def named(names: Iterable[str], at_most: int = NAMES) -> str:
     shown = few(listed, at_most)
     more = len(listed) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if shown and more else f"{more} columns" if more else "")
+
+
+def percent(part: int, whole: int) -> str:
+    """A share that is 0 % or 100 % only where it is none or all."""
+    share = 100 * part / whole
+    if 0 < share < 1 or 99 < share < 100:
+        inner = min(max(share, 0.01), 99.99)
+        return f"{'<' if share < 0.01 else '>' if share > 99.99 else ''}{inner:.2g}%" if share < 1 else f"{inner:.4g}%"
+    return f"{share:.0f}%"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure
 from ..paging import Page, page
 from ..runtime.work import Work
-from .bounds import few, named
-from .models import ColumnProfile, DatasetInfo, DatasetLine, DatasetProfile, Split, SplitPart
+from .bounds import few, named, percent
+from .columns import hints
+from .models import ColumnProfile, DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split, SplitPart
 from .profile import comparable, duplicates, identifies, profile
 from .split import Shares, Strategy, by_chance, by_class, by_time, ends, positive_rate
 from .store import Dataset, load_file, resolve, save, stored
@@ -24,9 +25,9 @@ SHOWN_SOURCE = 100
 NAME_LENGTH = 63
 
 
-def load_dataset(work: Work, path: str, name: str) -> DatasetInfo:
+def load_dataset(work: Work, path: str, name: str, options: ReadOptions | None = None) -> DatasetInfo:
     """The answer names at most 60 columns; the dataset itself knows all."""
-    info = load_file(work, path, name).info
+    info = load_file(work, path, name, options).info
     shown = few(info.columns, SHOWN_COLUMNS, 2000)
     more = len(info.columns) - len(shown)
     left_out = [f"{more} more columns; describe_dataset pages through all"] if more else []
@@ -69,7 +70,7 @@ def describe_dataset(work: Work, dataset: str, columns: list[str], limit: int, c
         duplicate_rows=0 if distinct else duplicates(table),
         columns=profiles,
         constant_columns=[column.name for column in profiles if table.num_rows > 1 and column.unique in (0, 1)],
-        notes=_notes(table, profiles),
+        notes=[*_notes(table, profiles), *hints(table, chosen.items)],
         next_cursor=chosen.next_cursor,
     )
 
@@ -77,7 +78,7 @@ def describe_dataset(work: Work, dataset: str, columns: list[str], limit: int, c
 def _notes(table: pa.Table, profiles: list[ColumnProfile]) -> list[str]:
     rows, kinds = table.num_rows, dict(zip(table.column_names, table.schema.types, strict=True))
     keys = [column.name for column in profiles if rows > 1 and column.unique == rows and identifies(kinds[column.name])]
-    holes = [f"{column.name} {column.missing / rows:.0%}" for column in profiles if column.missing]
+    holes = [f"{column.name} {percent(column.missing, rows)}" for column in profiles if column.missing]
     endless = [column.name for column in profiles if column.type == "double" and column.unique and column.mean is None]
     nested = [name for name, kind in kinds.items() if not comparable(kind)]
     said = {

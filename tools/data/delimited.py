@@ -1,135 +1,202 @@
-"""Delimited text into Arrow, without losing what a cell says."""
-
-# Arrow makes its compute functions when it is imported, out of a checker's sight.
-# pyright: reportAttributeAccessIssue=false
+"""Delimited text into Arrow: every cell as it is written, and no row lost."""
 
 from __future__ import annotations
 
-import codecs
 import re
-import shlex
-from collections.abc import Iterator, Sequence
-from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ToolFailure
 from .bounds import named
+from .encoding import utf8
+from .layout import Layout, cells_of, distinct, layout_of
+from .models import ReadOptions
+from .opening import Opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DELIMITERS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
-QUOTED = re.compile(r'(?:^|(?<=[,;\t|]))"(?:[^"]|"")*"', re.MULTILINE)
-LEADING_ZERO, TOO_LONG = r"^[+-]?0[0-9]+$", r"^[+-]?[0-9]{17,}$"
-BLOCK = 1 << 20
+# Arrow reads a record from one block; a larger one than usual is tried where a cell is longer.
+BLOCKS = (1 << 20, (1 << 31) - 1)
+RAGGED_HINT = "Pass options={'bad_rows': 'pad'} or 'drop'; or another separator, quote or skip_rows."
 
 
-def read_delimited(path: Path, usual: str) -> tuple[pa.Table, list[str]]:
-    """The table and notes on how its cells were read; `usual` is the delimiter that the file's name promises."""
-    require_utf8(path)
-    delimiter = sniff(_head(path), usual)
-    table = _read(path, delimiter)
-    as_text = _digits_that_numbers_lose(path, delimiter, table)
-    for name in as_text.column_names:
-        table = table.set_column(table.column_names.index(name), name, as_text.column(name))
-    table, markers = _with_empty_cells_missing(table)
-    said = {
-        "kept as text, since a number would lose digits": as_text.column_names,
-        "cells like NA or null in text read as missing": markers,
-    }
-    notes = [f"{text}: {named(names)}" for text, names in said.items() if names]
-    return table, [f"delimiter {DELIMITERS[delimiter]}, types inferred from text", *notes]
-
-
-def sniff(head: str, usual: str) -> str:
-    """The delimiter that occurs in the header and as often in the first row; quoted cells do not count."""
-    lines = [line for line in QUOTED.sub("", head).splitlines() if line.strip(" \r")][:2]
-    header, row = [*lines, "", ""][:2]
-    counts = {mark: header.count(mark) for mark in DELIMITERS if mark in header}
-    return max(counts, key=lambda mark: (counts[mark] == row.count(mark), counts[mark], mark == usual), default=usual)
-
-
-def require_utf8(path: Path) -> None:
-    """Arrow takes other encodings for binary data, or passes their bytes on.
+def read_delimited(file: Opened, options: ReadOptions) -> tuple[pa.Table, str, list[str]]:
+    """All columns as text, the separator, and notes on what was found.
 
     Raises:
-        ToolFailure: the text is in another encoding; the hint converts it.
+        ToolFailure: an encoding that cannot be told, lines that can be read in two ways, unbalanced quotes, or rows
+            with more or fewer cells than the header.
     """
-    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
-    for block in _blocks(path):
-        try:
-            text = decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            line += error.object[: error.start].count(b"\n")
-            raise _other_encoding(path, f"byte {error.object[error.start]:#04x} in line {line}") from error
-        if "\0" in text:
-            raise _other_encoding(path, f"a zero byte after line {line}", "UTF-16")
-        line += text.count("\n")
+    data, notes = utf8(file, options.encoding)
+    layout = layout_of(file.name, data, "\t" if file.suffix in (".tsv", ".tab") else ",", options)
+    layout, escaped = _balanced(file.name, layout)
+    table, ragged = _table(file.name, layout, options)
+    empty = [name for name in layout.unnamed if name in table.column_names and _is_empty(table, name)]
+    table = table.drop_columns(empty) if len(empty) < table.num_columns else table
+    kept = [name for name in layout.unnamed if name not in empty]
+    said = {
+        "columns without a name and without values left out": [str(len(empty))] if empty else [],
+        "columns without a name in the file": kept,
+    }
+    named_so = [f"{text}: {named(names)}" for text, names in said.items() if names]
+    blank = _blank_lines(layout)
+    skipped = [f"{blank} blank lines skipped"] if blank else []
+    first = f"delimiter {layout.delimiter}, types inferred from text"
+    return table, layout.separator, [first, *notes, *layout.notes, *escaped, *named_so, *ragged, *skipped]
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    """The file in pieces, and an empty one at its end."""
-    with path.open("rb") as file:
-        yield from chain(iter(lambda: file.read(BLOCK), b""), [b""])
+def _balanced(name: str, layout: Layout) -> tuple[Layout, list[str]]:
+    """The layout with quotes that balance: spaces before them left out, and backslashes read as escapes if need be.
 
-
-def _other_encoding(path: Path, where: str, encoding: str = "WINDOWS-1252") -> ToolFailure:
-    with path.open("rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            encoding = "UTF-16"
-    source, target = shlex.quote(path.name), shlex.quote(f"{path.stem}_utf8{path.suffix}")
-    command = f"iconv -f {encoding} -t UTF-8 {source} > {target}"
-    return ToolFailure(
-        f"{path.name} is not UTF-8 text: {where}", f"Convert it and load the result; if it is {encoding}: {command}"
+    Raises:
+        ToolFailure: a quote that is never closed, or closed in the middle of a cell.
+    """
+    quote = layout.quote.encode()
+    if not quote or quote not in layout.body:
+        return layout, []
+    quoting = _Quoting(layout.separator, layout.quote)
+    spaced, count = quoting.without_spaces(layout.body)
+    layout, notes = replace(layout, body=spaced), [f"spaces before {count} quotes left out"] if count else []
+    broken = quoting.broken(layout.body)
+    if broken is None:
+        return layout, notes
+    escaped = layout.body.replace(b"\\" + quote, quote * 2)
+    if escaped != layout.body and quoting.broken(escaped) is None:
+        return replace(layout, body=escaped), [*notes, "backslashes before quotes read as escapes"]
+    line = layout.first_line + layout.body.count(b"\n", 0, broken)
+    text = layout.body[broken : layout.body.find(b"\n", broken) + 1 or None][:60].decode(errors="ignore").strip()
+    raise ToolFailure(
+        f"{name}: the quote in line {line} is not closed where its cell ends: {text}",
+        "Pass options={'quote': 'none'} to read quotes as plain characters, or another quote.",
     )
 
 
-def _head(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(BLOCK).decode("utf-8-sig", errors="ignore")
+class _Quoting:
+    """Where quotes may stand: around a whole cell, doubled inside one, or plain in the middle of an unquoted one."""
+
+    def __init__(self, separator: str, quote: str) -> None:
+        self._quote, mark = re.escape(quote.encode()), re.escape(separator.encode())
+        self._start, self._end = rb"(?<![^%s\r\n])" % mark, rb"(?=[%s\r\n]|\Z)" % mark
+        self._cell = rb"%s(?:[^%s]++|%s%s)*+%s" % ((self._quote,) * 5)
+        self._inside = rb"(?<=[^%s\r\n])%s" % (mark, self._quote)
+
+    def broken(self, body: bytes) -> int | None:
+        """Where the first quoted cell begins that does not end before a separator or a line's end."""
+        cell = self._start + self._cell + self._end
+        whole = re.compile(rb"(?:[^%s]++|%s|%s)*+" % (self._quote, cell, self._inside))
+        found = whole.match(body)
+        end = found.end() if found else 0
+        return end if end < len(body) else None
+
+    def without_cells(self, body: bytes) -> bytes:
+        """What is left where each quoted cell is two quotes."""
+        return re.sub(self._start + self._cell, b'""', body)
+
+    def without_spaces(self, body: bytes) -> tuple[bytes, int]:
+        """Cells that are quoted but for a space before the quote, without it; and how many."""
+        count = 0
+
+        def moved(found: re.Match[bytes]) -> bytes:
+            nonlocal count
+            count += found.group(1) is not None
+            return found.group(1) or found.group()
+
+        cell = self._cell + self._end
+        pattern = self._start + rb"(?:%s| +(%s))" % (cell, cell)
+        return (re.sub(pattern, moved, body), count) if re.search(rb" " + self._quote, body) else (body, 0)
 
 
-def _read(path: Path, delimiter: str, text: Sequence[str] = ()) -> pa.Table:
-    """All columns with inferred types, or only those named, as text."""
+@dataclass
+class _Ragged:
+    """Rows with another number of cells than the header, as Arrow tells of them while it reads on."""
+
+    rows: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+
+    def __call__(self, row: Any) -> Literal["skip"]:
+        self.rows.append((row.text, row.actual_columns))
+        return "skip"
+
+
+def _table(name: str, layout: Layout, options: ReadOptions) -> tuple[pa.Table, list[str]]:
+    import pyarrow as pa
+
+    if not layout.body.strip(b"\r\n"):
+        return pa.table({column: pa.array([], pa.string()) for column in layout.names}), ["no rows"]
+    bad = _Ragged()
+    table = _parsed(layout, bad)
+    if not bad.rows:
+        return table, []
+    if not options.bad_rows:
+        raise ToolFailure(f"{name}: {_described(layout, bad.rows)}", _ragged_hint(layout, bad.rows))
+    said = f"{len(bad.rows)} rows have another number of cells than the header"
+    if options.bad_rows == "drop":
+        return table, [f"{said}: dropped"]
+    return _padded(layout), [f"{said}: padded"]
+
+
+def _parsed(layout: Layout, bad: Callable[[Any], Literal["skip"]]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.csv as csv
 
-    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    convert = csv.ConvertOptions(include_columns=list(text), column_types=dict.fromkeys(text, pa.string()))
-    return csv.read_csv(path, parse_options=parse, convert_options=convert)
+    names = list(layout.names)
+    parse = csv.ParseOptions(
+        delimiter=layout.separator,
+        quote_char=layout.quote or False,
+        newlines_in_values=bool(layout.quote) and layout.quote.encode() in layout.body,
+        invalid_row_handler=bad,
+    )
+    convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+    for last, block in enumerate(BLOCKS, 1):
+        read = csv.ReadOptions(column_names=names, block_size=min(block, len(layout.body) + 1))
+        try:
+            return csv.read_csv(pa.BufferReader(layout.body), read, parse, convert)
+        except pa.ArrowInvalid as error:
+            if last == len(BLOCKS) or "straddling" not in str(error):
+                raise
+    raise AssertionError("unreachable")
 
 
-def _digits_that_numbers_lose(path: Path, delimiter: str, table: pa.Table) -> pa.Table:
-    """The columns of digits that are names rather than numbers, as text: zip codes, long account numbers."""
+def _described(layout: Layout, rows: Sequence[tuple[str, int]]) -> str:
+    places = [f"line {_line(layout, text)} has {count}" for text, count in rows[:3]]
+    more = f" and {len(rows) - 3} more rows" if len(rows) > 3 else ""
+    return f"the header has {len(layout.names)} cells, but {', '.join(places)}{more}"
+
+
+def _line(layout: Layout, text: str) -> int:
+    place = max(layout.body.find(b"\n" + text.encode()) + 1, 0)
+    return layout.first_line + layout.body.count(b"\n", 0, place)
+
+
+def _ragged_hint(layout: Layout, rows: Sequence[tuple[str, int]]) -> str:
+    if len(layout.names) == 1 and all(re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) for text, _ in rows):
+        return "If the comma is a decimal mark, pass options={'separator': ';', 'decimal': ','}; else bad_rows='pad'."
+    return RAGGED_HINT
+
+
+def _padded(layout: Layout) -> pa.Table:
+    """Short rows end with empty cells, and the longest gives the number of columns."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    names = table.column_names
-    patterns = {
-        field.name: LEADING_ZERO if pa.types.is_integer(field.type) else TOO_LONG
-        for field in table.schema
-        if (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)) and names.count(field.name) == 1
-    }
-    if not patterns or not table.num_rows:
-        return table.select([])
-    text = _read(path, delimiter, list(patterns))
-    matches = {name: pc.match_substring_regex(text.column(name), pattern) for name, pattern in patterns.items()}
-    return text.select([name for name, found in matches.items() if pc.any(found).as_py()])
+    records = cells_of(layout.body.decode(), layout.separator, layout.quote)
+    columns = list(zip_longest(*records, fillvalue=""))
+    extra = [f"column_{place + 1}" for place in range(len(layout.names), len(columns))]
+    names = distinct([*layout.names, *extra])
+    columns += [("",) * len(records)] * (len(names) - len(columns))
+    return pa.table({name: pa.array(cells, pa.string()) for name, cells in zip(names, columns, strict=True)})
 
 
-def _with_empty_cells_missing(table: pa.Table) -> tuple[pa.Table, list[str]]:
-    """Text as numbers are read; and the columns that lost more than empty cells, with how many."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.csv as csv
+def _is_empty(table: pa.Table, name: str) -> bool:
+    return not any(text.strip() for text in table.column(name).unique().to_pylist())
 
-    missing, marked = pa.array(csv.ConvertOptions().null_values), list[str]()
-    for index, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
-            column = table.column(index)
-            gone = pc.is_in(column, value_set=missing)
-            table = table.set_column(index, field.name, pc.if_else(gone, pa.scalar(None, pa.string()), column))
-            count = pc.sum(pc.and_(gone, pc.not_equal(column, ""))).as_py()
-            marked += [f"{field.name} ({count})"] if count else []
-    return table, marked
+
+def _blank_lines(layout: Layout) -> int:
+    """Blank lines between rows; those at the end are none, nor are those in quoted cells."""
+    body = layout.body
+    if b"\n\n" not in body and b"\n\r\n" not in body:
+        return 0
+    if layout.quote and layout.quote.encode() in body:
+        body = _Quoting(layout.separator, layout.quote).without_cells(body)
+    return len(re.findall(rb"\n(?=\r?\n)", body.rstrip(b"\r\n"))) + body.startswith((b"\n", b"\r\n"))

@@ -2,7 +2,46 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+ColumnKind = Literal["text", "number", "time", "boolean"]
+
+
+class ReadOptions(BaseModel):
+    """How to read a file: what is left out is detected and said.
+
+    `quote` may be "none"; `sheet` names a sheet of a workbook or a file of a zip; `types` are by column, and text keeps
+    cells as written; `bad_cells` are those that `types` cannot take, `bad_rows` those with too many or few cells.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    encoding: str = ""
+    separator: str = ""
+    quote: str = ""
+    header: bool | None = None
+    skip_rows: int | None = None
+    decimal: Literal["", ".", ","] = ""
+    day_first: bool | None = None
+    types: dict[str, ColumnKind] | None = None
+    null_values: list[str] | None = None
+    bad_cells: Literal["", "null"] = ""
+    bad_rows: Literal["", "drop", "pad"] = ""
+    sheet: str = ""
+
+    @property
+    def asked(self) -> dict[str, ColumnKind]:
+        return self.types or {}
+
+    @property
+    def skipped(self) -> int:
+        return max(self.skip_rows or 0, 0)
+
+    @property
+    def missing(self) -> list[str]:
+        return self.null_values or []
 
 
 class DatasetInfo(BaseModel):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..numbers import finite
+from ..numbers import exact, finite
 from .models import ColumnProfile
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ def _range(known: pa.ChunkedArray) -> dict[str, object]:
         return {name: moment(value.cast(known.type)) for name, value in found.items()}
     mean = finite(pc.mean(whole.cast(pa.float64(), safe=False)).as_py())
     middle = _middle(low.as_py(), high.as_py())
-    return {"min": limits["min"].as_py(), "median": middle, "max": limits["max"].as_py(), "mean": mean}
+    ends = {"min": limits["min"].as_py(), "median": middle, "max": limits["max"].as_py()}
+    return {**{name: exact(value) for name, value in ends.items()}, "mean": mean}
 
 
 def _middle(low: int, high: int) -> int | float:

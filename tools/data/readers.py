@@ -8,27 +8,41 @@ from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
 from .bounds import named
-from .delimited import read_delimited, require_utf8
+from .columns import retyped, typed
+from .delimited import read_delimited
+from .documents import read_json
+from .layout import distinct
+from .models import ReadOptions
+from .opening import Opened, opened
+from .workbook import read_workbook
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def read_table(path: Path) -> tuple[pa.Table, list[str]]:
-    """A Parquet, CSV, TSV, JSON-lines or Feather file, and notes on how it was read.
+def read_table(path: Path, options: ReadOptions) -> tuple[pa.Table, list[str]]:
+    """A file of any readable format, and notes on how it was read.
 
     Raises:
-        ToolFailure: an unknown format, or a file its reader refuses.
+        ToolFailure: an unknown format, a file its reader refuses, or one that can be read in two ways.
     """
     import pyarrow as pa
 
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise ToolFailure(f"{path.name} has no format that can be read", f"Readable: {', '.join(READERS)}.")
     try:
-        return reader(path)
+        file = opened(path, options)
+        if file.format == "delimited":
+            text, separator, notes = read_delimited(file, options)
+            table, said = typed(text, options, separator)
+        else:
+            table, notes = READERS[file.format](file, options)
+            table, renamed = _distinct(table)
+            table, said = retyped(table, options)
+            said = [*renamed, *said]
     except (pa.ArrowException, UnicodeDecodeError, ValueError, OSError) as error:
-        raise ToolFailure(f"{path.name} cannot be read: {error}", "Check the file and its format.") from error
+        raise ToolFailure(
+            f"{path.name} cannot be read: {str(error)[:300]}", "Check the file and its format."
+        ) from error
+    return table, [*file.notes, *notes, *said]
 
 
 def normalise(table: pa.Table) -> tuple[pa.Table, list[str]]:
@@ -39,7 +53,8 @@ def normalise(table: pa.Table) -> tuple[pa.Table, list[str]]:
     """
     import pyarrow as pa
 
-    _require_names(table)
+    if not table.num_columns:
+        raise ToolFailure("the file has no columns", "Check the file.")
     columns, left_out, changed = dict[str, pa.ChunkedArray](), list[str](), dict[str, list[str]]()
     for field in table.schema:
         target = _plain(field.type)
@@ -49,7 +64,7 @@ def normalise(table: pa.Table) -> tuple[pa.Table, list[str]]:
             continue
         columns[field.name] = column
         if not same:
-            changed.setdefault(f"{field.type} stored as {target}", []).append(field.name)
+            changed.setdefault(f"{field.type} stored as {column.type}", []).append(field.name)
     if not columns:
         raise ToolFailure("all columns are binary, which no tool can use", "Pass a file with other columns.")
     notes = [f"{named(names)}: {what}" for what, names in changed.items()]
@@ -66,18 +81,10 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType) -> tuple[pa.ChunkedArray
     except pa.ArrowInvalid:
         if pa.types.is_string(target):
             return None, False
+        if pa.types.is_decimal(kind):
+            return column.cast(pa.string()), False
         # Only times finer than a microsecond do not fit; nothing downstream keeps them.
         return column.cast(target, safe=False), False
-
-
-def _require_names(table: pa.Table) -> None:
-    names = table.column_names
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise ToolFailure(f"column names occur twice: {', '.join(repeated)}", "Rename them in the file.")
-    if bad := [name for name in names if not name.strip() or "`" in name]:
-        raise ToolFailure(f"columns cannot be named {bad}", "Rename them in the file.")
-    if not names:
-        raise ToolFailure("the file has no columns", "Check the file.")
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -89,7 +96,9 @@ def _plain(kind: pa.DataType) -> pa.DataType:
         return _plain(kind.storage_type)
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or _is_binary(kind):
         return pa.string()
-    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
+    if pa.types.is_decimal(kind):
+        return pa.float64() if kind.scale > 0 else pa.int64()
+    if pa.types.is_float16(kind):
         return pa.float64()
     if pa.types.is_date(kind):
         return pa.timestamp("us")
@@ -105,39 +114,42 @@ def _is_binary(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _parquet(path: Path) -> tuple[pa.Table, list[str]]:
+def _distinct(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """Names that every tool can take; those that change are said."""
+    cleaned = [name.strip().replace("`", "") or f"column_{place}" for place, name in enumerate(table.column_names, 1)]
+    names = distinct(cleaned)
+    if names == table.column_names:
+        return table, []
+    changed = [f"{old!r} → {new}" for old, new in zip(table.column_names, names, strict=True) if old != new]
+    return table.rename_columns(names), [f"columns renamed, to be distinct and plain: {named(changed)}"]
+
+
+def _parquet(file: Opened, _: ReadOptions) -> tuple[pa.Table, list[str]]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(path), []
+    return pq.ParquetFile(pa.BufferReader(file.data)).read(), []
 
 
-def _feather(path: Path) -> tuple[pa.Table, list[str]]:
+def _feather(file: Opened, _: ReadOptions) -> tuple[pa.Table, list[str]]:
+    import pyarrow as pa
     import pyarrow.feather as feather
 
-    return feather.read_table(path), []
+    return feather.read_table(pa.BufferReader(file.data)), []
 
 
-def _csv(path: Path) -> tuple[pa.Table, list[str]]:
-    return read_delimited(path, ",")
+def _stream(file: Opened, _: ReadOptions) -> tuple[pa.Table, list[str]]:
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(pa.BufferReader(file.data)) as stream:
+        return stream.read_all(), []
 
 
-def _tsv(path: Path) -> tuple[pa.Table, list[str]]:
-    return read_delimited(path, "\t")
-
-
-def _json(path: Path) -> tuple[pa.Table, list[str]]:
-    import pyarrow.json as json
-
-    require_utf8(path)
-    return json.read_json(path), ["types inferred from text"]
-
-
-READERS: dict[str, Callable[[Path], tuple[pa.Table, list[str]]]] = {
-    ".parquet": _parquet,
-    ".csv": _csv,
-    ".tsv": _tsv,
-    ".jsonl": _json,
-    ".ndjson": _json,
-    ".feather": _feather,
-    ".arrow": _feather,
+Reader = Callable[[Opened, ReadOptions], "tuple[pa.Table, list[str]]"]
+READERS: dict[str, Reader] = {
+    "parquet": _parquet,
+    "feather": _feather,
+    "stream": _stream,
+    "workbook": read_workbook,
+    "json": read_json,
 }

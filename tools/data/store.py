@@ -19,7 +19,7 @@ from ..slices import handle_kinds
 from ..storage.state_files import draft_of, private_file, private_folder, remove_old_drafts, written_once
 from ..user_files import readable
 from .bounds import named
-from .models import DatasetInfo
+from .models import DatasetInfo, ReadOptions
 from .readers import normalise, read_table
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def resolve(work: Work, text: str) -> Dataset:
     return _exact(work, Handle("dataset", *found[0].stem.split("@")))
 
 
-def load_file(work: Work, path: str, name: str) -> Dataset:
+def load_file(work: Work, path: str, name: str, options: ReadOptions | None = None) -> Dataset:
     """Read a file below one of the configured roots into the store.
 
     Raises:
@@ -99,14 +99,14 @@ def load_file(work: Work, path: str, name: str) -> Dataset:
     if work.settings.server.read_only:
         raise ToolFailure("this server is read-only, and loading a file stores it", "Pass the handle of a dataset.")
     source = readable(work.settings, path)
-    table, notes = read_table(source)
+    table, notes = read_table(source, options or ReadOptions())
     return save(work, table, name or slug(source.stem), [f"file:{source}"], "load_dataset", notes)
 
 
 def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str, notes: Sequence[str] = ()) -> Dataset:
     """Store a table under the digest of its Parquet file and record what it was made from.
 
-    The same content under the same name is the same dataset.
+    The same content under the same name is the same dataset; its notes are those of this time.
     """
     check_name(name, "dataset")
     clean, changed = normalise(table)
@@ -124,7 +124,7 @@ def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str
     )
     kept = _write_card(folder / f"{name}@{digest}.json", info)
     Lineage(work.home).record(str(handle), sources, by)
-    return Dataset(kept, path)
+    return Dataset(kept.model_copy(update={"notes": info.notes}), path)
 
 
 def stored(work: Work) -> list[DatasetInfo]:

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from ..paging import Cursor, Limit, Page
 from ..spec import Injected, Toolset, reads, writes
 from . import client
-from .models import DatasetInfo, DatasetLine, DatasetProfile, Split
+from .models import DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split
 from .split import Strategy
 from .synthetic import Kind
 
 Dataset = Annotated[str, Field(description="Handle, bare name or file path.")]
+# Each option with a schema of its own would cost as much as two tools.
+OPTIONS = (
+    "Where notes or errors ask: encoding, separator, quote, header (bool), skip_rows, decimal, day_first (bool), types"
+    " {column: text|number|time|boolean}, null_values [], bad_cells null, bad_rows drop|pad, sheet."
+)
+Options = Annotated[ReadOptions | None, WithJsonSchema({"type": "object", "description": OPTIONS})]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 async def load_dataset(
     context: Injected,
-    path: Annotated[str, Field(description="Parquet, CSV, TSV, JSON-lines or Feather file.")],
+    path: Annotated[str, Field(description="Parquet, Feather, CSV, JSON, Excel; packed too.")],
     name: Annotated[str, Field(description="Default: the file's name.")] = "",
+    options: Options = None,
 ) -> DatasetInfo:
-    """Load a file as an immutable dataset and return its handle."""
-    return await context.call(client.load_dataset, path, name)
+    """Load a file as an immutable dataset; its notes say how it was read."""
+    return await context.call(client.load_dataset, path, name, options)
 
 
 async def generate_dataset(

@@ -14,11 +14,12 @@ from ..handles import check_name
 from ..lineage import Lineage
 from ..paging import Page, page
 from ..runtime.work import Work
-from .engine import Engine, Subject, run
+from .engine import Engine, run
 from .models import Condition, Expectation, RuleResult, StoredSuite, Suite, SuiteInfo, Validation, Verdict
 from .plain import shortened
 from .rows import conditions_for, select
 from .rules import checked
+from .subject import Subject
 from .suites import SuiteStore, columns_of
 
 Detail = Literal["brief", "full"]
@@ -77,8 +78,8 @@ def _subject(source: Dataset, rules: Sequence[Expectation], conditions: Sequence
 
     named = [column for rule in rules for column in columns_of(rule)] + [item.column for item in conditions]
     wanted = [column for column in source.info.columns if column in named] or source.info.columns[:1]
-    rows = select(source.table(wanted), conditions)
-    return Subject(rows, pq.read_schema(source.path), bool(conditions))
+    table, rows = select(source.table(wanted), conditions)
+    return Subject(table, rows, pq.read_schema(source.path), bool(conditions))
 
 
 def _validation(

@@ -58,6 +58,14 @@ class StoredSuite(BaseModel):
     expectations: list[Expectation]
 
 
+class Example(BaseModel):
+    """A value that breaks a rule, in how many rows, and the first of them, counted from 1 in the dataset."""
+
+    value: JsonValue
+    count: int | None = None
+    row: int | None = None
+
+
 class RuleResult(BaseModel):
     """What one rule found. Percentages are of the values that are not missing."""
 
@@ -72,7 +80,10 @@ class RuleResult(BaseModel):
     missing: int | None = None
     unexpected: int | None = None
     unexpected_percent: float | None = None
-    examples: list[JsonValue] | None = None
+    surplus: Annotated[int | None, Field(description="Rows to drop for values to be unique.")] = None
+    examples: Annotated[list[Example] | None, Field(description="Most frequent first.")] = None
+    more_values: Annotated[int | None, Field(description="Distinct bad values beyond the examples.")] = None
+    counted: Annotated[int | None, Field(description="Bad rows that were looked at, if not all.")] = None
 
 
 class Validation(BaseModel):

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from ..numbers import exact
+
 LONGEST_TEXT = 80
 LONGEST_LIST = 10
 LONGEST_REASON = 200
@@ -15,14 +17,17 @@ LONGEST_REASON = 200
 
 def plain(value: Any) -> JsonValue:
     """Numbers of any library, times, texts and small collections of them; what is missing or NaN is null."""
-    if hasattr(value, "item") and not isinstance(value, Mapping):
-        value = value.item()
-    if value is None or isinstance(value, bool | int):
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return exact(value)
     if isinstance(value, float):
         return None if math.isnan(value) else value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in list(value.items())[:LONGEST_LIST]}
+        more = {"…": f"{len(value) - LONGEST_LIST} more"} if len(value) > LONGEST_LIST else {}
+        return {str(key): plain(item) for key, item in list(value.items())[:LONGEST_LIST]} | more
     if isinstance(value, list | tuple | set):
         return _listed(list(value))
     text = str(value)

@@ -38,26 +38,28 @@ def conditions_for(source: Dataset, split: str, conditions: Sequence[Condition])
     return [*([Condition(column=SPLIT, operator="==", value=split)] if split else []), *conditions]
 
 
-def select(table: pa.Table, conditions: Sequence[Condition]) -> pa.Table:
-    """The rows that satisfy all conditions.
+def select(table: pa.Table, conditions: Sequence[Condition]) -> tuple[pa.Table, pa.Array]:
+    """The rows that satisfy all conditions, and their numbers in the table, from 1.
 
     Raises:
         ToolFailure: a value that cannot be compared with its column, or a split that no row belongs to.
     """
+    import numpy as np
     import pyarrow as pa
 
-    pc = compute()
+    pc, rows = compute(), pa.array(np.arange(1, table.num_rows + 1))
     for condition in conditions:
         column = table.column(condition.column)
         try:
-            kept = table.filter(_mask(column, condition))
+            mask = _mask(column, condition)
+            kept, rows = table.filter(mask), rows.filter(mask.combine_chunks())
         except (pa.ArrowException, TypeError, OverflowError) as error:
             given = f"{condition.column} {condition.operator} {condition.value!r}"
             raise ToolFailure(f"{given} cannot be compared: {error}", f"The column is {column.type}.") from error
         if condition.column == SPLIT and condition.operator == "==" and table.num_rows and not kept.num_rows:
             raise unknown("split", condition.value, (str(value) for value in pc.unique(column).to_pylist()))
         table = kept
-    return table
+    return table, rows
 
 
 def _mask(column: pa.ChunkedArray, condition: Condition) -> pa.ChunkedArray:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from ..errors import ToolFailure, unknown
+from ..numbers import EXACT
 from .models import Expectation
 
 # They run SQL, read other tables, or have no pandas implementation.
@@ -44,7 +45,6 @@ PYTHON_TYPES = ("str", "int", "float", "bool", "bytes", "complex", "list", "dict
 COMMON_TYPES = (*PYTHON_TYPES, "int64", "int32", "float64", "float32", "object", "datetime64[ns]")
 MAX_RULES = 200
 MAX_CHARACTERS = 50_000
-EXACT_INTEGER = 2**53
 
 
 def checked(expectations: Sequence[Expectation]) -> list[Expectation]:
@@ -161,7 +161,7 @@ def _check_bounds(rule: Expectation, fields: dict[str, bool]) -> None:
 
 
 def _check_bound(name: str, bound: JsonValue) -> None:
-    if isinstance(bound, int) and not isinstance(bound, bool) and abs(bound) > EXACT_INTEGER:
+    if isinstance(bound, int) and not isinstance(bound, bool) and abs(bound) > EXACT:
         raise ToolFailure(f"{name} {bound} is beyond the whole numbers that are compared exactly (2^53)")
     if isinstance(bound, str) and not _is_time(bound):
         raise ToolFailure(f"{name} {bound!r} is text", "Pass a number, or a time as 2024-06-01T00:00:00.")

@@ -60,12 +60,12 @@ def test_a_missing_file_names_its_neighbours(work: Work, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.txt", b"x", "no format"),
-        ("a.parquet", b"not parquet", "cannot be read"),
-        ("a.csv", b"", "cannot be read"),
-        ("a.csv", b"x,x\n1,2\n", "twice"),
-        ("a.csv", b"x,`y`\n1,2\n", "cannot be named"),
-        ("a.csv", b"x,y\n1,2,3\n", "cannot be read"),
+        ("a.bin", b"x", "no format"),
+        ("a.parquet", b"not parquet", "no format"),
+        ("a.parquet", b"PAR1\x15\x04 and then nothing of it", "cannot be read"),
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"\xef\xbb\xbf\n\n", "no lines"),
+        ("a.csv", b"x,y\n1,2,3\n", "line 2 has 3"),
     ],
 )
 def test_files_that_cannot_be_used_are_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 
 from mlops_mcp.tools.data import client
 from mlops_mcp.tools.data.models import ColumnProfile, DatasetProfile
+from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.runtime.work import Work
 
 BIG = 2**53 + 1
@@ -26,11 +28,10 @@ def tokens(text: str) -> float:
     return len(text) / 4
 
 
-def test_whole_numbers_stay_whole_through_json(work: Work, tmp_path: Path) -> None:
+def test_whole_numbers_that_doubles_round_are_answered_as_text(work: Work, tmp_path: Path) -> None:
     column = describe(work, tmp_path, {"x": pa.array([BIG, BIG + 2, None, BIG + 2, BIG])}).columns[0]
     again = ColumnProfile.model_validate_json(column.model_dump_json())
-    assert [again.min, again.median, again.max] == [BIG, BIG + 1, BIG + 2]
-    assert all(isinstance(value, int) for value in (again.min, again.median, again.max))
+    assert [again.min, again.median, again.max] == [str(BIG), str(BIG + 1), str(BIG + 2)]
 
 
 def test_a_sum_beyond_64_bits_does_not_wrap_the_mean(work: Work, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_in_a_dataset_without_rows_nothing_is_constant(work: Work, tmp_path: Pat
         (pa.time64("us"), [10**6, 2 * 10**6], "00:00:01"),
         (pa.time32("s"), [1, 2], "00:00:01"),
         (pa.duration("us"), [5, 7], 5),
-        (pa.uint64(), [2**64 - 1], 2**64 - 1),
+        (pa.uint64(), [2**64 - 1], str(2**64 - 1)),
         (pa.int8(), [-3, 5], -3),
     ],
 )
@@ -126,3 +127,27 @@ def test_loading_a_wide_file_names_some_columns_and_counts_the_others(work: Work
     assert len(info.columns) == 60
     assert info.notes == ["440 more columns; describe_dataset pages through all"]
     assert client.describe_dataset(work, info.dataset, ["c499"], 20, "").columns[0].unique == 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "rows", "said"),
+    [(5, 1003, "0.5%"), (1, 100_000, "<0.01%"), (1, 4, "25%"), (1002, 1003, "99.9%"), (3, 3, "100%")],
+)
+def test_a_share_is_zero_or_all_only_where_it_is(
+    work: Work, tmp_path: Path, missing: int, rows: int, said: str
+) -> None:
+    values = pa.array([None] * missing + [0.5] * (rows - missing), pa.float64())
+    assert f"missing: x {said}" in describe(work, tmp_path, {"x": values}).notes
+
+
+def test_columns_of_parquet_may_share_a_name_and_whole_decimals_keep_their_digits(work: Work, tmp_path: Path) -> None:
+    digits = pa.array([Decimal("12345678901234567890"), Decimal(1)], pa.decimal128(38, 0))
+    table = pa.Table.from_arrays([pa.array([1, 2]), pa.array([3, 4]), digits], names=["a", "a", "d"])
+    pq.write_table(table, tmp_path / "rows.parquet")
+    info = client.load_dataset(work, str(tmp_path / "rows.parquet"), "")
+    assert info.columns == ["a", "a_2", "d"]
+    assert resolve(work, info.dataset).table().to_pydict() == {
+        "a": [1, 2],
+        "a_2": [3, 4],
+        "d": ["12345678901234567890", "1"],
+    }

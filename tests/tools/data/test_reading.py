@@ -72,27 +72,6 @@ def test_the_delimiter_is_read_from_the_header_and_said(
     assert stored.info.notes[0] == f"delimiter {delimiter}, types inferred from text"
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ("naïve,x\n1,2\n".encode("cp1252"), r"not UTF-8 text: byte 0xef in line 1\b.*iconv -f WINDOWS-1252"),
-        ("name,x\na,1\nJosé,2\n".encode("cp1252"), "byte 0xe9 in line 3"),
-        (("x,y\n" + "1,2\n" * 400_000).encode() + b"\xe9,2\n", "byte 0xe9 in line 400002"),
-        (b"x,y\n1,\xc3", "byte 0xc3 in line 2"),
-        ("x,y\n1,2\n".encode("utf-16"), "iconv -f UTF-16"),
-        ("x,y\n1,2\n".encode("utf-16-le"), "zero byte.*iconv -f UTF-16"),
-    ],
-)
-def test_other_encodings_are_refused_with_the_conversion(work: Work, tmp_path: Path, content: bytes, says: str) -> None:
-    with pytest.raises(ToolFailure, match=says):
-        load(work, tmp_path, content)
-
-
-def test_json_lines_of_another_encoding_are_refused(work: Work, tmp_path: Path) -> None:
-    with pytest.raises(ToolFailure, match="not UTF-8"):
-        load(work, tmp_path, b'{"a": "\xe9"}\n', "rows.jsonl")
-
-
 def test_a_column_may_change_its_type_late_in_a_large_file(work: Work, tmp_path: Path) -> None:
     stored = load(work, tmp_path, "x,y\n" + "1,2\n" * 400_000 + "one,\n")
     assert stored.table()["x"].to_pylist()[-2:] == ["1", "one"]

@@ -13,7 +13,7 @@ import pytest
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.quality import client
-from mlops_mcp.tools.quality.models import Condition, Expectation, Validation
+from mlops_mcp.tools.quality.models import Condition, Example, Expectation, Validation
 from mlops_mcp.tools.runtime.work import Work
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -85,7 +85,7 @@ def test_counts_percent_and_examples_are_given(work: Work, store: Store, calls: 
     calls.loc[:19, "brand"] = "Aspirin"
     found = judge(work, store(calls)).results[BRANDS - 1]
     assert (found.elements, found.unexpected, found.unexpected_percent) == (2000, 20, 1.0)
-    assert found.examples == ["Aspirin"] * 5
+    assert found.examples == [Example(value="Aspirin", count=20, row=1)]
 
 
 def test_a_missing_column_is_not_evaluated_and_named(work: Work, store: Store, calls: pd.DataFrame) -> None:
@@ -262,3 +262,113 @@ def test_a_validation_is_made_from_its_dataset_and_suite(work: Work, store: Stor
     result = judge(work, dataset)
     made_from = {edge.parent for edge in Lineage(work.home).ancestors(result.validation)}
     assert made_from >= {dataset, f"suite:{E2I}@1", f"suite:{E2I}"}
+
+
+ODD: dict[str, tuple[str, dict[str, Any], str]] = {
+    "lists": ("column_values_to_be_unique", {"column": "lists"}, "lists holds lists or objects"),
+    "a pattern for lists": ("column_values_to_match_regex", {"column": "lists", "regex": "a"}, "holds lists"),
+    "lists among columns": ("compound_columns_to_be_unique", {"column_list": ["lists", "a"]}, "holds lists"),
+    "a column and itself": (
+        "column_pair_values_to_be_equal",
+        {"column_A": "a", "column_B": "a", "ignore_row_if": "neither"},
+        "a would be compared with itself",
+    ),
+    "a number and text": (
+        "column_pair_values_to_be_equal",
+        {"column_A": "a", "column_B": "x", "ignore_row_if": "neither"},
+        "a holds numbers, x holds text",
+    ),
+    "equal times in and without a zone": (
+        "column_pair_values_to_be_equal",
+        {"column_A": "naive", "column_B": "aware"},
+        "naive holds times without a zone, aware holds times with a zone",
+    ),
+    "a zone in the bound only": (
+        "column_values_to_be_between",
+        {"column": "naive", "min_value": "2020-01-01T00:00:00Z"},
+        "the column holds times without a zone",
+    ),
+    "a number as bound of times": ("column_values_to_be_between", {"column": "naive", "min_value": 5}, "not supported"),
+    "a pattern for times": ("column_values_to_match_regex", {"column": "naive", "regex": "2"}, "which are not text"),
+    "a sum of text": ("multicolumn_sum_to_equal", {"column_list": ["a", "x"], "sum_total": 3}, "unsupported operand"),
+}
+
+
+def test_each_odd_rule_is_not_evaluated_with_a_reason_and_the_others_keep_their_verdicts(
+    work: Work, store: Store
+) -> None:
+    times = pd.DatetimeIndex(["2024-01-01", "2024-01-02", "NaT"])
+    frame = pd.DataFrame({"lists": [[1], [1, 2], None], "a": [1, 1, 2], "x": ["a", "b", "c"], "naive": times})
+    frame["aware"] = times.tz_localize("UTC")
+    suite = rules(
+        work,
+        ("column_values_to_not_be_null", {"column": "a"}),
+        *((kind, kwargs) for kind, kwargs, _ in ODD.values()),
+        ("column_values_to_be_unique", {"column": "a"}),
+        ("column_values_to_not_be_null", {"column": "lists"}),
+    )
+    result = judge(work, store(frame), suite)
+    odd = result.results[1:-2]
+    assert {(item.rule, item.verdict) for item in odd} == {(place, "not_evaluated") for place in range(2, len(ODD) + 2)}
+    assert [
+        reason
+        for reason, item in zip([said for *_, said in ODD.values()], odd, strict=True)
+        if reason not in str(item.reason)
+    ] == []
+    assert [result.results[place].verdict for place in (0, -2, -1)] == ["passed", "failed", "failed"]
+
+
+def test_bad_values_come_once_with_their_count_and_first_row(work: Work, store: Store) -> None:
+    bad = ["b"] * 3 + ["c"] * 5 + ["d", "e", "f", "g"] + ["a"] * 8 + [None]
+    frame = pd.DataFrame({"x": bad, "split": ["train"] * 2 + ["test"] * 19})
+    suite = rules(
+        work,
+        ("column_values_to_be_in_set", {"column": "x", "value_set": ["a"]}),
+        ("column_values_to_not_be_null", {"column": "x"}),
+    )
+    values, missing = judge(work, store(frame), suite).results
+    expected = frame.loc[frame.x.notna() & (frame.x != "a"), "x"].value_counts()
+    assert values.examples is not None
+    assert values.examples[:2] == [Example(value="c", count=5, row=4), Example(value="b", count=3, row=1)]
+    assert {item.value: item.count for item in values.examples} == expected.head(5).to_dict()
+    assert (values.more_values, values.counted) == (len(expected) - 5, None)
+    assert missing.examples == [Example(value=None, count=1, row=21)]
+    chosen = judge(work, store(frame), suite, "test").results[0]
+    assert chosen.examples is not None
+    assert chosen.examples[1] == Example(value="b", count=1, row=3)
+
+
+def test_a_count_of_the_first_bad_rows_only_is_said(work: Work, store: Store) -> None:
+    suite = rules(work, ("column_values_to_be_between", {"column": "x", "max_value": 0}))
+    found = judge(work, store(pd.DataFrame({"x": np.arange(1, 12_001)})), suite).results[0]
+    assert (found.unexpected, found.counted, found.more_values) == (12_000, 10_000, 9_995)
+
+
+def test_uniqueness_tells_how_many_rows_are_left_over(work: Work, store: Store) -> None:
+    frame = pd.DataFrame({"x": ["a", "a", "a", "b", "b", "c", None, None], "n": [1, 1, 2, 3, 3, 4, 5, 5]})
+    suite = rules(
+        work,
+        ("column_values_to_be_unique", {"column": "x"}),
+        ("compound_columns_to_be_unique", {"column_list": ["x", "n"]}),
+    )
+    alone, together = judge(work, store(frame), suite).results
+    assert (alone.unexpected, alone.surplus) == (5, int(frame.x.dropna().duplicated().sum()))
+    assert (together.unexpected, together.surplus) == (6, int(frame.duplicated().sum()))
+
+
+@pytest.mark.parametrize(("bad", "rows", "percent"), [(1, 3000, 0.0333), (2999, 3000, 99.9667), (0, 10, 0.0)])
+def test_a_share_is_zero_or_all_only_where_it_is(work: Work, store: Store, bad: int, rows: int, percent: float) -> None:
+    suite = rules(work, ("column_values_to_be_between", {"column": "x", "max_value": 0}))
+    found = judge(work, store(pd.DataFrame({"x": [1] * bad + [0] * (rows - bad)})), suite).results[0]
+    assert found.unexpected_percent == percent
+
+
+def test_whole_numbers_that_doubles_round_are_answered_as_text(work: Work, store: Store) -> None:
+    suite = rules(
+        work,
+        ("column_values_to_be_unique", {"column": "id"}),
+        ("column_max_to_be_between", {"column": "id", "max_value": 5}),
+    )
+    unique, largest = judge(work, store(pd.DataFrame({"id": [2**53 + 1, 2**53 + 1]})), suite).results
+    assert unique.examples == [Example(value=str(2**53 + 1), count=2, row=1)]
+    assert largest.observed == str(2**53 + 1)

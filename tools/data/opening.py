@@ -1,0 +1,169 @@
+"""Open a file by what it begins with: what its name promises is often something else, or compressed."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path, PurePath
+from typing import IO, Literal, cast
+
+from ..errors import ToolFailure, unknown
+from .bounds import named
+from .models import ReadOptions
+
+Format = Literal["parquet", "feather", "stream", "workbook", "json", "delimited"]
+UNPACKED_AT_MOST = 1 << 31
+# What binary files begin with: more than a word that may name the first column of a text.
+MAGIC: dict[bytes, Format] = {
+    b"PAR1\x15": "parquet",
+    b"ARROW1\0\0": "feather",
+    b"FEA1\0\0\0\0": "feather",
+    b"\xff\xff\xff\xff": "stream",
+    b"\xd0\xcf\x11\xe0": "workbook",
+    b"PK\x03\x04": "workbook",
+}
+ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
+TEXTS: dict[str, Format] = {
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".psv", ".txt", ".dat", ".data"), "delimited"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
+}
+DOCUMENTS = (b'{"', b"[{", b"[[")
+# Two printed lines with separators, in a file whose name promises nothing.
+TABULAR = re.compile(rb"[^\x00-\x08\n]*[,;\t|][^\x00-\x08\n]*\n[^\x00-\x08\n]*[,;\t|]")
+BINARY = (".parquet", ".pq", ".feather", ".arrow", ".xlsx", ".xls", ".xlsb", ".ods")
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+# The parts by which a zip is known as a workbook: those of Excel, and that of LibreOffice.
+WORKBOOKS = ("xl/workbook.xml", "xl/workbook.bin", "content.xml")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The bytes of one file, its own name (that in the archive, if it came in one), and how it was unpacked."""
+
+    name: str
+    data: bytes
+    notes: tuple[str, ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        return PurePath(self.name).suffix.lower()
+
+    @property
+    def format(self) -> Format:
+        """Found in the first bytes; for text in the name.
+
+        Raises:
+            ToolFailure: neither says what the file is.
+        """
+        if not self.data:
+            raise ToolFailure(f"{self.name} is empty", "Pass another file.")
+        if found := next((kind for magic, kind in MAGIC.items() if self.data.startswith(magic)), None):
+            return found
+        if self.data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(DOCUMENTS):
+            return "json"
+        if self.suffix not in TEXTS and not TABULAR.match(self.data):
+            known = ", ".join((*TEXTS, *BINARY, *PACKED))
+            raise ToolFailure(f"{self.name} has no format that can be read", f"Readable: {known}.")
+        return "json" if TEXTS.get(self.suffix) == "json" else "delimited"
+
+
+def opened(path: Path, options: ReadOptions) -> Opened:
+    """The file, unpacked as often as it was packed.
+
+    Raises:
+        ToolFailure: a damaged or too large archive, or one of several files without the name of one.
+    """
+    file = Opened(path.name, path.read_bytes())
+    while (unpacked := _unpacked(file, options)) is not None:
+        file = unpacked
+    return file
+
+
+def _unpacked(file: Opened, options: ReadOptions) -> Opened | None:
+    """What a packed file holds; None where it is not packed."""
+    if file.data.startswith(ZIPS):
+        return _member(file, options)
+    codec = next((codec for magic, codec in _streams().items() if file.data.startswith(magic)), None)
+    if codec is None:
+        return None
+    try:
+        with codec(BytesIO(file.data)) as stream:
+            data = _bounded(file.name, stream)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ToolFailure(f"{file.name} is compressed and damaged: {error}", "Pass a whole file.") from error
+    inner = file.name if file.suffix not in PACKED else PurePath(file.name).stem
+    return Opened(inner, data, (*file.notes, f"unpacked from {file.name}"))
+
+
+def _streams() -> dict[bytes, Callable[[IO[bytes]], IO[bytes]]]:
+    return {
+        b"\x1f\x8b": _gzip,
+        **{b"BZh%d1AY&SY" % level: bz2.BZ2File for level in range(1, 10)},
+        b"\xfd7zXZ\x00": lzma.LZMAFile,
+        b"\x28\xb5\x2f\xfd": _zstd,
+    }
+
+
+def _gzip(packed: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=packed))
+
+
+def _zstd(packed: IO[bytes]) -> IO[bytes]:
+    import pyarrow as pa
+
+    stream: IO[bytes] = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd")
+    return stream
+
+
+def _bounded(name: str, stream: IO[bytes]) -> bytes:
+    """All that a stream holds, up to a bound: a small archive may hold more than the machine."""
+    blocks, size = list[bytes](), 0
+    while block := stream.read(1 << 20):
+        blocks.append(block)
+        size += len(block)
+        if size > UNPACKED_AT_MOST:
+            raise ToolFailure(f"{name} unpacks to more than {UNPACKED_AT_MOST >> 30} GiB", "Pass it as Parquet.")
+    return b"".join(blocks)
+
+
+def _member(file: Opened, options: ReadOptions) -> Opened | None:
+    """The file in a zip, the chosen one of several; None for a workbook, which is a zip as well."""
+    try:
+        with zipfile.ZipFile(BytesIO(file.data)) as archive:
+            names = [name for name in archive.namelist() if _is_data(name)]
+            if any(name in WORKBOOKS for name in names):
+                return None
+            chosen = _chosen(file.name, names, options.sheet)
+            with archive.open(chosen) as stream:
+                data = _bounded(file.name, stream)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ToolFailure(
+            f"{file.name} begins like a zip or workbook, but is damaged: {error}", "Pass a whole file."
+        ) from error
+    except (RuntimeError, NotImplementedError) as error:
+        raise ToolFailure(f"{file.name} cannot be unpacked: {error}", "Pass it without a password.") from error
+    return replace(file, name=PurePath(chosen).name, data=data, notes=(*file.notes, f"{chosen} of {file.name}"))
+
+
+def _is_data(name: str) -> bool:
+    parts = PurePath(name).parts
+    return not name.endswith("/") and "__MACOSX" not in parts and not parts[-1].startswith(".")
+
+
+def _chosen(name: str, members: list[str], wanted: str) -> str:
+    if wanted in members:
+        return wanted
+    if wanted and len(members) != 1:
+        raise unknown(f"file of {name}", wanted, members)
+    if len(members) != 1:
+        raise ToolFailure(
+            f"{name} holds {len(members)} files", f"Pass options={{'sheet': one of them}}: {named(members)}."
+        )
+    return members[0]
