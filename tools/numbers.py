@@ -12,3 +12,8 @@ def finite(value: SupportsFloat | None) -> float | None:
         return None
     number = float(value)
     return number if math.isfinite(number) else None
+
+
+def rounded(value: SupportsFloat) -> float:
+    """Six significant digits, which is what a reader of a list needs."""
+    return float(f"{float(value):.6g}")

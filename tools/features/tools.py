@@ -23,8 +23,10 @@ async def register_features(
     entity: Annotated[str, Field(description="Key column.")],
     timestamp_column: Annotated[str, Field(description="When a value became true.")],
     features: Annotated[list[str] | None, Field(description="Default: all other columns.")] = None,
-    created_timestamp_column: Annotated[str, Field(description="Decides between equal times.")] = "",
-    ttl_days: Annotated[float | None, Field(gt=0, description="Default: no limit.")] = None,
+    created_timestamp_column: Annotated[
+        str, Field(description="When a value was recorded: joins use none created later; the newest of equal times.")
+    ] = "",
+    ttl_days: Annotated[float | None, Field(gt=0, le=36500, description="Default: no limit.")] = None,
     description: str = "",
 ) -> View:
     """Register columns of a dataset as a feature view; again with new data to replace it."""
