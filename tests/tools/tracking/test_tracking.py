@@ -1,3 +1,4 @@
+import json
 import os
 import sqlite3
 import subprocess
@@ -123,6 +124,134 @@ def test_runs_are_ordered_and_paged(work: Work) -> None:
     assert second.next_cursor is None
 
 
+ODD = {"val/auc": 0.5, "f1-score": 0.4, "my metric": 1.0, "v.auc": 0.3, "auc": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("params.owner = 'team''s'", 'Write "team\'s"'),
+        ("params.owner = 'team\\'s'", 'Write "team\'s"'),
+        ('params.owner = "say ""hi"""', "Write 'say \"hi\"'"),
+        ("metrics.val/auc > 0.1", "Write metrics.`val/auc`"),
+        ("metrics.f1-score > 0.1", "Write metrics.`f1-score`"),
+        ("metrics.my metric > 0.1", "odd names in backticks"),
+        ("metrics.auc > 0.5 OR metrics.auc < 1", "no OR and no NOT"),
+        ("auc > 0.5", "metrics.auc > 0.9"),
+        ("METRICS.auc > 0.5", "Valid values are"),
+        ("params.depth = 3", "quoted"),
+    ],
+)
+def test_a_filter_that_mlflow_cannot_read_is_answered_with_the_way_to_write_it(
+    work: Work, where: str, says: str
+) -> None:
+    run = client.start_run(work, "credit", "", {}).run
+    client.log_run(work, run, {"depth": 3, "owner": "team's"}, ODD, 0, {})
+    with pytest.raises(ToolFailure) as caught:
+        client.search_runs(work, "credit", where, "", 10, "")
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        'params.owner = "team\'s"',
+        "params.owner ILIKE 'TEAM%'",
+        "metrics.`val/auc` > 0.4 and metrics.`my metric` = 1",
+        "metrics.v.auc > 0.2",
+        "  metrics.auc > 0.5  ",
+        "params.note = 'a\\b'",
+        'params.note != "two \'quotes\' here"',
+    ],
+)
+def test_what_mlflow_can_read_finds_what_mlflow_itself_finds(work: Work, where: str) -> None:
+    run = client.start_run(work, "credit", "", {}).run
+    client.log_run(work, run, {"owner": "team's", "note": "a\\b"}, ODD, 0, {})
+    mlflow = backend.mlflow_client(work)
+    experiments = [found.experiment_id for found in mlflow.search_experiments()]
+    expected = [f"run:{found.info.run_id}" for found in mlflow.search_runs(experiments, where.strip())]
+    assert [line.run for line in client.search_runs(work, "credit", where, "", 10, "").items] == expected == [run]
+
+
+@pytest.mark.parametrize("order", ["metrics.val/auc desc", "metrics.auc desc, start_time", "auc desc"])
+def test_an_order_that_mlflow_cannot_read_is_answered_with_the_way_to_write_it(work: Work, order: str) -> None:
+    client.log_run(work, client.start_run(work, "credit", "", {}).run, {}, ODD, 0, {})
+    with pytest.raises(ToolFailure, match=r"metrics\.auc (desc|> 0\.9)"):
+        client.search_runs(work, "credit", "", order, 10, "")
+
+
+def test_a_cursor_of_another_list_is_refused(work: Work) -> None:
+    client.start_run(work, "credit", "", {})
+    with pytest.raises(ToolFailure, match="'20' is not a cursor of this list"):
+        client.search_runs(work, "credit", "", "", 10, "20")
+
+
+def test_an_infinite_metric_of_another_client_is_known_and_named(work: Work) -> None:
+    run = client.start_run(work, "credit", "", {}).run
+    for name, value in (("low", float("-inf")), ("high", float("inf")), ("none", float("nan")), ("auc", 0.5)):
+        backend.mlflow_client(work).log_metric(run.removeprefix("run:"), name, value)
+    found = client.get_run(work, run)
+    assert (found.metrics, found.omitted) == ({"auc": 0.5}, "metrics that are no number: high, low, none")
+    line = client.search_runs(work, "credit", "metrics.low < 0", "metrics.auc desc", 10, "").items[0]
+    assert (line.metrics, line.more) == ({"auc": 0.5}, "high, low, none: no number")
+
+
+def test_params_that_are_no_text_are_kept_as_json(work: Work) -> None:
+    run = client.start_run(work, "", "", {}).run
+    given: dict[str, JsonValue] = {"flag": True, "none": None, "list": [1, "ä"], "map": {"a": None}, "text": "True"}
+    client.log_run(work, run, given | {"number": 0.1, "big": 2**60 + 1}, {}, 0, {})
+    kept = client.get_run(work, run, ["*"]).params
+    assert kept.pop("text") == "True"
+    assert {name: json.loads(value) for name, value in kept.items()} == {
+        "flag": True, "none": None, "list": [1, "ä"], "map": {"a": None}, "number": 0.1, "big": 2**60 + 1,
+    }  # fmt: skip
+
+
+def test_texts_are_stored_whole_or_refused_with_their_length(work: Work) -> None:
+    with pytest.raises(ToolFailure, match="tag note has 8001 characters, and MLflow keeps 8000"):
+        client.start_run(work, "", "", {"note": "x" * 8001})
+    with pytest.raises(ToolFailure, match="8001"):
+        client.create_experiment(work, "credit", {"note": "x" * 8001})
+    run = client.start_run(work, "", "", {}).run
+    with pytest.raises(ToolFailure, match="tag note has 8001"):
+        client.log_run(work, run, {"depth": 1}, {"auc": 1.0}, 0, {"note": "x" * 8001})
+    with pytest.raises(ToolFailure, match="param rule has 6001 characters, and MLflow keeps 6000"):
+        client.log_run(work, run, {"rule": "x" * 6001}, {"auc": 1.0}, 0, {})
+    assert (client.get_run(work, run).params, client.get_run(work, run).metrics) == ({}, {})
+    client.log_run(work, run, {"rule": "x" * 6000}, {}, 0, {"note": "x" * 8000})
+    kept = backend.mlflow_client(work).get_run(run.removeprefix("run:")).data
+    assert (len(kept.params["rule"]), len(kept.tags["note"])) == (6000, 8000)
+
+
+def test_a_run_ends_once_and_a_second_time_changes_nothing(work: Work) -> None:
+    run = client.start_run(work, "", "", {}).run
+    ended = client.end_run(work, run, "FINISHED")
+    assert client.end_run(work, run, "FINISHED") == ended
+    with pytest.raises(ToolFailure, match="has ended already, as FINISHED"):
+        client.end_run(work, run, "FAILED")
+    assert client.get_run(work, run) == ended
+
+
+def test_a_deleted_run_says_so_and_takes_nothing(work: Work, tmp_path: Path) -> None:
+    run = client.start_run(work, "", "", {}).run
+    backend.mlflow_client(work).delete_run(run.removeprefix("run:"))
+    assert client.get_run(work, run).notes == ["this run is deleted: it takes nothing more, and no search finds it"]
+    (tmp_path / "note.txt").write_text("hello", encoding="utf-8")
+    for attempt in (
+        lambda: client.end_run(work, run, "FINISHED"),
+        lambda: client.log_run(work, run, {}, {"auc": 0.9}, 0, {}),
+        lambda: client.log_artifact(work, run, str(tmp_path / "note.txt"), ""),
+    ):
+        with pytest.raises(ToolFailure, match="is deleted"):
+            attempt()
+
+
+def test_a_trial_that_was_pruned_is_told_from_a_run_that_was_killed(work: Work) -> None:
+    run = client.start_run(work, "credit", "", {"trial_state": "PRUNED"}).run
+    client.end_run(work, run, "KILLED")
+    assert client.search_runs(work, "credit", "", "", 10, "").items[0].more == "a trial that was pruned, not killed"
+
+
 def test_artifacts_are_copied_from_the_roots_only(work: Work, tmp_path: Path) -> None:
     run = client.start_run(work, "", "", {}).run
     (tmp_path / "note.txt").write_text("hello", encoding="utf-8")
@@ -214,6 +343,7 @@ async def test_a_call_that_logs_nothing_or_no_number_is_refused(client: Client) 
         ({}, "nothing to log"),
         ({"metrics": {"auc": True}}, "valid number"),
         ({"metrics": {"auc": "0.5"}}, "valid number"),
+        ({"metrics": {"rows": 2**53 + 1}}, "log them as a param"),
     ):
         answer = await client.call_tool("log_run", {"run": run, **arguments})
         assert answer.is_error
@@ -225,7 +355,7 @@ async def test_a_call_that_logs_nothing_or_no_number_is_refused(client: Client) 
 async def test_a_crowded_run_is_told_within_1500_tokens(client: Client, tool: str) -> None:
     run = ""
     for _ in range(10 if tool == "search_runs" else 1):
-        started = await client.call_tool("start_run", {"name": "n" * 5000, "tags": {"t": "x" * 5000}})
+        started = await client.call_tool("start_run", {"name": "n" * 250, "tags": {"t": "x" * 5000}})
         assert started.structured_content is not None
         assert len(_said(started)) <= MOST_CHARS
         run = started.structured_content["run"]
