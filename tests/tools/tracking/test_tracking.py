@@ -161,7 +161,7 @@ def test_a_filter_that_mlflow_cannot_read_is_answered_with_the_way_to_write_it(
         "metrics.v.auc > 0.2",
         "  metrics.auc > 0.5  ",
         "params.note = 'a\\b'",
-        'params.note != "two \'quotes\' here"',
+        "params.note != \"two 'quotes' here\"",
     ],
 )
 def test_what_mlflow_can_read_finds_what_mlflow_itself_finds(work: Work, where: str) -> None:
