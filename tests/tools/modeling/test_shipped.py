@@ -24,7 +24,7 @@ from mlops_mcp.tools.tracking.client import start_run
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 ROOT = Path(__file__).parents[3]
 COUNT = 80
-SEEN = {"city": ["Bern", "Köln", None, "nan", "Oslo"], "size": ["s", "m", "l"]}
+CITIES = ("Bern", "Köln", None, "nan", "Oslo")
 
 
 def rows(seed: int = 0) -> pd.DataFrame:
@@ -34,9 +34,9 @@ def rows(seed: int = 0) -> pd.DataFrame:
     frame = pd.DataFrame({"whole": whole, "float": random.normal(size=COUNT)})
     frame["holes"] = np.where(random.random(COUNT) < 0.3, np.nan, random.integers(0, 9, COUNT))
     frame["flag"] = random.random(COUNT) < 0.5
-    frame["maybe"] = pd.Series(random.choice([True, False, None], COUNT), dtype=object)
-    frame["city"] = pd.Series(random.choice(np.array(SEEN["city"], dtype=object), COUNT))
-    frame["size"] = random.choice(SEEN["size"], COUNT)
+    frame["maybe"] = [(True, False, None)[pick] for pick in random.integers(0, 3, COUNT)]
+    frame["city"] = [CITIES[pick] for pick in random.integers(0, 5, COUNT)]
+    frame["size"] = random.choice(["s", "m", "l"], COUNT)
     frame["at"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(COUNT), "D")
     shifted = whole + 2 * frame["float"] + 3 * frame["city"].isna() + 2 * (frame["size"] == "s") + frame["flag"]
     return frame.assign(score=shifted, bought=np.where(shifted > 1, "yes", "no"), over=(shifted > 1).astype(int))
