@@ -12,7 +12,9 @@ from .errors import ToolFailure
 from .slices import handle_kinds
 
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
-Name = Annotated[str, Field(pattern=NAME)]
+# What `check_name` takes, in the words of a schema.
+NAMES = "a-z, 0-9, _, -"
+NewName = Annotated[str, Field(description=NAMES)]
 LOGGED_MODEL = r"m-[0-9a-f]{32}"
 
 

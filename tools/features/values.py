@@ -105,8 +105,9 @@ def _cells(column: pa.ChunkedArray, dtype: DType) -> list[Any]:
 
 def _message(value: Any, dtype: DType) -> Any:
     """A time with a fraction becomes ISO text: Feast's own kind of time counts whole seconds."""
-    from feast.protos.feast.types.Value_pb2 import Value
+    from feast.protos.feast.types import Value_pb2
 
+    Value: Any = Value_pb2.Value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return Value()
     if not isinstance(value, datetime):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue, Strict
 
-from ..paging import Cursor, Limit, Page
+from ..paging import Limit, Page
 from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import Experiment, Logged, Run, RunLine
@@ -86,7 +86,7 @@ async def search_runs(
     where: Annotated[str, Field(description="MLflow filter, e.g. metrics.auc > 0.9")] = "",
     order_by: Annotated[str, Field(description="e.g. metrics.auc desc")] = "",
     limit: Limit = 10,
-    cursor: Cursor = "",
+    cursor: str = "",
 ) -> Page[RunLine]:
     """Search runs."""
     return await context.call(client.search_runs, experiment, where, order_by, limit, cursor)

@@ -194,10 +194,11 @@ def test_a_model_that_has_a_card_takes_no_dataset(work: Work, tmp_path: Path, fr
 def logged_by_mlflow(work: Work, model: object, name: str, form: str = "skops") -> str:
     """The address of a model that MLflow alone has logged, in an experiment whose files lie in the state folder."""
     import mlflow
+    from mlflow import sklearn, xgboost
 
     start_run(work, "theirs", "", {})
     mlflow.set_experiment("theirs")
     with mlflow.start_run():
         if type(model).__module__.startswith("xgboost"):
-            return mlflow.xgboost.log_model(model, name=name, pip_requirements=[]).model_uri
-        return mlflow.sklearn.log_model(model, name=name, serialization_format=form, pip_requirements=[]).model_uri
+            return xgboost.log_model(model, name=name, pip_requirements=[]).model_uri
+        return sklearn.log_model(model, name=name, serialization_format=form, pip_requirements=[]).model_uri
