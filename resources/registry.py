@@ -24,8 +24,9 @@ def version_card(work: Work, name: str, version: str) -> str:
     found = next((entry for entry in model.versions if str(entry.version) == version), None)
     if found is None:  # the handle is read more kindly than an address
         raise unknown(f"version of {name}", version, (str(entry.version) for entry in model.versions))
-    inputs = "\n".join(f"- `{feature.name}` ({feature.kind})" for feature in model.inputs)
-    return f"# {found.model}\n\n{_summary(model)}\n\n{_facts(found)}\n\n## Inputs\n{inputs}"
+    inputs = "\n".join(f"- `{cell(feature.name)}` ({feature.kind})" for feature in model.inputs)
+    about = f"# {found.model}\n\n{_summary(model)}\n\n{_facts(found)}"
+    return f"{about}\n\n## Inputs\n{inputs}" if inputs else about
 
 
 def model_names(work: Work, prefix: str) -> list[str]:
@@ -40,14 +41,15 @@ def version_numbers(work: Work, name: str, prefix: str) -> list[str]:
 
 
 def _row(version: ModelVersion) -> str:
-    cells = (version.version, version.stage, ", ".join(version.aliases), f"`{version.source}`", version.created)
-    return f"| {' | '.join(map(str, cells))} |"
+    facts = (version.version, version.stage, ", ".join(version.aliases), version.source, version.created)
+    return f"| {' | '.join(map(cell, facts))} |"
 
 
 def _summary(model: RegisteredModel) -> str:
-    labels = f", classes {', '.join(map(str, model.classes))}" if model.classes else ""
-    about = f"{cell(model.description)}\n\n" if model.description else ""
-    return f"{about}{model.algorithm} for **{model.target}**{labels}"
+    labels = f", classes {', '.join(map(cell, model.classes))}" if model.classes else ""
+    what = f"{cell(model.algorithm)} for **{cell(model.target)}**{labels}, as version {model.versions[0].version}"
+    parts = [cell(model.description), what if model.algorithm else "", *map(cell, model.notes)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _facts(version: ModelVersion) -> str:
@@ -60,4 +62,4 @@ def _facts(version: ModelVersion) -> str:
         "description": version.description,
         **version.tags,
     }
-    return "\n".join(f"- {name}: {cell(value)}" for name, value in facts.items() if value)
+    return "\n".join(f"- {cell(name)}: {cell(value)}" for name, value in facts.items() if value)

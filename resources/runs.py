@@ -9,13 +9,14 @@ from ..tools.tracking import client as tracking
 from ..tools.tracking.models import Run, RunLine
 
 RECENT = 20
+ESCAPED = str.maketrans({mark: f"\\{mark}" for mark in "\\|`<["})
 LISTED = 100
 
 
 def experiments_card(work: Work) -> str:
     """The experiments, newest first."""
     known = tracking.experiment_ids(work)
-    lines = [f"- **{name}** (id {identity})" for name, identity in islice(known.items(), LISTED)]
+    lines = [f"- **{cell(name)}** (id {identity})" for name, identity in islice(known.items(), LISTED)]
     if len(known) > LISTED:
         lines.append(f"\n{len(known) - LISTED} more are left out.")
     return "\n".join(["# Experiments", "", *(lines or ["None yet. `start_run` or `train_model` makes one."])])
@@ -35,8 +36,9 @@ def recent_runs(work: Work, prefix: str) -> list[str]:
 def _run(run: Run) -> str:
     took = f"{run.duration_s:.1f} s" if run.duration_s is not None else "running"
     parts = [
-        f"# Run {run.name or run.run}",
-        f"`{run.run}` in experiment **{run.experiment}**: {run.status}, {took}, started {run.started}",
+        f"# Run {cell(run.name or run.run)}",
+        f"`{run.run}` in experiment **{cell(run.experiment)}**: {run.status}, {took}, started {run.started}",
+        "\n".join(f"- {note}" for note in run.notes),
         _table("Metrics", {name: f"{value:.6g}" for name, value in run.metrics.items()}),
         _table("Params", run.params),
         _table("Tags", run.tags),
@@ -50,10 +52,10 @@ def _run(run: Run) -> str:
 def _table(title: str, rows: dict[str, str]) -> str:
     if not rows:
         return ""
-    body = [f"| {name} | {cell(value)} |" for name, value in rows.items()]
+    body = [f"| {cell(name)} | {cell(value)} |" for name, value in rows.items()]
     return "\n".join([f"## {title}", "| name | value |", "|---|---|", *body])
 
 
 def cell(value: object) -> str:
-    """Text that cannot break out of a table cell."""
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    """Text that cannot break out of its line or a table cell, and links to nothing."""
+    return " ".join(str(value).translate(ESCAPED).split())

@@ -11,8 +11,10 @@ from pydantic import Field
 from .errors import ToolFailure
 from .slices import handle_kinds
 
-NAME = r"^[a-z][a-z0-9_]{0,62}$"
-Name = Annotated[str, Field(pattern=NAME)]
+NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+# What `check_name` takes, in the words of a schema.
+NAMES = "a-z, 0-9, _, -"
+NewName = Annotated[str, Field(description=NAMES)]
 LOGGED_MODEL = r"m-[0-9a-f]{32}"
 
 
@@ -69,11 +71,12 @@ def check_name(text: str, kind: str) -> str:
     """A name for something new.
 
     Raises:
-        ToolFailure: it holds other characters than lower-case letters, digits and `_`.
+        ToolFailure: it is longer than 63, or holds other characters than lower-case letters, digits, `_` and `-`.
     """
     if not re.fullmatch(NAME[1:-1], text):
         raise ToolFailure(
-            f"{text!r} cannot name a {kind}", f"Use lower-case letters, digits and _, e.g. {slug(text)!r}."
+            f"{text!r} cannot name a {kind}",
+            f"Use a lower-case letter, then lower-case letters, digits, _ and -, up to 63: e.g. {slug(text)!r}.",
         )
     return text
 

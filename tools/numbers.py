@@ -20,3 +20,8 @@ EXACT = 2**53
 def exact(value: int | float | None) -> int | float | str | None:
     """A whole number beyond 2^53 as text: most readers of JSON know only doubles, and round it in silence."""
     return str(value) if isinstance(value, int) and abs(value) > EXACT else value
+
+
+def rounded(value: SupportsFloat) -> float:
+    """Six significant digits, which is what a reader of a list needs."""
+    return float(f"{float(value):.6g}")

@@ -49,7 +49,7 @@ def offset_of(cursor: str) -> int:
     if not cursor:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 12):
-        raise _no_cursor(cursor)
+        raise no_cursor(cursor)
     return int(cursor)
 
 
@@ -77,7 +77,7 @@ def position_of(name: str, cursor: str) -> Position | None:
         case [str(of), float(at), str(identity)] if of == name and math.isfinite(at):
             return Position(at, identity)
         case _:
-            raise _no_cursor(cursor)
+            raise no_cursor(cursor)
 
 
 def keyset_page(name: str, rows: Sequence[T], limit: int, where: Callable[[T], Position]) -> tuple[list[T], str | None]:
@@ -96,5 +96,6 @@ def _decoded(cursor: str) -> object:
         return None
 
 
-def _no_cursor(cursor: str) -> ToolFailure:
+def no_cursor(cursor: str) -> ToolFailure:
+    """What to say to a cursor that no page of the list has returned."""
     return ToolFailure(f"{cursor[:80]!r} is not a cursor of this list", "Pass next_cursor of the page before, or none.")

@@ -125,7 +125,7 @@ async def test_features(call: Call, loans: str) -> None:
         full_feature_names=True,
     )
     assert joined["rows"] == 3000
-    assert set(joined["added"]) == {"zipcodes__population", "zipcodes__state"}
+    assert {column["name"] for column in joined["added"]} == {"zipcodes__population", "zipcodes__state"}
     await call("materialize_features", views=["zipcodes"])
     online = await call("get_online_features", features=["zipcodes:state"], rows=[{"zipcode": 76104}, {"zipcode": 1}])
     assert online["rows"][0]["values"] == {"state": "TX"}

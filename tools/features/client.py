@@ -12,7 +12,7 @@ from ..data.store import save
 from ..errors import ToolFailure
 from ..paging import Page, page
 from ..runtime.work import Work
-from .history import Rows, join, match, output_names, rows_of
+from .history import Rows, join, match, output_names, rows_of, summary
 from .models import (
     DType,
     FeatureJoin,
@@ -23,13 +23,15 @@ from .models import (
     ViewMatch,
     ViewStatistics,
 )
-from .online import MAX_ROWS, keys_of, materialize, moment, online_row, read, written
+from .online import MAX_ROWS, keys_of, materialize, moment, online_row, reading_notes, written
 from .register import register_one, register_view
 from .registry import opened
 from .statistics import describe
+from .values import read
 from .views import Definition, all_views, find_view, requested
 
 LISTED_FEATURES = 20
+LISTED_COLUMNS = 40
 
 
 def register_features(
@@ -71,26 +73,27 @@ def get_historical_features(
         wanted = requested(store, features)
         names = output_names(rows, wanted, full_feature_names)
         for view, chosen in wanted:
-            columns = join(work, store, rows, view, chosen)
-            matches.append(match(rows, view))
-            for feature, values in columns.items():
+            found = match(rows, view)
+            matches.append(found.report)
+            for feature, values in join(work, store, rows, view, chosen, found.usable).items():
                 table = table.append_column(names[view.name, feature], values)
     parents = [rows.source.handle, *(view.versioned for view, _ in wanted)]
+    added = list(names.values())
     made = save(work, table, name or f"{rows.source.name}_features"[:63], parents, "get_historical_features")
     return FeatureJoin(
         dataset=made.handle,
         rows=made.info.rows,
-        added=list(names.values()),
+        added=[summary(column, table.column(column)) for column in added[:LISTED_COLUMNS]],
         views=matches,
-        notes=_join_notes(rows, wanted, matches),
+        notes=[*_join_notes(rows, wanted, matches), *_unlisted(added, made.handle)],
     )
 
 
 def materialize_features(work: Work, request: MaterializeRequest) -> Materialized:
     """Copy the newest values of views to the online store."""
-    start, end = moment(request.start, "start"), moment(request.end, "end") or datetime.now(UTC)
-    if start and start > end:
-        raise ToolFailure(f"start {request.start} is after end {end.isoformat()}", "Swap them.")
+    start, end = moment(request.start, "start"), moment(request.end, "end")
+    if start and start > (end or datetime.now(UTC)):
+        raise ToolFailure(f"start {request.start} is after end {request.end or 'now'}", "Swap them.")
     done = Materialized(views=[])
     with opened(work) as store:
         views = [find_view(store, name) for name in dict.fromkeys(request.views)] or all_views(store)
@@ -99,7 +102,9 @@ def materialize_features(work: Work, request: MaterializeRequest) -> Materialize
         for number, view in enumerate(views):
             work.progress(number, len(views), f"view {number + 1} of {len(views)}: {view.name}")
             done.notes += _kept_keys(work, view)
-            done.views.append(materialize(work, store, view.name, start, end))
+            made, notes = materialize(work, store, view.name, start, end)
+            done.views.append(made)
+            done.notes += notes
     work.progress(len(views), len(views), "done")
     return done
 
@@ -119,6 +124,8 @@ def get_online_features(work: Work, features: list[str], rows: list[dict[str, Js
         )
         for number, row in enumerate(rows)
     ]
+    for (view, names), part in zip(wanted, found, strict=True):
+        notes += reading_notes(view, names, part)
     lacking = sum(answer.status != "found" for answer in answers)
     notes += [f"{lacking} of {len(rows)} rows lack values: see status"] if lacking else []
     return OnlineFeatures(rows=answers, notes=notes)
@@ -174,16 +181,33 @@ def _shortened(view: View) -> View:
 
 def _join_notes(rows: Rows, wanted: Sequence[tuple[Definition, list[str]]], matches: Sequence[ViewMatch]) -> list[str]:
     total = rows.table.num_rows
-    own = [view.handle for view, _ in wanted if view.dataset == rows.source.handle]
+    views = [view for view, _ in wanted]
+    created = [view.name for view in views if view.created]
+    limits = "; a value exactly as old as its ttl still counts" if any(view.ttl for view in views) else ""
     return [
-        f"values as of {rows.time}, those of that very moment included",
-        *(f"{handle} is made of these same rows, so a row may be given its own outcome" for handle in own),
+        f"values as of {rows.time}, those of that very moment included{limits}",
+        *([f"{', '.join(created)}: only values created by then, that moment included"] if created else []),
         *(
-            f"{match.view}: {total - match.matched} of {total} rows got no value and are null"
-            for match in matches
-            if match.matched < total
+            f"{view.handle} is made of these same rows, so a row may be given its own outcome"
+            for view in views
+            if view.dataset == rows.source.handle
         ),
+        *(_match_notes(match, total) for match in matches if match.matched < total or match.created_later),
     ]
+
+
+def _match_notes(match: ViewMatch, total: int) -> str:
+    parts: list[str] = []
+    if match.matched < total:
+        parts.append(f"{total - match.matched} of {total} rows got no value and are null")
+    if match.created_later:
+        parts.append(f"{match.created_later} rows did not get a newer value, as it was created only after their time")
+    return f"{match.view}: {'; '.join(parts)}"
+
+
+def _unlisted(added: Sequence[str], dataset: str) -> list[str]:
+    more = len(added) - LISTED_COLUMNS
+    return [f"{more} more columns were added: describe_dataset({dataset!r})"] if more > 0 else []
 
 
 def _freshness(work: Work, view: Definition) -> list[str]:

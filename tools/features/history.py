@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.store import Dataset, resolve
 from ..errors import ToolFailure, unknown
-from ..numbers import finite
+from ..numbers import finite, rounded
 from ..runtime.work import Work
-from .models import ViewMatch
+from .known import BEST, KEY, KNOWN, TIME, history, in_utc, key_type, newest
+from .models import AddedColumn, ViewMatch
 from .registry import reading_history
 from .views import EVENT_TIME, KEY_TYPES, ROW, Definition, dtypes_of
 
@@ -43,12 +44,11 @@ class Rows:
                 f"{view.entity} is {dtypes[view.entity]} in {self.source.handle}, {view.entity_type} in {view.handle}",
                 "Cast the column in the file.",
             )
-        kind = pa.string() if view.entity_type == "string" else pa.int64()
         asked = pa.table(
             {
                 ROW: pa.array(np.arange(self.table.num_rows)),
-                view.entity: self.table.column(view.entity).cast(kind),
-                EVENT_TIME: self.table.column(self.time).cast(pa.timestamp("us", "UTC")),
+                view.entity: self.table.column(view.entity).cast(key_type(view)),
+                EVENT_TIME: in_utc(self.table.column(self.time)),
             }
         )
         return asked.drop_null().to_pandas()
@@ -71,61 +71,81 @@ def rows_of(work: Work, dataset: str, time: str) -> Rows:
     return Rows(source, table, time or (EVENT_TIME if EVENT_TIME in times else times[0]))
 
 
-def join(work: Work, store: Any, rows: Rows, view: Definition, names: Sequence[str]) -> Mapping[str, pa.ChunkedArray]:
-    """The features of one view, one value per row and in their order.
+@dataclass(frozen=True)
+class Match:
+    """Which rows have a value at their time (one truth value per row), and what is wrong with the others."""
+
+    report: ViewMatch
+    usable: np.ndarray
+
+
+def join(
+    work: Work, store: Any, rows: Rows, view: Definition, names: Sequence[str], usable: np.ndarray
+) -> Mapping[str, pa.ChunkedArray]:
+    """The features of one view, one value per row and in their order; null where a row has no `usable` value.
 
     Raises:
-        ToolFailure: Feast returned other rows than it was asked for.
+        ToolFailure: Feast cannot join by the view's ttl, or returned other rows than it was asked for.
     """
     import numpy as np
     import pyarrow as pa
 
+    if not view.joinable:
+        raise ToolFailure(f"Feast cannot join by the ttl of {view.handle}", "register_features again, with ttl_days.")
+
     asked = rows.askable(view)
     with work.tracer.span("feast", view=view.name, rows=len(asked)), reading_history():
         references = [f"{view.name}:{name}" for name in names]
-        answer = store.get_historical_features(asked, references).to_arrow() if len(asked) else None
+        answer = _asked_of_feast(store, asked, references) if len(asked) else None
     position: np.ndarray = np.full(rows.table.num_rows, -1)
     if answer is not None:
         numbers = answer.column(ROW).to_numpy()
         if not np.array_equal(np.sort(numbers), asked[ROW].to_numpy()):
             raise ToolFailure(f"the join with {view.handle} did not return every row once", "Report this as a bug.")
         position[numbers] = np.arange(len(numbers))
-    order = pa.array(position, mask=position < 0)
+    order = pa.array(position, mask=(position < 0) | ~usable)
     empty = _schema_of(view)
     return {name: (answer if answer is not None else empty).column(name).take(order) for name in names}
 
 
-def match(rows: Rows, view: Definition) -> ViewMatch:
-    """Which rows have a value at their time, and what is wrong with the others."""
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _asked_of_feast(store: Any, asked: pd.DataFrame, references: list[str]) -> pa.Table:
+    return store.get_historical_features(asked, references, filter_by_created_timestamp=True).to_arrow()
 
-    asked = rows.askable(view).sort_values(EVENT_TIME, kind="stable")
-    history = pq.read_table(view.path, columns=[view.entity, view.timestamp])
-    kind = pa.string() if view.entity_type == "string" else pa.int64()
-    known = pa.table(
-        {
-            view.entity: history.column(view.entity).cast(kind),
-            "found": history.column(view.timestamp).cast(pa.timestamp("us", "UTC")),
-        }
-    ).to_pandas()
-    latest = pd.merge_asof(
-        asked, known.sort_values("found"), left_on=EVENT_TIME, right_on="found", by=view.entity, direction="backward"
-    )
-    age = latest[EVENT_TIME] - latest["found"]
-    new = ~latest[view.entity].isin(known[view.entity])
+
+def match(rows: Rows, view: Definition) -> Match:
+    """Look up which rows have a value that was known at their time, and is not older than the ttl."""
+    import numpy as np
+    import pandas as pd
+
+    asked, values = rows.askable(view).rename(columns={view.entity: KEY}), history(view)
+    found = newest(asked, values, KNOWN)
+    age = found[EVENT_TIME] - found[TIME]
+    later = _created_later(asked, values, found, view) if view.created else 0
+    new = int((~asked[KEY].isin(values[KEY])).sum())
     old = age > view.ttl if view.ttl else pd.Series(False, index=age.index)
     matched = age.notna() & ~old
-    return ViewMatch(
+    usable = np.zeros(rows.table.num_rows, dtype=bool)
+    usable[matched.index[matched]] = True
+    report = ViewMatch(
         view=view.handle,
         matched=int(matched.sum()),
         key_or_time_missing=rows.table.num_rows - len(asked),
-        key_unknown=int(new.sum()),
-        before_first_value=int((age.isna() & ~new).sum()),
+        key_unknown=new,
+        before_first_value=int(age.isna().sum()) - new,
         older_than_ttl=int(old.sum()),
+        created_later=later,
         oldest_match_days=_days(age[matched].max()) if matched.any() else None,
     )
+    return Match(report, usable)
+
+
+def _created_later(asked: pd.DataFrame, values: pd.DataFrame, known: pd.DataFrame, view: Definition) -> int:
+    """Rows that would get another value if it did not matter when a value was created."""
+    true = newest(asked, values, TIME)
+    other = true[BEST].notna() & (true[BEST] != known[BEST])
+    if view.ttl:
+        other &= true[EVENT_TIME] - true[TIME] <= view.ttl
+    return int(other.sum())
 
 
 def output_names(rows: Rows, wanted: Sequence[tuple[Definition, list[str]]], full: bool) -> dict[tuple[str, str], str]:
@@ -144,6 +164,20 @@ def output_names(rows: Rows, wanted: Sequence[tuple[Definition, list[str]]], ful
                 raise ToolFailure(f"{name} would exist twice: it is also in {where}", hint)
             names[view.name, feature] = name
     return names
+
+
+def summary(name: str, values: pa.ChunkedArray) -> AddedColumn:
+    """What a joined column looks like; NaN counts as missing."""
+    import pandas as pd
+    import pyarrow as pa
+
+    column = values.to_pandas()
+    kind = values.type
+    counted = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    known = column.dropna().astype("float64") if counted else pd.Series(dtype="float64")
+    return AddedColumn(
+        name=name, missing=rounded(column.isna().mean()), mean=finite(known.mean()) if len(known) else None
+    )
 
 
 def _schema_of(view: Definition) -> pa.Table:

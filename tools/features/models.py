@@ -28,7 +28,11 @@ class View(BaseModel):
 
 
 class ViewMatch(BaseModel):
-    """How many rows got a value from a view, and why the others did not."""
+    """How many rows got a value from a view, and why the others did not.
+
+    `created_later`: rows before whose time lies a newer value that was created only after it; they got the one known
+    then, or none.
+    """
 
     view: str
     matched: int
@@ -36,7 +40,16 @@ class ViewMatch(BaseModel):
     key_unknown: int = 0
     before_first_value: int = 0
     older_than_ttl: int = 0
+    created_later: int = 0
     oldest_match_days: float | None = None
+
+
+class AddedColumn(BaseModel):
+    """A joined feature: the share of rows without a value, and the mean of the others if it is a number."""
+
+    name: str
+    missing: float
+    mean: float | None = None
 
 
 class FeatureJoin(BaseModel):
@@ -44,7 +57,7 @@ class FeatureJoin(BaseModel):
 
     dataset: str
     rows: int
-    added: list[str]
+    added: list[AddedColumn]
     views: list[ViewMatch]
     notes: list[str] = []
 
@@ -75,7 +88,7 @@ class Materialized(BaseModel):
 
 
 class OnlineRow(BaseModel):
-    """The features of one key; `as_of` is the time of each view's value, null when it has none."""
+    """The features of one key; `as_of` is the second of each view's value, null when it has none."""
 
     status: RowStatus
     key: dict[str, JsonValue]

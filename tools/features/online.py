@@ -1,7 +1,8 @@
-"""Copy the newest values to the online store, and read them there."""
+"""Copy the newest values to the online store, and answer with what it holds."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,14 +17,19 @@ from ..errors import ToolFailure
 from ..numbers import finite
 from ..runtime.work import Work
 from ..storage.state_files import replaced
+from .known import KEY, KNOWN, PLACE, TIME, history
 from .models import MaterializedView, OnlineRow, RowStatus
-from .registry import changing, online_keys, reading_history
+from .registry import changing, online_keys
+from .values import Stored, write
 from .views import Definition, find_view
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 MAX_ROWS = 100
+EXACT_INTEGERS = 2**53
+DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
 class Written(BaseModel):
@@ -40,48 +46,60 @@ def written(settings: Settings, view: str) -> Written | None:
     return None
 
 
-def materialize(work: Work, store: Any, name: str, start: datetime | None, end: datetime) -> MaterializedView:
-    """Write the newest value of every key in the window.
+def materialize(
+    work: Work, store: Any, name: str, start: datetime | None, end: datetime | None
+) -> tuple[MaterializedView, list[str]]:
+    """Write the newest value of every key in the window, which ends now at the latest, and say what was not taken.
 
     Raises:
         ToolFailure: the window is empty, or would put older values over newer ones.
     """
     began = time.perf_counter()
     with changing(work, name):
-        view = find_view(store, name)
-        rows = _times(view)
-        first = start or rows["time"].min().to_pydatetime()
-        keys = _keys_in(view, rows, first, end)
+        now = datetime.now(UTC)
+        last, view = min(end or now, now), find_view(store, name)
+        values = history(view)
+        first = start or values[TIME].min().to_pydatetime()
+        chosen = _newest_in(view, values, first, last, now)
         before = written(work.settings, view.name)
-        if before and end < before.end:
+        # An end that still lies ahead is one of a version that took such.
+        if before and last < min(before.end, now):
             raise ToolFailure(
                 f"{view.handle} is online up to {before.end.isoformat()}; older values would replace newer ones",
                 "Pass a later end, or none.",
             )
-        with work.tracer.span("feast materialize", view=view.name, keys=keys), reading_history():
-            store.materialize(first, end, [view.name])
-        if (found := online_keys(work.settings, view.name)) < keys:
-            raise ToolFailure(f"only {found} of {keys} keys of {view.handle} were written", "Call it again.")
-        _remember(work.settings, view, end)
-    return MaterializedView(
+        with work.tracer.span("write online", view=view.name, keys=len(chosen)):
+            write(work, store, view, chosen, first, last)
+        if (found := online_keys(work.settings, view.name)) < len(chosen):
+            raise ToolFailure(f"only {found} of {len(chosen)} keys of {view.handle} were written", "Call it again.")
+        _remember(work.settings, view, last)
+    made = MaterializedView(
         view=view.handle,
         dataset=view.dataset,
         start=first.isoformat(),
-        end=end.isoformat(),
-        keys=keys,
-        left_out_after_end=int((rows["time"] > end).sum()),
+        end=last.isoformat(),
+        keys=len(chosen),
+        left_out_after_end=int((values[TIME] > last).sum()),
         seconds=round(time.perf_counter() - began, 2),
     )
+    return made, _not_yet(view, values, end, now)
 
 
-def _keys_in(view: Definition, rows: pd.DataFrame, first: datetime, end: datetime) -> int:
-    chosen = rows[(rows["time"] >= first) & (rows["time"] <= end)]
-    if chosen.empty:
+def _newest_in(view: Definition, values: pd.DataFrame, first: datetime, last: datetime, now: datetime) -> np.ndarray:
+    """Places of the newest value of each key in the window that is known by now."""
+    window = values[(values[TIME] >= first) & (values[TIME] <= last) & (values[KNOWN] <= now)]
+    if window.empty:
         raise ToolFailure(
-            f"{view.handle} has no value from {first.isoformat()} to {end.isoformat()}",
-            f"Its values are from {rows['time'].min().isoformat()} to {rows['time'].max().isoformat()}.",
+            f"{view.handle} has no value from {first.isoformat()} to {last.isoformat()} that is known by now",
+            f"Its values are from {values[TIME].min().isoformat()} to {values[TIME].max().isoformat()}.",
         )
-    return int(chosen[view.entity].nunique())
+    return window.drop_duplicates(KEY, keep="last")[PLACE].to_numpy()
+
+
+def _not_yet(view: Definition, values: pd.DataFrame, end: datetime | None, now: datetime) -> list[str]:
+    notes = [f"{view.handle}: end lies ahead, so values up to now were taken"] if end and end > now else []
+    ahead = int(((values[KNOWN] > now) & (values[TIME] <= now)).sum())
+    return [*notes, f"{view.handle}: {ahead} values with a created time ahead were left out"] if ahead else notes
 
 
 def moment(text: str, name: str) -> datetime | None:
@@ -100,7 +118,7 @@ def moment(text: str, name: str) -> datetime | None:
 
 
 def keys_of(view: Definition, rows: Sequence[Mapping[str, JsonValue]]) -> list[JsonValue]:
-    """The key of each row.
+    """The key of each row; a whole number may come as text, which is how it survives every client.
 
     Raises:
         ToolFailure: a row has none, or one of another type.
@@ -111,59 +129,64 @@ def keys_of(view: Definition, rows: Sequence[Mapping[str, JsonValue]]) -> list[J
             raise ToolFailure(
                 f"row {number} has no {view.entity}, the key of {view.handle}", f"It has {', '.join(row)}."
             )
-        key = row[view.entity]
-        fits = isinstance(key, str) if view.entity_type == "string" else type(key) is int
-        if not fits:
-            raise ToolFailure(f"row {number}: {view.entity} is {view.entity_type}, not {key!r}", "Pass that type.")
+        key = _key(view, row[view.entity])
+        if key is None:
+            raise ToolFailure(
+                f"row {number}: {view.entity} is {view.entity_type}, not {row[view.entity]!r}", "Pass that type."
+            )
         keys.append(key)
     return keys
 
 
-def read(store: Any, view: Definition, names: Sequence[str], keys: Sequence[JsonValue]) -> list[dict[str, Any] | None]:
-    """The stored values of each key under `names`, and their time under an empty name; None for an unknown key."""
-    answer = store.get_online_features(
-        features=[f"{view.name}:{name}" for name in names],
-        entity_rows=[{view.entity: key} for key in keys],
-    ).to_dict(include_event_timestamps=True)
-    found: list[dict[str, Any] | None] = []
-    for index in range(len(keys)):
-        stamp = max(answer[f"{name}__ts"][index] for name in names)
-        values: dict[str, Any] = {name: answer[name][index] for name in names}
-        found.append(values | {"": datetime.fromtimestamp(stamp, UTC)} if stamp else None)
-    return found
+def _key(view: Definition, given: JsonValue) -> JsonValue:
+    """The key in the type of the view; None if it is none."""
+    if view.entity_type == "string":
+        return given if isinstance(given, str) else None
+    if isinstance(given, str) and DIGITS.fullmatch(given):
+        given = int(given)
+    bits = 63 if view.entity_type == "int64" else 31
+    return given if type(given) is int and -(2**bits) <= given < 2**bits else None
 
 
 def online_row(
-    row: Mapping[str, JsonValue], parts: Sequence[tuple[Definition, Mapping[str, str], dict[str, Any] | None]]
+    row: Mapping[str, JsonValue], parts: Sequence[tuple[Definition, Mapping[str, str], Stored | None]]
 ) -> OnlineRow:
     """One answer from what each view has for the row; values beyond their ttl are not given, as in a join."""
     states: list[RowStatus] = []
     values: dict[str, JsonValue] = {}
     times: dict[str, str | None] = {}
     for view, columns, stored in parts:
-        late = stored is not None and view.ttl is not None and datetime.now(UTC) - stored[""] > view.ttl
+        late = stored is not None and view.ttl is not None and datetime.now(UTC) - stored.time > view.ttl
         states.append("unknown" if stored is None else "expired" if late else "found")
-        times[view.handle] = stored[""].isoformat() if stored else None
-        usable = stored if stored and not late else {}
+        times[view.handle] = stored.time.isoformat() if stored else None
+        usable = stored.values if stored and not late else {}
         values |= {column: _plain(usable.get(feature)) for feature, column in columns.items()}
     status: RowStatus = states[0] if len(set(states)) == 1 else "partly"
-    keys = {view.entity: row[view.entity] for view, _, _ in parts}
+    keys = {view.entity: _plain(row[view.entity]) for view, _, _ in parts}
     return OnlineRow(status=status, key=keys, values=values, as_of=times)
 
 
+def reading_notes(view: Definition, names: Sequence[str], found: Sequence[Stored | None]) -> list[str]:
+    """What a reader of the values has to know about them."""
+    known = [stored.values for stored in found if stored]
+    added = [name for name in names if known and not any(name in values for values in known)]
+    notes = [f"{view.handle}: {', '.join(added)} was not materialized yet, so it is null"] if added else []
+    if any(_beyond_floats(value) for values in known for value in values.values()):
+        notes.append(f"{view.handle}: whole numbers beyond 2**53 are given as text")
+    return notes
+
+
 def _plain(value: Any) -> JsonValue:
+    if _beyond_floats(value):
+        return str(value)
     if isinstance(value, float):
         return finite(value)
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _times(view: Definition) -> pd.DataFrame:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(view.path, columns=[view.entity, view.timestamp])
-    times = table.column(view.timestamp).cast(pa.timestamp("us", "UTC"))
-    return pa.table({view.entity: table.column(view.entity), "time": times}).to_pandas()
+def _beyond_floats(value: object) -> bool:
+    """Most clients read every number of an answer as a float."""
+    return isinstance(value, int) and abs(value) > EXACT_INTEGERS
 
 
 def _remember(settings: Settings, view: Definition, end: datetime) -> None:

@@ -26,6 +26,8 @@ from .views import (
     write_view,
 )
 
+SHORTEST_TTL = timedelta(seconds=1)
+
 
 def register_view(
     work: Work,
@@ -59,16 +61,25 @@ def register_view(
         entity_type=_known(dtypes[entity]),
         timestamp=timestamp,
         created=created,
-        ttl=timedelta(days=ttl_days) if ttl_days else None,
+        ttl=_ttl(ttl_days),
         features={name: _known(dtypes[name]) for name in names},
         descriptions={},
         description=description,
     )
     with changing(work, view), opened(work) as store:
         notes += _write(work, store, wanted)
-    if not ttl_days:
+    if ttl_days is None:
         notes.append("no ttl_days: a value counts however old it is; joins report the oldest")
     return wanted, [*skipped, *notes]
+
+
+def _ttl(days: float | None) -> timedelta | None:
+    if days is None:
+        return None
+    ttl = timedelta(days=days)
+    if ttl < SHORTEST_TTL:
+        raise ToolFailure(f"ttl_days {days:g} is less than a second", "Pass a longer one, or none for no limit.")
+    return ttl
 
 
 def register_one(work: Work, name: str, group: str, entity: str, dtype: DType, description: str) -> Definition:
@@ -153,7 +164,7 @@ def _check_roles(
         if dtypes[name] != "timestamp":
             times = [column for column, kind in dtypes.items() if kind == "timestamp"]
             raise unknown(f"time column of {source.handle}", name, times)
-        if reason := bad_name(name):
+        if reason := bad_name(name, dtypes):
             raise ToolFailure(f"{name!r} cannot name a time column: {reason}", "Rename it in the file.")
     if len({entity, timestamp, created}) < 3:
         raise ToolFailure("key, time and created time are three columns", "Name each once.")
@@ -169,7 +180,7 @@ def _features(
         check_columns(source, dtypes, asked)
         return list(dict.fromkeys(asked)), []
     others = [name for name in source.info.columns if name not in roles and name != EVENT_TIME]
-    usable = [name for name in others if dtypes[name] is not None and not bad_name(name)]
+    usable = [name for name in others if dtypes[name] is not None and not bad_name(name, dtypes)]
     if not usable:
         raise ToolFailure(f"{source.handle} has no other column that can be a feature", "Check its names and types.")
     skipped = [name for name in others if name not in usable]
@@ -179,25 +190,28 @@ def _features(
 def _without_useless_rows(
     work: Work, source: Dataset, view: str, entity: str, timestamp: str, created: str
 ) -> tuple[Dataset, list[str]]:
-    """Drop rows that no join can reach, and all but the last of those between which it would choose at random."""
+    """Drop rows that no join can reach, and all but the last of those between which it would choose at random.
+
+    A value whose created time is missing was never known.
+    """
     import numpy as np
     import pyarrow as pa
 
     names = [name for name in (entity, timestamp, created) if name]
     table = source.table(names)
     present = np.ones(table.num_rows, dtype=bool)
-    for name in (entity, timestamp):
+    for name in names:
         present &= table.column(name).is_valid().to_numpy()
     rows = table.filter(pa.array(present)).to_pandas()
     kept = present.copy()
     kept[present] = ~rows.duplicated(names, keep="last").to_numpy()
     if not kept.any():
-        raise ToolFailure(f"no row of {source.handle} has a {entity} and a {timestamp}")
+        raise ToolFailure(f"no row of {source.handle} has all of {', '.join(names)}", "Name other columns.")
     if kept.all():
         return source, []
     clean = save(work, source.table().filter(pa.array(kept)), f"{view}_rows"[:63], [source.handle], "register_features")
     lost, repeated = int((~present).sum()), int(present.sum() - kept.sum())
-    notes = [f"{lost} rows without {entity} or {timestamp} dropped"] if lost else []
+    notes = [f"{lost} rows without {' or '.join(names)} dropped: no join can reach them"] if lost else []
     if repeated:
         notes.append(f"{repeated} rows repeat {', '.join(names)}: the last of each in file order is kept")
     return clean, notes

@@ -79,26 +79,40 @@ def online_keys(settings: Settings, view: str) -> int:
         return database.execute(f'select count(distinct entity_key) from "{table}"').fetchone()[0] if known else 0
 
 
+def online_store(work: Work) -> Any:
+    """The store of online values (feast.infra.online_stores.online_store.OnlineStore)."""
+    return work.once(_open_online)
+
+
 def _open(settings: Settings) -> Any:
     feast = imported()
-    home = settings.feast_home
-    home.mkdir(parents=True, exist_ok=True)
-    configuration = feast.RepoConfig(
+    settings.feast_home.mkdir(parents=True, exist_ok=True)
+    store = feast.FeatureStore(repo_path=str(settings.feast_home), config=_configuration(settings))
+    with applying(settings):
+        store.list_feature_views()
+        with closing(sqlite3.connect(_online(settings))) as database:
+            database.execute("pragma journal_mode=wal")
+    return store
+
+
+def _open_online(settings: Settings) -> Any:
+    imported()
+    from feast.infra.online_stores.helpers import get_online_store_from_config
+
+    return get_online_store_from_config(_configuration(settings).online_store)
+
+
+def _configuration(settings: Settings) -> Any:
+    return imported().RepoConfig(
         project=settings.feast.project,
         provider="local",
-        repo_path=home,
+        repo_path=settings.feast_home,
         registry={"registry_type": "sql", "path": f"sqlite:///{_registry(settings)}", "cache_ttl_seconds": 5},
         online_store={"type": "sqlite", "path": str(_online(settings))},
         offline_store={"type": "duckdb"},
         materialization={"online_write_batch_size": BATCH},
         entity_key_serialization_version=3,
     )
-    store = feast.FeatureStore(repo_path=str(home), config=configuration)
-    with applying(settings):
-        store.list_feature_views()
-        with closing(sqlite3.connect(_online(settings))) as database:
-            database.execute("pragma journal_mode=wal")
-    return store
 
 
 def imported() -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
+from ..handles import NAMES, NewName
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
@@ -19,12 +20,14 @@ References = Annotated[list[str], Field(description="view:feature, or view for a
 async def register_features(
     context: Injected,
     dataset: Dataset,
-    view: str,
+    view: NewName,
     entity: Annotated[str, Field(description="Key column.")],
     timestamp_column: Annotated[str, Field(description="When a value became true.")],
     features: Annotated[list[str] | None, Field(description="Default: all other columns.")] = None,
-    created_timestamp_column: Annotated[str, Field(description="Decides between equal times.")] = "",
-    ttl_days: Annotated[float | None, Field(gt=0, description="Default: no limit.")] = None,
+    created_timestamp_column: Annotated[
+        str, Field(description="When a value was recorded: joins leave out later ones.")
+    ] = "",
+    ttl_days: Annotated[float | None, Field(gt=0, le=36500, description="Default: no limit.")] = None,
     description: str = "",
 ) -> View:
     """Register columns of a dataset as a feature view; again with new data to replace it."""
@@ -55,7 +58,7 @@ async def get_historical_features(
     features: References,
     timestamp_column: Annotated[str, Field(description="Time of a row; default event_timestamp.")] = "",
     full_feature_names: Annotated[bool, Field(description="view__feature")] = False,
-    name: Annotated[str, Field(description="Of the new dataset.")] = "",
+    name: Annotated[str, Field(description=f"Of the new dataset: {NAMES}")] = "",
 ) -> FeatureJoin:
     """Join features to the rows of a dataset as they were known at each row's time, into a new dataset."""
     request = (dataset, features, timestamp_column, full_feature_names, name)

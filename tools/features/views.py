@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ..data.store import Dataset
 from ..errors import ToolFailure, unknown
-from ..handles import NAME, parse
+from ..handles import parse
 from .models import DType
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 EVENT_TIME = "event_timestamp"
 ROW = "row_id_of_join"
+COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 DATASET_TAG = "dataset"
+TTL_TAG = "ttl_seconds"
+DAY = timedelta(days=1)
 # Arrow's name of a type -> ours. Feast fails on all others, or reads them as JSON.
 DTYPES: Mapping[str, DType] = {
     "int8": "int32", "int16": "int32", "int32": "int32", "uint8": "int32", "uint16": "int32",
@@ -41,7 +44,10 @@ KEY_TYPES = ("int32", "int64", "string")
 
 @dataclass(frozen=True)
 class Definition:
-    """A feature view; `ttl` None means that a value never gets too old."""
+    """A feature view; `ttl` None means that a value never gets too old.
+
+    `joinable` is false if the registry holds a ttl by which Feast cannot join, from other hands or an older version.
+    """
 
     name: str
     dataset: str
@@ -54,6 +60,7 @@ class Definition:
     features: Mapping[str, DType]
     descriptions: Mapping[str, str]
     description: str
+    joinable: bool = True
 
     @property
     def handle(self) -> str:
@@ -134,9 +141,9 @@ def write_view(store: Any, view: Definition) -> None:
         source=source,
         entities=[entity],
         schema=[field(view.entity, view.entity_type), *(field(name, kind) for name, kind in view.features.items())],
-        ttl=view.ttl or timedelta(0),
+        ttl=_whole_days(view.ttl) if view.ttl else timedelta(0),
         description=view.description,
-        tags={DATASET_TAG: view.dataset},
+        tags={DATASET_TAG: view.dataset} | ({TTL_TAG: repr(view.ttl.total_seconds())} if view.ttl else {}),
     )
     store.apply([entity, source, definition])
 
@@ -158,17 +165,34 @@ def check_columns(source: Dataset, dtypes: Mapping[str, DType | None], names: It
                 f"column {name} of {source.handle} has a type that features cannot have",
                 f"Use {', '.join(get_args(DType))}.",
             )
-        if reason := bad_name(name):
+        if reason := bad_name(name, dtypes):
             raise ToolFailure(f"{name!r} cannot name a feature or key: {reason}", "Rename the column in the file.")
 
 
-def bad_name(name: str) -> str:
-    """What is wrong with a name; an empty text if nothing is."""
-    if re.fullmatch(NAME[1:-1], name) is None:
-        return "names are lower-case letters, digits and _, up to 63"
-    if name in ("rn", ROW) or name.endswith("_y"):
+def bad_name(name: str, columns: Iterable[str]) -> str:
+    """What is wrong with a name among the columns of its file; an empty text if nothing is."""
+    if COLUMN.fullmatch(name) is None:
+        return "names begin with a letter and go on with letters, digits, _ and -, up to 63"
+    if name.lower() in ("rn", ROW) or name.lower().endswith("_y"):
         return "the join uses this name itself"
+    if sum(name.lower() == column.lower() for column in columns) > 1:
+        return "another column differs only in upper and lower case, and the join takes both for one"
     return ""
+
+
+def _whole_days(ttl: timedelta) -> timedelta:
+    """What Feast gets: it cannot join by parts of a day. The join itself withholds what is older than the exact ttl."""
+    return -(-ttl // DAY) * DAY
+
+
+def _in_one_unit(ttl: timedelta) -> bool:
+    """Whether it is a number of days, of seconds or of microseconds alone: what ibis makes an interval of."""
+    return sum(map(bool, (ttl.days, ttl.seconds, ttl.microseconds))) <= 1
+
+
+def _ttl(view: Any) -> timedelta | None:
+    exact = view.tags.get(TTL_TAG)
+    return timedelta(seconds=float(exact)) if exact else view.ttl or None
 
 
 def _read(view: Any) -> Definition:
@@ -182,7 +206,8 @@ def _read(view: Any) -> Definition:
         entity_type=columns.get(entity, "string"),
         timestamp=view.batch_source.timestamp_field,
         created=view.batch_source.created_timestamp_column or "",
-        ttl=view.ttl or None,
+        ttl=_ttl(view),
+        joinable=_in_one_unit(view.ttl or timedelta(0)),
         features={feature.name: _dtype(feature) for feature in view.features},
         descriptions={feature.name: feature.description for feature in view.features if feature.description},
         description=view.description,

@@ -20,6 +20,15 @@ class Feature(BaseModel):
     kind: Kind
 
 
+class Seen(BaseModel):
+    """What a feature held in training: the range of a number, or the levels of a category."""
+
+    low: float | None = None
+    high: float | None = None
+    levels: list[str] = []
+    missing: int = 0
+
+
 class Treatment(BaseModel):
     """What an effect is of. `levels` are the untreated and the treated value; empty if the treatment is a number."""
 
@@ -49,6 +58,7 @@ class ModelCard(BaseModel):
     dataset: str
     rows: int
     digest: str = ""
+    seen: dict[str, Seen] = {}
     treatment: Treatment | None = None
     seal: str = ""
 

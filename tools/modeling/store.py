@@ -13,12 +13,14 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
-from ..errors import ToolFailure, require, unknown
-from ..handles import Handle, parse
+from pydantic import ValidationError
+
+from ..errors import ToolFailure, require
 from ..lineage import Lineage
 from ..runtime.work import Work
 from ..tracking.backend import mlflow_client, require_artifacts, require_backend, translated
@@ -27,6 +29,8 @@ from . import sealed
 from .algorithms import algorithm
 from .card import CARD_FILE, ModelCard
 from .effects import EffectModel
+from .references import locate
+from .shipped import Predictor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +39,9 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.skops"
 EFFECT_FILE = "model.sealed"
+SHIPPED = "shipped.py"
+# How models of others are stored whose files can be read: skops, and XGBoost's own formats.
+READABLE = (".skops", ".ubj", ".json")
 # What a pipeline of ours may hold beyond skops' own defaults. Each type was looked at: none runs code when built.
 TRUSTED = (
     "catboost.core.CatBoostClassifier",
@@ -141,20 +148,58 @@ def find_model(work: Work, reference: str, effects: bool = False) -> StoredModel
         ToolFailure: nothing of that name, a model that was not saved by this server, or an effect model where none
             is of use.
     """
-    client = mlflow_client(work)
-    uri, handle = locate(client, reference)
-    with translated():
-        logged = client.get_logged_model(uri.removeprefix("models:/"))
-    folder = _local(work, logged.artifact_location, logged.model_id)
+    uri, handle, folder = _folder_of(work, reference)
     if not (folder / CARD_FILE).is_file():
-        raise ToolFailure(f"{reference} was not saved by this server", "Train it here with train_model.")
-    card = ModelCard.model_validate_json((folder / CARD_FILE).read_bytes())
+        raise _foreign(reference, folder)
+    try:
+        card = ModelCard.model_validate_json((folder / CARD_FILE).read_bytes())
+    except ValidationError as error:
+        raise ToolFailure(f"the card of {reference} cannot be read", "Train it again.") from error
     found = StoredModel(uri, handle, folder, card)
     if not found.file.is_file() or digest(found.file) != card.digest:
         raise ToolFailure(f"the file of {reference} is not the one that was saved", "Train it again.")
     if not effects:
         _require_predictive(found)
     return found
+
+
+def foreign_file(work: Work, reference: str) -> Path:
+    """The file of a model that was logged by MLflow alone, if it is of a format that can be read.
+
+    Raises:
+        ToolFailure: it is a pickle, say, or a model of ours.
+    """
+    _, handle, folder = _folder_of(work, reference)
+    if (folder / CARD_FILE).is_file():
+        raise ToolFailure(f"{handle} has a card, which names its dataset and target", "Leave both out.")
+    if (found := _readable_in(folder)) is None:
+        raise _foreign(reference, folder)
+    return found
+
+
+def _folder_of(work: Work, reference: str) -> tuple[str, str, Path]:
+    """`models:/m-…`, the handle to show for it, and the folder with its files."""
+    client = mlflow_client(work)
+    uri, handle = locate(client, reference)
+    with translated():
+        logged = client.get_logged_model(uri.removeprefix("models:/"))
+    return uri, handle, _local(work, logged.artifact_location, logged.model_id)
+
+
+def _readable_in(folder: Path) -> Path | None:
+    """The file that holds the model itself, which MLflow calls `model.*`."""
+    return next((file for suffix in READABLE if (file := folder / f"model{suffix}").is_file()), None)
+
+
+def _foreign(reference: str, folder: Path) -> ToolFailure:
+    said = f"{reference} was not saved by this server: no card says what it takes"
+    if _readable_in(folder):
+        return ToolFailure(said, f"log_model(model={reference!r}, dataset=…, target=…) takes it in.")
+    held = ", ".join(sorted(file.name for file in folder.glob("*.*")) if folder.is_dir() else []) or "no file"
+    return ToolFailure(
+        f"{said}, and its folder holds no format that is safe to load ({held[:200]})",
+        "Log it by mlflow.sklearn with serialization_format='skops', by mlflow.xgboost, or train it with train_model.",
+    )
 
 
 def _require_predictive(model: StoredModel) -> None:
@@ -193,90 +238,48 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def locate(client: MlflowClient, reference: str) -> tuple[str, str]:
-    """`models:/m-…` and the handle to show for it."""
-    text = reference.strip()
-    if text.startswith(("models:/m-", "m-")):
-        uri = f"models:/{text.removeprefix('models:/')}"
-        _require_logged(client, uri)
-        return uri, uri
-    if text.startswith("run:"):
-        return _only_model_of(client, text)
-    return _registered(client, text.replace("models:/", "model:", 1))
-
-
-def _require_logged(client: MlflowClient, uri: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_logged_model(uri.removeprefix("models:/"))
-    except MlflowException as error:
-        experiments = [found.experiment_id for found in client.search_experiments(max_results=100)]
-        recent = client.search_logged_models(experiments, max_results=20) if experiments else []
-        raise unknown("model", uri, (f"models:/{found.model_id}" for found in recent), limit=3) from error
-
-
-def _only_model_of(client: MlflowClient, text: str) -> tuple[str, str]:
-    with translated():
-        run = client.get_run(parse(text, "run").name)
-    outputs = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
-    if len(outputs) != 1:
-        listed = ", ".join(f"models:/{model}" for model in outputs)
-        raise ToolFailure(
-            f"{text} holds {len(outputs)} models", f"Pass one of {listed}." if listed else "Train one in it."
-        )
-    return f"models:/{outputs[0]}", f"models:/{outputs[0]}"
-
-
-def _registered(client: MlflowClient, text: str) -> tuple[str, str]:
-    from mlflow.exceptions import MlflowException
-
-    name, at, alias = text.partition("@")
-    wanted = parse(name, "model")
-    with translated():
-        versions = client.search_model_versions(f"name='{wanted.name.replace(chr(39), '')}'")
-    if not versions:
-        names = (found.name for found in client.search_registered_models(max_results=200))
-        raise unknown("model", text, (f"model:{found}" for found in names), "Or pass models:/m-… of train_model.")
-    known = {str(found.version): found for found in versions}
-    if at:
-        try:
-            chosen = client.get_model_version_by_alias(wanted.name, alias)
-        except MlflowException as error:
-            aliases = client.get_registered_model(wanted.name).aliases
-            raise unknown(f"alias of model:{wanted.name}", alias, aliases) from error
-    elif wanted.version or len(known) == 1:
-        chosen = known.get(wanted.version or next(iter(known)))
-        if chosen is None:
-            raise unknown(f"version of model:{wanted.name}", wanted.version, known)
-    else:
-        raise ToolFailure(
-            f"model:{wanted.name} has {len(known)} versions",
-            f"Pass model:{wanted.name}/<version>, e.g. /{max(known, key=int)}.",
-        )
-    source = chosen.source or ""
-    if not source.startswith("models:/m-"):
-        raise ToolFailure(f"{text} points to {source}, which this server did not save", "Register models:/m-….")
-    return source, str(Handle("model", wanted.name, str(chosen.version)))
-
-
 def _write(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Path, logged: Any, run_id: str) -> None:
     from mlflow import sklearn as flavor
-    from mlflow.models import infer_signature
 
+    described = _description(logged, run_id)
     flavor.save_model(
         pipeline,
         path=str(folder),
-        mlflow_model=_description(logged, run_id),
+        mlflow_model=described,
         serialization_format="skops",
         skops_trusted_types=list(TRUSTED),
-        signature=infer_signature(sample, pipeline.predict(sample)),
+        signature=_signature(pipeline, card, sample),
         pip_requirements=_pinned(),
     )
     written = next(path for path in folder.iterdir() if path.suffix == ".skops")
     if written.name != MODEL_FILE:
         shutil.copy(written, folder / MODEL_FILE)
+    _take_raw_rows(described, folder)
     _stamp(card, folder, "")
+
+
+def _signature(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame) -> Any:
+    """The columns by name, of any type: MLflow would refuse an integer for a double and a hole in integers.
+
+    What a column must hold is checked by the model itself (`shipped.design`).
+    """
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types.schema import AnyType, ColSpec, Schema
+
+    answers = Predictor(pipeline, card.model_dump()).predict(sample)
+    inputs: Any = Schema([ColSpec(AnyType(), name) for name in card.names])
+    return ModelSignature(inputs, infer_signature(model_output=answers).outputs)
+
+
+def _take_raw_rows(described: Any, folder: Path) -> None:
+    """Let pyfunc load the model through our own module, which lies beside it."""
+    code = files(__package__ or "").joinpath(SHIPPED).read_text(encoding="utf-8")
+    # A name of its own: two models of one process may have been written by different versions.
+    module = f"rows_{hashlib.sha256(code.encode()).hexdigest()[:12]}"
+    (folder / "code").mkdir()
+    (folder / "code" / f"{module}.py").write_text(code, encoding="utf-8")
+    described.flavors["python_function"] |= {"loader_module": module, "code": "code"}
+    described.save(str(folder / "MLmodel"))
 
 
 def _write_effect(

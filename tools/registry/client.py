@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from ..data.store import resolve
-from ..errors import ToolFailure, unknown
+from ..errors import ToolFailure, Unavailable, unknown
 from ..handles import Handle, parse_model
 from ..lineage import Lineage
 from ..locks import locked
-from ..modeling.card import Label
+from ..modeling.card import Label, ModelCard
 from ..modeling.frame import design
 from ..modeling.pipelines import scores
-from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
+from ..modeling.store import StoredModel, find_model, foreign_file, load_effect_model, load_pipeline
 from ..modeling.store import log_model as store_model
 from ..paging import Page, page
 from ..runtime.work import Work
@@ -28,9 +28,11 @@ from .files import read_model
 from .models import CheckResult, LoggedModel, LogRequest, ModelLine, ModelVersion, RegisteredModel, Stage, Transition
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
     from mlflow.entities.model_registry import RegisteredModel as RegisteredEntity
+    from sklearn.pipeline import Pipeline
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 CHECK_ROWS = 5
@@ -59,7 +61,10 @@ def register_model(work: Work, model: str, name: str, tags: dict[str, str], desc
 
 def _check_name(name: str) -> None:
     if not MODEL_NAME.fullmatch(name):
-        raise ToolFailure(f"{name!r} cannot name a model", "Use letters, digits, _, - and ., e.g. credit_risk.")
+        raise ToolFailure(
+            f"{name!r} cannot name a model",
+            "Begin with a letter or digit, go on with letters, digits, _, - and ., up to 100.",
+        )
 
 
 def _check_texts(tags: dict[str, str], description: str) -> None:
@@ -78,7 +83,9 @@ def _version_of(client: MlflowClient, name: str, source: StoredModel, tags: dict
     """The version with this source, made if there is none; a name whose first version fails is not left behind."""
     created = _ensure_name(client, name)
     try:
-        return _same_source(client, name, source) or client.create_model_version(name, source.uri, tags=tags)
+        return _same_source(client, name, source) or client.create_model_version(
+            name, source.uri, tags=tags, model_id=source.uri.removeprefix("models:/")
+        )
     except BaseException:
         if created and not client.search_model_versions(f"name='{name}'", max_results=1):
             client.delete_registered_model(name)
@@ -91,20 +98,14 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
         raise ToolFailure(
             "one model is logged at a time", "Pass either `model`, or `path` with `dataset` and `target`."
         )
-    if request.path and not (request.dataset and request.target):
+    if bool(request.dataset) != bool(request.target) or (request.path and not request.dataset):
         raise ToolFailure(
             "a model file does not say what it predicts", "Pass the `dataset` and `target` it was made for."
         )
     if request.register_as:
         _check_name(request.register_as)
     given = require_running(work, request.run, "a model") if request.run else ""
-    if request.model:
-        source = find_model(work, request.model)
-        pipeline, card = load_pipeline(source), source.card
-        rows, parents = design(resolve(work, card.dataset).frame(card.names).head(CHECK_ROWS), card), [source.uri]
-    else:
-        pipeline, card, rows = read_model(work, request.path, request.preprocessor, request.dataset, request.target)
-        parents = [f"file:{readable(work.settings, request.path)}", card.dataset]
+    pipeline, card, rows, parents = _taken_in(work, request)
     run = given or start_run(work, "", f"log {card.algorithm}", {}).run
     uri = store_model(work, pipeline, card, run.removeprefix("run:"), rows)
     Lineage(work.home).record(uri, parents, "log_model")
@@ -119,6 +120,21 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
         classes=card.classes,
         registered=register_model(work, uri, request.register_as, {}, "").model if request.register_as else None,
     )
+
+
+def _taken_in(work: Work, request: LogRequest) -> tuple[Pipeline, ModelCard, pd.DataFrame, list[str]]:
+    """The fitted pipeline, its card, rows it can predict, and what it came from.
+
+    A model with a dataset and a target beside it is one that MLflow alone has logged.
+    """
+    if request.model and not request.dataset:
+        source = find_model(work, request.model)
+        card = source.card
+        rows = design(resolve(work, card.dataset).frame(card.names).head(CHECK_ROWS), card)
+        return load_pipeline(source), card, rows, [source.uri]
+    file = foreign_file(work, request.model) if request.model else readable(work.settings, request.path)
+    pipeline, card, rows = read_model(work, file, request.preprocessor, request.dataset, request.target)
+    return pipeline, card, rows, [request.model or f"file:{file}", card.dataset]
 
 
 def list_models(work: Work, limit: int, cursor: str) -> Page[ModelLine]:
@@ -144,27 +160,50 @@ def _registered(work: Work) -> list[RegisteredEntity]:
 
 
 def get_model(work: Work, model: str, limit: int, check: bool) -> RegisteredModel:
-    """Read a registered model; with `check`, prove that the version loads and predicts."""
+    """Read a registered model; with `check`, prove that the version loads and predicts.
+
+    A version that is broken or comes from elsewhere is shown with what is wrong with it.
+    """
     wanted = parse_model(model)
     named = bool(wanted.version or wanted.alias)
     with opened(work) as client:
         registered, versions = _versions(client, wanted.name)
-        chosen = _chosen(wanted, registered, versions) if named else versions[0]
-    shown = [entry for position, entry in enumerate(versions) if position < limit or entry is chosen]
-    stored = find_model(work, str(Handle("model", wanted.name, str(chosen.version))), effects=True)
-    return RegisteredModel(
+    chosen = _chosen(wanted, registered, versions) if named else _current(versions)
+    shown = [chosen, *(entry for entry in versions if entry is not chosen)][:limit]
+    found = RegisteredModel(
         name=wanted.name,
         description=cut(registered.description or "", ALONE),
         versions=[
             _version(entry, registered.aliases, ALONE if named and entry is chosen else LISTED) for entry in shown
         ],
         omitted=len(versions) - len(shown),
-        algorithm=stored.card.algorithm,
-        target=stored.card.target,
-        classes=stored.card.classes,
-        inputs=stored.card.features,
-        check=_check(work, stored) if check else None,
     )
+    return _described(work, found, check)
+
+
+def _current(versions: list[MlflowVersion]) -> MlflowVersion:
+    """The newest version in Production, else the newest of all."""
+    return next((version for version in versions if version.current_stage == "Production"), versions[0])
+
+
+def _described(work: Work, found: RegisteredModel, check: bool) -> RegisteredModel:
+    """With what its first version takes and gives, or why that cannot be said."""
+    handle = found.versions[0].model
+    try:
+        stored = find_model(work, handle, effects=True)
+    except Unavailable:
+        raise
+    except ToolFailure as failure:
+        failed = CheckResult(loaded=False, error=failure.message) if check else None
+        return found.model_copy(update={"notes": [str(failure)], "check": failed})
+    about = {
+        "algorithm": stored.card.algorithm,
+        "target": stored.card.target,
+        "classes": stored.card.classes,
+        "inputs": stored.card.features,
+        "check": _check(work, stored) if check else None,
+    }
+    return found.model_copy(update=about)
 
 
 def get_latest_version(work: Work, name: str, stages: list[Stage]) -> ModelVersion:
@@ -196,6 +235,8 @@ def transition_stage(work: Work, model: str, stage: Stage, archive_existing: boo
         registered, versions = _versions(client, wanted.name)
         chosen = _chosen(wanted, registered, versions)
         number = str(chosen.version)
+        if alias:
+            _require_loadable(work, str(Handle("model", wanted.name, number)))
         others = [version for version in versions if version is not chosen and version.current_stage == stage]
         archived = others if archive_existing and alias else []
         client.transition_model_version_stage(wanted.name, number, stage, bool(archived))
@@ -209,6 +250,19 @@ def transition_stage(work: Work, model: str, stage: Stage, archive_existing: boo
         alias=alias,
         archived=[str(Handle("model", wanted.name, str(version.version))) for version in archived],
     )
+
+
+def _require_loadable(work: Work, version: str) -> None:
+    """What is to be used has to be a model that can be used.
+
+    Raises:
+        ToolFailure: its files are not there, are not those that were saved, or hold what is not trusted.
+    """
+    stored = find_model(work, version, effects=True)
+    if stored.card.task == "effect":
+        load_effect_model(work, stored)
+    else:
+        load_pipeline(stored)
 
 
 def _move_alias(client: MlflowClient, name: str, version: str, alias: str | None) -> None:
@@ -292,13 +346,23 @@ def _version(version: MlflowVersion, aliases: Mapping[str, object], chars: int) 
 
 def _check(work: Work, model: StoredModel) -> CheckResult:
     """Predictions of the first rows of the training data: labels, numbers, or effects."""
-    rows = design(resolve(work, model.card.dataset).frame(model.card.names).head(CHECK_ROWS), model.card)
+    loaded = False
+    try:
+        _require_loadable(work, model.handle)
+        loaded = True
+        rows = design(resolve(work, model.card.dataset).frame(model.card.names).head(CHECK_ROWS), model.card)
+        return CheckResult(loaded=True, rows=len(rows), predictions=_answers(work, model, rows))
+    except Unavailable:
+        raise
+    except ToolFailure as failure:
+        return CheckResult(loaded=loaded, error=str(failure))
+
+
+def _answers(work: Work, model: StoredModel, rows: pd.DataFrame) -> list[Label]:
     if model.card.task == "effect":
-        answers: list[Label] = load_effect_model(work, model).effects(rows).tolist()
-    else:
-        found = scores(load_pipeline(model), rows, model.card)
-        answers = [model.card.classes[row.argmax()] for row in found] if model.card.classes else found.tolist()
-    return CheckResult(loaded=True, rows=len(rows), predictions=answers)
+        return load_effect_model(work, model).effects(rows).tolist()
+    found = scores(load_pipeline(model), rows, model.card)
+    return [model.card.classes[row.argmax()] for row in found] if model.card.classes else found.tolist()
 
 
 def _locked(work: Work) -> AbstractContextManager[None]:

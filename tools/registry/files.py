@@ -22,7 +22,7 @@ FORMATS = (".skops", ".ubj", ".json")
 
 
 def read_model(
-    work: Work, path: str, preprocessor: str, dataset: str, target: str
+    work: Work, file: Path, preprocessor: str, dataset: str, target: str
 ) -> tuple[Pipeline, ModelCard, pd.DataFrame]:
     """A pipeline around the model of a file, its card, and rows it was tried on.
 
@@ -35,7 +35,7 @@ def read_model(
     """
     from sklearn.pipeline import Pipeline
 
-    model = _load(readable(work.settings, path))
+    model = _load(file)
     steps: list[tuple[str, Any]] = [("pre", _load(readable(work.settings, preprocessor)))] if preprocessor else []
     pipeline = Pipeline([*steps, ("model", model)])
     source = resolve(work, dataset)

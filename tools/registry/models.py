@@ -27,7 +27,7 @@ class ModelVersion(BaseModel):
 
 
 class LogRequest(BaseModel):
-    """Either `model`, or `path` with `dataset` and `target`."""
+    """Either `model`, or `path` with `dataset` and `target`; a model of MLflow alone needs both as well."""
 
     model: str
     path: str
@@ -51,17 +51,19 @@ class LoggedModel(BaseModel):
 
 
 class CheckResult(BaseModel):
-    """The model was loaded in a worker and predicted rows of its training data."""
+    """Whether the model was loaded in a worker, and what it predicted for rows of its training data."""
 
     loaded: bool
-    rows: int
-    predictions: list[Label]
+    rows: int = 0
+    predictions: list[Label] = []
+    error: str | None = None
 
 
 class RegisteredModel(BaseModel):
-    """A registered model, newest versions first, and what its newest (or the named) version takes and gives.
+    """A registered model, and what the first of its versions takes and gives.
 
-    `omitted` counts the versions that are not shown; the named one always is.
+    That is the named one, else the one in Production, else the newest; the others follow, newest first. `omitted`
+    counts those that are not shown, `notes` say why the version cannot be used.
     """
 
     name: str
@@ -73,6 +75,7 @@ class RegisteredModel(BaseModel):
     classes: list[Label] = []
     inputs: list[Feature] = []
     check: CheckResult | None = None
+    notes: list[str] = []
 
 
 class ModelLine(BaseModel):

@@ -11,16 +11,21 @@ from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import LoggedModel, LogRequest, ModelLine, ModelVersion, RegisteredModel, Stage, Transition
 
+NAMES = "A-Z, a-z, 0-9, _, -, ."
+
 
 async def log_model(
     context: Injected,
-    model: Annotated[str, Field(description="A trained model, to log in another run.")] = "",
+    model: Annotated[
+        str,
+        Field(description="A trained model, or one of plain MLflow with dataset and target."),
+    ] = "",
     path: Annotated[str, Field(description="Or a file: .skops, or .ubj/.json of XGBoost.")] = "",
     preprocessor: Annotated[str, Field(description=".skops transformer before the file's model.")] = "",
     dataset: Annotated[str, Field(description="What the file's model was made for.")] = "",
     target: str = "",
     run: str = "",
-    register_as: str = "",
+    register_as: Annotated[str, Field(description=NAMES)] = "",
 ) -> LoggedModel:
     """Log a model in an MLflow run and optionally register it."""
     request = LogRequest(
@@ -33,7 +38,7 @@ async def log_model(
 async def register_model(
     context: Injected,
     model: Annotated[str, Field(description="models:/m-… of train_model, or run:<id>.")],
-    name: str,
+    name: Annotated[str, Field(description=NAMES)],
     tags: dict[str, str] | None = None,
     description: str = "",
 ) -> ModelVersion:
@@ -52,7 +57,7 @@ async def get_model(
     check: Annotated[bool, Field(description="Load it and predict some rows.")] = False,
     limit: Limit = 5,
 ) -> RegisteredModel:
-    """Read a registered model: versions, stages, aliases, inputs."""
+    """Read a registered model: versions, stages, aliases, inputs; without a version, those of Production."""
     return await context.call(client.get_model, model, limit, check)
 
 
@@ -67,7 +72,7 @@ async def transition_stage(
     stage: Stage,
     archive_existing: Annotated[bool, Field(description="Archive the versions now in that stage.")] = True,
 ) -> Transition:
-    """Move a model version to a stage; Staging and Production also become its alias."""
+    """Move a model version that loads to a stage; Staging and Production also become its alias."""
     return await context.call(client.transition_stage, model, stage, archive_existing)
 
 

@@ -25,7 +25,7 @@ from .models import PackageRequest, ServiceSpec
 
 SPEC_FILE = "spec.json"
 CODE = {"service.py": "service.py.txt", "rows.py": "rows.py"}
-VERSION = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+VERSION = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")
 VERSION_LENGTH = 12
 BUILD_PATIENCE_S = 120.0
 
@@ -74,6 +74,8 @@ def make_bento(work: Work, request: PackageRequest) -> tuple[Bento, bool]:
 
     Without a version it is named by its content, so the same model is the same bento.
     """
+    if request.name:
+        _check_name(request.name)
     require_bentoml(work)
     model = find_model(work, request.model)
     spec = _spec(model, request)
@@ -108,9 +110,12 @@ def require_bentoml(work: Work) -> None:
 
 
 def _spec(model: StoredModel, request: PackageRequest) -> ServiceSpec:
-    name = check_name(request.name or _default_name(model), "bento")
+    name = _check_name(request.name or _default_name(model))
     if request.version and not VERSION.fullmatch(request.version.lower()):
-        raise ToolFailure(f"{request.version!r} cannot be a version", "Use letters, digits, '_', '.' and '-'.")
+        raise ToolFailure(
+            f"{request.version!r} cannot be a version",
+            "Use letters, digits, '_', '.' and '-' between letters or digits.",
+        )
     spec = ServiceSpec(
         name=name,
         model_handle=model.handle,
@@ -122,12 +127,19 @@ def _spec(model: StoredModel, request: PackageRequest) -> ServiceSpec:
         target=model.card.target,
         features=model.card.features,
         classes=model.card.classes,
+        seen=model.card.seen,
         trusted=list(TRUSTED),
         packages=_packages(),
         batchable=request.batchable,
     )
     content = _content(spec)
     return spec.model_copy(update={"content": content, "version": request.version.lower() or content})
+
+
+def _check_name(name: str) -> str:
+    if not check_name(name, "bento")[-1].isalnum():
+        raise ToolFailure(f"{name!r} cannot name a bento", "End it with a letter or a digit.")
+    return name
 
 
 def _default_name(model: StoredModel) -> str:

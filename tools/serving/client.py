@@ -17,7 +17,7 @@ from ..paging import Page, page
 from ..runtime.work import Work
 from . import endpoints, processes
 from .bentos import Bento, find_bento, make_bento, require_bentoml
-from .connection import Connections, Unreachable, ask_predictions, is_ready
+from .connection import Connections, ServiceFailed, Unreachable, ask_predictions, is_ready
 from .models import (
     Deployed,
     Deployment,
@@ -128,6 +128,10 @@ def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
         raise ToolFailure(
             f"{chosen.bento} of endpoint:{name} does not answer: {error}", f"Deploy it again: {_redeploy(state)}"
         ) from error
+    except ServiceFailed as error:
+        said = processes.log_tail(work, name, chosen.id) or "(nothing)"
+        raise ToolFailure(f"{chosen.bento} failed: HTTP {error.status}", f"Its log ends with: {said}") from error
+    notes += answer.notes
     fits = len(rows) * len(answer.classes) <= MAX_PROBABILITIES
     if not fits:
         most = max(1, MAX_PROBABILITIES // len(answer.classes))

@@ -28,6 +28,14 @@ class Unreachable(Exception):
     """Nothing answers as a service on the port of a deployment."""
 
 
+class ServiceFailed(Exception):
+    """The service answered with an HTTP status that means a fault of its own."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 @dataclass(frozen=True)
 class Reply:
     status: int
@@ -91,7 +99,8 @@ def ask_predictions(connections: Connections, deployment: Deployment, rows: Sequ
     """The predictions of a deployment.
 
     Raises:
-        ToolFailure: the service refused the rows, or failed.
+        ToolFailure: the service refused the rows, or is overloaded.
+        ServiceFailed: only its log says why.
         Unreachable: it does not answer at all.
     """
     reply = connections.post(deployment, "/predict", {"rows": list(rows)})
@@ -101,7 +110,7 @@ def ask_predictions(connections: Connections, deployment: Deployment, rows: Sequ
         raise ToolFailure(f"{deployment.bento} refuses the rows: {_reason(reply.body)}")
     if reply.status == 503:
         raise ToolFailure(f"{deployment.bento} is overloaded", "Send fewer rows, or deploy it with more replicas.")
-    raise ToolFailure(f"{deployment.bento} failed: HTTP {reply.status}", "Its log, in the state folder, says why.")
+    raise ServiceFailed(reply.status)
 
 
 def ask_identity(port: int) -> Identity | None:

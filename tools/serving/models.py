@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from ..modeling.card import Feature, Label, Task
+from ..modeling.card import Feature, Label, Seen, Task
 
 State = Literal["ready", "starting", "degraded", "dead"]
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -27,6 +27,7 @@ class ServiceSpec(BaseModel):
     target: str
     features: list[Feature]
     classes: list[Label] = []
+    seen: dict[str, Seen] = {}
     trusted: list[str]
     packages: list[str]
     batchable: bool
@@ -150,10 +151,14 @@ class ServiceAnswer(BaseModel):
     predictions: list[Label]
     probabilities: list[list[float]] | None = None
     classes: list[Label] = []
+    notes: list[str] = []
 
 
 class Prediction(BaseModel):
-    """One prediction per row; `probabilities` in the order of `classes`, null for regression or if a note says so."""
+    """One prediction per row; `probabilities` in the order of `classes`, null for regression or if a note says so.
+
+    Notes also count the rows with values that training had none of.
+    """
 
     endpoint: str
     bento: str

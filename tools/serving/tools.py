@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ..handles import NewName
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
@@ -32,7 +33,7 @@ Bento = Annotated[str, Field(description="bento:<name>:<version>")]
 async def package_model(
     context: Injected,
     model: Annotated[str, Field(description="models:/m-…, model:<name>/<version> or run:<id>.")],
-    name: str = "",
+    name: NewName = "",
     version: Annotated[str, Field(description="Default: a digest of the content.")] = "",
     batchable: Annotated[bool, Field(description="Add a route that predicts concurrent requests together.")] = False,
     wait_s: Wait = DEFAULT_WAIT_S,
@@ -45,7 +46,7 @@ async def package_model(
 async def deploy_model(
     context: Injected,
     bento: Annotated[str, Field(description="bento:<name>:<version>, or a model.")],
-    endpoint: str,
+    endpoint: NewName,
     replicas: Annotated[int, Field(ge=1, le=16)] = 1,
     resources: Resources | None = None,
     percent: Annotated[Percent, Field(description="Below 100: share the calls with what runs there.")] = 100,

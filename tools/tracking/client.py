@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from ..tracing.redaction import redact
 from ..user_files import readable
 from .backend import mlflow_client, require_artifacts, require_backend, translated
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
-from .search import require_known
+from .search import explained, require_known
 from .views import TAG_CHARS, VALUE_CHARS, run_line, run_view, visible
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 DEFAULT_EXPERIMENT = "mlops"
-MAX_PARAM = 6000
+# What MLflow would cut off in silence.
+MAX_PARAM, MAX_TAG = 6000, 8000
 ENDED = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -69,6 +71,7 @@ def everything(fetch: Callable[[str | None], Any]) -> list[Any]:
 
 def create_experiment(work: Work, name: str, tags: dict[str, str]) -> Experiment:
     """Get or create; two callers at once get the same experiment, and a deleted one comes back."""
+    _check_tags(tags)
     full = f"{work.settings.mlflow.experiment_prefix}{name or DEFAULT_EXPERIMENT}"
     with opened(work) as client:
         created = _create(work, client, full, tags)
@@ -109,6 +112,7 @@ def _create(work: Work, client: MlflowClient, name: str, tags: dict[str, str]) -
 
 def start_run(work: Work, experiment: str, name: str, tags: dict[str, str]) -> Run:
     """Open a run in an experiment, which is created if need be."""
+    _check_tags(tags)
     home = create_experiment(work, experiment, {})
     with opened(work) as client:
         run = client.create_run(
@@ -141,7 +145,9 @@ def log_run(
     tags: dict[str, str],
 ) -> Logged:
     """Log all or nothing of what is refused for its value; into an ended run too, e.g. later scores of its model."""
-    _check_values(params, metrics)
+    texts = {key: _text_of(value) for key, value in params.items()}
+    _check_values(texts, metrics)
+    _check_tags(tags)
     with opened(work) as client:
         from mlflow.entities import Metric, Param, RunTag
 
@@ -150,7 +156,7 @@ def log_run(
         client.log_batch(
             identity,
             metrics=[Metric(key, float(value), now, step) for key, value in metrics.items()],
-            params=[Param(key, str(value)) for key, value in params.items()],
+            params=[Param(key, text) for key, text in texts.items()],
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
     return Logged(run=f"run:{identity}", params=len(params), metrics=len(metrics), tags=len(tags))
@@ -167,10 +173,22 @@ def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
 
 
 def end_run(work: Work, run: str, status: RunStatus) -> Run:
+    """Close a run; one that has ended so stays as it is.
+
+    Raises:
+        ToolFailure: it is unknown or deleted, or has ended in another way.
+    """
     with opened(work) as client:
-        identity = _find(client, run).info.run_id
-        client.set_terminated(identity, status)
-        return _view(client, client.get_run(identity), [])
+        found = _require_kept(client, run)
+        if found.info.status not in (*ENDED, status):
+            client.set_terminated(found.info.run_id, status)
+            found = client.get_run(found.info.run_id)
+        if found.info.status != status:
+            raise ToolFailure(
+                f"run:{found.info.run_id} has ended already, as {found.info.status}, and stays so",
+                "start_run opens a new one.",
+            )
+        return _view(client, found, [])
 
 
 def close_abandoned(work: Work, parent: str, own: str) -> None:
@@ -206,15 +224,16 @@ def require_running(work: Work, run: str, what: str = "anything more") -> str:
 def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: int, cursor: str) -> Page[RunLine]:
     """One page of runs; an experiment, key or status that does not exist is an error, where MLflow says nothing."""
     with opened(work) as client:
-        experiments = _experiments(work, client, experiment)
-        asked = require_known(client, experiments, where, order_by)
-        found = client.search_runs(
-            experiments,
-            filter_string=where,
-            max_results=limit,
-            order_by=[order_by] if order_by else None,
-            page_token=cursor or None,
-        )
+        experiments, where, order_by = _experiments(work, client, experiment), where.strip(), order_by.strip()
+        with explained(where, order_by, cursor):
+            asked = require_known(client, experiments, where, order_by)
+            found = client.search_runs(
+                experiments,
+                filter_string=where,
+                max_results=limit,
+                order_by=[order_by] if order_by else None,
+                page_token=cursor or None,
+            )
     lines = [run_line(run, asked["metrics"], asked["params"]) for run in found]
     return Page(items=lines, next_cursor=_text(found.token))
 
@@ -274,13 +293,28 @@ def _require_running(client: MlflowClient, run: str, what: str) -> MlflowRun:
     return found
 
 
-def _check_values(params: dict[str, JsonValue], metrics: dict[str, float]) -> None:
+def _text_of(value: JsonValue) -> str:
+    """A text as it is, anything else as JSON, which every reader of the store understands."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _check_tags(tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        if len(value) > MAX_TAG:
+            raise ToolFailure(
+                f"tag {key} has {len(value)} characters, and MLflow keeps {MAX_TAG}", "Log it as an artifact."
+            )
+
+
+def _check_values(params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
     for key, value in metrics.items():
         if not math.isfinite(value):
             raise ToolFailure(f"metric {key} is {value}, which MLflow would store as another number", "Leave it out.")
     for key, param in params.items():
-        if len(str(param)) > MAX_PARAM:
-            raise ToolFailure(f"param {key} has more than {MAX_PARAM} characters", "Log it as an artifact.")
+        if len(param) > MAX_PARAM:
+            raise ToolFailure(
+                f"param {key} has {len(param)} characters, and MLflow keeps {MAX_PARAM}", "Log it as an artifact."
+            )
 
 
 def _view(client: MlflowClient, run: MlflowRun, names: Sequence[str]) -> Run:

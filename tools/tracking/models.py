@@ -8,12 +8,10 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, PlainSerializer
 
+from ..numbers import rounded
+
 T = TypeVar("T")
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED"]
-
-
-def rounded(value: float) -> float:
-    return float(f"{value:.6g}")
 
 
 def cut(text: str, length: int) -> str:
@@ -56,6 +54,7 @@ class Run(BaseModel):
     tags: dict[str, str]
     models: list[str] = []
     omitted: str | None = None
+    notes: list[str] = []
 
 
 class RunLine(BaseModel):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import ToolFailure, unknown
+from ..paging import no_cursor
 from .models import RunStatus
 
 if TYPE_CHECKING:
@@ -14,10 +17,65 @@ if TYPE_CHECKING:
 RECENT = 200
 # MLflow's word for a kind of key -> the word for it in a filter, and a filter that finds a run which has the key.
 PROBES = {
-    "metric": ("metrics", "metrics.`{}` > -1.7e308"),
+    "metric": ("metrics", "metrics.`{}` >= -1.7976931348623157e308"),
     "parameter": ("params", "params.`{}` LIKE '%'"),
     "tag": ("tags", "tags.`{}` LIKE '%'"),
 }
+
+
+# A name that MLflow reads only between backticks.
+ODD_NAME = re.compile(r"(metrics?|params?|tags?|attributes?)\.(?!mlflow\.)([\w.]*[^\w.\s=<>!'\"`,;]+[^\s=<>!'\"`,;]*)")
+LANGUAGE = (
+    "Filters are MLflow's: comparisons joined by AND, no OR and no NOT; metrics.auc > 0.9, params.depth = '3' and "
+    "tags.team = \"team's\" with quotes, status = 'FINISHED', run_name LIKE 'a%'; odd names in backticks: "
+    "metrics.`val loss`."
+)
+ORDER = "Pass one key: metrics.auc desc, params.depth or start_time desc; odd names in backticks: metrics.`val loss`."
+
+
+@contextmanager
+def explained(where: str, order_by: str, cursor: str) -> Generator[None]:
+    """Say what MLflow cannot read in a search together with how it is written.
+
+    Raises:
+        ToolFailure: a text that would find nothing, or that MLflow refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for text in _texts(where):
+        _require_plain_quotes(text)
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        said = str(error.message).strip().splitlines()[0][:400]
+        if cursor and "page token" in said:
+            raise no_cursor(cursor) from error
+        odd = ODD_NAME.search(f"{where} {order_by}")
+        quoted = f"Write {odd[1]}.`{odd[2]}`. " if odd else ""
+        raise ToolFailure(said, quoted + (ORDER if "order" in said else LANGUAGE)) from error
+
+
+def _texts(where: str) -> Iterator[str]:
+    """The quoted parts of a filter, read as MLflow reads them."""
+    import sqlparse
+
+    statements: Any = sqlparse.parse(where)
+    for statement in statements:
+        yield from (str(token) for token in statement.flatten() if str(token)[:1] in ("'", '"'))
+
+
+def _require_plain_quotes(text: str) -> None:
+    """MLflow knows no escapes: it would look for the doubled quote or the backslash itself."""
+    quote, inside = text[0], text[1:-1]
+    if quote * 2 in inside or f"\\{quote}" in inside:
+        other = '"' if quote == "'" else "'"
+        plain = inside.replace(quote * 2, quote).replace(f"\\{quote}", quote)
+        raise ToolFailure(
+            f"{text} holds an escaped quote, and MLflow has no escapes",
+            f"Write {other}{plain}{other}: the other quote.",
+        )
 
 
 def require_known(client: MlflowClient, experiments: list[str], where: str, order_by: str) -> dict[str, set[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, Strict
+from pydantic import BeforeValidator, Field, JsonValue, Strict
 
 from ..paging import Limit, Page
 from ..spec import Injected, Toolset, reads, writes
@@ -13,8 +13,17 @@ from .models import Experiment, Logged, Run, RunLine
 
 RunHandle = Annotated[str, Field(description="run:<id>")]
 Tags = dict[str, str]
+
+
+def _exact(value: object) -> object:
+    """MLflow keeps metrics as floats."""
+    if isinstance(value, int) and abs(value) > 2**53:
+        raise ValueError("whole numbers beyond 2**53 would be rounded: log them as a param or a tag")
+    return value
+
+
 # A text or a truth value is no measurement.
-Number = Annotated[float, Strict()]
+Number = Annotated[float, Strict(), BeforeValidator(_exact)]
 
 
 async def create_experiment(
@@ -29,7 +38,7 @@ async def create_experiment(
 async def start_run(
     context: Injected,
     experiment: Annotated[str, Field(description="Created if need be.")] = "",
-    name: str = "",
+    name: Annotated[str, Field(max_length=250)] = "",
     tags: Tags | None = None,
 ) -> Run:
     """Start an MLflow run. Pass its handle as `run` to other tools to log into it; close it with end_run."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
 from ..errors import unknown
-from ..numbers import finite
-from .models import Run, RunLine, RunStatus, cut, fit, rounded
+from ..numbers import finite, rounded
+from .models import Run, RunLine, RunStatus, cut, fit
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 # Characters on the wire, so that a whole run, or ten lines, stay within 1,500 tokens.
 PARAM_CHARS, METRIC_CHARS, TAG_CHARS, LEFT_OUT_CHARS = 1600, 1600, 700, 400
 NAME_CHARS, VALUE_CHARS, MODELS = 100, 200, 10
+# The tag with which a search marks the runs of its trials.
+TRIAL_STATE = "trial_state"
 LINE_NAME_CHARS, LINE_PARAM_CHARS, LINE_METRIC_CHARS, LINE_VALUE_CHARS = 40, 120, 170, 40
 
 
@@ -40,6 +43,7 @@ def run_view(run: MlflowRun, experiment: str, names: Sequence[str]) -> Run:
         metrics=fit(metrics, METRIC_CHARS),
         tags=fit(_cut_all(tags, length), TAG_CHARS),
         models=models if names else models[:MODELS],
+        notes=_notes(run),
     )
     left = {
         "params": _rest(params, shown.params),
@@ -48,7 +52,7 @@ def run_view(run: MlflowRun, experiment: str, names: Sequence[str]) -> Run:
         "long values": [] if names else [*_longer(params), *_longer(tags)],
         "models": models[len(shown.models) :],
     }
-    shown.omitted = _left_out(left, [key for key, value in run.data.metrics.items() if finite(value) is None])
+    shown.omitted = _left_out(left, _not_finite(run))
     return shown
 
 
@@ -57,7 +61,10 @@ def run_line(run: MlflowRun, metrics: Collection[str], params: Collection[str]) 
     numbers = _numbers(run)
     shown = fit({key: rounded(value) for key, value in numbers.items()}, LINE_METRIC_CHARS, metrics)
     texts = fit(_cut_all(run.data.params, LINE_VALUE_CHARS), LINE_PARAM_CHARS, params)
-    counts = {"metrics": len(run.data.metrics) - len(shown), "params": len(run.data.params) - len(texts)}
+    counts = {"metrics": len(numbers) - len(shown), "params": len(run.data.params) - len(texts)}
+    more = [f"{count} {kind}" for kind, count in counts.items() if count]
+    if odd := _not_finite(run):
+        more.append(f"{cut(', '.join(odd), LINE_VALUE_CHARS)}: no number")
     return RunLine(
         run=f"run:{run.info.run_id}",
         name=cut(run.info.run_name or "", LINE_NAME_CHARS),
@@ -65,7 +72,7 @@ def run_line(run: MlflowRun, metrics: Collection[str], params: Collection[str]) 
         started=_time(run.info.start_time),
         metrics={key: numbers[key] for key in shown},
         params=texts,
-        more=", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or None,
+        more=", ".join([*more, *_notes(run)]) or None,
     )
 
 
@@ -86,7 +93,26 @@ def _rest(items: Iterable[str], shown: Collection[str]) -> list[str]:
 
 
 def _numbers(run: MlflowRun) -> dict[str, float]:
-    return {key: number for key, value in run.data.metrics.items() if (number := finite(value)) is not None}
+    return {key: value for key, value in run.data.metrics.items() if _measured(value)}
+
+
+def _not_finite(run: MlflowRun) -> list[str]:
+    return sorted(key for key, value in run.data.metrics.items() if not _measured(value))
+
+
+def _measured(value: float) -> bool:
+    """The SQL store gives the largest float for an infinite number."""
+    return finite(value) is not None and abs(value) < sys.float_info.max
+
+
+def _notes(run: MlflowRun) -> list[str]:
+    """What the status alone does not say."""
+    notes: list[str] = []
+    if run.info.lifecycle_stage == "deleted":
+        notes.append("this run is deleted: it takes nothing more, and no search finds it")
+    if run.data.tags.get(TRIAL_STATE) == "PRUNED":
+        notes.append("a trial that was pruned, not killed")
+    return notes
 
 
 def _chosen(

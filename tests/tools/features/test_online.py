@@ -12,6 +12,8 @@ from pydantic import JsonValue
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.features import client
 from mlops_mcp.tools.features.models import Materialized, MaterializeRequest, View
+from mlops_mcp.tools.features.online import Written
+from mlops_mcp.tools.features.registry import opened
 from mlops_mcp.tools.runtime.models import Progress
 from mlops_mcp.tools.runtime.work import Reporter, Work
 
@@ -47,7 +49,7 @@ def test_the_newest_values_come_in_the_order_of_the_request(work: Work, register
         work, ["things:name", "things:count", "things:value"], [{"key": key} for key in (3, 1, 2)]
     )
     assert [list(row.values.items()) for row in answer.rows] == [
-        [("name", "f"), ("count", 2**60 + 1), ("value", None)],
+        [("name", "f"), ("count", str(2**60 + 1)), ("value", None)],
         [("name", "b"), ("count", 2), ("value", 2.0)],
         [("name", "d"), ("count", 4), ("value", 4.0)],
     ]
@@ -77,6 +79,87 @@ def test_older_values_never_replace_newer_ones(work: Work, register: Register) -
     with pytest.raises(ToolFailure, match="older values would replace newer ones"):
         materialize(work, end=(NOW - 6 * DAY).isoformat())
     assert client.get_online_features(work, ["things:name"], [{"key": 1}]).rows[0].values == {"name": "b"}
+
+
+def test_an_end_that_lies_ahead_means_now_and_locks_nothing(work: Work, register: Register) -> None:
+    register(history(), created="made")
+    first = materialize(work, end="2100-01-01")
+    assert any("end lies ahead" in note for note in first.notes)
+    assert (first.views[0].keys, first.views[0].left_out_after_end) == (3, 1)
+    assert client.get_online_features(work, ["things:name"], [{"key": 1}]).rows[0].values == {"name": "b"}
+    assert materialize(work).views[0].keys == 3
+
+
+def test_a_view_that_an_older_version_has_locked_opens_again(work: Work, register: Register) -> None:
+    register(history(), created="made")
+    materialize(work)
+    mark = next((work.settings.feast_home / "materialized").iterdir())
+    ahead = datetime.now(UTC) + 1000 * DAY
+    mark.write_text(Written(dataset="", end=ahead).model_dump_json(), encoding="utf-8")
+    assert materialize(work).views[0].keys == 3
+
+
+def test_a_value_that_is_recorded_in_the_future_is_not_given_yet(work: Work, register: Register) -> None:
+    frame = history().assign(made=lambda rows: rows["made"].mask(rows["name"] == "b", NOW + DAY))
+    register(frame, created="made")
+    assert any("1 values with a created time ahead were left out" in note for note in materialize(work).notes)
+    assert client.get_online_features(work, ["things:name"], [{"key": 1}]).rows[0].values == {"name": "a"}
+
+
+def test_whole_numbers_and_times_come_back_as_they_went_in(work: Work, register: Register) -> None:
+    """The values that a float would merge: 1930000000000000003, …004 and …005 are one double."""
+    ids = [1930000000000000003, None, 1930000000000000005, -(2**63), 2**53]
+    seen = [NOW.replace(microsecond=123456), None, NOW, datetime(1969, 12, 31, 23, 59, 59, 5, UTC), NOW + DAY]
+    at = [NOW - DAY + timedelta(seconds=number) for number in range(5)]
+    keys = [2**53 + number for number in range(5)]
+    frame = pd.DataFrame({"key": keys, "at": at, "id": pd.array(ids, dtype="Int64")})
+    frame["seen"] = pd.array([stamp and stamp.replace(tzinfo=None) for stamp in seen], dtype="timestamp[us][pyarrow]")
+    frame["small"] = pd.array([1, None, 3, 4, 5], dtype="Int32")
+    frame["single"] = pd.array([0.5, None, 1.5, float("inf"), 2.0], dtype="Float32")
+    register(frame)
+    materialize(work)
+    asked: list[dict[str, JsonValue]] = [{"key": str(key)} for key in keys]
+    answer = client.get_online_features(work, ["things"], asked)
+    values = [row.values for row in answer.rows]
+    assert [value["id"] for value in values] == [
+        "1930000000000000003",
+        None,
+        "1930000000000000005",
+        str(-(2**63)),
+        2**53,
+    ]
+    assert [value["seen"] for value in values] == [stamp and stamp.isoformat() for stamp in seen]
+    assert [value["small"] for value in values] == [1, None, 3, 4, 5]
+    assert [value["single"] for value in values] == [0.5, None, 1.5, None, 2.0]
+    assert [row.as_of["features:things"] for row in answer.rows] == [stamp.isoformat() for stamp in at]
+    assert [row.key for row in answer.rows] == asked
+    assert any("given as text" in note for note in answer.notes)
+    number = client.get_online_features(work, ["things:small"], [{"key": 2**53 + 1}]).rows[0]
+    assert (number.key, number.status) == ({"key": str(2**53 + 1)}, "found")
+
+
+def test_what_is_written_reads_the_same_through_feast_itself(work: Work, register: Register) -> None:
+    register(history(), created="made")
+    materialize(work)
+    with opened(work) as store:
+        read = store.get_online_features(["things:name", "things:count"], [{"key": key} for key in (1, 2, 3)]).to_dict()
+    assert read == {"key": [1, 2, 3], "name": ["b", "d", "f"], "count": [2, 4, 2**60 + 1]}
+
+
+def test_a_feature_that_was_added_since_is_said_to_be_absent(work: Work, register: Register) -> None:
+    register(history(), created="made", features=("name",))
+    materialize(work)
+    client.register_feature(work, "count", "things", "key", "int64", "")
+    answer = client.get_online_features(work, ["things"], [{"key": 1}])
+    assert answer.rows[0].values == {"name": "b", "count": None}
+    assert any("count was not materialized yet" in note for note in answer.notes)
+
+
+def test_a_value_of_the_first_second_of_all_times_is_found(work: Work, register: Register) -> None:
+    register(pd.DataFrame({"key": [1], "at": [datetime(1970, 1, 1, tzinfo=UTC)], "value": [5.0]}))
+    materialize(work)
+    row = client.get_online_features(work, ["things"], [{"key": 1}]).rows[0]
+    assert (row.status, row.values) == ("found", {"value": 5.0})
 
 
 def test_a_window_is_respected_and_an_empty_one_is_an_error(work: Work, register: Register) -> None:
@@ -127,7 +210,10 @@ def test_two_views_are_read_for_each_row_at_once(work: Work, register: Register)
     ("row", "said"),
     [
         ({"kee": 1}, "has no key, the key of features:things. It has kee"),
-        ({"key": "1"}, "is int64, not '1'"),
+        ({"key": "one"}, "is int64, not 'one'"),
+        ({"key": ""}, "is int64, not ''"),
+        ({"key": 2**63}, "is int64, not 9223372036854775808"),
+        ({"key": "9223372036854775808"}, "is int64, not '9223372036854775808'"),
         ({"key": 1.0}, "is int64, not 1.0"),
         ({"key": None}, "is int64, not None"),
         ({"key": True}, "is int64, not True"),

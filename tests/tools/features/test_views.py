@@ -51,12 +51,18 @@ def test_a_view_shows_its_columns_and_that_nothing_gets_too_old(work: Work, regi
         ({"features": ["parts"]}, "type that features cannot have"),
         ({"features": ["score_y"]}, "the join uses this name"),
         ({"features": ["rn"]}, "the join uses this name"),
-        ({"features": ["Upper"]}, "lower-case"),
+        ({"features": ["two words"]}, "letters, digits, _ and -"),
+        ({"features": ["Twice"]}, "differs only in upper and lower case"),
+        ({"ttl_days": 1e-6}, "less than a second"),
         ({"created_timestamp_column": "at"}, "three columns"),
     ],
 )
 def test_what_feast_would_misread_is_refused(work: Work, store: Store, arguments: dict[str, Any], said: str) -> None:
-    dataset = store(things(parts=[[1], [2], [3]], score_y=[1, 2, 3], rn=[1, 2, 3], Upper=[1, 2, 3]))
+    dataset = store(
+        things(
+            parts=[[1], [2], [3]], score_y=[1, 2, 3], rn=[1, 2, 3], **{"two words": [1, 2, 3], "twice": 1, "Twice": 2}
+        )
+    )
     chosen: dict[str, Any] = {"view": "things", "entity": "key", "timestamp_column": "at", "features": []}
     chosen |= {"created_timestamp_column": "", "ttl_days": None, "description": ""} | arguments
     with pytest.raises(ToolFailure, match=said):
@@ -82,7 +88,7 @@ def test_rows_that_no_join_can_reach_are_dropped_and_counted(work: Work, store: 
     view = client.register_features(work, source, "things", "key", "at", [], "", None, "")
     assert resolve(work, view.dataset).frame()["value"].tolist() == [3.0, 4.0]
     assert view.notes[:2] == [
-        "2 rows without key or at dropped",
+        "2 rows without key or at dropped: no join can reach them",
         "1 rows repeat key, at: the last of each in file order is kept",
     ]
 

@@ -79,7 +79,7 @@ def test_a_trained_model_is_logged_in_another_run(work: Work, tmp_path: Path, fr
     XGBClassifier(n_estimators=5).fit(frame[["x", "z"]], frame["y"]).save_model(tmp_path / "model.ubj")
     first = log(work, tmp_path, "model.ubj")
     run = start_run(work, "other", "", {}).run
-    again = log(work, tmp_path, "", model=first.model, run=run)
+    again = log(work, tmp_path, "", model=first.model, run=run, dataset="", target="")
     assert again.model != first.model
     assert get_run(work, run).models == [again.model]
     assert np.array_equal(answers(work, again.model, frame), answers(work, first.model, frame))
@@ -147,3 +147,58 @@ def test_an_effect_model_is_registered_and_checked_and_not_packaged(
     assert all(isinstance(value, float) and abs(value - 2) < 1 for value in check.predictions)
     with pytest.raises(ToolFailure, match="effect"):
         find_model(work, version.model)
+
+
+def test_a_model_of_mlflow_alone_is_taken_in_with_its_dataset_and_target(
+    work: Work, tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from xgboost import XGBClassifier
+
+    features = frame[["x", "z"]]
+    for name, model in (("linear", LogisticRegression()), ("trees", XGBClassifier(n_estimators=5))):
+        fitted = model.fit(features, frame["y"])
+        uri = logged_by_mlflow(work, fitted, name)
+        with pytest.raises(ToolFailure, match=r"no card says what it takes.*log_model\(model='models:/m-"):
+            find_model(work, uri)
+        taken = log(work, tmp_path, "", model=uri, register_as=name)
+        assert (taken.registered, taken.features) == (f"model:{name}/1", ["x", "z"])
+        assert np.allclose(answers(work, taken.model, frame), fitted.predict_proba(features), atol=1e-9)
+        assert uri in [edge.parent for edge in Lineage(work.home).ancestors(taken.model)]
+        assert client.transition_stage(work, f"model:{name}/1", "Production", True).alias == "production"
+
+
+def test_a_pickle_of_mlflow_alone_is_refused_with_the_ways_to_log_it(
+    work: Work, tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression().fit(frame[["x", "z"]], frame["y"])
+    uri = logged_by_mlflow(work, fitted, "pickled", "cloudpickle")
+    for attempt in (lambda: find_model(work, uri), lambda: log(work, tmp_path, "", model=uri)):
+        with pytest.raises(
+            ToolFailure, match=r"no format that is safe to load .*model.pkl.*serialization_format='skops'"
+        ):
+            attempt()
+
+
+def test_a_model_that_has_a_card_takes_no_dataset(work: Work, tmp_path: Path, frame: pd.DataFrame) -> None:
+    from xgboost import XGBClassifier
+
+    XGBClassifier(n_estimators=5).fit(frame[["x", "z"]], frame["y"]).save_model(tmp_path / "model.ubj")
+    ours = log(work, tmp_path, "model.ubj").model
+    with pytest.raises(ToolFailure, match="Leave both out"):
+        log(work, tmp_path, "", model=ours)
+
+
+def logged_by_mlflow(work: Work, model: object, name: str, form: str = "skops") -> str:
+    """The address of a model that MLflow alone has logged, in an experiment whose files lie in the state folder."""
+    import mlflow
+    from mlflow import sklearn, xgboost
+
+    start_run(work, "theirs", "", {})
+    mlflow.set_experiment("theirs")
+    with mlflow.start_run():
+        if type(model).__module__.startswith("xgboost"):
+            return xgboost.log_model(model, name=name, pip_requirements=[]).model_uri
+        return sklearn.log_model(model, name=name, serialization_format=form, pip_requirements=[]).model_uri

@@ -1,15 +1,22 @@
+import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import JsonValue
 
+from mlops_mcp.resources.registry import model_card, version_card
+from mlops_mcp.resources.runs import run_card
 from mlops_mcp.tools.errors import ToolFailure, Unavailable
+from mlops_mcp.tools.modeling.store import find_model
 from mlops_mcp.tools.registry import client
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking.backend import mlflow_client
+from mlops_mcp.tools.tracking.client import start_run
 from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import TrainRequest
 
@@ -22,16 +29,17 @@ def models(work: Work, tmp_path: Path) -> list[str]:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=200), "z": rng.normal(size=200)})
     frame.assign(y=(frame["x"] > 0).astype(int)).to_parquet(tmp_path / "rows.parquet")
-    return [
-        train_model(
-            work,
-            TrainRequest(
-                dataset=str(tmp_path / "rows.parquet"), target="y", algorithm="LogisticRegression", task="auto",
-                params={"C": c}, features=[], exclude=[], validation="", run="", experiment="", seed=0,
-            ),
-        ).model
-        for c in (1.0, 2.0)
-    ]  # fmt: skip
+    return [train(work, tmp_path, "LogisticRegression", {"C": c}) for c in (1.0, 2.0)]
+
+
+def train(work: Work, folder: Path, algorithm: str, params: dict[str, JsonValue]) -> str:
+    return train_model(
+        work,
+        TrainRequest(
+            dataset=str(folder / "rows.parquet"), target="y", algorithm=algorithm, task="auto",
+            params=params, features=[], exclude=[], validation="", run="", experiment="", seed=0,
+        ),
+    ).model  # fmt: skip
 
 
 def test_the_same_model_under_the_same_name_stays_one_version(work: Work, models: list[str]) -> None:
@@ -150,8 +158,8 @@ def test_a_version_goes_by_name_number_and_alias_in_every_spelling(work: Work, m
         client.register_model(work, model, "credit", {}, "")
     client.transition_stage(work, f"{prefix}credit/1", "Staging", True)
     assert client.get_model(work, f"{prefix}credit", 10, False).name == "credit"
-    assert [entry.version for entry in client.get_model(work, f"{prefix}credit/1", 1, False).versions] == [2, 1]
-    assert client.get_model(work, f"{prefix}credit@staging", 10, False).omitted == 0
+    assert [entry.version for entry in client.get_model(work, f"{prefix}credit/1", 2, False).versions] == [1, 2]
+    assert client.get_model(work, f"{prefix}credit@staging", 1, False).omitted == 1
     moved = client.transition_stage(work, f"{prefix}credit@staging", "Production", True)
     assert (moved.model, moved.alias) == ("model:credit/1", "production")
     assert client.get_latest_version(work, f"{prefix}credit", ["Production"]).version == 1
@@ -165,6 +173,82 @@ def test_lists_of_versions_are_short_and_the_named_version_is_told_in_full(work:
     assert brief.more == f"{10 - len(brief.tags)} tags: get_model('model:credit/1')"
     full = client.get_model(work, "model:credit/1", 10, False).versions[0]
     assert (full.description, full.tags, full.more) == ("d" * 900, tags, None)
+
+
+def test_the_version_in_production_is_the_one_that_is_described(work: Work, models: list[str], tmp_path: Path) -> None:
+    forest = train(work, tmp_path, "RandomForest", {"n_estimators": 5})
+    for model in (models[0], models[1], forest):
+        client.register_model(work, model, "credit", {}, "")
+    assert client.get_model(work, "credit", 10, False).algorithm == "RandomForest"
+    client.transition_stage(work, "model:credit/2", "Production", True)
+    found = client.get_model(work, "credit", 2, False)
+    assert (found.algorithm, [entry.version for entry in found.versions], found.omitted) == (
+        "LogisticRegression",
+        [2, 3],
+        1,
+    )
+    card = model_card(work, "credit")
+    assert "LogisticRegression for **y**" in card
+    assert "as version 2" in card
+
+
+def _empty_folder(folder: Path) -> None:
+    for file in folder.iterdir():
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+
+
+def _no_card(folder: Path) -> None:
+    (folder / "card.json").unlink()
+
+
+def _torn_card(folder: Path) -> None:
+    (folder / "card.json").write_text('{"algorithm": "XG', encoding="utf-8")
+
+
+def _other_file(folder: Path) -> None:
+    (folder / "model.skops").write_bytes(b"something else")
+
+
+@pytest.mark.parametrize("spoil", [_empty_folder, _no_card, _torn_card, _other_file, shutil.rmtree])
+def test_a_broken_version_is_shown_with_what_is_wrong_and_cannot_be_promoted(
+    work: Work, models: list[str], spoil: Callable[[Path], None]
+) -> None:
+    for model in models:
+        client.register_model(work, model, "credit", {}, "")
+    spoil(find_model(work, "model:credit/2").folder)
+    found = client.get_model(work, "credit", 10, True)
+    assert ([entry.version for entry in found.versions], found.algorithm, len(found.notes)) == ([2, 1], None, 1)
+    assert found.check is not None
+    assert (found.check.loaded, bool(found.check.error)) == (False, True)
+    assert "model:credit/2" in model_card(work, "credit")
+    assert "model:credit/2" in version_card(work, "credit", "2")
+    for stage in ("Staging", "Production"):
+        with pytest.raises(ToolFailure, match="model:credit/2"):
+            client.transition_stage(work, "model:credit/2", stage, True)
+    assert client.get_model(work, "model:credit/2", 1, False).versions[0].stage == "None"
+    assert client.transition_stage(work, "model:credit/2", "Archived", True).stage == "Archived"
+    assert client.transition_stage(work, "model:credit/1", "Production", True).alias == "production"
+
+
+def test_a_version_that_points_nowhere_cannot_be_promoted(work: Work, models: list[str]) -> None:
+    client.register_model(work, models[0], "credit", {}, "")
+    mlflow_client(work).create_model_version("credit", "/tmp/nowhere")
+    assert "points to /tmp/nowhere" in client.get_model(work, "credit", 10, False).notes[0]
+    with pytest.raises(ToolFailure, match="points to /tmp/nowhere"):
+        client.transition_stage(work, "model:credit/2", "Production", True)
+
+
+def test_names_with_markdown_in_them_stay_in_their_line(work: Work, models: list[str]) -> None:
+    tags = {"ab": "one | two\n# three", "c": "[x](http://y)"}
+    client.register_model(work, models[0], "credit", tags, "first\n\n# not a title")
+    card = version_card(work, "credit", "1")
+    assert [line for line in card.splitlines() if line.startswith("#")] == ["# model:credit/1", "## Inputs"]
+    assert "one \\| two # three" in card
+    assert "\\[x](http://y)" in card
+    run = start_run(work, "", "a | b\n# c", {"k": "v\n| 1 | 2 |"}).run
+    shown = run_card(work, run.removeprefix("run:"))
+    assert [line for line in shown.splitlines() if line.startswith("#")] == ["# Run a \\| b # c", "## Tags"]
+    assert "| k | v \\| 1 \\| 2 \\| |" in shown
 
 
 def test_models_beyond_the_first_thousand_are_listed(work: Work) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import pairwise
+from threading import Thread
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +17,10 @@ from hypothesis import strategies as st
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.locks import Busy
 from mlops_mcp.tools.runtime.work import Work
-from mlops_mcp.tools.serving import client, endpoints
+from mlops_mcp.tools.serving import client, endpoints, processes
 from mlops_mcp.tools.serving.bentos import find_bento
-from mlops_mcp.tools.serving.models import Deployment, DeployRequest, EndpointFile, Resources
+from mlops_mcp.tools.serving.connection import Connections
+from mlops_mcp.tools.serving.models import Deployment, DeployRequest, EndpointFile, PackageRequest, Resources
 
 
 def deployment(identity: str, percent: int, pid: int = 0) -> Deployment:
@@ -104,6 +109,55 @@ def test_an_endpoint_whose_process_is_another_one_by_now_is_dead_and_says_how_to
         client.set_traffic(work, "credit", "bento:credit:old", 100)
     assert client.stop_endpoint(work, "credit").processes == 0
     assert client.list_endpoints(work, 20, "").total == 0
+
+
+class Broken(BaseHTTPRequestHandler):
+    """A service with a fault of its own."""
+
+    def do_POST(self) -> None:
+        self.send_response(500)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def broken_port() -> Generator[int]:
+    server = HTTPServer(("127.0.0.1", 0), Broken)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_service_that_fails_says_why_in_the_words_of_its_log(work: Work, broken_port: int) -> None:
+    alive = {"port": broken_port, "created": psutil.Process().create_time()}
+    endpoints.write(
+        work,
+        EndpointFile(endpoint="credit", deployments=[deployment("old", 100, os.getpid()).model_copy(update=alive)]),
+    )
+    log = endpoints.folder(work, "credit", "old") / processes.LOG_FILE
+    log.parent.mkdir(parents=True)
+    log.write_text("...\nMemoryError: 8 GB were asked for\n", encoding="utf-8")
+    with pytest.raises(ToolFailure, match=r"failed: HTTP 500.*ends with: \.\.\.\nMemoryError: 8 GB"):
+        client.predict(work, "credit", [{}])
+    close(work)
+
+
+def close(work: Work) -> None:
+    for kept in work.cache.values():
+        if isinstance(kept, Connections):
+            kept.close()
+
+
+@pytest.mark.parametrize("name", ["credit-", "credit_"])
+def test_a_name_that_bentoml_would_refuse_is_refused_first(work: Work, name: str) -> None:
+    request = PackageRequest(model="models:/m-0", name=name, version="", batchable=False)
+    with pytest.raises(ToolFailure, match="End it with a letter or a digit"):
+        client.package_model(work, request)
 
 
 def test_a_bento_of_no_endpoint_cannot_get_its_calls(work: Work) -> None:

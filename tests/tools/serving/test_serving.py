@@ -20,6 +20,7 @@ import pytest
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
+from mlops_mcp.tools.modeling.card import CARD_FILE
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.pipelines import scores
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
@@ -82,7 +83,25 @@ def trained(work: Work, trees: int, target: str = "loan_status") -> str:
         task="regression" if target == "loan_amnt" else "auto",
         features=[], exclude=[], validation="", run="", experiment="", seed=0,
     )  # fmt: skip
-    return train_model(work, wanted).model
+    return with_seen(work, train_model(work, wanted).model)
+
+
+def with_seen(work: Work, model: str) -> str:
+    """The model, its card with what pandas finds in the rows it was trained on."""
+    stored = find_model(work, model)
+    frame = pd.read_parquet(LOANS)[stored.card.names]
+    seen = {
+        feature.name: {"missing": int(frame[feature.name].isna().sum())}
+        | (
+            {"levels": sorted(frame[feature.name].dropna().unique())}
+            if feature.kind == "category"
+            else {"low": float(frame[feature.name].min()), "high": float(frame[feature.name].max())}
+        )
+        for feature in stored.card.features
+    }
+    card = stored.card.model_validate(stored.card.model_dump() | {"seen": seen})
+    (stored.folder / CARD_FILE).write_text(card.model_dump_json(), encoding="utf-8")
+    return model
 
 
 def packaged(work: Work, model: str, name: str, version: str = "", batchable: bool = False) -> Packaged:
@@ -149,6 +168,21 @@ def test_an_endpoint_says_exactly_what_the_registered_model_says(served: Served)
     assert abs(np.array(answer.probabilities) - expected).max() <= 1e-9
     assert answer.predictions == [answer.classes[best] for best in expected.argmax(axis=1)]
     assert answer.bento == served.old.bento
+    unseen = sum(row["loan_intent"] == "A PURPOSE THAT TRAINING NEVER SAW" for row in rows)
+    assert (
+        f"loan_intent holds values unseen in training in {unseen} of 200 rows, e.g. 'A PURPOSE THAT TRAINING NEVER '"
+        in answer.notes
+    )
+    missing = sum(row["person_age"] is None for row in rows)
+    assert f"person_age is missing in {missing} of 200 rows, and never was in training" in answer.notes
+
+
+def test_values_that_training_had_none_of_are_counted_in_the_answer(served: Served) -> None:
+    good = served.rows[0]
+    assert client.predict(served.work, "credit", [good]).notes == []
+    answer = client.predict(served.work, "credit", [{**good, "person_age": 1e9}, dict.fromkeys(good), good])
+    assert "1 of 3 rows hold no value at all" in answer.notes
+    assert any(note.startswith("person_age is outside of") and "in 1 of 3 rows" in note for note in answer.notes)
 
 
 def test_a_regression_answers_with_its_numbers_and_no_probabilities(served: Served) -> None:
@@ -174,6 +208,7 @@ def test_what_the_model_cannot_take_is_refused_with_the_field(served: Served) ->
     assert "row 1: unknown person_aeg: did you mean person_age?" in refusal([good, {**good, "person_aeg": 3}])
     assert "row 0: person_age is absent" in refusal([{key: good[key] for key in good if key != "person_age"}])
     assert "person_income must be a number, but is 'much'" in refusal([{**good, "person_income": "much"}])
+    assert "loan_intent must be a text, in quotes" in refusal([{**good, "loan_intent": 7}])
     assert "at least one row" in refusal([])
     deployment = endpoints.read(served.work, "credit").deployments[0]
     log = (endpoints.folder(served.work, "credit", deployment.id) / processes.LOG_FILE).read_text()
@@ -298,10 +333,10 @@ def test_a_file_of_types_that_are_not_trusted_is_not_loaded_even_if_its_digest_f
 
 
 def test_a_batchable_bento_answers_row_by_row_as_well_and_refuses_the_same(served: Served) -> None:
-    bento = packaged(served.work, served.old.model, "batched", batchable=True)
+    bento = packaged(served.work, served.old.model, "batched-1", batchable=True)
     assert bento.routes == ["/predict", "/predict_rows"]
-    made = served.deploy(bento.bento, "batched")
-    whole = client.predict(served.work, "batched", served.rows)
+    made = served.deploy(bento.bento, "by-row")
+    whole = client.predict(served.work, "by-row", served.rows)
     assert whole.probabilities is not None
     url = made.url.replace("/predict", "/predict_rows")
     single = [
@@ -310,7 +345,7 @@ def test_a_batchable_bento_answers_row_by_row_as_well_and_refuses_the_same(serve
     assert post(url, {"rows": served.rows}) == (200, single)
     assert post(url, {"rows": []})[0] == 400
     assert post(url, {"rows": [{"x": 1}]})[0] == 400
-    client.stop_endpoint(served.work, "batched")
+    client.stop_endpoint(served.work, "by-row")
 
 
 class Trap:

@@ -1,0 +1,79 @@
+"""From what a caller calls a model to the logged model behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ToolFailure, unknown
+from ..handles import Handle, parse
+from ..tracking.backend import translated
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def locate(client: MlflowClient, reference: str) -> tuple[str, str]:
+    """`models:/m-…` and the handle to show for it."""
+    text = reference.strip()
+    if text.startswith(("models:/m-", "m-")):
+        uri = f"models:/{text.removeprefix('models:/')}"
+        _require_logged(client, uri)
+        return uri, uri
+    if text.startswith("run:"):
+        return _only_model_of(client, text)
+    return _registered(client, text.replace("models:/", "model:", 1))
+
+
+def _require_logged(client: MlflowClient, uri: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_logged_model(uri.removeprefix("models:/"))
+    except MlflowException as error:
+        experiments = [found.experiment_id for found in client.search_experiments(max_results=100)]
+        recent = client.search_logged_models(experiments, max_results=20) if experiments else []
+        raise unknown("model", uri, (f"models:/{found.model_id}" for found in recent), limit=3) from error
+
+
+def _only_model_of(client: MlflowClient, text: str) -> tuple[str, str]:
+    with translated():
+        run = client.get_run(parse(text, "run").name)
+    outputs = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
+    if len(outputs) != 1:
+        listed = ", ".join(f"models:/{model}" for model in outputs)
+        raise ToolFailure(
+            f"{text} holds {len(outputs)} models", f"Pass one of {listed}." if listed else "Train one in it."
+        )
+    return f"models:/{outputs[0]}", f"models:/{outputs[0]}"
+
+
+def _registered(client: MlflowClient, text: str) -> tuple[str, str]:
+    from mlflow.exceptions import MlflowException
+
+    name, at, alias = text.partition("@")
+    wanted = parse(name, "model")
+    with translated():
+        versions = client.search_model_versions(f"name='{wanted.name.replace(chr(39), '')}'")
+    if not versions:
+        names = (found.name for found in client.search_registered_models(max_results=200))
+        raise unknown("model", text, (f"model:{found}" for found in names), "Or pass models:/m-… of train_model.")
+    known = {str(found.version): found for found in versions}
+    if at:
+        try:
+            chosen = client.get_model_version_by_alias(wanted.name, alias)
+        except MlflowException as error:
+            aliases = client.get_registered_model(wanted.name).aliases
+            raise unknown(f"alias of model:{wanted.name}", alias, aliases) from error
+    elif wanted.version or len(known) == 1:
+        chosen = known.get(wanted.version or next(iter(known)))
+        if chosen is None:
+            raise unknown(f"version of model:{wanted.name}", wanted.version, known)
+    else:
+        raise ToolFailure(
+            f"model:{wanted.name} has {len(known)} versions",
+            f"Pass model:{wanted.name}/<version>, e.g. /{max(known, key=int)}.",
+        )
+    source = chosen.source or ""
+    if not source.startswith("models:/m-"):
+        raise ToolFailure(f"{text} points to {source}, which this server did not save", "Register models:/m-….")
+    return source, str(Handle("model", wanted.name, str(chosen.version)))
