@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Averages:
-    """What holds on average: of an amount `contrasts` is empty and `effect` with its interval comes of the model.
+    """What holds on average. Of an amount there are no `sample`, which the contrasts are made of, and no contrasts.
 
     `first` are the unfitted models of outcome and treatment that won, for econml's estimators; `by_chance` says that
     the treatment follows the covariates no more than chance would have it.
@@ -48,6 +48,7 @@ class Averages:
     first: tuple[Any, Any]
     chosen: list[FirstStage]
     by_chance: bool = False
+    sample: Sample | None = None
     contrasts: list[Contrast] = field(default_factory=list)
     overlap: Overlapping = field(default_factory=lambda: Overlapping(verdict="not_evaluated"))
 
@@ -82,7 +83,9 @@ def _of_arms(asked: Question, target: Target, threads: int) -> Averages:
     largest = of_outcome[int(np.argmax(asked.sizes))]
     covered = bool(asked.card.features or asked.treatment.controls)
     verdict = overlap(sample, contrasts, target) if covered else Overlapping(verdict="not_evaluated")
-    return Averages((largest.model, of_treatment.model), _said(named), not of_treatment.sure, contrasts, verdict)
+    return Averages(
+        (largest.model, of_treatment.model), _said(named), not of_treatment.sure, sample, contrasts, verdict
+    )
 
 
 def _of_amount(asked: Question, threads: int) -> Averages:

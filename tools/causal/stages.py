@@ -162,11 +162,9 @@ def _pooled(
     made = np.empty((len(dummies), len(outcome)))
     together = np.hstack([columns, dummies[arms]])
     for train, test in folds:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            fitted = copy.deepcopy(model).fit(together[train], outcome[train])
-            for arm, dummy in enumerate(dummies):
-                made[arm, test] = fitted.predict(np.hstack([columns[test], np.tile(dummy, (len(test), 1))]))
+        fitted = _fitted(model, together[train], outcome[train])
+        for arm, dummy in enumerate(dummies):
+            made[arm, test] = fitted.predict(np.hstack([columns[test], np.tile(dummy, (len(test), 1))]))
     return made
 
 
@@ -212,11 +210,20 @@ def _crossed(
     made = np.empty((len(target), arms) if arms else len(target))
     for train, test in folds:
         rows = train[known[train]]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            fitted = copy.deepcopy(model).fit(columns[rows], target[rows])
-            made[test] = fitted.predict_proba(columns[test]) if arms else fitted.predict(columns[test])
+        fitted = _fitted(model, columns[rows], target[rows])
+        made[test] = fitted.predict_proba(columns[test]) if arms else fitted.predict(columns[test])
     return made
+
+
+def _fitted(model: Any, columns: np.ndarray, target: np.ndarray) -> Any:
+    """A fitted copy. Raises ToolFailure for a parameter that a caller has set and the model refuses."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return copy.deepcopy(model).fit(columns, target)
+        except (ValueError, TypeError) as error:
+            text = (str(error).splitlines() or [""])[0][:300]
+            raise ToolFailure(f"a first stage cannot be fitted: {text}") from error
 
 
 def _calibrated(chances: np.ndarray, arms: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:

@@ -164,6 +164,15 @@ def treatment_of(card: ModelCard) -> Treatment:
     return card.treatment
 
 
+def require_one_effect(card: ModelCard) -> None:
+    """Raises ToolFailure for a model of several arms, whose effects no single number per row can stand for."""
+    if (treatment := treatment_of(card)).several:
+        raise ToolFailure(
+            f"this model has {len(treatment.levels) - 1} effects on each row, one per arm of {treatment.column}",
+            "Call estimate_effect on the rows of two arms, or read its dataset of effects.",
+        )
+
+
 def effect_unit(card: ModelCard) -> str:
     treatment = treatment_of(card)
     amount = "" if treatment.discrete else "one unit of "
@@ -259,6 +268,7 @@ class EffectScorer:
     """econml.score.RScorer on rows that the scored models have not seen, with first stages of its own."""
 
     scorer: Any
+    card: ModelCard
 
     @classmethod
     def on(cls, card: ModelCard, rows: EffectRows, encoder: Any) -> EffectScorer:
@@ -286,16 +296,21 @@ class EffectScorer:
                 )  # fmt: skip
             except ValueError as error:
                 raise ToolFailure(f"these rows cannot score an effect: {str(error).splitlines()[0][:300]}") from error
-        return cls(made)
+        return cls(made, card)
 
     def score(self, model: EffectModel) -> float:
         """How much better than one effect for all: 1 is perfect, 0 no better, below 0 worse."""
         return float(self.scorer.score(model))
 
     def parts(self, model: EffectModel) -> tuple[np.ndarray, np.ndarray]:
-        """What the score is made of: the residuals of outcome and treatment, shape (rows, 2), and the effects."""
+        """What the score is made of: the residuals of outcome and treatment, shape (rows, 2), and the effects.
+
+        Raises:
+            ToolFailure: the model has several effects on each row.
+        """
         import numpy as np
 
+        require_one_effect(self.card)
         outcome, treatment, _, covariates = self.scorer.lineardml_.residuals_
         effects = model.const_marginal_effect(covariates[:, : self.scorer.dx_])
         return np.column_stack([np.ravel(outcome), np.ravel(treatment)]), np.ravel(effects)

@@ -294,7 +294,7 @@ def _check(work: Work, model: StoredModel) -> CheckResult:
     """Predictions of the first rows of the training data: labels, numbers, or effects."""
     rows = design(resolve(work, model.card.dataset).frame(model.card.names).head(CHECK_ROWS), model.card)
     if model.card.task == "effect":
-        answers: list[Label] = load_effect_model(work, model).effects(rows).tolist()
+        answers: list[Label] = load_effect_model(work, model).effects(rows).ravel().tolist()
     else:
         found = scores(load_pipeline(model), rows, model.card)
         answers = [model.card.classes[row.argmax()] for row in found] if model.card.classes else found.tolist()
