@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
-from ..modeling.effects import EffectModel, effect_unit
+from ..modeling.effects import EffectModel, effect_unit, require_one_effect
 from .values import ShapValues, checked, fold
 
 if TYPE_CHECKING:
@@ -41,10 +41,11 @@ def effect_shap_values(
     """Contributions of each column to the effect on each row, from the mean effect over the background.
 
     Raises:
-        ToolFailure: the effect varies with nothing, or the contributions do not add up to it.
+        ToolFailure: the effect varies with nothing, there are several, or the contributions do not add up to it.
     """
     if not card.features:
         raise ToolFailure("this model has one effect for all rows: no column explains it", "Name effect modifiers.")
+    require_one_effect(card)
     raw = model.effects(features)
     if algorithm(card.algorithm).explainer == "linear":
         values, base = _linear(model, card, features, background)

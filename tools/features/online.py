@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_ROWS = 100
-EXACT_INTEGERS = 2**53
 DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
@@ -186,7 +185,7 @@ def _plain(value: Any) -> JsonValue:
 
 def _beyond_floats(value: object) -> bool:
     """Most clients read every number of an answer as a float."""
-    return isinstance(value, int) and abs(value) > EXACT_INTEGERS
+    return isinstance(value, int) and abs(value) > EXACT
 
 
 def _remember(settings: Settings, view: Definition, end: datetime) -> None:

@@ -30,15 +30,23 @@ class Seen(BaseModel):
 
 
 class Treatment(BaseModel):
-    """What an effect is of. `levels` are the untreated and the treated value; empty if the treatment is a number."""
+    """What an effect is of. `levels` are the untreated value and those of the arms; empty if it is an amount.
+
+    Numbers and booleans are floats here, all else is text.
+    """
 
     column: str
-    levels: list[float] = []
+    levels: list[str | float] = []
     controls: list[Feature] = []
 
     @property
     def discrete(self) -> bool:
         return bool(self.levels)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one effect: more than one arm beside the untreated."""
+        return len(self.levels) > 2
 
 
 class ModelCard(BaseModel):

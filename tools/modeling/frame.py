@@ -17,7 +17,6 @@ MAX_CLASSES = 100
 IDENTIFIER_SHARE = 0.5
 # numpy's kinds of dates and of spans of time.
 TIMES = "Mm"
-EXACT_INTEGERS = 2**53
 
 
 def choose_features(
@@ -146,7 +145,7 @@ def _doubts(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
     notes: list[str] = []
     for name in names:
         values = frame[name]
-        if values.dtype.kind in "iu" and int(values.abs().max()) > EXACT_INTEGERS:
+        if values.dtype.kind in "iu" and int(values.abs().max()) > EXACT:
             notes.append(f"{name} holds integers beyond 2**53, which are rounded to floats")
         if values.dtype == object and not _all_bool(values):
             known = values.dropna()

@@ -127,8 +127,12 @@ def _filled(card: ModelCard) -> Any:
     ).set_output(transform="pandas")
 
 
-def onehot(card: ModelCard, scale: bool) -> Any:
-    """Unfitted one-hot columns of the categories beside the numbers, imputed and, for linear models, scaled."""
+def onehot(card: ModelCard, scale: bool, rare: int = MIN_CATEGORY_ROWS) -> Any:
+    """Unfitted one-hot columns of the categories beside the numbers, imputed and, for linear models, scaled.
+
+    Args:
+        rare: categories of fewer rows share one column.
+    """
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline
@@ -139,7 +143,7 @@ def onehot(card: ModelCard, scale: bool) -> Any:
     ]
     if scale:
         steps.append(("scale", StandardScaler()))
-    encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=MIN_CATEGORY_ROWS, sparse_output=False)
+    encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=rare, sparse_output=False)
     return ColumnTransformer(
         [("number", Pipeline(steps), card.numbers), ("category", encoder, card.categories)],
         verbose_feature_names_out=False,

@@ -360,7 +360,8 @@ def _check(work: Work, model: StoredModel) -> CheckResult:
 
 def _answers(work: Work, model: StoredModel, rows: pd.DataFrame) -> list[Label]:
     if model.card.task == "effect":
-        return load_effect_model(work, model).effects(rows).tolist()
+        answers: list[Label] = load_effect_model(work, model).effects(rows).ravel().tolist()
+        return answers
     found = scores(load_pipeline(model), rows, model.card)
     return [model.card.classes[row.argmax()] for row in found] if model.card.classes else found.tolist()
 

@@ -3,12 +3,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mlops_mcp.tools.causal import client
 from mlops_mcp.tools.causal.models import Effect, EffectRequest
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.explain.client import explain_model
+from mlops_mcp.tools.explain.models import ExplainRequest
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracking.client import get_run
+from mlops_mcp.tools.training.client import evaluate_model
+from mlops_mcp.tools.training.models import EvaluateRequest
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +40,11 @@ def rows(tmp_path: Path) -> str:
     return write_rows(tmp_path, 1)
 
 
+def bounds(found: Effect) -> list[float]:
+    assert found.interval is not None
+    return found.interval
+
+
 def estimate(work: Work, rows: str, **changes: object) -> Effect:
     request: dict[str, object] = {
         "dataset": rows, "treatment": "t", "outcome": "y", "effect_modifiers": ["x"], "controls": ["w"],
@@ -42,18 +53,32 @@ def estimate(work: Work, rows: str, **changes: object) -> Effect:
     return client.estimate_effect(work, EffectRequest.model_validate(request | changes))
 
 
-def test_intervals_hold_the_true_effect_as_often_as_they_claim(work: Work, tmp_path: Path) -> None:
-    held = 0
-    for seed in range(5):
-        path = write_rows(tmp_path, seed)
-        found = estimate(work, path)
-        held += found.interval[0] < true_effects(pd.read_parquet(path)).mean() < found.interval[1]
-        assert found.interval[1] - found.interval[0] < 0.5
-        assert found.naive_difference is not None
-        assert found.naive_difference > 2
-        assert found.overlap.verdict == "good"
-    # A 95 % interval misses once in twenty; twice in five would be a fault.
-    assert held >= 4
+def test_the_answer_holds_the_truth_beside_the_naive_difference_and_says_what_it_is(work: Work, rows: str) -> None:
+    found = estimate(work, rows)
+    frame = pd.read_parquet(rows)
+    low, high = bounds(found)
+    assert low < true_effects(frame).mean() < high
+    assert high - low < 0.25
+    assert (found.estimand, found.overlap.verdict) == ("average effect over all rows (ATE), by AIPW", "good")
+    means, sizes = frame.groupby("t")["y"].mean(), frame["t"].value_counts()
+    assert found.compares == f"t: 1 ({sizes[1]} rows) against 0 ({sizes[0]} rows)"
+    assert found.treated == pytest.approx(frame["t"].mean())
+    welch = stats.ttest_ind(frame["y"][frame["t"] == 1], frame["y"][frame["t"] == 0], equal_var=False)
+    assert found.naive_difference == pytest.approx(means[1] - means[0])
+    assert found.naive_interval == pytest.approx(list(welch.confidence_interval(0.95)), rel=1e-2)
+
+
+def test_the_effects_carry_the_row_numbers_of_their_source(work: Work, rows: str, tmp_path: Path) -> None:
+    frame = pd.read_parquet(rows)
+    lost = np.random.default_rng(0).choice(len(frame), 700, replace=False)
+    frame.loc[lost, "y"] = np.nan
+    frame.to_parquet(tmp_path / "holes.parquet")
+    found = estimate(work, str(tmp_path / "holes.parquet"))
+    effects = resolve(work, found.effects).frame()
+    assert effects["row"].tolist() == sorted(set(range(len(frame))) - set(lost.tolist()))
+    truth = true_effects(frame).iloc[effects["row"]]
+    assert np.corrcoef(effects["effect"], truth)[0, 1] > 0.95
+    assert "700 rows without treatment or outcome were dropped" in found.notes
 
 
 def test_the_effect_of_each_row_follows_its_modifier(work: Work, rows: str) -> None:
@@ -64,21 +89,31 @@ def test_the_effect_of_each_row_follows_its_modifier(work: Work, rows: str) -> N
     assert (effects["lower"] <= effects["upper"]).all()
 
 
-def test_a_forest_finds_the_effect_too(work: Work, rows: str) -> None:
-    found = estimate(work, rows, estimator="CausalForest")
-    assert found.interval[0] < true_effects(pd.read_parquet(rows)).mean() < found.interval[1]
+def test_the_average_of_a_forest_is_that_of_all_estimators(work: Work, rows: str) -> None:
+    found = estimate(work, rows, estimator="CausalForest", params={"n_estimators": 100})
+    assert (found.effect, found.interval) == (estimate(work, rows).effect, estimate(work, rows).interval)
+    low, high = bounds(found)
+    assert low < true_effects(pd.read_parquet(rows)).mean() < high
+    assert any("single rows" in note for note in found.notes)
 
 
-def test_no_overlap_is_said_although_a_number_comes_out(work: Work, rows: str) -> None:
+def test_without_overlap_the_number_is_doubted_and_no_row_has_an_effect(work: Work, rows: str) -> None:
     found = estimate(work, rows, treatment="certain")
-    assert found.overlap.verdict == "none"
+    assert (found.overlap.verdict, found.effect_quantiles) == ("none", {})
     assert any("extrapolation" in note for note in found.notes)
+    effects = resolve(work, found.effects).frame()
+    assert len(effects) == found.rows
+    assert effects[["effect", "lower", "upper"]].isna().all(axis=None)
+    assert any("null" in note for note in found.notes)
 
 
 def test_a_continuous_treatment_has_an_effect_per_unit_and_no_propensity(work: Work, rows: str) -> None:
     found = estimate(work, rows, treatment="dose", controls=["w", "t"])
-    assert abs(found.effect) < 0.2
+    low, high = bounds(found)
+    assert low < 0 < high
+    assert high - low < 0.3
     assert (found.treated, found.overlap.verdict) == (None, "not_evaluated")
+    assert "one unit more of dose" in found.estimand
 
 
 @pytest.mark.parametrize(
@@ -87,6 +122,9 @@ def test_a_continuous_treatment_has_an_effect_per_unit_and_no_propensity(work: W
         ({"treatment": "tt"}, "Did you mean t"),
         ({"controls": ["y"]}, "different columns"),
         ({"estimator": "CausalForest", "effect_modifiers": []}, "effect modifiers"),
+        ({"treatment": "dose", "target": "treated"}, "nobody is untreated"),
+        ({"treatment": "dose", "control": "0"}, "no `control`"),
+        ({"control": "2"}, "Valid|valid"),
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused(
@@ -96,11 +134,35 @@ def test_a_question_that_makes_no_sense_is_refused(
         estimate(work, rows, **changes)
 
 
-def test_text_or_a_single_value_is_no_treatment(work: Work, rows: str, tmp_path: Path) -> None:
+def test_a_single_value_or_too_many_texts_are_no_treatment(work: Work, rows: str, tmp_path: Path) -> None:
     frame = pd.read_parquet(rows)
-    frame.assign(t="a").to_parquet(tmp_path / "text.parquet")
-    frame.assign(t=1).to_parquet(tmp_path / "one.parquet")
-    with pytest.raises(ToolFailure, match="must be numbers"):
-        estimate(work, str(tmp_path / "text.parquet"))
-    with pytest.raises(ToolFailure, match="one value only"):
-        estimate(work, str(tmp_path / "one.parquet"))
+    for name, values, says in (
+        ("one", 1, "one value only"),
+        ("names", [f"n{row}" for row in range(len(frame))], "distinct"),
+        ("few", (np.arange(len(frame)) < 7).astype(int), "fewer than 30"),
+    ):
+        frame.assign(t=values).to_parquet(tmp_path / f"{name}.parquet")
+        with pytest.raises(ToolFailure, match=says):
+            estimate(work, str(tmp_path / f"{name}.parquet"))
+
+
+def test_each_text_is_an_arm_in_answer_run_and_rows_and_what_takes_one_effect_refuses(
+    work: Work, rows: str, tmp_path: Path
+) -> None:
+    frame = pd.read_parquet(rows)
+    arm = np.random.default_rng(0).choice(["drug A", "drug B", "placebo"], len(frame))
+    path = str(tmp_path / "arms.parquet")
+    frame.assign(t=arm, y=frame["x"] + 3 * (arm == "drug A")).to_parquet(path)
+    found = estimate(work, path)
+    assert (found.effect, found.interval, found.naive_difference) == (None, None, None)
+    assert [each.arm for each in found.arms] == ["drug A", "drug B"]
+    assert found.arms[0].effect == pytest.approx(3, abs=1e-2)
+    assert found.arms[1].effect == pytest.approx(0, abs=1e-2)
+    effects = resolve(work, found.effects).frame()
+    assert effects.groupby("arm")["row"].nunique().tolist() == [len(frame)] * 2
+    assert effects.groupby("arm")["effect"].mean().round(1).tolist() == [3.0, 0.0]
+    assert get_run(work, found.run).metrics["effect_drug_a"] == pytest.approx(found.arms[0].effect)
+    with pytest.raises(ToolFailure, match="2 effects on each row"):
+        explain_model(work, ExplainRequest(model=found.model, dataset=path, rows=5, label="", seed=0))
+    with pytest.raises(ToolFailure, match="2 effects on each row"):
+        evaluate_model(work, EvaluateRequest(model=found.model, dataset=path, metric="", log=False))

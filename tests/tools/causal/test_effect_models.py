@@ -62,6 +62,11 @@ def estimate(work: Work, rows: str, estimator: Estimator = "LinearDML", **change
     return estimate_effect(work, EffectRequest.model_validate(request | changes))
 
 
+def width(found: Effect) -> float:
+    assert found.interval is not None
+    return found.interval[1] - found.interval[0]
+
+
 def evaluate(work: Work, model: str, dataset: str, metric: str = "") -> Evaluation:
     return evaluate_model(work, EvaluateRequest(model=model, dataset=dataset, metric=metric, log=True))
 
@@ -210,8 +215,9 @@ def test_the_units_of_treatment_and_outcome_only_scale_effect_and_interval(
     frame.assign(t=dose * unit, y=outcome * amount).to_parquet(tmp_path / "scaled.parquet")
     plain, scaled = (estimate(work, str(tmp_path / f"{name}.parquet"), estimator) for name in ("plain", "scaled"))
     ratio = amount / unit
-    assert scaled.effect / ratio == pytest.approx(plain.effect, rel=0.05)
-    widths = [found.interval[1] - found.interval[0] for found in (plain, scaled)]
+    assert plain.effect is not None
+    assert scaled.effect == pytest.approx(plain.effect * ratio, rel=0.05)
+    widths = [width(found) for found in (plain, scaled)]
     assert widths[1] / ratio == pytest.approx(widths[0], rel=0.2)
     rows = resolve(work, scaled.effects).frame()
     assert (rows["lower"] < rows["upper"]).mean() > 0.99
@@ -233,6 +239,7 @@ def test_effects_by_row_on_ihdp_are_as_near_as_was_measured(
     )  # fmt: skip
     effects = resolve(work, found.effects).frame()["effect"].to_numpy()
     assert np.sqrt(((effects - np.ravel(truth)) ** 2).mean()) < worst
+    assert found.interval is not None
     assert found.interval[0] < np.mean(truth) < found.interval[1]
     # econml only warns that the standard errors of its linear effects mean nothing here.
     assert any("intervals by row do not" in note for note in found.notes) == (estimator == "LinearDML")

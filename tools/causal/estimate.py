@@ -1,0 +1,188 @@
+"""The average effect and how it varies: average by AIPW or, of an amount, by double machine learning."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..modeling.effects import (
+    EffectModel,
+    confounders,
+    fit_effect,
+    per_row,
+    stage_parameters,
+    stages,
+    unfitted,
+)
+from .average import Contrast, Sample, Target, contrast
+from .models import FirstStage, Overlapping
+from .overlap import overlap
+from .question import Question
+from .stages import (
+    NO_COVARIATES,
+    Stage,
+    arm_folds,
+    outcome_candidates,
+    outcome_stage,
+    outcome_stages,
+    plain_folds,
+    treatment_candidates,
+    treatment_stage,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Averages:
+    """What holds on average. Of an amount there are no `sample`, which the contrasts are made of, and no contrasts.
+
+    `first` are the unfitted models of outcome and treatment that won, for econml's estimators; `by_chance` says that
+    the treatment follows the covariates no more than chance would have it.
+    """
+
+    first: tuple[Any, Any]
+    chosen: list[FirstStage]
+    by_chance: bool = False
+    sample: Sample | None = None
+    contrasts: list[Contrast] = field(default_factory=list)
+    overlap: Overlapping = field(default_factory=lambda: Overlapping(verdict="not_evaluated"))
+
+
+def averages(asked: Question, target: Target, threads: int) -> Averages:
+    """Choose first stages and, where there are arms, compare each with the untreated."""
+    return _of_arms(asked, target, threads) if asked.arms else _of_amount(asked, threads)
+
+
+def _of_arms(asked: Question, target: Target, threads: int) -> Averages:
+    import numpy as np
+
+    rows, columns = asked.rows, _columns(asked)
+    spread = float(rows.outcome.std()) or 1.0
+    folds = arm_folds(rows.treatment, asked.groups, asked.card.seed)
+    smallest = min(asked.sizes)
+    of_treatment = treatment_stage(
+        _candidates(asked, "model_t", treatment_candidates(len(columns), asked.card.seed, threads)),
+        columns, rows.treatment, folds,
+    )  # fmt: skip
+    of_outcome = outcome_stages(
+        _candidates(asked, "model_y", outcome_candidates(smallest, asked.card.seed, threads)),
+        columns, rows.outcome / spread, rows.treatment, folds,
+    )  # fmt: skip
+    outcomes = np.column_stack([stage.predicted for stage in of_outcome]) * spread
+    sample = Sample(rows.outcome, rows.treatment, outcomes, of_treatment.predicted, asked.groups)
+    contrasts = [contrast(sample, arm, target) for arm in range(1, len(asked.arms))]
+    named = {"treatment": of_treatment} | {
+        f"outcome where {asked.treatment.column} = {arm}": stage
+        for arm, stage in zip(asked.arms, of_outcome, strict=True)
+    }
+    largest = of_outcome[int(np.argmax(asked.sizes))]
+    covered = bool(asked.card.features or asked.treatment.controls)
+    verdict = overlap(sample, contrasts, target) if covered else Overlapping(verdict="not_evaluated")
+    return Averages(
+        (largest.model, of_treatment.model), _said(named), not of_treatment.sure, sample, contrasts, verdict
+    )
+
+
+def _of_amount(asked: Question, threads: int) -> Averages:
+    rows, columns = asked.rows, _columns(asked)
+    folds = plain_folds(len(columns), asked.card.seed)
+    found = {
+        name: outcome_stage(
+            _candidates(asked, stage, outcome_candidates(len(columns), asked.card.seed, threads)),
+            columns, values / (float(values.std()) or 1.0), folds,
+        )
+        for name, stage, values in (
+            ("treatment", "model_t", rows.treatment), ("outcome", "model_y", rows.outcome)
+        )
+    }  # fmt: skip
+    return Averages((found["outcome"].model, found["treatment"].model), _said(found), not found["treatment"].sure)
+
+
+def _columns(asked: Question) -> np.ndarray:
+    import numpy as np
+
+    found = confounders(asked.card, asked.rows)
+    return np.zeros((len(asked.rows.places), 1)) if found is None else found
+
+
+def _candidates(asked: Question, stage: str, every: dict[str, Any]) -> dict[str, Any]:
+    """What the caller has set takes the place of the choice; without covariates there is none."""
+    if stage_parameters(asked.card, stage):
+        outcome, treatment = stages(asked.card)
+        return {"boosting as given": outcome if stage == "model_y" else treatment}
+    if not asked.card.features and not asked.treatment.controls:
+        return {name: model for name, model in every.items() if name in NO_COVARIATES}
+    return every
+
+
+def _said(found: dict[str, Stage]) -> list[FirstStage]:
+    return [FirstStage(of=of, model=stage.name, skill=round(stage.skill, 4)) for of, stage in found.items()]
+
+
+def fitted(asked: Question, found: Averages, threads: int) -> EffectModel:
+    """The model of how the effect varies."""
+    return fit_effect(asked.card, asked.rows, threads, found.first)
+
+
+def per_unit(asked: Question, found: Averages, model: EffectModel, threads: int) -> tuple[float, list[float]]:
+    """The average effect of one unit of an amount, always LinearDML's: a forest's own interval is far too wide."""
+    card = asked.card.model_copy(update={"algorithm": "LinearDML", "params": _linear_params(asked, threads)})
+    if card.algorithm != asked.card.algorithm:
+        model = fit_effect(card, asked.rows, threads, found.first)
+    inputs = model.inputs(asked.rows.modifiers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        effect = model.scale * float(model.estimator.ate(inputs))
+        bounds = [model.scale * float(bound) for bound in model.estimator.ate_interval(inputs, alpha=0.05)]
+    return effect, bounds
+
+
+def _linear_params(asked: Question, threads: int) -> dict[str, Any]:
+    if asked.card.algorithm == "LinearDML":
+        return dict(asked.card.params)
+    return {key: value for key, value in asked.card.params.items() if "__" in key}
+
+
+def by_row(asked: Question, found: Averages, model: EffectModel) -> pd.DataFrame:
+    """Effect and 95 % interval on each row, by its number in the source and, of several, by arm.
+
+    Effects that vary with nothing are the average. They are null where there is no overlap to learn them from, and
+    marked where they reach beyond the range of the outcome.
+    """
+    import numpy as np
+    import pandas as pd
+
+    size = len(asked.rows.places)
+    effect, lower, upper = _parts(asked, found, model)
+    arms = effect.shape[1]
+    table = pd.DataFrame({"row": np.tile(asked.rows.places, arms)})
+    if arms > 1:
+        table["arm"] = np.repeat(asked.arms[1:], size)
+    for name, part in (("effect", effect), ("lower", lower), ("upper", upper)):
+        table[name] = part.T.ravel() if found.overlap.verdict != "none" else np.nan
+    return table.assign(beyond_range=table["effect"].abs() > np.ptp(asked.rows.outcome))
+
+
+def _parts(asked: Question, found: Averages, model: EffectModel) -> Sequence[np.ndarray]:
+    """Effect, lower and upper bound, each of shape (rows, contrasts)."""
+    import numpy as np
+
+    size = len(asked.rows.places)
+    if found.contrasts and not asked.card.features:
+        every = np.array([[each.effect, *each.interval()] for each in found.contrasts])
+        return [np.tile(part, (size, 1)) for part in every.T]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        inference = model.estimator.const_marginal_effect_inference(model.inputs(asked.rows.modifiers))
+        parts = (inference.point_estimate, *inference.conf_int(alpha=0.05))
+    return [model.scale * per_row(part, size).reshape(size, -1) for part in parts]
+
+
+def check(asked: Question) -> None:
+    """Refuse wrong parameters before the work."""
+    unfitted(asked.card, 1)
