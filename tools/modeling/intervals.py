@@ -82,7 +82,7 @@ def _delong(truth: np.ndarray, prediction: np.ndarray, clusters: np.ndarray | No
     area, influence = float(np.mean([part[0] for part in parts])), np.mean([part[1] for part in parts], axis=0)
     variance, freedom = _spread(influence, truth, clusters)
     if not variance > 0 or counts.min() < 2:
-        return _newcombe(area, counts) if len(counts) == 2 and clusters is None else _none("AUC shows no spread here")
+        return _newcombe(area, _independent(truth, clusters)) if len(counts) == 2 else _none("AUC shows no spread here")
     half = float(t.ppf((1 + LEVEL) / 2, freedom)) * variance**0.5 / (area * (1 - area))
     centre = np.log(area / (1 - area))
     low, high = (float(1 / (1 + np.exp(-bound))) for bound in (centre - half, centre + half))
@@ -116,6 +116,14 @@ def _spread(influence: np.ndarray, classes: np.ndarray, clusters: np.ndarray | N
     parts = np.bincount(classes, influence**2) * counts / free
     below = float((parts**2 / free).sum())
     return float(parts.sum()), float(parts.sum()) ** 2 / below if below > 0 else 1.0
+
+
+def _independent(classes: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
+    """How many rows, or clusters, each class has."""
+    import numpy as np
+
+    each = [np.flatnonzero(classes == position) for position in range(2)]
+    return np.array([len(rows) if clusters is None else len(set(clusters[rows].tolist())) for rows in each])
 
 
 def _newcombe(area: float, counts: np.ndarray) -> Interval:
