@@ -11,7 +11,7 @@ from .bounds import few, named, percent
 from .columns import hints
 from .models import ColumnProfile, DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split, SplitPart
 from .profile import comparable, duplicates, identifies, profile
-from .split import Shares, Strategy, by_chance, by_class, by_time, ends, positive_rate
+from .split import Shares, Strategy, by_chance, by_class, by_time, ends, positive_rate, together
 from .store import Dataset, load_file, resolve, save, stored
 from .synthetic import Kind, generate
 
@@ -91,20 +91,28 @@ def _notes(table: pa.Table, profiles: list[ColumnProfile]) -> list[str]:
 
 
 def split_dataset(
-    work: Work, dataset: str, strategy: Strategy, column: str, validation: float, test: float, seed: int
+    work: Work,
+    dataset: str,
+    strategy: Strategy,
+    column: str,
+    validation: float,
+    test: float,
+    seed: int,
+    group: str = "",
 ) -> Split:
     """Cut a dataset into train, validation and test, each a dataset of its own."""
     _check_split(strategy, column, validation, test)
     source, shares = resolve(work, dataset), Shares(validation, test)
-    source.require([column] if column else [])
+    source.require([name for name in (column, group) if name])
     table = source.table()
     if not table.num_rows:
         raise ToolFailure(f"{source.handle} has no rows to split", "Pass another dataset; list_datasets shows all.")
-    labels, notes = _labels(table, strategy, column, shares, seed)
+    units, kept = together(table, strategy, group)
+    labels, notes = _labels(table, strategy, column, units, shares, seed)
     if missing := [part for part in shares.parts if not (labels == part).any()]:
         raise ToolFailure(f"the split leaves no rows for {', '.join(missing)}", "Use larger shares.")
     parts = {part: _part(work, source, table, labels == part, part, strategy, column) for part in shares.parts}
-    return Split(train=parts["train"], validation=parts.get("validation"), test=parts["test"], notes=notes)
+    return Split(train=parts["train"], validation=parts.get("validation"), test=parts["test"], notes=[*notes, *kept])
 
 
 def _check_split(strategy: Strategy, column: str, validation: float, test: float) -> None:
@@ -118,13 +126,13 @@ def _check_split(strategy: Strategy, column: str, validation: float, test: float
 
 
 def _labels(
-    table: pa.Table, strategy: Strategy, column: str, shares: Shares, seed: int
+    table: pa.Table, strategy: Strategy, column: str, units: np.ndarray, shares: Shares, seed: int
 ) -> tuple[np.ndarray, list[str]]:
     if strategy == "time":
         return by_time(column, table.column(column), shares)
     if strategy == "stratified":
-        return by_class(column, table.column(column), shares, seed)
-    return by_chance(table.num_rows, shares, seed), []
+        return by_class(column, table.column(column), units, shares, seed)
+    return by_chance(units, shares, seed), []
 
 
 def _part(

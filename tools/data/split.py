@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Literal
 from ..errors import ToolFailure
 from ..numbers import finite
 from .bounds import named
+from .identity import codes, copies, likely_group
 from .profile import comparable, moment, without_missing
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import pyarrow as pa
 
 Strategy = Literal["time", "random", "stratified"]
@@ -42,50 +44,98 @@ class Shares:
         late = np.where(rank > validation_end + 1e-12, "test", "validation")
         return np.where(rank > train_end + 1e-12, late, "train").astype(object)
 
-    def shuffled(self, count: int, random: np.random.Generator) -> np.ndarray:
-        return self.cut((random.permutation(count) + 1) / count)
+    def shuffled(self, units: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Labels of rows in a random order of their units, each of which stays in one part."""
+        import numpy as np
+
+        numbers, place, sizes = np.unique(units, return_inverse=True, return_counts=True)
+        order = random.permutation(len(numbers))
+        middle = np.empty(len(numbers))
+        middle[order] = np.cumsum(sizes[order]) - (sizes[order] - 1) / 2
+        return self.cut(middle[place] / len(units))
 
 
-def by_chance(rows: int, shares: Shares, seed: int) -> np.ndarray:
+def by_chance(units: np.ndarray, shares: Shares, seed: int) -> np.ndarray:
+    """Args: `units` number the rows that stay together."""
     import numpy as np
 
-    return shares.shuffled(rows, np.random.default_rng(seed))
+    return shares.shuffled(units, np.random.default_rng(seed))
 
 
 def by_time(name: str, column: pa.ChunkedArray, shares: Shares) -> tuple[np.ndarray, list[str]]:
     """The latest rows are the test part; equal times share a rank, so that no moment lies on both sides of a cut."""
     import numpy as np
 
-    times, notes = _times(name, column)
+    times, notes = times_of(name, column)
     _, place, counts = np.unique(times, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts - 1) / 2
     return shares.cut(middle[place] / max(len(times), 1)), [IN_ORDER, *notes]
 
 
-def by_class(name: str, column: pa.ChunkedArray, shares: Shares, seed: int) -> tuple[np.ndarray, list[str]]:
-    """Every class in the same shares; one that is too small for all parts goes to train."""
+def by_class(
+    name: str, column: pa.ChunkedArray, units: np.ndarray, shares: Shares, seed: int
+) -> tuple[np.ndarray, list[str]]:
+    """Every class in the same shares; one that is too small for all parts goes to train.
+
+    A unit of rows that stay together counts for the class of its first row.
+    """
     import numpy as np
 
-    codes, classes = _classes(name, column)
+    own, classes = _classes(name, column)
+    _, first, place = np.unique(units, return_index=True, return_inverse=True)
+    class_of = own[first][place]
     random = np.random.default_rng(seed)
-    labels, small = np.full(len(codes), "train", dtype=object), list[int]()
-    order, counts = np.argsort(codes, kind="stable"), np.bincount(codes, minlength=len(classes))
+    labels, small = np.full(len(own), "train", dtype=object), list[int]()
+    order, counts = np.argsort(class_of, kind="stable"), np.bincount(class_of, minlength=len(classes))
     ends = np.cumsum(counts)
     for code, (count, end) in enumerate(zip(counts.tolist(), ends.tolist(), strict=True)):
-        parts = shares.shuffled(count, random) if count >= len(shares.parts) else labels[:0]
+        rows = order[end - count : end]
+        parts = shares.shuffled(units[rows], random) if count >= len(shares.parts) else labels[:0]
         if set(parts) == set(shares.parts):
-            labels[order[end - count : end]] = parts
-        else:
+            labels[rows] = parts
+        elif count:
             small.append(code)
-    if len(small) == len(classes):
+    if len(small) == np.count_nonzero(counts):
         raise _all_too_small(name, counts, shares)
     too_few = named(f"{str(classes[code])[:40]!r} ({counts[code]})" for code in small)
     return labels, [f"too few rows for every part, so all in train: {too_few}"] if small else []
 
 
+def together(table: pa.Table, strategy: Strategy, group: str) -> tuple[np.ndarray, list[str]]:
+    """What stays in one part: the rows of a group, else the copies of a row, else each row; and notes on that.
+
+    Raises:
+        ToolFailure: groups in a split by time.
+    """
+    import numpy as np
+
+    single = np.arange(table.num_rows)
+    if group and strategy == "time":
+        raise ToolFailure(
+            "a split by time cannot keep groups together",
+            "Leave `group` out, since evaluate_model counts rows of groups that were trained on, or split otherwise.",
+        )
+    if group:
+        values = table.column(group).to_pandas()
+        return np.where(values.notna(), codes(values), table.num_rows + single), []
+    frame = table.to_pandas()
+    found = copies(frame)
+    notes = [f"{found.repeats} of {len(frame)} rows are copies of others"] if found.stand_out else []
+    if found.stand_out and strategy != "time":
+        return found.unit, [f"{notes[0]}; copies stay in one part", *_likely(frame)]
+    return single, [*notes, *_likely(frame)]
+
+
+def _likely(frame: pd.DataFrame) -> list[str]:
+    name = likely_group(frame)
+    if not name:
+        return []
+    return [f"rows of one {name} share other columns: if they belong together, split with group={name!r}"]
+
+
 def ends(name: str, column: pa.ChunkedArray) -> tuple[str, str]:
     """The first and the last time, as they are written in the data."""
-    times, _ = _times(name, column)
+    times, _ = times_of(name, column)
     return moment(column[int(times.argmin())]), moment(column[int(times.argmax())])
 
 
@@ -121,7 +171,7 @@ def _classes(name: str, column: pa.ChunkedArray) -> tuple[np.ndarray, Sequence[o
     return codes, chunks[-1].dictionary.to_pylist() if chunks else []
 
 
-def _times(name: str, column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+def times_of(name: str, column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     """The column as numbers or times that numpy can sort.
 
     Raises:
@@ -137,7 +187,7 @@ def _times(name: str, column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     if pa.types.is_string(kind):
         column, notes = _parsed(name, column), [f"{name} is text, ordered as ISO-8601 times"]
     elif not (pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise _no_times(name, f"holds {kind}, which has no order in time")
+        raise _notimes(name, f"holds {kind}, which has no order in time")
     times = column.to_numpy()
     if np.isnan(times).any():
         raise missing
@@ -155,9 +205,9 @@ def _parsed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
             continue
     other = max(pc.index(pc.match_substring_regex(column, LIKE_ISO), False).as_py(), 0)
     text = str(column[other].as_py())[:40]
-    raise _no_times(name, f"holds text that is no ISO-8601 time, e.g. {text!r}, and letters have no order in time")
+    raise _notimes(name, f"holds text that is no ISO-8601 time, e.g. {text!r}, and letters have no order in time")
 
 
-def _no_times(name: str, why: str) -> ToolFailure:
+def _notimes(name: str, why: str) -> ToolFailure:
     way_out = "Pass a column of times or numbers, write ISO-8601 (2024-03-01) to the file, or split at random."
     return ToolFailure(f"{name} {why}", way_out)

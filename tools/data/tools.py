@@ -64,9 +64,10 @@ async def split_dataset(
     validation: Share = 0.15,
     test: Annotated[float, Field(gt=0, lt=1)] = 0.15,
     seed: Annotated[int, Field(ge=0)] = 0,
+    group: Annotated[str, Field(description="Column; its rows stay in one part.")] = "",
 ) -> Split:
     """Split into train, validation and test datasets. Use `time` when rows have a time, or the future leaks."""
-    return await context.call(client.split_dataset, dataset, strategy, column, validation, test, seed)
+    return await context.call(client.split_dataset, dataset, strategy, column, validation, test, seed, group)
 
 
 TOOLSET = Toolset(

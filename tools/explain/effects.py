@@ -15,6 +15,7 @@ from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
 from ..modeling.effects import EffectModel, effect_unit, require_one_effect
+from ..modeling.pipelines import sources
 from .values import ShapValues, checked, fold
 
 if TYPE_CHECKING:
@@ -66,9 +67,8 @@ def _linear(
     assert columns is not None
     assert around is not None
     values = (columns - around.mean(axis=0)) * (model.scale * np.ravel(model.estimator.coef_))
-    return fold(values, list(model.encoder.get_feature_names_out()), card.names), float(
-        model.effects(background).mean()
-    )
+    folded = fold(values, sources(model.encoder, card), len(card.names))
+    return folded, float(model.effects(background).mean())
 
 
 def _sampled(model: EffectModel, features: pd.DataFrame, background: pd.DataFrame, seed: int) -> np.ndarray:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
+from ..modeling.pipelines import sources
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
-MISSING_INDICATOR = "missingindicator_"
 # XGBoost sums in single precision.
 TOLERANCE = 1e-4
 
@@ -74,13 +74,8 @@ def shap_values(
         values, base, raw = _tree(model, columns, card, label)
         forest = entry.name == "RandomForest" and card.task == "classification"
         name, output = "shap.TreeExplainer", "probability" if forest else _margin(card)
-    return checked(ShapValues(fold(values, column_names(pipeline, columns), card.names), base, raw, name, output))
-
-
-def column_names(pipeline: Pipeline, columns: Any) -> list[str]:
-    """What the columns before the last step are called, even where that step got them without names."""
-    before: Any = pipeline[:-1]
-    return [str(name) for name in (columns.columns if hasattr(columns, "columns") else before.get_feature_names_out())]
+    folded = fold(values, sources(pipeline[0], card), len(card.names))
+    return checked(ShapValues(folded, base, raw, name, output))
 
 
 def checked(found: ShapValues) -> ShapValues:
@@ -113,11 +108,9 @@ def interaction_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFra
         import shap
 
         values = _of_label(np.asarray(shap.TreeExplainer(model).shap_interaction_values(columns)), 3, label)
-    names = column_names(pipeline, columns)
-    rows = fold(values.reshape(-1, len(names)), names, card.names).reshape(len(columns), len(names), -1)
-    return fold(rows.transpose(0, 2, 1).reshape(-1, len(names)), names, card.names).reshape(
-        len(columns), len(card.names), -1
-    )
+    origins, width = sources(pipeline[0], card), len(card.names)
+    rows = fold(values.reshape(-1, len(origins)), origins, width).reshape(len(columns), len(origins), -1)
+    return fold(rows.transpose(0, 2, 1).reshape(-1, len(origins)), origins, width).reshape(len(columns), width, -1)
 
 
 def _pool(columns: Any, card: ModelCard) -> Any:
@@ -133,21 +126,18 @@ def _catboost_pairs(model: Any, columns: Any, card: ModelCard, label: int) -> np
     return (every if every.ndim == 3 else every[:, label])[:, :-1, :-1]
 
 
-def fold(values: np.ndarray, columns: Sequence[str], sources: Sequence[str]) -> np.ndarray:
-    """Sum the contributions of derived columns (one-hot, missing indicator) onto the columns they came from."""
+def fold(values: np.ndarray, origins: Sequence[int], width: int) -> np.ndarray:
+    """Sum the contributions of derived columns (one-hot, missing indicator) onto the columns they came from.
+
+    Args:
+        origins: for each derived column the position of its source, as `pipelines.sources` tells it.
+    """
     import numpy as np
 
-    folded = np.zeros((len(values), len(sources)))
-    for index, column in enumerate(columns):
-        folded[:, sources.index(_source(column, sources))] += values[:, index]
+    folded = np.zeros((len(values), width))
+    for column, origin in enumerate(origins):
+        folded[:, origin] += values[:, column]
     return folded
-
-
-def _source(column: str, sources: Sequence[str]) -> str:
-    bare = column.removeprefix(MISSING_INDICATOR)
-    if bare in sources:
-        return bare
-    return max((source for source in sources if bare.startswith(f"{source}_")), key=len)
 
 
 def _margin(card: ModelCard) -> str:

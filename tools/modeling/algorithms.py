@@ -31,7 +31,9 @@ ECONML_RESERVED = (
 class Algorithm:
     """One entry of the registry. `estimators` names the class for each task that the algorithm can do.
 
-    `extra` is what to install for it, `aliases` other names of its parameters.
+    `extra` is what to install for it, `aliases` other names of its parameters, `more` those that its constructor takes
+    without naming them. `in_spreads` are parameters that count in standard deviations of the target, since an absolute
+    default would fit targets of one size only. `stops_early` are those that end the fit by rows held out for it.
     """
 
     name: str
@@ -45,6 +47,9 @@ class Algorithm:
     threaded: bool = True
     extra: str = "training"
     aliases: Mapping[str, str] = field(default_factory=dict)
+    more: tuple[str, ...] = ()
+    in_spreads: tuple[str, ...] = ()
+    stops_early: tuple[str, ...] = ()
 
     @property
     def installed(self) -> bool:
@@ -93,6 +98,14 @@ CATBOOST_ALIASES = {
     "n_estimators": "iterations", "num_boost_round": "iterations", "num_trees": "iterations", "max_depth": "depth",
     "eta": "learning_rate", "reg_lambda": "l2_leaf_reg",
 }  # fmt: skip
+# Of LightGBM's own parameters (its documentation) those that touch no file and no other machine.
+LIGHTGBM_MORE = (
+    "scale_pos_weight", "is_unbalance", "monotone_constraints", "interaction_constraints", "feature_contri", "max_bin",
+    "min_data_in_bin", "path_smooth", "extra_trees", "max_delta_step", "cat_smooth", "cat_l2", "min_data_per_group",
+    "max_cat_threshold", "max_cat_to_onehot", "feature_fraction_bynode", "pos_bagging_fraction", "neg_bagging_fraction",
+    "linear_tree", "drop_rate", "top_rate", "other_rate", "alpha", "tweedie_variance_power", "early_stopping_round",
+    "early_stopping_rounds",
+)  # fmt: skip
 # econml grows its trees in groups of four.
 CAUSAL_FOREST_SPACE = {
     "n_estimators": {"low": 100, "high": 600, "step": 100},
@@ -119,14 +132,14 @@ ALGORITHMS = (
         {"classification": "xgboost.XGBClassifier", "regression": "xgboost.XGBRegressor"},
         "ordinal", "tree",
         {"n_estimators": 300, "max_depth": 6, "learning_rate": 0.1, "subsample": 0.9, "colsample_bytree": 0.9},
-        XGBOOST_SPACE,
+        XGBOOST_SPACE, stops_early=("early_stopping_rounds",),
     ),
     Algorithm(
         "LightGBM", "lightgbm",
         {"classification": "lightgbm.LGBMClassifier", "regression": "lightgbm.LGBMRegressor"},
         "ordinal", "tree",
         {"n_estimators": 300, "learning_rate": 0.05, "num_leaves": 31, "subsample_freq": 1},
-        LIGHTGBM_SPACE,
+        LIGHTGBM_SPACE, more=LIGHTGBM_MORE, stops_early=("early_stopping_rounds", "early_stopping_round"),
     ),
     Algorithm(
         "RandomForest", "sklearn",
@@ -158,13 +171,13 @@ ALGORITHMS = (
     ),
     Algorithm(
         "Lasso", "sklearn", {"regression": "sklearn.linear_model.Lasso"},
-        "onehot", "linear", {"alpha": 0.01, "max_iter": 5000}, ALPHA_SPACE, threaded=False,
+        "onehot", "linear", {"alpha": 0.01, "max_iter": 5000}, ALPHA_SPACE, threaded=False, in_spreads=("alpha",),
     ),
     Algorithm(
         "CatBoost", "catboost",
         {"classification": "catboost.CatBoostClassifier", "regression": "catboost.CatBoostRegressor"},
         "filled", "tree", {"iterations": 300, "depth": 6, "learning_rate": 0.1}, CATBOOST_SPACE,
-        threaded=False, extra="catboost", aliases=CATBOOST_ALIASES,
+        threaded=False, extra="catboost", aliases=CATBOOST_ALIASES, stops_early=("early_stopping_rounds", "od_wait"),
     ),
     Algorithm(
         "CausalForest", "econml", {"effect": "econml.dml.CausalForestDML"}, "onehot", "sampled",
@@ -231,6 +244,7 @@ def parameters(entry: Algorithm, task: Task) -> dict[str, Any]:
         signature = inspect.signature(make)
         known = {name: found.default for name, found in signature.parameters.items()}
     hidden = {*RESERVED, *(ECONML_RESERVED if entry.library == "econml" else ())}
+    known |= {name: None for name in entry.more if name not in known}
     return {name: value for name, value in (known | dict(entry.defaults)).items() if name not in hidden}
 
 

@@ -52,8 +52,10 @@ class Treatment(BaseModel):
 class ModelCard(BaseModel):
     """Stored beside every model we save.
 
-    The features of a model of task "effect" are what its effect may vary with, its target is the outcome.
-    `seal` is the keyed digest of a file that can only be a pickle.
+    The features of a model of task "effect" are what its effect may vary with, its target is the outcome. Of two
+    classes the second is the positive one. `group` is the column that says which rows belong together, `likely_group`
+    one that seems to. `seen` has an entry for each feature; it is empty for models that were not trained here or are
+    older than it. `seal` is the keyed digest of a file that can only be a pickle.
     """
 
     algorithm: str
@@ -66,6 +68,8 @@ class ModelCard(BaseModel):
     dataset: str
     rows: int
     digest: str = ""
+    group: str = ""
+    likely_group: str = ""
     seen: dict[str, Seen] = {}
     treatment: Treatment | None = None
     seal: str = ""
@@ -85,3 +89,8 @@ class ModelCard(BaseModel):
     @property
     def binary(self) -> bool:
         return self.task == "classification" and len(self.classes) == 2
+
+    @property
+    def positive(self) -> str | None:
+        """The class that precision, recall, F1 and the order of scores are about, if there are two."""
+        return str(self.classes[1]) if self.binary else None

@@ -1,20 +1,31 @@
-"""Turn rows into what a model takes: the right columns, in order, with one type each and one kind of missing."""
+"""Turn rows into what a model takes: the right columns, in order, with one type each and one kind of missing.
+
+Which task a target asks for, and its labels, are settled in `target.py`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure, unknown
-from .card import Feature, Label, ModelCard, Task
+from .card import Feature, ModelCard, Seen
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
-MAX_CLASSES = 100
 # A text column with more distinct values than this share of the rows names the rows instead of describing them.
 IDENTIFIER_SHARE = 0.5
+# What the name of a column that numbers or names rows begins or ends with.
+IDENTIFIER_NAMES = re.compile(
+    r"^(id|uuid|guid|key|index|rowid|row|nr|no)$|_(id|uuid|guid|key|nr|no|index)$|^id_|Id$|ID$"
+)
+# Texts of which this share are numbers were meant as numbers.
+NUMERIC_SHARE = 0.5
+# Whole numbers that differ in each of fewer rows say nothing.
+MANY_ROWS = 100
+DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 # numpy's kinds of dates and of spans of time.
 TIMES = "Mm"
 
@@ -47,15 +58,18 @@ def choose_features(
     kept = [_feature(frame[name]) for name in candidates if not reasons[name]]
     if not kept:
         raise ToolFailure("no column is left as a feature", "Name the features.")
-    left_out = [f"left out {name}: {reason}" for name, reason in reasons.items() if reason]
+    left_out = [
+        f"left out {name}: {reason}; name it in `features` to use it" for name, reason in reasons.items() if reason
+    ]
     return kept, [*left_out, *_doubts(frame, [feature.name for feature in kept])]
 
 
 def design(frame: pd.DataFrame, card: ModelCard) -> pd.DataFrame:
     """The feature columns of `frame` as a model of this card was trained on them.
 
-    Numbers become float64 (NaN is missing), categories Python strings with NaN for missing. Other columns are
-    ignored; the order of rows and the index stay.
+    Numbers become float64 (NaN is missing), categories Python strings with NaN for missing; a category of another type
+    than in training (1, "1", 1.0) becomes the level it was. Other columns are ignored; the order of rows and the index
+    stay.
 
     Raises:
         ToolFailure: a missing column, text in a number column, or an infinite number.
@@ -67,72 +81,22 @@ def design(frame: pd.DataFrame, card: ModelCard) -> pd.DataFrame:
         if name not in columns:
             raise unknown("column for feature", name, columns, f"The model needs: {', '.join(card.names)}.", limit=30)
     parts = {
-        feature.name: _number(frame[feature.name]) if feature.kind == "number" else _category(frame[feature.name])
+        feature.name: number(frame[feature.name])
+        if feature.kind == "number"
+        else _category(frame[feature.name], card.seen.get(feature.name))
         for feature in card.features
     }
     return pd.DataFrame(parts, index=frame.index)
-
-
-def infer_task(target: pd.Series) -> Task:
-    """Classification for text, booleans and integers of at most 20 values; regression for other numbers."""
-    if target.dtype.kind not in "iuf":
-        return "classification"
-    few = target.nunique() <= 20
-    whole = target.dtype.kind in "iu" or bool((target.dropna() % 1 == 0).all())
-    return "classification" if few and whole else "regression"
-
-
-def classes_of(target: pd.Series) -> list[Label]:
-    """The sorted labels of a target.
-
-    Raises:
-        ToolFailure: missing labels, fewer than two or too many.
-    """
-    _require_complete(target)
-    labels: list[Label] = sorted(target.unique().tolist())
-    if not 2 <= len(labels) <= MAX_CLASSES:
-        raise ToolFailure(
-            f"{target.name} has {len(labels)} distinct values", f"Classification takes 2 to {MAX_CLASSES}."
-        )
-    return labels
-
-
-def encode(target: pd.Series, card: ModelCard) -> np.ndarray:
-    """Labels as positions in `card.classes` (int64), or the numbers of a regression target (float64).
-
-    Raises:
-        ToolFailure: missing values, or a label the model does not know.
-    """
-    import numpy as np
-
-    _require_complete(target)
-    if card.task == "regression":
-        if target.dtype.kind in TIMES:
-            raise ToolFailure(f"the target {target.name!r} is a time", "Derive a number from it, e.g. days.")
-        return _number(target).to_numpy()
-    position = {label: index for index, label in enumerate(card.classes)}
-    labels = target.tolist()
-    if strange := sorted({str(label) for label in labels if label not in position}):
-        raise ToolFailure(
-            f"{target.name} holds labels the model does not know: {', '.join(strange[:5])}",
-            f"Known: {', '.join(map(str, card.classes[:10]))}.",
-        )
-    return np.array([position[label] for label in labels], dtype=np.int64)
-
-
-def _require_complete(target: pd.Series) -> None:
-    if missing := int(target.isna().sum()):
-        raise ToolFailure(f"the target {target.name!r} is missing in {missing} rows", "Drop those rows first.")
 
 
 def _feature(values: pd.Series) -> Feature:
     name = str(values.name)
     if values.dtype.kind in TIMES:
         raise ToolFailure(
-            f"{name} is a time, which is no feature by itself", "Derive numbers from it, or leave it out."
+            f"{name} is a time, which is no feature by itself", "Leave it out, or add e.g. its month to the file."
         )
     if _nested(values):
-        raise ToolFailure(f"{name} holds nested values, which are no feature", "Derive numbers from it.")
+        raise ToolFailure(f"{name} holds nested values, which are no feature", "Leave it out.")
     if not values.notna().any():
         raise ToolFailure(f"{name} has no values at all", "Leave it out.")
     return Feature(name=name, kind="number" if values.dtype.kind in "iufb" or _all_bool(values) else "category")
@@ -150,7 +114,7 @@ def _doubts(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
         if values.dtype == object and not _all_bool(values):
             known = values.dropna()
             if pd.to_numeric(known, errors="coerce").notna().all():
-                notes.append(f"{name} holds numbers as text, so each is a category: convert it if it is a quantity")
+                notes.append(f"{name} holds numbers as text, so each is a category")
             elif values.nunique() > IDENTIFIER_SHARE * len(values):
                 notes.append(f"{name} has {values.nunique()} distinct texts: it may name the rows")
     return notes
@@ -172,29 +136,77 @@ def _reason_to_drop(values: pd.Series) -> str:
     if _nested(values):
         return "nested values"
     distinct = values.nunique()
-    if distinct <= 1:
+    if not distinct:
+        return "no values"
+    if distinct == 1 and values.notna().all():
         return "constant"
     if values.dtype == object and not _all_bool(values) and distinct > IDENTIFIER_SHARE * len(values):
-        return f"{distinct} distinct texts, an identifier"
-    if values.dtype.kind in "iu" and distinct == len(values) and len(values) > 100:
-        return "an integer unique to each row, an identifier"
+        return _names_rows(values, distinct)
+    if values.dtype.kind in "iu" and distinct == len(values) > MANY_ROWS and _counts_rows(values):
+        return "a whole number unique to each row that is named or counts like an identifier"
     return ""
 
 
-def _number(values: pd.Series) -> pd.Series:
+def _names_rows(values: pd.Series, distinct: int) -> str:
+    """Why a text column with so many distinct values is no feature."""
+    import pandas as pd
+
+    known = values.dropna()
+    bad = known[pd.to_numeric(known, errors="coerce").isna()]
+    if 0 < len(bad) <= (1 - NUMERIC_SHARE) * len(known):
+        shown = ", ".join(repr(str(text)[:20]) for text in bad.unique()[:3])
+        return f"text, though {len(known) - len(bad)} of {len(known)} are numbers (not {shown}): mend them in the file"
+    return f"{distinct} distinct texts, an identifier"
+
+
+def _counts_rows(values: pd.Series) -> bool:
+    """Whether the name says so, or the values are the numbers of rows without a gap."""
+    run = int(values.max()) - int(values.min()) + 1 == len(values)
+    return run or bool(IDENTIFIER_NAMES.search(str(values.name)))
+
+
+def number(values: pd.Series) -> pd.Series:
+    """A column as float64.
+
+    Raises:
+        ToolFailure: text that is no number, or an infinite number.
+    """
     import numpy as np
     import pandas as pd
 
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
     if bad := values[numbers.isna() & values.notna()].head(3).tolist():
-        raise ToolFailure(f"{values.name} must be a number, but holds {bad}", "Clean the column, or drop the feature.")
+        raise ToolFailure(
+            f"{values.name} must be a number, but holds {bad}", "Mend these cells in the file, or leave the column out."
+        )
     if np.isinf(numbers).any():
-        raise ToolFailure(f"{values.name} holds infinite numbers", "Replace them by missing values or a bound.")
+        raise ToolFailure(f"{values.name} holds infinite numbers", "Replace them in the file, or leave the column out.")
     return numbers
 
 
-def _category(values: pd.Series) -> pd.Series:
+def canonical(value: object) -> str:
+    """One text for a value whatever type it was read as: 1, 1.0 and "1.0" are "1", True and "TRUE" are "true"."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    text = str(value)
+    if DECIMAL.fullmatch(text):
+        return canonical(float(text))
+    return text.lower() if text.lower() in ("true", "false") else text
+
+
+def _category(values: pd.Series, seen: Seen | None) -> pd.Series:
     import numpy as np
 
+    levels = seen.levels if seen else []
+    known = {canonical(level): level for level in reversed(levels)} | {level: level for level in levels}
+    texts = values.map(_text, na_action="ignore").astype(object)
+    named = {text: known.get(text, known.get(canonical(text), text)) for text in texts[values.notna()].unique()}
     # None is a category of its own to scikit-learn's encoders, and the text 'nan' a value: only NaN is missing.
-    return values.map(str, na_action="ignore").astype(object).where(values.notna(), np.nan)
+    return texts.map(named, na_action="ignore").astype(object).where(values.notna(), np.nan)
+
+
+def _text(value: object) -> str:
+    """The text of a value; whole numbers have no point, which a hole in their column would give them."""
+    return canonical(value) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Scores of predictions, the direction in which each is better, and how sure they are."""
+"""Scores of predictions and the direction in which each is better."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import ToolFailure, unknown
+from ..numbers import finite
+from . import resampled
 from .card import ModelCard, Task
 
 if TYPE_CHECKING:
@@ -14,8 +16,11 @@ if TYPE_CHECKING:
 
 Direction = Literal["maximize", "minimize"]
 Score = Callable[["np.ndarray", "np.ndarray"], float]
-# Of the resamples that are scored at a time, in numbers.
-VALUES_AT_A_TIME = 2_000_000
+Outcomes = Callable[["np.ndarray", "np.ndarray"], "np.ndarray | None"]
+
+
+class Undefined(ToolFailure):
+    """A score that these rows do not have; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,34 @@ class Metric:
     """`score(truth, prediction)`: labels as class positions with probabilities (rows, classes), or numbers.
 
     For effects the truth is what first stages leave of outcome and treatment (rows, 2), see `effects.EffectScorer`.
+    `resampled` gives the same score of many weightings of the rows at once. `outcomes` are the successes and failures
+    of a score that is a share of rows, else None. `by_class` says that resamples keep the rows of each class in number.
     """
 
     name: str
     task: Task
     direction: Direction
     score: Score
+    resampled: resampled.Resampled | None = None
     binary_only: bool = False
+    outcomes: Outcomes | None = None
+    by_class: bool = False
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores by name, null where one is undefined, and why."""
+
+    values: dict[str, float | None]
+    reasons: dict[str, str]
+
+    @property
+    def known(self) -> dict[str, float]:
+        return {name: value for name, value in self.values.items() if value is not None}
+
+    @property
+    def notes(self) -> list[str]:
+        return [f"{name} is undefined: {reason}" for name, reason in self.reasons.items()]
 
 
 def metrics_for(card: ModelCard) -> list[Metric]:
@@ -51,109 +77,87 @@ def metric_named(name: str, card: ModelCard) -> Metric:
     return fitting[name]
 
 
-def interval(
-    metric: Metric, truth: np.ndarray, prediction: np.ndarray, seed: int = 0, resamples: int = 200
-) -> tuple[float, float] | None:
-    """A 95 % percentile bootstrap interval over rows (scipy.stats.bootstrap).
-
-    None when the rows are too few for every resample to have a score.
-    """
-    import numpy as np
-    from scipy.stats import bootstrap
-
-    rows = np.arange(len(truth))
-    of = _of_resamples(metric, truth, prediction)
-    batch = max(1, VALUES_AT_A_TIME // max(1, len(rows)))
-    try:
-        found = bootstrap(
-            (rows,), of, n_resamples=resamples, vectorized=True, batch=batch, method="percentile", rng=seed
-        )
-    except (ToolFailure, ValueError):
-        return None
-    low, high = float(found.confidence_interval.low), float(found.confidence_interval.high)
-    return (low, high) if low <= high else None
-
-
-def _of_resamples(metric: Metric, truth: np.ndarray, prediction: np.ndarray) -> Callable[..., np.ndarray]:
-    """The score of each resample; its positions come as (…, rows)."""
-    import numpy as np
-    from sklearn import config_context
-
-    def one(index: np.ndarray) -> float:
-        # The rows have been scored as a whole before: checking each resample again takes half of the time.
-        with config_context(assume_finite=True, skip_parameter_validation=True):
-            return metric.score(truth[index], prediction[index])
-
-    def of(index: np.ndarray, axis: int = -1) -> np.ndarray:
-        chosen = np.moveaxis(index, axis, -1).astype(int)
-        if metric.name == "auc" and prediction.shape[1] == 2:
-            return _binary_auc(truth[chosen], prediction[chosen, 1])
-        return np.apply_along_axis(one, -1, chosen)
-
-    return of
-
-
-def _binary_auc(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of many samples (…, rows) by their ranks (Hanley & McNeil 1982, Radiology 143).
-
-    NaN for a sample of one class.
-    """
-    import numpy as np
-    from scipy.stats import rankdata
-
-    positives = truth.sum(-1)
-    negatives = truth.shape[-1] - positives
-    ranks = (rankdata(score, axis=-1) * truth).sum(-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return (ranks - positives * (positives + 1) / 2) / (positives * negatives)
+def measured(card: ModelCard, truth: np.ndarray, prediction: np.ndarray) -> Scores:
+    """Every metric that fits a model; what is undefined on these rows costs none of the others."""
+    values: dict[str, float | None] = {}
+    reasons: dict[str, str] = {}
+    for metric in metrics_for(card):
+        try:
+            values[metric.name] = finite(metric.score(truth, prediction))
+        except Undefined as undefined:
+            values[metric.name], reasons[metric.name] = None, str(undefined)
+    return Scores(values, reasons)
 
 
 def _all() -> list[Metric]:
-    return [*_classification(), *_regression(), Metric("r_score", "effect", "maximize", _r_score)]
+    return [*_classification(), *_regression(), *_effects()]
+
+
+def _effects() -> list[Metric]:
+    return [Metric("r_score", "effect", "maximize", _r_score, resampled.r_score)]
 
 
 def _classification() -> list[Metric]:
     from sklearn import metrics as sk
 
-    def of_labels(name: str, score: Callable[..., float]) -> Metric:
+    def of(
+        name: str, score: Score, many: resampled.Resampled | None, binary_only: bool = False, by_class: bool = False
+    ) -> Metric:
+        direction: Direction = "minimize" if name in ("log_loss", "brier") else "maximize"
+        return Metric(name, "classification", direction, score, many, binary_only, None, by_class)
+
+    def of_labels(name: str, score: Callable[..., float], outcomes: Outcomes | None) -> Metric:
         """A metric of hard labels; of the positive class when there are two, else the mean over classes."""
 
         def apply(truth: np.ndarray, prediction: np.ndarray) -> float:
+            _require_some(name, truth, prediction)
             average = "binary" if prediction.shape[1] == 2 else "macro"
             return float(score(truth, prediction.argmax(1), average=average, zero_division=0))
 
-        return Metric(name, "classification", "maximize", apply)
+        return Metric(name, "classification", "maximize", apply, resampled.of_labels(name), False, outcomes)
 
     return [
-        Metric("auc", "classification", "maximize", _auc),
-        Metric(
-            "average_precision", "classification", "maximize",
-            lambda y, p: sk.average_precision_score(y, p[:, 1]), binary_only=True,
-        ),
-        Metric(
-            "log_loss", "classification", "minimize",
+        of("auc", _auc, None),
+        of("average_precision", _average_precision, resampled.average_precision, binary_only=True),
+        of(
+            "log_loss",
             # XGBoost's single-precision probabilities do not quite sum to one.
             lambda y, p: sk.log_loss(y, p / p.sum(axis=1, keepdims=True), labels=range(p.shape[1])),
+            resampled.log_loss,
         ),
+        of("brier", lambda y, p: float(((y - p[:, 1]) ** 2).mean()), resampled.brier, binary_only=True),
         Metric(
-            "brier", "classification", "minimize", lambda y, p: sk.brier_score_loss(y, p[:, 1]), binary_only=True
+            "accuracy", "classification", "maximize", lambda y, p: sk.accuracy_score(y, p.argmax(1)),
+            resampled.accuracy, outcomes=lambda y, p: y == p.argmax(1),
         ),
-        Metric("accuracy", "classification", "maximize", lambda y, p: sk.accuracy_score(y, p.argmax(1))),
-        Metric("balanced_accuracy", "classification", "maximize", _recalls),
-        of_labels("f1", sk.f1_score),
-        of_labels("precision", sk.precision_score),
-        of_labels("recall", sk.recall_score),
+        of("balanced_accuracy", _recalls, resampled.balanced_accuracy, by_class=True),
+        of_labels("f1", sk.f1_score, None),
+        of_labels("precision", sk.precision_score, lambda y, p: _among(p.argmax(1), y, p)),
+        of_labels("recall", sk.recall_score, lambda y, p: _among(y, p.argmax(1), p)),
     ]  # fmt: skip
+
+
+def _among(chosen: np.ndarray, positive: np.ndarray, prediction: np.ndarray) -> np.ndarray | None:
+    """Of two classes: which of the chosen rows are positive; over more classes the mean is no share of rows."""
+    return positive[chosen == 1] == 1 if prediction.shape[1] == 2 else None
 
 
 def _regression() -> list[Metric]:
     from sklearn import metrics as sk
 
     return [
-        Metric("rmse", "regression", "minimize", sk.root_mean_squared_error),
-        Metric("mae", "regression", "minimize", sk.mean_absolute_error),
-        Metric("r2", "regression", "maximize", sk.r2_score),
+        Metric("rmse", "regression", "minimize", sk.root_mean_squared_error, resampled.rmse),
+        Metric("mae", "regression", "minimize", sk.mean_absolute_error, resampled.mae),
+        Metric("r2", "regression", "maximize", _r2, resampled.r2),
     ]
+
+
+def _r2(truth: np.ndarray, prediction: np.ndarray) -> float:
+    from sklearn.metrics import r2_score
+
+    if len(set(truth.tolist())) < 2:
+        raise Undefined("the target has one value only")
+    return float(r2_score(truth, prediction))
 
 
 def _r_score(truth: np.ndarray, prediction: np.ndarray) -> float:
@@ -176,9 +180,28 @@ def _auc(truth: np.ndarray, prediction: np.ndarray) -> float:
 
     present = len(set(truth.tolist()))
     if present < 2 or present < prediction.shape[1]:
-        raise ToolFailure(
-            f"AUC needs every class among the rows; {present} of {prediction.shape[1]} occur", "Use more rows."
-        )
+        raise Undefined(f"it needs every class among the rows, and {present} of {prediction.shape[1]} occur")
     if prediction.shape[1] == 2:
         return float(roc_auc_score(truth, prediction[:, 1]))
     return float(roc_auc_score(truth, prediction, multi_class="ovr", labels=range(prediction.shape[1])))
+
+
+def _average_precision(truth: np.ndarray, prediction: np.ndarray) -> float:
+    from sklearn.metrics import average_precision_score
+
+    if not truth.any():
+        raise Undefined("no row is of the positive class")
+    return float(average_precision_score(truth, prediction[:, 1]))
+
+
+def _require_some(name: str, truth: np.ndarray, prediction: np.ndarray) -> None:
+    """Of two classes, each of these is a share of some rows, of which there must be one."""
+    if prediction.shape[1] != 2:
+        return
+    actual, predicted = bool((truth == 1).any()), bool((prediction.argmax(1) == 1).any())
+    if name == "recall" and not actual:
+        raise Undefined("no row is of the positive class")
+    if name == "precision" and not predicted:
+        raise Undefined("no row is predicted to be of the positive class")
+    if name == "f1" and not actual and not predicted:
+        raise Undefined("no row is of the positive class, and none is predicted to be")

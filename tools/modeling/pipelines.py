@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ToolFailure
-from .algorithms import Algorithm, algorithm, estimator
+from .algorithms import Algorithm, algorithm, check_parameters, estimator
 from .card import ModelCard
+from .options import settled
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
-# Rarer categories share one column, so that a new rare value at prediction has a place to go.
-MIN_CATEGORY_ROWS = 20
+# Levels in fewer rows than this share of all, and than this number, share one column.
+RARE_SHARE, RARE_ROWS = 0.01, 20
+# What is held out of a fit that ends early.
+STOPPING_SHARE = 0.1
 # The category CatBoost sees for a missing one; it takes no NaN there.
 NO_CATEGORY = "__missing__"
 
@@ -29,7 +33,9 @@ def build(card: ModelCard, threads: int) -> Pipeline:
     from sklearn.pipeline import Pipeline
 
     entry = algorithm(card.algorithm, card.task)
-    model = estimator(entry, card.task, card.params, card.seed, threads, _native_options(entry, card))
+    check_parameters(entry, card.task, card.params)
+    made = _native_options(entry, card)
+    model = estimator(entry, card.task, settled(entry, card), card.seed, threads, made)
     return Pipeline([("pre", _encoder(entry, card)), ("model", model)])
 
 
@@ -39,8 +45,13 @@ def _encoder(entry: Algorithm, card: ModelCard) -> Any:
     return _filled(card) if entry.encoding == "filled" else onehot(card, scale=entry.explainer == "linear")
 
 
-def fit(card: ModelCard, features: pd.DataFrame, target: np.ndarray, threads: int) -> Pipeline:
-    """Build and fit.
+def fit(
+    card: ModelCard, features: pd.DataFrame, target: np.ndarray, threads: int, units: np.ndarray | None = None
+) -> Pipeline:
+    """Build and fit; the same seed gives the same bits.
+
+    Args:
+        units: which rows belong together, as whole numbers; a fit that ends early holds out whole units.
 
     Raises:
         ToolFailure: the estimator refused a parameter value or the data.
@@ -48,24 +59,70 @@ def fit(card: ModelCard, features: pd.DataFrame, target: np.ndarray, threads: in
     import warnings
 
     entry = algorithm(card.algorithm)
-    extra = _categories_at_fit(entry, card) if card.categories else {}
     try:
-        pipeline = build(card, threads)
+        pipeline = _in_units_of_target(build(card, threads), entry, target)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pipeline.fit(features, target, **extra)
+            if any(card.params.get(name) for name in entry.stops_early):
+                _fit_until_no_better(pipeline, entry, card, features, target, units)
+            else:
+                extra = {f"model__{name}": value for name, value in _categories_at_fit(entry, card).items()}
+                pipeline.fit(features, target, **extra)
     except _refusals() as error:
         text = str(error).strip().splitlines()
         raise ToolFailure(
             f"{card.algorithm} refused to fit: {text[0][:300] if text else type(error).__name__}"
         ) from error
+    if entry.library == "sklearn" and entry.threaded:
+        # The threads of a forest add up its trees in the order they finish, which changes the last digit.
+        pipeline[-1].set_params(n_jobs=1)
+    return pipeline
+
+
+def _in_units_of_target(pipeline: Pipeline, entry: Algorithm, target: np.ndarray) -> Pipeline:
+    model: Any = pipeline[-1]
+    model.set_params(**{name: getattr(model, name) * float(target.std()) for name in entry.in_spreads})
+    return pipeline
+
+
+def _fit_until_no_better(
+    pipeline: Pipeline,
+    entry: Algorithm,
+    card: ModelCard,
+    features: pd.DataFrame,
+    target: np.ndarray,
+    units: np.ndarray | None,
+) -> None:
+    """Fit on most rows until the score on the others no longer gets better."""
+    fitted, held = held_out(card, target, units)
+    encoder, model = pipeline[0], pipeline[-1]
+    columns = encoder.fit_transform(features.iloc[fitted])
+    rest = encoder.transform(features.iloc[held])
+    extra = _categories_at_fit(entry, card)
+    extra |= {"verbose": False} if entry.library == "xgboost" else {}
+    model.fit(columns, target[fitted], eval_set=[(rest, target[held])], **extra)
+
+
+def held_out(card: ModelCard, target: np.ndarray, units: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The rows to fit on, and those that say when to stop."""
+    import numpy as np
+    from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
+
+    smallest = np.unique(target, return_counts=True)[1].min() if card.task == "classification" else 0
+    kind: Any = StratifiedShuffleSplit if smallest >= 1 / STOPPING_SHARE else ShuffleSplit
+    kind = kind if units is None else GroupShuffleSplit
+    cut = kind(1, test_size=STOPPING_SHARE, random_state=card.seed)
+    fitted, held = next(cut.split(target, target, units))
+    return fitted, held
 
 
 def _categories_at_fit(entry: Algorithm, card: ModelCard) -> dict[str, Any]:
     """How LightGBM and CatBoost are told which columns are categories; XGBoost is told when it is made."""
+    if not card.categories:
+        return {}
     if entry.library == "lightgbm":
-        return {"model__categorical_feature": list(range(len(card.categories)))}
-    return {"model__cat_features": card.categories} if entry.library == "catboost" else {}
+        return {"categorical_feature": list(range(len(card.categories)))}
+    return {"cat_features": card.categories} if entry.library == "catboost" else {}
 
 
 def scores(pipeline: Pipeline, features: pd.DataFrame, card: ModelCard) -> np.ndarray:
@@ -127,11 +184,11 @@ def _filled(card: ModelCard) -> Any:
     ).set_output(transform="pandas")
 
 
-def onehot(card: ModelCard, scale: bool, rare: int = MIN_CATEGORY_ROWS) -> Any:
+def onehot(card: ModelCard, scale: bool, rare: int | None = None) -> Any:
     """Unfitted one-hot columns of the categories beside the numbers, imputed and, for linear models, scaled.
 
     Args:
-        rare: categories of fewer rows share one column.
+        rare: categories of fewer rows share one column; by default as `rare_below` has it.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -143,8 +200,51 @@ def onehot(card: ModelCard, scale: bool, rare: int = MIN_CATEGORY_ROWS) -> Any:
     ]
     if scale:
         steps.append(("scale", StandardScaler()))
-    encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=rare, sparse_output=False)
+    least = rare_below(card.rows) if rare is None else rare
+    encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=least, sparse_output=False)
+    # The prefixes keep a category `a_b` apart from the value `b` of a category `a`; `sources` reads no names.
     return ColumnTransformer(
-        [("number", Pipeline(steps), card.numbers), ("category", encoder, card.categories)],
-        verbose_feature_names_out=False,
+        [("number", Pipeline(steps), card.numbers), ("category", encoder, card.categories)]
     ).set_output(transform="pandas")
+
+
+def rare_below(rows: int) -> int:
+    """Levels in fewer rows than this share one column, which is also where a level unseen in training goes."""
+    return max(1, min(RARE_ROWS, math.ceil(rows * RARE_SHARE)))
+
+
+def merged(encoder: Any) -> dict[str, list[str]]:
+    """The levels of each category that share a column, from a fitted encoder of `onehot`."""
+    found = {name: (fitted, columns) for name, fitted, columns in encoder.transformers_}
+    fitted, columns = found.get("category", (None, []))
+    rare = getattr(fitted, "infrequent_categories_", [])
+    return {
+        str(column): [str(level) for level in levels]
+        for column, levels in zip(columns, rare, strict=False)
+        if levels is not None
+    }
+
+
+def sources(encoder: Any, card: ModelCard) -> list[int]:
+    """For each column that comes out of a fitted encoder, which of the card's features it was made from.
+
+    It follows the structure of the encoder: names would mistake a value `b` of `a` for a column `a_b`.
+    """
+    place = {name: index for index, name in enumerate(card.names)}
+    found: list[int] = []
+    for _, fitted, columns in encoder.transformers_:
+        if len(columns):
+            found += [place[columns[index]] for index in _origins(fitted, len(columns))]
+    return found
+
+
+def _origins(fitted: Any, width: int) -> list[int]:
+    """The position among its own columns that each column a transformer makes comes from."""
+    if hasattr(fitted, "categories_") and hasattr(fitted, "infrequent_categories_"):
+        rare = fitted.infrequent_categories_
+        merged_away = [0 if levels is None else len(levels) - 1 for levels in rare]
+        widths = [len(known) - less for known, less in zip(fitted.categories_, merged_away, strict=True)]
+        return [index for index, count in enumerate(widths) for _ in range(count)]
+    imputer = fitted[0] if hasattr(fitted, "steps") else None
+    indicator = imputer.indicator_ if imputer is not None else None
+    return [*range(width), *(indicator.features_.tolist() if indicator is not None else [])]

@@ -30,6 +30,7 @@ from .algorithms import algorithm
 from .card import CARD_FILE, ModelCard
 from .effects import EffectModel
 from .references import locate
+from .rows import Rows
 from .shipped import Predictor
 
 if TYPE_CHECKING:
@@ -87,15 +88,22 @@ def file_of(card: ModelCard) -> str:
     return EFFECT_FILE if card.task == "effect" else MODEL_FILE
 
 
-def log_model(work: Work, pipeline: Pipeline, card: ModelCard, run_id: str, sample: pd.DataFrame) -> str:
+def log_model(
+    work: Work, pipeline: Pipeline, card: ModelCard, run_id: str, sample: pd.DataFrame, rows: Rows | None = None
+) -> str:
     """Save a fitted pipeline as a logged model of a run; returns `models:/m-…`.
 
     Args:
         sample: some rows of the design, from which the signature is inferred.
+        rows: what it was trained on, to be known again.
     """
-    return _log(
-        work, card, run_id, lambda folder, logged: _write(pipeline, card, sample, folder, logged, run_id)
-    )  # fmt: skip
+
+    def write(folder: Path, logged: Any) -> None:
+        _write(pipeline, card, sample, folder, logged, run_id)
+        if rows is not None:
+            rows.write(folder)
+
+    return _log(work, card, run_id, write)
 
 
 def log_effect_model(work: Work, model: EffectModel, card: ModelCard, run_id: str, sample: pd.DataFrame) -> str:

@@ -1,51 +1,54 @@
-"""Train and evaluate (scikit-learn pipelines; scores by sklearn.metrics)."""
+"""Train models and log them (scikit-learn pipelines)."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..data.store import Dataset, resolve
-from ..errors import ToolFailure, unknown
+from ..data.store import resolve
+from ..errors import ToolFailure
 from ..modeling.algorithms import ALGORITHMS, algorithm
-from ..modeling.card import ModelCard
-from ..modeling.effects import EffectScorer, effect_rows, treatment_of
-from ..modeling.frame import choose_features, classes_of, design, encode, infer_task
-from ..modeling.metrics import interval, metric_named, metrics_for
-from ..modeling.pipelines import fit, scores
-from ..modeling.store import (
-    StoredModel,
-    find_model,
-    load_effect_model,
-    load_pipeline,
-    log_model,
-    record_model,
-    require_ready,
-)
-from ..numbers import finite
+from ..modeling.folds import FOLDS, folds
+from ..modeling.metrics import Scores, measured
+from ..modeling.pipelines import fit, merged, rare_below, scores
+from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
+from ..modeling.rows import Rows, overlap, rows_of
+from ..modeling.store import log_model, record_model, require_ready
 from ..runtime.work import Work
 from ..tracking.client import end_run, log_run, start_run
-from .models import AlgorithmLine, Algorithms, EvaluateRequest, Evaluation, Trained, TrainRequest
+from .evaluation import evaluate_model
+from .models import AlgorithmLine, Algorithms, Trained, TrainRequest
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+__all__ = ["evaluate_model", "list_algorithms", "train_model"]
 
 SAMPLE_ROWS = 5
 FEW_ROWS = 50
 FEW_OF_A_CLASS = 5
+SHOWN_LEVELS = 5
+# A fit that takes longer is not repeated for each fold.
+REPEATED_FITS_S = 60.0
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A dataset turned into what `fit` takes; `notes` say what was left out."""
+class HeldOut:
+    """The scores on other rows: of a dataset, or the means over folds that `folds` describes."""
 
-    source: Dataset
-    card: ModelCard
-    features: pd.DataFrame
-    target: np.ndarray
-    notes: list[str]
+    validation: Scores | None = None
+    crossed: Scores | None = None
+    folds: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def logged(self) -> dict[str, float]:
+        named = {"validation": self.validation, "cross_validated": self.crossed}
+        return {
+            f"{kind}_{name}": value for kind, found in named.items() if found for name, value in found.known.items()
+        }
 
 
 def list_algorithms(_work: Work) -> Algorithms:
@@ -67,54 +70,44 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
     """Fit one model and log it, its parameters and scores in a run."""
     _require_predictive(request.algorithm)
     require_ready(work, request.algorithm, request.run)
-    prepared = prepare(work, request)
-    work.progress(1, 4, f"fitting {request.algorithm} on {len(prepared.features)} rows")
+    prepared = prepare(resolve(work, request.dataset), _question(request), request.params)
+    notes = [*prepared.notes, *_few(prepared)]
+    card = prepared.card
+    work.progress(1, 4, f"fitting {card.algorithm} on {card.rows} rows")
     began = time.perf_counter()
-    with work.tracer.span("fit", algorithm=request.algorithm, rows=len(prepared.features)):
-        pipeline = fit(prepared.card, prepared.features, prepared.target, work.settings.runtime.job_threads)
+    with work.tracer.span("fit", algorithm=card.algorithm, rows=card.rows):
+        pipeline = fit(card, prepared.features, prepared.target, work.settings.runtime.job_threads, prepared.units)
     took = time.perf_counter() - began
     work.progress(2, 4, "scoring")
-    train = _all_scores(pipeline, prepared.card, prepared.features, prepared.target)
-    validation = _validation(work, request.validation, pipeline, prepared.card)
+    train = measured(card, prepared.target, scores(pipeline, prepared.features, card))
+    rows = rows_of(prepared.frame, card, request.group or card.likely_group)
+    held = _validated(work, request, pipeline, prepared, rows) or _crossed(work, request, prepared, took)
     work.progress(3, 4, "logging to MLflow")
     with work.tracer.span("log model"):
-        run, model = _log(work, request, prepared, pipeline, train, validation)
+        run, model = _log(work, request, prepared, pipeline, rows, train, held)
     return Trained(
         model=model,
         run=run,
-        algorithm=prepared.card.algorithm,
-        task=prepared.card.task,
-        features=prepared.card.names,
-        classes=[str(label) for label in prepared.card.classes],
-        rows=len(prepared.features),
-        train=train,
-        validation=validation,
+        algorithm=card.algorithm,
+        task=card.task,
+        positive=card.positive,
+        features=card.names,
+        classes=[str(label) for label in card.classes],
+        rows=card.rows,
+        train=train.values,
+        validation=held.validation.values if held.validation else None,
+        cross_validated=held.crossed.values if held.crossed else None,
+        folds=held.folds,
         fit_seconds=round(took, 3),
-        notes=prepared.notes,
+        notes=[*notes, *_of_fit(pipeline, prepared), *held.notes],
     )
 
 
-def prepare(work: Work, request: TrainRequest) -> Prepared:
-    """Read the dataset and settle task, features and labels."""
-    source = resolve(work, request.dataset)
-    frame = source.frame()
-    source.require([request.target])
-    task = infer_task(frame[request.target]) if request.task == "auto" else request.task
-    entry = algorithm(request.algorithm, task)
-    features, notes = choose_features(frame, request.target, request.features, request.exclude)
-    card = ModelCard(
-        algorithm=entry.name,
-        task=task,
-        target=request.target,
-        classes=classes_of(frame[request.target]) if task == "classification" else [],
-        features=features,
-        params=request.params,
-        seed=request.seed,
-        dataset=source.handle,
-        rows=len(frame),
-    )
-    prepared = Prepared(source, card, design(frame, card), encode(frame[request.target], card), notes)
-    return replace(prepared, notes=[*notes, *_few(prepared)])
+def _question(request: TrainRequest) -> Question:
+    return Question(
+        target=request.target, algorithm=request.algorithm, task=request.task, positive=request.positive,
+        features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
+    )  # fmt: skip
 
 
 def _few(prepared: Prepared) -> list[str]:
@@ -135,126 +128,92 @@ def _few(prepared: Prepared) -> list[str]:
     return notes
 
 
-def evaluate_model(work: Work, request: EvaluateRequest) -> Evaluation:
-    """Score a model on a dataset, with an interval and a baseline, and log the scores to its run."""
-    model = find_model(work, request.model, effects=True)
-    source = resolve(work, request.dataset)
-    metric = metric_named(request.metric, model.card)
-    frame = source.frame()
-    source.require([model.card.target])
-    work.progress(1, 3, "predicting")
-    answers = _answered_effects if model.card.task == "effect" else _answered
-    truth, prediction, base = answers(work, model, frame)
-    work.progress(2, 3, "bootstrap")
-    found, baseline = _measured(model.card, truth, prediction), _measured(model.card, truth, base)
-    bounds = interval(metric, truth, prediction)
-    if request.log:
-        _log_scores(work, model.uri, found, source.name)
-    return Evaluation(
-        model=model.handle,
-        dataset=source.handle,
-        rows=len(truth),
-        metric=metric.name,
-        score=found[metric.name],
-        interval=[round(bound, 6) for bound in bounds] if bounds else None,
-        baseline=baseline.get(metric.name),
-        metrics=found,
-        baseline_metrics=baseline,
-        notes=_evaluation_notes(model.card, source),
+def _of_fit(pipeline: Pipeline, prepared: Prepared) -> list[str]:
+    """What the fit has done with rare levels, with parameters in units of the target, and with held-out rows."""
+    card, model = prepared.card, pipeline[-1]
+    entry = algorithm(card.algorithm)
+    spread = float(prepared.target.std())
+    notes = [f"{name} counts in standard deviations of {card.target} ({spread:.4g})" for name in entry.in_spreads]
+    if any(card.params.get(name) for name in entry.stops_early):
+        best = getattr(model, "best_iteration", None) or getattr(model, "best_iteration_", None)
+        notes.append(f"a tenth of the rows was held out to stop early, at round {best}")
+    if entry.encoding != "onehot":
+        return notes
+    for name, levels in merged(pipeline[0]).items():
+        shown = ", ".join(levels[:SHOWN_LEVELS]) + (" …" if len(levels) > SHOWN_LEVELS else "")
+        notes.append(f"{name}: {len(levels)} levels in fewer than {rare_below(card.rows)} rows share a column: {shown}")
+    return notes
+
+
+def _validated(work: Work, request: TrainRequest, pipeline: Pipeline, prepared: Prepared, rows: Rows) -> HeldOut | None:
+    """The scores on the validation dataset, if there is one, and what it shares with the training rows."""
+    if not request.validation:
+        return None
+    held = held_out_rows(resolve(work, request.validation), prepared.card)
+    found = measured(prepared.card, held.target, scores(pipeline, held.features, prepared.card))
+    group = request.group or prepared.card.likely_group
+    groups = held.frame[group] if group in held.frame.columns else None
+    shared = overlap(rows, rows_of(held.frame, prepared.card), groups).notes(group)
+    return HeldOut(
+        validation=found, notes=tuple(f"validation: {note}" for note in [*held.notes, *found.notes, *shared])
     )
 
 
-def _answered(work: Work, model: StoredModel, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The truth, the model's answers and those of a baseline."""
-    card = model.card
-    truth = encode(frame[card.target], card)
-    return truth, scores(load_pipeline(model), design(frame, card), card), _baseline(work, card, len(truth))
+def _crossed(work: Work, request: TrainRequest, prepared: Prepared, took: float) -> HeldOut:
+    """The mean scores over folds, or why there are none."""
+    if took > REPEATED_FITS_S:
+        return HeldOut(notes=("not cross-validated, since a fit takes long: pass `validation`",))
+    strata = prepared.target if prepared.card.task == "classification" else None
+    try:
+        cut = folds(prepared.frame, strata, prepared.units, request.time, FOLDS, request.seed)
+        parts = [_on_fold(work, prepared, fitted, held) for fitted, held in cut.pairs]
+    except ToolFailure as failure:
+        return HeldOut(notes=(f"not cross-validated: {failure}",))
+    return HeldOut(crossed=_mean(parts), folds=cut.said, notes=tuple(cut.notes))
 
 
-def _answered_effects(work: Work, model: StoredModel, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What first stages leave of outcome and treatment, the effects, and the one effect that fits best."""
-    import numpy as np
-
-    card, loaded = model.card, load_effect_model(work, model)
-    if (column := treatment_of(card).column) not in frame.columns:
-        raise unknown("column", column, map(str, frame.columns))
-    scorer = EffectScorer.on(card, effect_rows(frame, card), loaded.encoder)
-    truth, effects = scorer.parts(loaded)
-    constant = (truth[:, 0] @ truth[:, 1]) / (truth[:, 1] @ truth[:, 1])
-    return truth, effects, np.full(len(effects), constant)
+def _on_fold(work: Work, prepared: Prepared, fitted: np.ndarray, held: np.ndarray) -> Scores:
+    card, units = prepared.card, prepared.units
+    pipeline = fit(
+        card, prepared.features.iloc[fitted], prepared.target[fitted], work.settings.runtime.job_threads,
+        units[fitted] if units is not None else None,
+    )  # fmt: skip
+    return measured(card, prepared.target[held], scores(pipeline, prepared.features.iloc[held], card))
 
 
-def _baseline(work: Work, card: ModelCard, rows: int) -> np.ndarray:
-    """What a model without features would say: the class shares, or the mean, of the training data."""
-    import numpy as np
-
-    target = encode(resolve(work, card.dataset).frame([card.target])[card.target], card)
-    if card.task == "regression":
-        return np.full(rows, target.mean())
-    shares = np.bincount(target, minlength=len(card.classes)) / len(target)
-    return np.tile(shares, (rows, 1))
-
-
-def _measured(card: ModelCard, truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-    values = {metric.name: finite(metric.score(truth, prediction)) for metric in metrics_for(card)}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _all_scores(pipeline: Any, card: ModelCard, features: pd.DataFrame, target: np.ndarray) -> dict[str, float]:
-    return _measured(card, target, scores(pipeline, features, card))
-
-
-def _validation(work: Work, dataset: str, pipeline: Any, card: ModelCard) -> dict[str, float] | None:
-    if not dataset:
-        return None
-    source = resolve(work, dataset)
-    source.require([card.target])
-    frame = source.frame()
-    return _all_scores(pipeline, card, design(frame, card), encode(frame[card.target], card))
+def _mean(parts: list[Scores]) -> Scores:
+    """The mean over folds of each score that all of them have."""
+    reasons = {name: reason for part in parts for name, reason in part.reasons.items()}
+    names = parts[0].values
+    known = {name: [part.values[name] for part in parts] for name in names}
+    means = {
+        name: sum(value for value in values if value is not None) / len(values) if None not in values else None
+        for name, values in known.items()
+    }
+    return Scores(means, reasons)
 
 
 def _log(
     work: Work,
     request: TrainRequest,
     prepared: Prepared,
-    pipeline: Any,
-    train: dict[str, float],
-    validation: dict[str, float] | None,
+    pipeline: Pipeline,
+    rows: Rows,
+    train: Scores,
+    held: HeldOut,
 ) -> tuple[str, str]:
     own = not request.run
     run = request.run or start_run(work, request.experiment, f"train {prepared.card.algorithm}", {}).run
     identity = run.removeprefix("run:")
-    metrics = {f"train_{name}": value for name, value in train.items()}
-    metrics |= {f"validation_{name}": value for name, value in (validation or {}).items()}
+    metrics = {f"train_{name}": value for name, value in train.known.items()} | held.logged
     params = {"algorithm": prepared.card.algorithm, "target": request.target, "seed": request.seed, **request.params}
     log_run(work, run, params, metrics, 0, {"dataset": prepared.source.handle})
-    model = log_model(work, pipeline, prepared.card, identity, prepared.features.head(SAMPLE_ROWS))
-    record_model(
-        work, model, [prepared.source.handle, *([request.validation] if request.validation else [])], "train_model"
-    )
+    model = log_model(work, pipeline, prepared.card, identity, prepared.features.head(SAMPLE_ROWS), rows)
+    parents = [prepared.source.handle, *([request.validation] if request.validation else [])]
+    record_model(work, model, parents, "train_model")
     if own:
         end_run(work, run, "FINISHED")
     return f"run:{identity}", model
-
-
-def _log_scores(work: Work, uri: str, found: dict[str, float], dataset: str) -> None:
-    from ..tracking.backend import mlflow_client
-
-    run = mlflow_client(work).get_logged_model(uri.removeprefix("models:/")).source_run_id
-    if run:
-        log_run(work, run, {}, {f"{dataset}_{name}": value for name, value in found.items()}, 0, {})
-
-
-def _evaluation_notes(card: ModelCard, source: Dataset) -> list[str]:
-    notes: list[str] = []
-    if source.handle == card.dataset:
-        notes.append("this is the training dataset: the scores are no estimate for new data")
-    if card.task == "effect":
-        notes.append(
-            "r_score is how much better the effects fit than one effect for all (1 perfect, below 0 worse); true "
-            "effects are never seen, so it is estimated and small even for good models"
-        )
-    return notes
 
 
 def _require_predictive(name: str) -> None:

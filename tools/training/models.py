@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, JsonValue
 
 from ..modeling.card import Task
+from ..modeling.target import TaskChoice
 
-TaskChoice = Literal["auto", "classification", "regression"]
+Scores = dict[str, float | None]
 
 
 class TrainRequest(BaseModel):
@@ -23,20 +22,30 @@ class TrainRequest(BaseModel):
     run: str
     experiment: str
     seed: int
+    positive: str = ""
+    group: str = ""
+    time: str = ""
 
 
 class Trained(BaseModel):
-    """A trained model, logged in a run. Scores are on the training rows and, if given, the validation dataset."""
+    """A trained model, logged in a run. `train` are scores on its own rows, so they say nothing about others.
+
+    `validation` are those on the validation dataset; without one, `cross_validated` are means over `folds`. A score
+    that is undefined is null. `positive` is the class that precision and recall are about.
+    """
 
     model: str
     run: str
     algorithm: str
     task: Task
+    positive: str | None = None
     features: list[str]
     classes: list[str] = []
     rows: int
-    train: dict[str, float]
-    validation: dict[str, float] | None = None
+    train: Scores
+    validation: Scores | None = None
+    cross_validated: Scores | None = None
+    folds: str | None = None
     fit_seconds: float
     notes: list[str] = []
 
@@ -46,23 +55,29 @@ class EvaluateRequest(BaseModel):
     dataset: str
     metric: str
     log: bool
+    positive: str = ""
+    group: str = ""
 
 
 class Evaluation(BaseModel):
     """Scores on data the model should not have seen, beside those of a baseline that ignores the features.
 
-    `interval` is a 95 % bootstrap interval over rows of the primary metric.
+    `interval` is that of the primary metric, `interval_method` its level and method. What is undefined is null, and
+    a note says why. `trained_on` counts the rows that the model was trained on, null if that is not known.
     """
 
     model: str
     dataset: str
     rows: int
+    trained_on: int | None = None
     metric: str
-    score: float
+    positive: str | None = None
+    score: float | None
     interval: list[float] | None
+    interval_method: str | None = None
     baseline: float | None
-    metrics: dict[str, float]
-    baseline_metrics: dict[str, float]
+    metrics: Scores
+    baseline_metrics: Scores
     notes: list[str] = []
 
 

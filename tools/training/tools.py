@@ -6,10 +6,11 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
+from ..modeling.target import TaskChoice
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from . import client
-from .models import Algorithms, EvaluateRequest, Evaluation, TaskChoice, Trained, TrainRequest
+from .models import Algorithms, EvaluateRequest, Evaluation, Trained, TrainRequest
 
 Dataset = Annotated[str, Field(description="Handle or file path.")]
 
@@ -29,15 +30,19 @@ async def train_model(
     exclude: list[str] | None = None,
     validation: Annotated[str, Field(description="Dataset to score on as well.")] = "",
     task: TaskChoice = "auto",
+    positive: str = "",
+    group: str = "",
+    time: str = "",
     run: Annotated[str, Field(description="Log into this run; default: a new one.")] = "",
     experiment: str = "",
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Trained]:
-    """Train a model and log it in MLflow. Returns its handle models:/m-…, scores, and which columns were left out."""
+    """Train a model (models:/m-…) and score it on folds (whole `group`s, or in `time`) or on `validation`."""
     request = TrainRequest(
         dataset=dataset, target=target, algorithm=algorithm, task=task, params=params or {}, features=features or [],
         exclude=exclude or [], validation=validation, run=run, experiment=experiment, seed=seed,
+        positive=positive, group=group, time=time,
     )  # fmt: skip
     return await context.submit(client.train_model, request, wait_s)
 
@@ -47,11 +52,13 @@ async def evaluate_model(
     model: Annotated[str, Field(description="models:/m-…, model:<name>/<version> or run:<id>.")],
     dataset: Dataset,
     metric: Annotated[str, Field(description="Primary metric; default auc or rmse.")] = "",
+    positive: str = "",
+    group: str = "",
     log: Annotated[bool, Field(description="Log the scores to the model's run.")] = True,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Evaluation]:
-    """Score a model on held-out data: all metrics, a 95 % interval, and a baseline without features."""
-    request = EvaluateRequest(model=model, dataset=dataset, metric=metric, log=log)
+    """Score a model on held-out data: metrics, a 95 % interval, a baseline, rows that training had."""
+    request = EvaluateRequest(model=model, dataset=dataset, metric=metric, log=log, positive=positive, group=group)
     return await context.submit(client.evaluate_model, request, wait_s)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,17 @@ from ..lineage import Lineage
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
 from ..modeling.metrics import Direction
+from ..modeling.searches import Search, record
 from ..modeling.store import require_ready
 from ..numbers import finite
 from ..runtime.work import Work
 from .models import Study, Trial, Tuned, TuneRequest
 from .objective import Objective, open_objective
 from .report import TrialLog
-from .space import contains, describe, read_space
+from .sampling import optimism, sampler
+from .space import contains, describe, kinds, read_space
 from .storage import driving, find_study, require_storage
-from .trials import JobTrials, job_begun
+from .trials import DEFAULT, JobTrials, job_begun
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 # What a library takes for a parameter that its constructor leaves at None (XGBoost's documentation).
 FALLBACKS = {"min_child_weight": 1.0, "reg_lambda": 1.0, "reg_alpha": 0.0, "gamma": 0.0}
 GIVE_UP_AFTER = 5
+FEWEST_POINTS = 4
 OPTIMISTIC = "best_value was searched for, so it is optimistic: evaluate the trained model on other data"
 TOP = 5
 
@@ -51,15 +55,16 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
         )
     name = _study_name(request, objective.card, job_begun(work.job))
     with driving(work, name) as storage:
-        study = _open(storage, name, direction, objective, request)
-        default = _enqueue_default(study, objective, space)
+        study = _open(storage, name, direction, objective, request, space)
+        inside = _enqueue_default(study, objective, space)
         log = TrialLog.open(work, request, name, objective.metric.name)
 
         def so_far() -> Tuned:
-            return _result(study, objective, space, default, scored_on, log.run, time.monotonic() - began, notes)
+            return _result(study, objective, space, scored_on, log.run, time.monotonic() - began, notes)
 
-        _search(work, study, objective, space, request, log, so_far)
+        _search(work, JobTrials(study, space, work.job, not inside), objective, request, log, so_far)
         log.close(study)
+    record(work.home, _as_search(name, objective.card, request, space))
     Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
     return so_far().model_copy(update={"importance": _importance(study)})
 
@@ -91,20 +96,23 @@ def _study_name(request: TuneRequest, card: ModelCard, begun: float) -> str:
     return f"{card.algorithm.lower()}_{data.name[:24]}_{stamp}"
 
 
-def _open(storage: Any, name: str, direction: Direction, objective: Objective, request: TuneRequest) -> OptunaStudy:
+def _as_search(name: str, card: ModelCard, request: TuneRequest, space: Mapping[str, BaseDistribution]) -> Search:
+    scored_on = request.validation or card.dataset
+    return Search(study=name, algorithm=card.algorithm, target=card.target, params=list(space), dataset=scored_on)
+
+
+def _open(
+    storage: Any,
+    name: str,
+    direction: Direction,
+    objective: Objective,
+    request: TuneRequest,
+    space: Mapping[str, BaseDistribution],
+) -> OptunaStudy:
     """Create or resume. `load_if_exists` would overlook another direction, data set or metric."""
     import optuna
 
-    identity = {
-        "algorithm": objective.card.algorithm,
-        "metric": objective.metric.name,
-        "dataset": objective.card.dataset,
-        "validation": request.validation,
-        "folds": request.folds if not request.validation else 0,
-        "features": objective.card.names,
-        "treatment": request.treatment,
-        "controls": request.controls,
-    }
+    identity = _identity(objective, request)
     study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
     for key, value in identity.items():
         known = study.user_attrs.get(key)
@@ -113,33 +121,62 @@ def _open(storage: Any, name: str, direction: Direction, objective: Objective, r
                 f"study:{name} was made with another {key} ({str(known)[:80]})", "Use another study name."
             )
         study.set_user_attr(key, value)
+    _keep_kinds(study, space)
     # A resumed study with the same seed would propose its first points again.
-    study.sampler = optuna.samplers.TPESampler(seed=request.seed + len(study.trials), multivariate=True)
+    study.sampler = sampler(space, request.seed + len(study.trials))
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
     return study
 
 
-def _enqueue_default(study: OptunaStudy, objective: Objective, space: dict[str, BaseDistribution]) -> int | None:
-    """The algorithm's own parameters come first; the number of that trial, None where the space excludes them."""
+def _keep_kinds(study: OptunaStudy, space: Mapping[str, BaseDistribution]) -> None:
+    known: dict[str, str] = study.user_attrs.get("space") or {}
+    for name, kind in kinds(space).items():
+        if known.get(name, kind) != kind:
+            raise ToolFailure(
+                f"study:{study.study_name} has searched {name} in {known[name][:80]}, not {kind[:80]}",
+                "Use another study name; of a range only the bounds may change.",
+            )
+    study.set_user_attr("space", known | kinds(space))
+
+
+def _identity(objective: Objective, request: TuneRequest) -> dict[str, Any]:
+    """All that makes two scores comparable: the same rows, folds, model and measure."""
+    return {
+        "algorithm": objective.card.algorithm,
+        "metric": objective.metric.name,
+        "dataset": objective.card.dataset,
+        "validation": request.validation,
+        "folds": request.folds if not request.validation else 0,
+        "features": objective.card.names,
+        "treatment": request.treatment,
+        "controls": request.controls,
+        "task": objective.card.task,
+        "positive": objective.card.positive or "",
+        "group": request.group,
+        "time": request.time,
+        "seed": request.seed,
+    }
+
+
+def _enqueue_default(study: OptunaStudy, objective: Objective, space: Mapping[str, BaseDistribution]) -> bool:
+    """Put the algorithm's own parameters first, as a point of the space if they are one; whether they are."""
     known = objective.defaults()
     point = {name: FALLBACKS.get(name) if known.get(name) is None else known[name] for name in space}
-    if study.trials or not contains(space, point):
-        return study.user_attrs.get("default_trial")
-    study.set_user_attr("default_trial", 0)
-    study.enqueue_trial(point)
-    return 0
+    inside = contains(space, point)
+    if inside and not study.trials:
+        study.enqueue_trial(point)
+    return inside
 
 
 def _search(
     work: Work,
-    study: OptunaStudy,
+    trials: JobTrials,
     objective: Objective,
-    space: dict[str, BaseDistribution],
     request: TuneRequest,
     log: TrialLog,
     so_far: Callable[[], Tuned],
 ) -> None:
-    trials = JobTrials(study, space, work.job)
+    study = trials.study
     failures: list[str] = []
     while (done := trials.finished()) < request.n_trials:
         if work.out_of_time():
@@ -182,7 +219,6 @@ def _result(
     study: OptunaStudy,
     objective: Objective,
     space: dict[str, BaseDistribution],
-    default: int | None,
     scored_on: str,
     run: str,
     seconds: float,
@@ -190,15 +226,20 @@ def _result(
 ) -> Tuned:
     trials = study.get_trials(deepcopy=False)
     states = [trial.state.name for trial in trials]
+    best = _best_first(study)[0]
+    less = optimism(trials, best, study.direction.name == "MAXIMIZE")
     return Tuned(
         study=f"study:{study.study_name}",
         algorithm=objective.card.algorithm,
         metric=objective.metric.name,
         direction=study.direction.name.lower(),
         scored_on=scored_on,
+        task=objective.card.task,
+        positive=objective.card.positive,
         best_value=study.best_value,
-        best_params=study.best_params,
-        default_value=trials[default].value if default is not None else None,
+        corrected_value=study.best_value - less if less is not None else None,
+        best_params=best.params,
+        default_value=trials[0].value,
         trials=states.count("COMPLETE"),
         pruned=states.count("PRUNED"),
         failed=states.count("FAIL"),
@@ -206,8 +247,16 @@ def _result(
         importance={},
         run=run,
         seconds=round(seconds, 1),
-        notes=[*notes, OPTIMISTIC],
+        notes=[*notes, *_of_best(best, space), OPTIMISTIC],
     )
+
+
+def _of_best(best: FrozenTrial, space: Mapping[str, BaseDistribution]) -> list[str]:
+    if best.user_attrs.get(DEFAULT):
+        return ["no point was better than the algorithm's own parameters, so best_params is empty"]
+    if best.number and not contains(space, best.params):
+        return ["best_params come from an earlier search of this study and lie outside of this search space"]
+    return []
 
 
 def _best_first(study: OptunaStudy) -> list[FrozenTrial]:
@@ -224,15 +273,18 @@ def _best_value(study: OptunaStudy) -> float | None:
 
 
 def _importance(study: OptunaStudy) -> dict[str, float]:
-    """Share of each parameter (PED-ANOVA); empty before there are trials to compare."""
+    """Share of each parameter (PED-ANOVA); empty before there are different points to compare."""
     from optuna.importance import get_param_importances
 
-    if len(_best_first(study)) < 4:
+    points = {json.dumps(trial.params, sort_keys=True): trial.params for trial in _best_first(study) if trial.params}
+    if len(points) < FEWEST_POINTS:
         return {}
+    names = sorted(set.intersection(*(set(point) for point in points.values())))
     try:
-        return {name: round(share, 4) for name, share in get_param_importances(study).items()}
+        shares = get_param_importances(study, params=names)
     except (ValueError, RuntimeError):
         return {}
+    return {name: round(share, 4) for name, share in shares.items()}
 
 
 def _trial(trial: FrozenTrial) -> Trial:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, JsonValue
 
+from ..modeling.target import TaskChoice
+
 
 class TuneRequest(BaseModel):
     dataset: str
@@ -23,6 +25,10 @@ class TuneRequest(BaseModel):
     experiment: str
     run: str
     seed: int
+    task: TaskChoice = "auto"
+    positive: str = ""
+    group: str = ""
+    time: str = ""
 
 
 class Trial(BaseModel):
@@ -34,14 +40,21 @@ class Trial(BaseModel):
 
 
 class Tuned(BaseModel):
-    """A finished search. `default_value` is the score of the algorithm's own parameters, tried first."""
+    """A finished search. `default_value` is the score of the algorithm's own parameters, tried first.
+
+    `corrected_value` is best_value less its optimism, by the folds it was chosen on. Where the algorithm's own
+    parameters are the best, `best_params` may be empty.
+    """
 
     study: str
     algorithm: str
     metric: str
     direction: str
+    task: str = ""
+    positive: str | None = None
     scored_on: str
     best_value: float
+    corrected_value: float | None = None
     best_params: dict[str, JsonValue]
     default_value: float | None
     trials: int

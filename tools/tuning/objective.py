@@ -20,9 +20,11 @@ from ..modeling.effects import (
     effect_rows,
     fit_effect,
 )
-from ..modeling.frame import choose_features, classes_of, design, encode, infer_task
+from ..modeling.folds import folds
 from ..modeling.metrics import Metric, metric_named
 from ..modeling.pipelines import fit, scores
+from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
+from ..modeling.rows import overlap, rows_of
 from ..runtime.work import Work
 from .models import TuneRequest
 
@@ -63,6 +65,7 @@ class Objective(Protocol):
 class Rows:
     features: pd.DataFrame
     target: np.ndarray
+    units: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class PredictionObjective:
     def steps(self, params: dict[str, Any]) -> Iterator[float]:
         card = self.card.model_copy(update={"params": params})
         for train, held_out in self.pairs:
-            pipeline = fit(card, train.features, train.target, self.threads)
+            pipeline = fit(card, train.features, train.target, self.threads, train.units)
             yield self.metric.score(held_out.target, scores(pipeline, held_out.features, card))
 
 
@@ -145,36 +148,44 @@ def _check_limits(request: TuneRequest) -> None:
 
 
 def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:
-    frame = source.frame()
-    task = infer_task(frame[request.target])
-    features, notes = choose_features(frame, request.target, request.features, request.exclude)
-    card = ModelCard(
-        algorithm=algorithm(request.algorithm, task).name,
-        task=task,
-        target=request.target,
-        classes=classes_of(frame[request.target]) if task == "classification" else [],
-        features=features,
-        seed=request.seed,
-        dataset=source.handle,
-        rows=len(frame),
-    )
+    prepared = prepare(source, _question(request), {})
+    card, notes = prepared.card, prepared.notes
     metric = metric_named(request.metric, card)
-    rows = Rows(design(frame, card), encode(frame[request.target], card))
+    rows = Rows(prepared.features, prepared.target, prepared.units)
     if request.validation:
-        held = resolve(work, request.validation)
-        held.require([request.target])
-        other = held.frame()
-        pairs = [(rows, Rows(design(other, card), encode(other[request.target], card)))]
-        scored_on = held.handle
+        held = held_out_rows(resolve(work, request.validation), card)
+        pairs = [(rows, Rows(held.features, held.target))]
+        scored_on, notes = held.source.handle, [*notes, *_shared(prepared, held)]
     else:
-        strata = rows.target if task == "classification" else None
-        folds = _folds(strata, len(rows.target), request)
-        pairs = [(_take(rows, train), _take(rows, held_out)) for train, held_out in folds]
-        scored_on = f"{request.folds} folds of {source.handle}"
+        strata = rows.target if card.task == "classification" else None
+        cut = folds(prepared.frame, strata, prepared.units, request.time, request.folds, request.seed)
+        pairs = [(_take(rows, train), _take(rows, held_out)) for train, held_out in cut.pairs]
+        scored_on, notes = f"{cut.said} of {source.handle}", [*notes, *cut.notes]
     return PredictionObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
 
 
+def _question(request: TuneRequest) -> Question:
+    return Question(
+        target=request.target, algorithm=request.algorithm, task=request.task, positive=request.positive,
+        features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
+    )  # fmt: skip
+
+
+def _shared(prepared: Prepared, held: Prepared) -> list[str]:
+    """What the validation rows share with those that points are fitted on."""
+    card = prepared.card
+    column = card.group or card.likely_group
+    groups = held.frame[column] if column in held.frame.columns else None
+    found = overlap(rows_of(prepared.frame, card, column), rows_of(held.frame, card), groups)
+    return [f"validation: {note}" for note in [*held.notes, *found.notes(column)]]
+
+
 def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:
+    if request.group or request.time or request.positive or request.task != "auto":
+        raise ToolFailure(
+            f"{request.algorithm} takes no task, positive, group or time",
+            "Leave them out, or tune a model that predicts.",
+        )
     if not request.treatment or not request.features:
         raise ToolFailure(
             f"{request.algorithm} needs a `treatment`, and `features` that its effect may vary with",
@@ -195,30 +206,16 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
         scored_on = held.handle
     else:
         arms = rows.treatment if card.treatment and card.treatment.discrete else None
-        folds = _folds(arms, len(rows.outcome), request)
-        parts = [(rows.take(train), rows.take(held_out)) for train, held_out in folds]
-        scored_on = f"{request.folds} folds of {source.handle}"
+        cut = folds(rows.modifiers, arms, None, "", request.folds, request.seed)
+        parts = [(rows.take(train), rows.take(held_out)) for train, held_out in cut.pairs]
+        scored_on = f"{cut.said} of {source.handle}"
     pairs = [(train, EffectScorer.on(card, held, effect_encoder(card, train))) for train, held in parts]
     return EffectObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
 
 
-def _folds(strata: np.ndarray | None, rows: int, request: TuneRequest) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Row numbers to fit and to score on; the strata (classes, arms of a treatment) are spread evenly."""
-    import numpy as np
-    from sklearn.model_selection import KFold, StratifiedKFold
-
-    smallest = rows if strata is None else int(np.unique(strata, return_counts=True)[1].min())
-    if smallest < request.folds:
-        raise ToolFailure(
-            f"{request.folds} folds need as many rows{'' if strata is None else ' of each class'}, not {smallest}",
-            "Use fewer folds, more rows, or a validation dataset.",
-        )
-    kind = KFold if strata is None else StratifiedKFold
-    return kind(request.folds, shuffle=True, random_state=request.seed).split(np.zeros(rows), strata)
-
-
 def _take(rows: Rows, index: np.ndarray) -> Rows:
-    return Rows(rows.features.iloc[index], rows.target[index])
+    units = rows.units[index] if rows.units is not None else None
+    return Rows(rows.features.iloc[index], rows.target[index], units)
 
 
 def _whole_values(distribution: Any) -> list[int]:

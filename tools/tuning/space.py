@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 NOTATION = 'Write [low, high], {"low":…, "high":…, "log":true} or {"choices":[…]}.'
 MAX_SHOWN = 12
+NEAR_A_STEP = 1e-9
 KEYS = ("low", "high", "log", "step", "choices")
 
 
@@ -50,13 +52,39 @@ def contains(space: Mapping[str, BaseDistribution], params: Mapping[str, object]
     return all(name in params and _inside(distribution, params[name]) for name, distribution in space.items())
 
 
+def kinds(space: Mapping[str, BaseDistribution]) -> dict[str, str]:
+    """What a study cannot change while it is resumed: whole or real numbers, or the very choices, type by type."""
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    return {
+        name: json.dumps(entry.choices)
+        if isinstance(entry, CategoricalDistribution)
+        else "whole numbers"
+        if isinstance(entry, IntDistribution)
+        else "real numbers"
+        for name, entry in space.items()
+    }
+
+
+def same_distribution(one: BaseDistribution | None, other: BaseDistribution) -> bool:
+    """Equal in value and type: to Python, choices of 1, 1.0 and True are equal."""
+    from optuna.distributions import distribution_to_json
+
+    return one is not None and distribution_to_json(one) == distribution_to_json(other)
+
+
 def _inside(distribution: BaseDistribution, value: object) -> bool:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
+        return any(
+            isinstance(value, bool) == isinstance(choice, bool) and value == choice for choice in distribution.choices
+        )
     assert isinstance(distribution, IntDistribution | FloatDistribution)
-    return isinstance(value, int | float) and distribution.low <= value <= distribution.high
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    steps = (value - distribution.low) / distribution.step if distribution.step else 0.0
+    return distribution.low <= value <= distribution.high and abs(steps - round(steps)) < NEAR_A_STEP
 
 
 def _distribution(name: str, entry: JsonValue) -> BaseDistribution:
@@ -77,8 +105,8 @@ def _distribution(name: str, entry: JsonValue) -> BaseDistribution:
 def _choices(name: str, choices: list[JsonValue]) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution
 
-    if not choices or len({repr(choice) for choice in choices}) < len(choices):
-        raise ToolFailure(f"{name}: choices must be given, each once", NOTATION)
+    if not choices:
+        raise ToolFailure(f"{name}: choices must be given", NOTATION)
     plain: list[bool | int | float | str | None] = [
         choice
         for choice in choices
@@ -86,6 +114,8 @@ def _choices(name: str, choices: list[JsonValue]) -> BaseDistribution:
     ]
     if len(plain) < len(choices):
         raise ToolFailure(f"{name}: a choice must be a text, finite number, boolean or null", NOTATION)
+    if len(set(plain)) < len(plain):
+        raise ToolFailure(f"{name}: choices must differ, and 1, 1.0 and true are one value to a search", NOTATION)
     return CategoricalDistribution(plain)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
+from ..modeling.target import TaskChoice
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from . import client
@@ -22,26 +23,31 @@ async def tune_model(
         Field(description="name: [low, high] | {low, high, log} | {choices}"),
     ] = None,
     n_trials: int = 50,
-    metric: Annotated[str, Field(description="Default auc or rmse.")] = "",
-    direction: Literal["", "maximize", "minimize"] = "",
-    validation: Annotated[str, Field(description="Scored on; else folds.")] = "",
+    metric: str = "",
+    direction: str = "",
+    validation: str = "",
     folds: int = 3,
     features: list[str] | None = None,
     exclude: list[str] | None = None,
     treatment: str = "",
     controls: list[str] | None = None,
-    study: Annotated[str, Field(description="Resumed if known.")] = "",
+    task: TaskChoice = "auto",
+    positive: str = "",
+    group: str = "",
+    time: str = "",
+    study: str = "",
     experiment: str = "",
     run: str = "",
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Tuned]:
-    """Search hyper-parameters (Optuna); each trial is an MLflow run."""
+    """Search hyper-parameters (Optuna)."""
     request = TuneRequest(
         dataset=dataset, target=target, algorithm=algorithm, search_space=search_space or {}, n_trials=n_trials,
         metric=metric, direction=direction, validation=validation, folds=folds,
         features=features or [], exclude=exclude or [], treatment=treatment,
         controls=controls or [], study=study, experiment=experiment, run=run, seed=seed,
+        task=task, positive=positive, group=group, time=time,
     )  # fmt: skip
     return await context.submit(client.tune_model, request, wait_s)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..tracing.ids import seconds_of
+from .space import same_distribution
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 JOB = "job"
+# The mark of the trial without parameters, which scores the algorithm's own.
+DEFAULT = "default"
 
 
 def job_begun(job: str) -> float:
@@ -28,11 +31,15 @@ def job_begun(job: str) -> float:
 
 @dataclass
 class JobTrials:
-    """One job's trials of a study that nobody else drives meanwhile."""
+    """One job's trials of a study that nobody else drives meanwhile.
+
+    `default_first` says that a new study begins with a trial without parameters.
+    """
 
     study: Study
     space: Mapping[str, BaseDistribution]
     job: str
+    default_first: bool = False
     _before: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,11 +55,14 @@ class JobTrials:
         from optuna.trial import Trial, TrialState
 
         left: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
-        if not left:
+        if not left and self.default_first and not self.study.get_trials(deepcopy=False):
+            trial = self.study.ask()
+            trial.set_user_attr(DEFAULT, True)
+        elif not left:
             trial = self.study.ask(dict(self.space))
         else:
             trial = Trial(self.study, left[0]._trial_id)  # pyright: ignore[reportPrivateUsage]
-            for name, distribution in self.space.items():
+            for name, distribution in self.space.items() if DEFAULT not in left[0].user_attrs else ():
                 _suggest(trial, name, distribution)
         trial.set_user_attr(JOB, self.job)
         return trial
@@ -62,7 +72,7 @@ class JobTrials:
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            if any(self.space.get(name) != distribution for name, distribution in trial.distributions.items()):
+            if not all(same_distribution(self.space.get(name), each) for name, each in trial.distributions.items()):
                 self.study.tell(trial.number, state=TrialState.FAIL)
 
     def _ended(self) -> int:

@@ -161,6 +161,7 @@ def test_the_score_on_other_rows_is_that_of_econmls_scorer(
     assert scored.score == pytest.approx(scorer.score(loaded), abs=1e-9)
     assert scored.baseline == pytest.approx(0, abs=1e-9)
     assert scored.interval is not None
+    assert scored.score is not None
     assert scored.interval[0] < scored.score < scored.interval[1]
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.modeling.card import Feature, ModelCard
-from mlops_mcp.tools.modeling.frame import choose_features, classes_of, design, encode, infer_task
+from mlops_mcp.tools.modeling.frame import choose_features, design
+from mlops_mcp.tools.modeling.target import classes_of, encode, settle_task
 
 CARD = ModelCard(
     algorithm="XGBoost",
@@ -80,7 +81,7 @@ def test_named_features_are_taken_as_they_are() -> None:
     ],
 )
 def test_the_task_follows_from_the_target(values: list[object], task: str) -> None:
-    assert infer_task(pd.Series(values)) == task
+    assert settle_task(pd.Series(values), "auto")[0] == task
 
 
 def test_labels_become_positions_and_unknown_ones_are_refused() -> None:

@@ -95,22 +95,24 @@ def test_an_unseen_category_is_scored_as_missing_and_not_as_another_one(work: Wo
 def test_every_regressor_predicts_a_number(work: Work, loans: str, algorithm: str) -> None:
     trained = train(work, loans, algorithm=algorithm, target="loan_int_rate", features=["loan_amnt", "loan_intent"])
     assert (trained.task, trained.classes) == ("regression", [])
-    assert trained.train["rmse"] < 5
+    assert (trained.train["rmse"] or 9) < 5
 
 
 def test_text_labels_of_three_classes_come_back_as_they_were(work: Work, loans: str) -> None:
     trained = train(work, loans, target="person_home_ownership", features=NUMBERS, algorithm="LightGBM")
     assert trained.classes == ["MORTGAGE", "OTHER", "OWN", "RENT"]
-    assert 0.5 < trained.train["auc"] <= 1
+    assert 0.5 < (trained.train["auc"] or 0) <= 1
 
 
 def test_an_evaluation_has_an_interval_a_baseline_and_a_warning_about_the_training_data(work: Work, loans: str) -> None:
     trained = train(work, loans, algorithm="LogisticRegression")
     found = client.evaluate_model(work, EvaluateRequest(model=trained.model, dataset=loans, metric="", log=True))
     assert found.interval is not None
+    assert found.score is not None
     assert found.interval[0] < found.score < found.interval[1]
     assert found.baseline == 0.5
-    assert any("training dataset" in note for note in found.notes)
+    assert (found.trained_on, found.interval_method) == (3000, "95%, logit-DeLong")
+    assert any("3000 of 3000 rows were trained on" in note for note in found.notes)
     assert found.score == pytest.approx(trained.train["auc"], abs=1e-12)
 
 

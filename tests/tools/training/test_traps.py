@@ -111,7 +111,7 @@ def test_labels_come_back_as_they_were_in_every_classifier(
     frame["label"] = pd.Series([labels[value] for value in frame["label"]])
     trained = train(work, tmp_path, frame, algorithm=algorithm, exclude=["amount"], params=fast(algorithm))
     assert trained.classes == [str(label) for label in labels]
-    assert trained.train["auc"] > 0.9
+    assert (trained.train["auc"] or 0) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,6 @@ def test_labels_come_back_as_they_were_in_every_classifier(
     [
         ({"label": 1}, {}, "1 distinct"),
         ({"label": 2.5}, {"task": "regression"}, "same in every row"),
-        ({"label": [None] + [0, 1] * 99 + [0]}, {}, "missing in 1 rows"),
         ({"label": [float("inf")] + [0.5, 1.5] * 99 + [0.5]}, {"task": "regression"}, "infinite"),
         ({"label": [f"l{number}" for number in range(200)]}, {}, "200 distinct"),
         ({"label": pd.date_range("2024-01-01", periods=200)}, {"task": "regression"}, "is a time"),
@@ -150,7 +149,7 @@ def test_huge_whole_numbers_are_a_regression_target(work: Work, tmp_path: Path) 
     frame["label"] = (frame["amount"] * 1e15).astype("int64") + 2**60
     trained = train(work, tmp_path, frame, exclude=["amount"], algorithm="LightGBM")
     assert trained.task == "regression"
-    assert trained.train["r2"] > 0.5
+    assert (trained.train["r2"] or 0) > 0.5
 
 
 def test_columns_without_text_names_are_called_by_their_numbers(work: Work, tmp_path: Path) -> None:

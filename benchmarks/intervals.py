@@ -1,0 +1,87 @@
+"""How often 95 % intervals hold the truth: python benchmarks/intervals.py [samples]. The bounds are 92 and 98 %."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy.stats import norm
+
+from mlops_mcp.tools.modeling import intervals, metrics
+
+LOW, HIGH = 0.92, 0.98
+SIZES = (40, 200, 1000)
+SHARE = 0.1
+Drawn = tuple[np.ndarray, np.ndarray]
+Case = tuple[str, str, float, Callable[[np.random.Generator], Drawn], "np.ndarray | None"]
+
+
+def classified(rows: int, apart: float) -> Callable[[np.random.Generator], Drawn]:
+    """Scores that are normal within each class and chances that are right; a tenth of the rows is positive."""
+
+    def draw(random: np.random.Generator) -> Drawn:
+        truth = (random.random(rows) < SHARE).astype(int)
+        odds = np.log(SHARE / (1 - SHARE)) + apart * (random.normal(size=rows) + apart * truth) - apart**2 / 2
+        chance = 1 / (1 + np.exp(-odds))
+        return truth, np.column_stack([1 - chance, chance])
+
+    return draw
+
+
+def errors(rows: int, clusters: np.ndarray | None) -> Callable[[np.random.Generator], Drawn]:
+    """Normal errors of variance one, half of which rows of one cluster share."""
+
+    def draw(random: np.random.Generator) -> Drawn:
+        own = random.normal(size=rows)
+        shared = own if clusters is None else (own + random.normal(size=rows)[clusters]) / 2**0.5
+        return shared, np.zeros(rows)
+
+    return draw
+
+
+def hits(clusters: np.ndarray) -> Callable[[np.random.Generator], Drawn]:
+    """Answers that are right where a normal number, half of it the cluster's, is below one."""
+
+    def draw(random: np.random.Generator) -> Drawn:
+        rows = len(clusters)
+        right = (random.normal(size=rows)[clusters] + random.normal(size=rows)) / 2**0.5 < 1
+        truth = random.integers(0, 2, rows)
+        chance = np.where(right, truth, 1 - truth).astype(float)
+        return truth, np.column_stack([1 - chance, chance])
+
+    return draw
+
+
+def cases() -> Iterator[Case]:
+    for rows in SIZES:
+        yield "auc", f"{rows} rows", float(norm.cdf(0.5**0.5)), classified(rows, 1.0), None
+        cut = (np.log((1 - SHARE) / SHARE) + 2) / 2
+        accuracy = float((1 - SHARE) * norm.cdf(cut) + SHARE * norm.cdf(2 - cut))
+        yield "accuracy", f"{rows} rows", accuracy, classified(rows, 2.0), None
+        yield "rmse", f"{rows} rows", 1.0, errors(rows, None), None
+    for groups, size in ((100, 2), (50, 5), (30, 10)):
+        clusters = np.repeat(np.arange(groups), size)
+        yield "rmse", f"{groups} clusters of {size}", 1.0, errors(len(clusters), clusters), clusters
+        yield "accuracy", f"{groups} clusters of {size}", float(norm.cdf(1)), hits(clusters), clusters
+
+
+def main(samples: int) -> int:
+    """Print a line for each case; 1 if one of them is out of bounds by more than twice its standard error."""
+    known = {metric.name: metric for metric in metrics._all()}  # pyright: ignore[reportPrivateUsage]
+    slack, outside = 2 * (0.95 * 0.05 / samples) ** 0.5, 0
+    for name, what, truth, draw, clusters in cases():
+        found = [
+            intervals.interval(known[name], *draw(np.random.default_rng(seed)), clusters, seed)
+            for seed in range(samples)
+        ]
+        bounds = [each.bounds for each in found if each.bounds]
+        held = float(np.mean([low <= truth <= high for low, high in bounds]))
+        width, bad = float(np.mean([high - low for low, high in bounds])), not LOW - slack <= held <= HIGH + slack
+        outside += bad
+        print(f"{name:9} {what:18} {held:6.1%} of {len(bounds)} width {width:.3f}{'  OUTSIDE' if bad else ''}")
+    return int(outside > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000))

@@ -1,0 +1,123 @@
+"""Folds of the rows: whole groups and copies stay on one side, and nothing is fitted on what comes later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..data.identity import codes, copies, likely_group
+from ..data.split import times_of
+from ..errors import ToolFailure, unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Folds:
+    """`pairs` are positions to fit on and to score on; `said` is what they are; `units` number what stays together."""
+
+    pairs: list[tuple[np.ndarray, np.ndarray]]
+    said: str
+    units: np.ndarray | None
+    notes: list[str]
+
+
+def check_roles(group: str, time: str) -> None:
+    """Raise the failure that says which one to leave out, if both are given."""
+    if group and time:
+        raise ToolFailure("folds in time cannot keep groups together", "Pass `group` or `time`, not both.")
+
+
+def units_of(frame: pd.DataFrame, features: pd.DataFrame, group: str) -> tuple[np.ndarray | None, int]:
+    """What has to stay together: the rows of a group, else the copies of a row; None where there is nothing.
+
+    Rows without a group are groups of their own. The second answer is how many rows are copies of others.
+    """
+    import numpy as np
+
+    if group:
+        if group not in frame.columns:
+            raise unknown("column", group, map(str, frame.columns))
+        numbers, missing = codes(frame[group]), frame[group].isna().to_numpy()
+        numbers[missing] = len(frame) + np.arange(int(missing.sum()))
+        return np.unique(numbers, return_inverse=True)[1], 0
+    found = copies(features)
+    if not found.stand_out:
+        return None, 0
+    return found.unit, found.repeats
+
+
+def doubt(frame: pd.DataFrame, target: str, group: str) -> tuple[str, list[str]]:
+    """The column that may say which rows belong together although nobody said so, and a note on it."""
+    found = "" if group else likely_group(frame, [target])
+    if not found:
+        return "", []
+    return found, [
+        f"rows of one {found} share other columns: if they belong together, pass group={found!r} here and to "
+        "split_dataset, else scores come from rows whose like was trained on"
+    ]
+
+
+def folds(
+    frame: pd.DataFrame, strata: np.ndarray | None, units: np.ndarray | None, time: str, count: int, seed: int
+) -> Folds:
+    """Cut labelled rows into folds.
+
+    Args:
+        strata: classes or arms to spread evenly, as whole numbers; None for quantities.
+        units: what stays together.
+        time: a column of times; each fold is then fitted on all rows before the ones it scores.
+
+    Raises:
+        ToolFailure: too few rows, classes, groups or moments for so many folds.
+    """
+    if time:
+        return _in_time(frame, time, count)
+    import numpy as np
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+    smallest = len(frame) if strata is None else int(np.unique(strata, return_counts=True)[1].min())
+    _require(smallest, count, "rows" if strata is None else "rows of each class")
+    if units is not None:
+        _require(int(units.max()) + 1, count, "groups of rows")
+    kinds: dict[tuple[bool, bool], Any] = {
+        (False, False): KFold, (True, False): StratifiedKFold,
+        (False, True): GroupKFold, (True, True): StratifiedGroupKFold,
+    }  # fmt: skip
+    kind = kinds[strata is not None, units is not None]
+    pairs = kind(count, shuffle=True, random_state=seed).split(np.zeros(len(frame)), strata, units)
+    whole = "" if units is None else " of whole groups"
+    return Folds(list(pairs), f"{count} {'stratified ' if strata is not None else ''}folds{whole}", units, [])
+
+
+def _require(there: int, count: int, what: str) -> None:
+    if there < count:
+        raise ToolFailure(
+            f"{count} folds need as many {what}, not {there}", "Use fewer folds, more rows, or a validation dataset."
+        )
+
+
+def _in_time(frame: pd.DataFrame, time: str, count: int) -> Folds:
+    """Each part is scored by what was fitted on all before it (TimeSeriesSplit), but equal times stay together."""
+    import numpy as np
+    import pyarrow as pa
+
+    if time not in frame.columns:
+        raise unknown("column", time, map(str, frame.columns))
+    moments, notes = times_of(time, pa.chunked_array([pa.Array.from_pandas(frame[time])]))
+    place = np.unique(moments, return_inverse=True)[1]
+    ordered = np.sort(place)
+    cuts = [int(ordered[len(ordered) * part // (count + 1)]) for part in range(1, count + 1)]
+    ends = [*cuts[1:], int(ordered[-1]) + 1]
+    if cuts[0] == 0 or len({*cuts, ends[-1]}) <= count:
+        _require(len(np.unique(place)) - 1, count, "different times")
+        raise ToolFailure(f"too many rows share a {time} to cut {count} folds", "Use fewer folds.")
+    pairs = [
+        (np.flatnonzero(place < cut), np.flatnonzero((place >= cut) & (place < end)))
+        for cut, end in zip(cuts, ends, strict=True)
+    ]
+    return Folds(pairs, f"{count} folds in the order of {time}, each fitted on what came before", None, notes)

@@ -1,0 +1,99 @@
+"""From a dataset and a request to what a model is fitted to: task, labels, features, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..data.store import Dataset
+from ..errors import ToolFailure
+from .algorithms import algorithm
+from .card import ModelCard
+from .folds import check_roles, doubt, units_of
+from .frame import choose_features, design
+from .inputs import seen_in
+from .target import TaskChoice, classes_of, encode, labelled, settle_task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be predicted from what; `group` and `time` are columns that fold the rows, and no features."""
+
+    target: str
+    algorithm: str
+    task: TaskChoice = "auto"
+    positive: str = ""
+    features: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    group: str = ""
+    time: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Labelled rows of a dataset as `fit` takes them; `notes` say what was left out and what was guessed.
+
+    `units` number the rows that belong together.
+    """
+
+    source: Dataset
+    card: ModelCard
+    frame: pd.DataFrame
+    features: pd.DataFrame
+    target: np.ndarray
+    units: np.ndarray | None
+    notes: list[str]
+
+
+def prepare(source: Dataset, question: Question, params: Mapping[str, Any]) -> Prepared:
+    """Settle everything that a fit needs.
+
+    Raises:
+        ToolFailure: an unknown column, an algorithm that cannot do the task, or rows that cannot be learnt from.
+    """
+    check_roles(question.group, question.time)
+    roles = [column for column in (question.group, question.time) if column]
+    source.require([question.target, *roles])
+    frame, dropped = labelled(source.frame(), question.target)
+    task, guessed = settle_task(frame[question.target], question.task)
+    entry = algorithm(question.algorithm, task)
+    out = [*question.exclude, *(column for column in roles if column not in question.features)]
+    features, left_out = choose_features(frame, question.target, question.features, out)
+    card = ModelCard(
+        algorithm=entry.name,
+        task=task,
+        target=question.target,
+        classes=classes_of(frame[question.target], question.positive) if task == "classification" else [],
+        features=features,
+        params=dict(params),
+        seed=question.seed,
+        dataset=source.handle,
+        rows=len(frame),
+        group=question.group,
+    )
+    if question.positive and task != "classification":
+        raise ToolFailure(
+            f"{question.target} is taken as a quantity, which has no positive class",
+            "Pass task='classification', or leave `positive` out.",
+        )
+    columns = design(frame, card)
+    likely, doubts = doubt(frame, question.target, question.group)
+    card = card.model_copy(update={"seen": seen_in(columns, card), "likely_group": likely})
+    units, repeats = units_of(frame, columns, question.group)
+    repeated = [f"{repeats} of {len(frame)} rows repeat the features of others; copies share a fold"] if repeats else []
+    notes = [*dropped, *guessed, *left_out, *repeated, *doubts]
+    target = encode(frame[question.target], card)
+    return Prepared(source, card, frame, columns, target, units, notes)
+
+
+def held_out_rows(source: Dataset, card: ModelCard) -> Prepared:
+    """The labelled rows of another dataset as a model of this card takes them."""
+    source.require([card.target])
+    frame, notes = labelled(source.frame(), card.target)
+    return Prepared(source, card, frame, design(frame, card), encode(frame[card.target], card), None, notes)
