@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
-from ..modeling.effects import EffectModel, effect_unit
+from ..modeling.columns import source_columns
+from ..modeling.effects import EffectModel
+from .links import Link
 from .values import ShapValues, checked, fold
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def effect_shap_values(
     Raises:
         ToolFailure: the effect varies with nothing, or the contributions do not add up to it.
     """
+    import numpy as np
+
     if not card.features:
         raise ToolFailure("this model has one effect for all rows: no column explains it", "Name effect modifiers.")
     raw = model.effects(features)
@@ -53,7 +57,8 @@ def effect_shap_values(
         few = background.head(BACKGROUND_ROWS)
         values, base = _sampled(model, features, few, seed), float(model.effects(few).mean())
         name = f"sampled Shapley values ({2 * PERMUTATIONS} permutations, {len(few)} background rows)"
-    return checked(ShapValues(values, base, raw, name, effect_unit(card)))
+    margin = raw[:, None]
+    return checked(ShapValues(values[..., None], np.array([base]), margin, margin, name, Link("identity")))
 
 
 def _linear(
@@ -65,9 +70,8 @@ def _linear(
     assert columns is not None
     assert around is not None
     values = (columns - around.mean(axis=0)) * (model.scale * np.ravel(model.estimator.coef_))
-    return fold(values, list(model.encoder.get_feature_names_out()), card.names), float(
-        model.effects(background).mean()
-    )
+    origins = source_columns(model.encoder, card.names)
+    return fold(values, origins, len(card.names)), float(model.effects(background).mean())
 
 
 def _sampled(model: EffectModel, features: pd.DataFrame, background: pd.DataFrame, seed: int) -> np.ndarray:

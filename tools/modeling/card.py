@@ -20,6 +20,15 @@ class Feature(BaseModel):
     kind: Kind
 
 
+class Seen(BaseModel):
+    """What a feature held in training: the range of a number, or the levels of a category."""
+
+    low: float | None = None
+    high: float | None = None
+    levels: list[str] = []
+    missing: int = 0
+
+
 class Treatment(BaseModel):
     """What an effect is of. `levels` are the untreated and the treated value; empty if the treatment is a number."""
 
@@ -35,7 +44,9 @@ class Treatment(BaseModel):
 class ModelCard(BaseModel):
     """Stored beside every model we save.
 
-    The features of a model of task "effect" are what its effect may vary with, its target is the outcome.
+    The features of a model of task "effect" are what its effect may vary with, its target is the outcome. Of two
+    classes the second is the positive one. `group` is the column that says which rows belong together. `seen` has an
+    entry for each feature; it is empty for models that were not trained here or are older than it.
     `seal` is the keyed digest of a file that can only be a pickle.
     """
 
@@ -49,6 +60,8 @@ class ModelCard(BaseModel):
     dataset: str
     rows: int
     digest: str = ""
+    group: str = ""
+    seen: dict[str, Seen] = {}
     treatment: Treatment | None = None
     seal: str = ""
 
@@ -67,3 +80,8 @@ class ModelCard(BaseModel):
     @property
     def binary(self) -> bool:
         return self.task == "classification" and len(self.classes) == 2
+
+    @property
+    def positive(self) -> str | None:
+        """The class that precision, recall, F1 and the order of scores are about, if there are two."""
+        return str(self.classes[1]) if self.binary else None
