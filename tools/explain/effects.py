@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
-from ..modeling.columns import source_columns
+from ..modeling.columns import sources
 from ..modeling.effects import EffectModel
 from .links import Link
 from .values import ShapValues, checked, fold
@@ -70,7 +70,7 @@ def _linear(
     assert columns is not None
     assert around is not None
     values = (columns - around.mean(axis=0)) * (model.scale * np.ravel(model.estimator.coef_))
-    origins = source_columns(model.encoder, card.names)
+    origins = sources(model.encoder, card)
     return fold(values, origins, len(card.names)), float(model.effects(background).mean())
 
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..errors import ToolFailure
 from ..modeling.algorithms import Algorithm
 from ..modeling.card import ModelCard
 from ..modeling.effects import effect_unit
@@ -59,7 +60,11 @@ class Link:
 
 
 def link_of(model: Any, entry: Algorithm, margin: np.ndarray, answers: np.ndarray) -> Link:
-    """The link between margins and answers of a fitted model, both of shape (rows, outputs)."""
+    """The link between margins and answers of a fitted model, both of shape (rows, outputs).
+
+    Raises:
+        ToolFailure: the answers do not even rise with the margins, so they are not made from them.
+    """
     import numpy as np
 
     objective = _objective(model, entry)
@@ -68,8 +73,15 @@ def link_of(model: Any, entry: Algorithm, margin: np.ndarray, answers: np.ndarra
         name = "softmax"
     link = Link(name, objective)
     expected, scale = link.answer(margin), np.abs(answers).max()
-    agrees = expected is not None and np.allclose(expected, answers, rtol=AGREEMENT, atol=AGREEMENT * scale)
-    return link if agrees else Link("other", objective)
+    if expected is not None and np.allclose(expected, answers, rtol=AGREEMENT, atol=AGREEMENT * scale):
+        return link
+    in_order = np.take_along_axis(answers, np.argsort(margin, axis=0, kind="stable"), axis=0)
+    if margin.shape[1] == 1 and (np.diff(in_order, axis=0) < -AGREEMENT * scale).any():
+        raise ToolFailure(
+            f"the margin of this {entry.name} ({objective}) is not what its answers are made from",
+            "Train it with another objective.",
+        )
+    return Link("other", objective)
 
 
 def _objective(model: Any, entry: Algorithm) -> str:

@@ -8,15 +8,27 @@ Lundberg et al., "From local explanations to global understanding with explainab
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ToolFailure
 from ..modeling.algorithms import Algorithm
 from ..modeling.card import ModelCard
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+# What the libraries raise for models that they cannot explain, e.g. linear trees.
+REFUSALS = {
+    "xgboost": ("xgboost.core", "XGBoostError"),
+    "lightgbm": ("lightgbm.basic", "LightGBMError"),
+    "catboost": ("catboost", "CatBoostError"),
+    "sklearn": ("shap.utils._exceptions", "InvalidModelError"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,16 @@ class Margins:
 
 
 def margins(model: Any, entry: Algorithm, card: ModelCard, columns: Any, background: Any) -> Margins:
-    """Contributions of each encoded column; the background is only used by linear models."""
+    """Contributions of each encoded column; the background is only used by linear models.
+
+    Raises:
+        ToolFailure: the library cannot explain this kind of model.
+    """
+    with _refused(entry):
+        return _margins(model, entry, card, columns, background)
+
+
+def _margins(model: Any, entry: Algorithm, card: ModelCard, columns: Any, background: Any) -> Margins:
     if entry.explainer == "linear":
         return _linear(model, columns, background)
     if entry.library == "xgboost":
@@ -46,11 +67,35 @@ def margins(model: Any, entry: Algorithm, card: ModelCard, columns: Any, backgro
 
 
 def pair_values(model: Any, entry: Algorithm, columns: Any) -> np.ndarray:
-    """SHAP interaction values of a tree model, shape (rows, encoded columns, encoded columns, outputs)."""
+    """SHAP interaction values of a tree model, shape (rows, encoded columns, encoded columns, outputs).
+
+    Raises:
+        ToolFailure: the library cannot explain this kind of model.
+    """
+    with _refused(entry):
+        return _pair_values(model, entry, columns)
+
+
+@contextmanager
+def _refused(entry: Algorithm) -> Generator[None]:
+    module, name = REFUSALS[entry.library]
+    try:
+        yield
+    except getattr(import_module(module), name) as error:
+        text = (str(error).strip().splitlines() or [""])[0][:200]
+        raise ToolFailure(
+            f"this {entry.name} cannot be explained with its parameters: {text}", "Train it without them."
+        ) from error
+
+
+def _pair_values(model: Any, entry: Algorithm, columns: Any) -> np.ndarray:
     import numpy as np
 
     if entry.library == "xgboost":
-        return _last(model.get_booster().predict(_matrix(model, columns), pred_interactions=True), 3)[:, :-1, :-1]
+        found = model.get_booster().predict(
+            _matrix(model, columns), pred_interactions=True, iteration_range=_rounds(model)
+        )
+        return _last(found, 3)[:, :-1, :-1]
     if entry.library == "catboost":
         found = model.get_feature_importance(_pool(model, columns), type="ShapInteractionValues")
         return _last(found, 3)[:, :-1, :-1]
@@ -61,9 +106,18 @@ def pair_values(model: Any, entry: Algorithm, columns: Any) -> np.ndarray:
 
 
 def _xgboost(model: Any, columns: Any) -> Margins:
-    booster, matrix = model.get_booster(), _matrix(model, columns)
-    every = _last(booster.predict(matrix, pred_contribs=True), 2)
-    return _split(every, booster.predict(matrix, output_margin=True), "TreeSHAP (xgboost pred_contribs)")
+    booster, matrix, rounds = model.get_booster(), _matrix(model, columns), _rounds(model)
+    every = _last(booster.predict(matrix, pred_contribs=True, iteration_range=rounds), 2)
+    margin = booster.predict(matrix, output_margin=True, iteration_range=rounds)
+    return _split(every, margin, "TreeSHAP (xgboost pred_contribs)")
+
+
+def _rounds(model: Any) -> tuple[int, int]:
+    """The trees that the model answers with: up to the best one, if it was fitted until it got no better; else all."""
+    try:
+        return (0, int(model.best_iteration) + 1)
+    except AttributeError:
+        return (0, 0)
 
 
 def _lightgbm(model: Any, columns: Any) -> Margins:

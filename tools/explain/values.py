@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
-from ..modeling.columns import source_columns
+from ..modeling.columns import sources
 from .links import Link, link_of
 from .margins import margins, pair_values
 
@@ -85,7 +85,7 @@ def shap_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFrame, bac
     answers = answers[:, 1:] if mirrored else answers
     if answers.shape[1] != max(1, len(card.classes) - mirrored):
         raise ToolFailure(f"this model answers each row with {answers.shape[1]} numbers", "Train one model for each.")
-    values = fold(found.values, source_columns(encoder, card.names), len(card.names))
+    values = fold(found.values, sources(encoder, card), len(card.names))
     link = link_of(model, entry, found.raw, answers)
     return checked(ShapValues(values, found.base, found.raw, answers, found.explainer, link, mirrored))
 
@@ -126,7 +126,7 @@ def mean_interactions(
     import numpy as np
 
     model, encoder, entry = pipeline[-1], pipeline[:-1], algorithm(card.algorithm)
-    origins, width = source_columns(encoder, card.names), len(card.names)
+    origins, width = sources(encoder, card), len(card.names)
     total, missed = np.zeros((width, width, found.values.shape[2])), 0.0
     for rows in _batches(len(features), len(origins) ** 2 * found.values.shape[2]):
         once = fold(pair_values(model, entry, encoder.transform(features.iloc[rows])), origins, width)

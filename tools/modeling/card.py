@@ -45,9 +45,9 @@ class ModelCard(BaseModel):
     """Stored beside every model we save.
 
     The features of a model of task "effect" are what its effect may vary with, its target is the outcome. Of two
-    classes the second is the positive one. `group` is the column that says which rows belong together. `seen` has an
-    entry for each feature; it is empty for models that were not trained here or are older than it.
-    `seal` is the keyed digest of a file that can only be a pickle.
+    classes the second is the positive one. `group` is the column that says which rows belong together, `likely_group`
+    one that seems to. `seen` has an entry for each feature; it is empty for models that were not trained here or are
+    older than it. `seal` is the keyed digest of a file that can only be a pickle.
     """
 
     algorithm: str
@@ -61,6 +61,7 @@ class ModelCard(BaseModel):
     rows: int
     digest: str = ""
     group: str = ""
+    likely_group: str = ""
     seen: dict[str, Seen] = {}
     treatment: Treatment | None = None
     seal: str = ""

@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import ToolFailure
+from .card import ModelCard
 
 
-def source_columns(encoder: Any, names: Sequence[str]) -> list[int]:
-    """For each column that a fitted encoder gives, the position in `names` of the column it was made from.
+def sources(encoder: Any, card: ModelCard) -> list[int]:
+    """For each column that comes out of a fitted encoder, which of the card's features it was made from.
 
     Args:
-        encoder: a ColumnTransformer of `pipelines`, or a Pipeline that begins with one, fitted to a frame whose
-            columns are `names` in any order.
+        encoder: a ColumnTransformer of `pipelines`, or a Pipeline that begins with one, fitted to a design of the card.
 
     Raises:
         ToolFailure: a step whose columns cannot be followed.
     """
     first = encoder[0] if hasattr(encoder, "steps") else encoder
-    inputs = [names.index(str(name)) for name in first.feature_names_in_]
+    inputs = [card.names.index(str(name)) for name in first.feature_names_in_]
     return [inputs[position] for position in _origins(encoder, len(inputs))]
 
 

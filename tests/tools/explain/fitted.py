@@ -32,10 +32,11 @@ class Fitted:
         return self.pipeline[:-1].transform(self.features)
 
     def refitted(self, model: Any) -> Fitted:
-        """With another estimator on the same encoded columns."""
-        target = self.pipeline.predict(self.features)
-        steps = [*self.pipeline.steps[:-1], ("model", model.fit(self.columns, target))]
-        return replace(self, pipeline=Pipeline(steps))
+        """With another estimator, fitted to its answers on the same encoded columns."""
+        return self.ending_in(model.fit(self.columns, self.pipeline.predict(self.features)))
+
+    def ending_in(self, model: Any) -> Fitted:
+        return replace(self, pipeline=Pipeline([*self.pipeline.steps[:-1], ("model", model)]))
 
     def explained(self, rows: int = 40) -> ShapValues:
         return shap_values(self.pipeline, self.card, self.features.head(rows), self.features)

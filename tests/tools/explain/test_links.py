@@ -12,8 +12,8 @@ from lightgbm import LGBMClassifier, LGBMRegressor
 from xgboost import XGBClassifier, XGBRegressor
 
 from mlops_mcp.tools.errors import ToolFailure
-from mlops_mcp.tools.explain.links import answer_unit, unit_of
-from mlops_mcp.tools.explain.values import checked
+from mlops_mcp.tools.explain.links import answer_unit, link_of, unit_of
+from mlops_mcp.tools.explain.values import checked, mean_interactions
 from mlops_mcp.tools.modeling.algorithms import algorithm
 
 from .fitted import Fitted, fitted
@@ -160,6 +160,41 @@ def test_a_margin_that_is_no_log_odds_is_not_called_so(name: str, model: Any) ->
     halves = pd.Series(np.where(mean > mean.median(), "c1", "c0"), dtype=object)
     found = fitted(frame[["a", "b"]], halves, name, **SMALL[name]).refitted(model).explained()
     assert found.link.name == "other"
+
+
+def test_a_model_that_stopped_early_is_explained_by_the_trees_it_answers_with() -> None:
+    frame, mean = rows()
+    plain = fitted(frame[["a", "b"]], mean, "XGBoost", n_estimators=8)
+    columns, target = plain.columns, mean.to_numpy()
+    early = XGBRegressor(n_estimators=200, learning_rate=0.5, early_stopping_rounds=5)
+    early.fit(columns[:150], target[:150], eval_set=[(columns[150:], target[150:])], verbose=False)
+    assert early.best_iteration + 1 < early.get_booster().num_boosted_rounds()
+    model = plain.ending_in(early)
+    found = model.explained()
+    assert found.link.name == "identity"
+    assert np.allclose(found.base + found.values.sum(axis=1), found.answers, atol=1e-4)
+    assert np.allclose(found.answers[:, 0], early.predict(columns[:40]))
+    assert mean_interactions(model.pipeline, model.card, model.features.head(40), found).additivity_error < 1e-4
+
+
+def test_an_answer_that_does_not_rise_with_the_margin_is_refused() -> None:
+    model, rng = cost("XGBoost").model, np.random.default_rng(0)
+    with pytest.raises(ToolFailure, match="not what its answers are made from"):
+        link_of(model, algorithm("XGBoost"), rng.normal(size=(20, 1)), rng.normal(size=(20, 1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("LightGBM", LGBMRegressor(n_estimators=8, verbose=-1, linear_tree=True)),
+        ("XGBoost", XGBRegressor(n_estimators=8, booster="gblinear")),
+    ],
+)
+def test_what_the_library_cannot_explain_is_refused_in_words(name: str, model: Any) -> None:
+    frame, mean = rows()
+    other = fitted(frame[["a", "b"]], mean, name, n_estimators=8).refitted(model)
+    with pytest.raises(ToolFailure, match=f"this {name} cannot be explained with its parameters"):
+        mean_interactions(other.pipeline, other.card, other.features.head(9), other.explained(9))
 
 
 def test_a_model_that_answers_a_row_with_several_numbers_is_refused() -> None:

@@ -12,7 +12,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.modeling.card import Feature, ModelCard
-from mlops_mcp.tools.modeling.columns import source_columns
+from mlops_mcp.tools.modeling.columns import sources
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.pipelines import build
 
@@ -48,7 +48,7 @@ def test_a_cell_changes_the_columns_of_its_own_source_and_no_other(algorithm: st
     features = design(frame, card)
     encoder = build(card, 1)[:-1].fit(features)
     before = np.asarray(encoder.transform(features), dtype=float)
-    origins = np.array(source_columns(encoder, card.names))
+    origins = np.array(sources(encoder, card))
     assert len(origins) == before.shape[1]
     for place, name in enumerate(card.names):
         changed = features.copy()
@@ -61,11 +61,11 @@ def test_a_cell_changes_the_columns_of_its_own_source_and_no_other(algorithm: st
 def test_rare_and_dropped_levels_have_no_column_of_their_own() -> None:
     frame = pd.DataFrame({"a": ["x"] * 9 + ["y", "z"] + ["v"] * 9, "b": ["p"] * 10 + ["q"] * 10})
     encoder = OneHotEncoder(min_frequency=5, drop="first", sparse_output=False).fit(frame)
-    assert source_columns(encoder, ["b", "a"]) == [1, 1, 0]
+    assert sources(encoder, card_of(frame[["b", "a"]], "XGBoost")) == [1, 1, 0]
     assert len(encoder.get_feature_names_out()) == 3
 
 
 def test_a_step_that_mixes_columns_is_refused() -> None:
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(9, 3)), columns=list("abc"))
     with pytest.raises(ToolFailure, match="PCA"):
-        source_columns(PCA(2).fit(frame), list("abc"))
+        sources(PCA(2).fit(frame), card_of(frame, "XGBoost"))
