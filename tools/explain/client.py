@@ -31,7 +31,7 @@ from .models import (
     Pair,
     PredictionExplanation,
 )
-from .shown import ROOM, leading, plain
+from .shown import leading, plain, room_beside
 from .values import ShapValues, mean_interactions, shap_values
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
     work.progress(2, 3, "importances")
     shown = found if label is None else found.of(label)
     importances = _importances(shown, features, card)
-    leaders = leading(importances[:SHOWN], ROOM)
-    text = _text(card, label)
+    notes = [*_notes(card, label, len(features), source.info.rows), *remarks(found.link), *surprises(features, card)]
+    leaders, text = leading(importances[:SHOWN], room_beside(notes)), _text(card, label)
     explanation = Explanation(
         explanation=f"explanation:{uuid7().replace('-', '')[:20]}",
         model=model.handle,
@@ -81,7 +81,7 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
         importances=leaders,
         omitted=len(importances) - len(leaders),
         additivity_error=found.additivity_error,
-        notes=[*_notes(card, label, len(features), source.info.rows), *remarks(found.link), *surprises(features, card)],
+        notes=notes,
     )
     keep(work, explanation, shown.values if label is None else shown.values[..., 0], features)
     Lineage(work.home).record(explanation.explanation, [model.uri, source.handle], "explain_model")
@@ -101,9 +101,10 @@ def explain_prediction(
     chosen = asked if asked is not None else (1 if card.binary else order[0])
     others = [other for other in order if other != chosen] if label and asked is None else []
     shown = others[:OTHERS_SHOWN]
-    room = ROOM * max(limit, DEFAULT_LIMIT) // DEFAULT_LIMIT // (1 + len(shown)) - FRAME * bool(shown)
-    first, *rest = [_output(found, card, features, each, limit, room) for each in (chosen, *shown)]
     more = [f"{len(others) - len(shown)} less likely classes are not shown"] if len(others) > len(shown) else []
+    notes = [*more, *remarks(found.link), *surprises(features, card)]
+    room = room_beside(notes) * max(limit, DEFAULT_LIMIT) // DEFAULT_LIMIT // (1 + len(shown)) - FRAME * bool(shown)
+    first, *rest = [_output(found, card, features, each, limit, room) for each in (chosen, *shown)]
     return PredictionExplanation(
         **first.model_dump(),
         model=stored.handle,
@@ -111,7 +112,7 @@ def explain_prediction(
         predicted=_text(card, order[0]),
         others=rest,
         additivity_error=found.additivity_error,
-        notes=[*more, *remarks(found.link), *surprises(features, card)],
+        notes=notes,
     )
 
 
@@ -129,8 +130,9 @@ def explain_interactions(work: Work, request: ExplainRequest) -> Interactions:
     # Of two classes with one margin, both have the same means.
     every = pairs.mean_abs if label is None or found.mirrored else pairs.mean_abs[..., label : label + 1]
     ranked, main = _ranked(every.mean(axis=2), card.names)
-    leaders, count, text = leading(ranked, ROOM * 2 // 3), len(card.names), _text(card, label)
-    alone = leading(main, ROOM // 3)
+    notes = [*_notes(card, label, len(features), source.info.rows), *remarks(found.link), *surprises(features, card)]
+    room, count, text = room_beside(notes), len(card.names), _text(card, label)
+    leaders, alone = leading(ranked, room * 2 // 3), leading(main, room // 3)
     return Interactions(
         model=model.handle,
         dataset=source.handle,
@@ -143,7 +145,7 @@ def explain_interactions(work: Work, request: ExplainRequest) -> Interactions:
         omitted_pairs=count * (count - 1) // 2 - len(leaders),
         omitted_columns=count - len(alone),
         additivity_error=pairs.additivity_error,
-        notes=[*_notes(card, label, len(features), source.info.rows), *remarks(found.link), *surprises(features, card)],
+        notes=notes,
     )
 
 

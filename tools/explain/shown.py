@@ -11,9 +11,14 @@ from ..numbers import finite
 
 T = TypeVar("T", bound=BaseModel)
 
-# Characters of JSON that the lists of an answer take together: about 1,100 tokens, which leaves 400 for the rest.
-ROOM = 4000
+# Characters of JSON that the lists and notes of an answer take together: about 1,200 tokens, which leaves 300.
+ROOM = 4800
 MAX_TEXT = 120
+
+
+def room_beside(notes: Sequence[str]) -> int:
+    """The characters that notes leave to lists."""
+    return max(0, ROOM - sum(len(note) + 3 for note in notes))
 
 
 def leading(items: Sequence[T], room: int) -> list[T]:

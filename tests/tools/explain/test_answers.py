@@ -229,14 +229,18 @@ def test_answers_stay_short_however_many_columns_and_classes_there_are(work: Wor
     named = pd.Series([f"a class of a long name, number {k % 12:02}" for k in range(120)], dtype=object)
     model = stored(work, wide, named, "XGBoost", n_estimators=3)
     over, row, every = model.all(), model.row(3), model.row(3, "*")
-    assert max(map(tokens, (over, row, every))) < 1500
+    strange = dataset_of(work, (wide.drop(columns="text") + 1e9).assign(text="y"))
+    request = ExplainRequest(model=model.model, dataset=strange, rows=9, label="", seed=0)
+    doubtful = client.explain_model(work, request)
+    assert "293 more such features" in doubtful.notes
+    assert max(map(tokens, (over, row, every, doubtful))) < 1500
     assert over.omitted == 301 - len(over.importances) > 0
     for one in (row, every, *every.others):
         assert one.omitted == 301 - len(one.contributions) > 0
         total = one.base_value + sum(item.contribution for item in one.contributions) + one.omitted_sum
         assert total == pytest.approx(one.margin, abs=1e-4)
     assert any("6 less likely classes are not shown" in note for note in every.notes)
-    pairs = client.explain_interactions(work, model.request(rows=3))
+    pairs = client.explain_interactions(work, request)
     assert tokens(pairs) < 1500
     assert pairs.omitted_pairs == 301 * 300 // 2 - len(pairs.pairs) > 0
     assert pairs.omitted_columns == 301 - len(pairs.main_effects) > 0
