@@ -175,8 +175,9 @@ async def test_explanations(call: Call, client: Client, loans: str) -> None:
     assert explained["label"] == "1"
     one = await call("explain_prediction", model=model, dataset=loans, index=7, limit=50)
     total = one["base_value"] + sum(item["contribution"] for item in one["contributions"])
-    assert total == pytest.approx(one["prediction"], abs=1e-4)
-    assert 1 / (1 + np.exp(-one["prediction"])) == pytest.approx(one["probability"], abs=1e-5)
+    assert total == pytest.approx(one["margin"], abs=1e-4)
+    assert one["link"] == "logit"
+    assert 1 / (1 + np.exp(-one["margin"])) == pytest.approx(one["answer"], abs=1e-5)
     pairs = await call("explain_interactions", model=model, dataset=loans, rows=50)
     assert len(pairs["pairs"][0]["features"]) == 2
     picture = await client.call_tool("plot_explanation", {"explanation": explained["explanation"]})

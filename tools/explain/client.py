@@ -2,64 +2,88 @@
 
 from __future__ import annotations
 
-import json
-import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from ..data.store import resolve
 from ..errors import ToolFailure, unknown
-from ..handles import parse
 from ..lineage import Lineage
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
 from ..modeling.frame import design
+from ..modeling.inputs import surprises
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..numbers import finite
 from ..runtime.work import Work
 from ..tracing.ids import uuid7
 from .effects import effect_shap_values, rows_at_most
-from .models import Contribution, ExplainRequest, Explanation, Importance, Interactions, Pair, PredictionExplanation
-from .values import ShapValues, interaction_values, shap_values
+from .kept import keep
+from .links import answer_unit, remarks, unit_of
+from .models import (
+    Contribution,
+    ExplainedOutput,
+    ExplainRequest,
+    Explanation,
+    Importance,
+    Interactions,
+    MainEffect,
+    Pair,
+    PredictionExplanation,
+)
+from .shown import leading, plain, room_beside
+from .values import ShapValues, mean_interactions, shap_values
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from sklearn.pipeline import Pipeline
 
 BACKGROUND_ROWS = 1000
 SHOWN = 20
+EVERY_CLASS = "*"
+# Other classes than the explained one that an answer shows, the likeliest first.
+OTHERS_SHOWN = 5
+# Contributions that are shown if no more are asked for.
+DEFAULT_LIMIT = 15
+# Characters of what a class takes beside its contributions.
+FRAME = 250
 
 
 def explain_model(work: Work, request: ExplainRequest) -> Explanation:
     """Importances over a sample of a dataset; the values are kept for plots."""
     model = find_model(work, request.model, effects=True)
-    label = _label(model.card, request.label)
-    source = resolve(work, request.dataset)
-    most = rows_at_most(model.card) if model.card.task == "effect" else request.rows
-    rows = _sample(source.frame(), min(request.rows, most), request.seed)
-    features = design(rows, model.card)
+    card, source = model.card, resolve(work, request.dataset)
+    label = _label(card, request.label, over_rows=True)
+    most = rows_at_most(card) if card.task == "effect" else request.rows
+    features = design(_sample(source.frame(), min(request.rows, most), request.seed), card)
     work.progress(1, 3, f"SHAP values of {len(features)} rows")
     with work.tracer.span("shap values", rows=len(features)) as span:
-        found = _values(work, model, features, label)[0]
+        found = _values(work, model, features)
         span.set_attribute("explainer", found.explainer)
     work.progress(2, 3, "importances")
-    identity = uuid7().replace("-", "")[:20]
+    shown = found if label is None else found.of(label)
+    importances = _importances(shown, features, card)
+    notes = [*_notes(card, label, len(features), source.info.rows), *remarks(found.link), *surprises(features, card)]
+    leaders, text = leading(importances[:SHOWN], room_beside(notes)), _text(card, label)
     explanation = Explanation(
-        explanation=f"explanation:{identity}",
+        explanation=f"explanation:{uuid7().replace('-', '')[:20]}",
         model=model.handle,
         dataset=source.handle,
         rows=len(features),
         explainer=found.explainer,
-        output=found.output,
-        label=_label_text(model.card, label),
-        base_value=found.base,
-        importances=_importances(found, features, model.card)[:SHOWN],
+        label=text,
+        unit=unit_of(found.link, card, text),
+        link=found.link.name,
+        base_value=None if label is None else float(shown.base[0]),
+        answer_unit=answer_unit(card, text),
+        mean_answer=None if label is None else finite(shown.answers.mean()),
+        importances=leaders,
+        omitted=len(importances) - len(leaders),
         additivity_error=found.additivity_error,
-        notes=_notes(model.card, len(features), source.info.rows),
+        notes=notes,
     )
-    _keep(work, identity, explanation, found, features)
+    keep(work, explanation, shown.values if label is None else shown.values[..., 0], features)
     Lineage(work.home).record(explanation.explanation, [model.uri, source.handle], "explain_model")
     return explanation
 
@@ -68,144 +92,133 @@ def explain_prediction(
     work: Work, model: str, row: dict[str, JsonValue], dataset: str, index: int, label: str, limit: int
 ) -> PredictionExplanation:
     """Contributions to the answer for one row, given as values or as a position in a dataset."""
-    import pandas as pd
-
     stored = find_model(work, model, effects=True)
-    wanted = _label(stored.card, label)
-    if bool(row) == bool(dataset):
-        raise ToolFailure("one row is explained at a time", "Pass either `row` or `dataset` with `index`.")
-    frame = pd.DataFrame([row]) if row else resolve(work, dataset).frame()
-    if not row and not 0 <= index < len(frame):
-        raise ToolFailure(f"{dataset} has no row {index}", f"Its rows are 0 to {len(frame) - 1}.")
-    features = design(frame if row else frame.iloc[[index]], stored.card)
-    found, probability = _values(work, stored, features, wanted)
-    ordered = sorted(zip(stored.card.names, found.values[0], strict=True), key=lambda item: -abs(item[1]))
+    card = stored.card
+    asked = _label(card, label, over_rows=False)
+    features = design(_row(work, row, dataset, index), card)
+    found = _values(work, stored, features)
+    order = _likeliest(found, card)
+    chosen = asked if asked is not None else (1 if card.binary else order[0])
+    others = [other for other in order if other != chosen] if label and asked is None else []
+    shown = others[:OTHERS_SHOWN]
+    more = [f"{len(others) - len(shown)} less likely classes are not shown"] if len(others) > len(shown) else []
+    notes = [*more, *remarks(found.link), *surprises(features, card)]
+    room = room_beside(notes) * max(limit, DEFAULT_LIMIT) // DEFAULT_LIMIT // (1 + len(shown)) - FRAME * bool(shown)
+    first, *rest = [_output(found, card, features, each, limit, room) for each in (chosen, *shown)]
     return PredictionExplanation(
+        **first.model_dump(),
         model=stored.handle,
-        label=_label_text(stored.card, wanted),
-        output=found.output,
-        base_value=found.base,
-        prediction=float(found.raw[0]),
-        probability=probability,
-        contributions=[
-            Contribution(feature=name, value=_plain(features[name].iloc[0]), contribution=float(value))
-            for name, value in ordered[:limit]
-        ],
-        omitted=max(0, len(ordered) - limit),
+        row=index if dataset else None,
+        predicted=_text(card, order[0]),
+        others=rest,
         additivity_error=found.additivity_error,
+        notes=notes,
     )
 
 
 def explain_interactions(work: Work, request: ExplainRequest) -> Interactions:
     """Pairs of columns whose effects depend on each other, for tree models."""
-    import numpy as np
-
     model = find_model(work, request.model, effects=True)
-    if model.card.task == "effect":
+    card, source = model.card, resolve(work, request.dataset)
+    _require_pairs(card)
+    label = _label(card, request.label, over_rows=True)
+    features = design(_sample(source.frame(), request.rows, request.seed), card)
+    work.progress(1, 2, f"interactions of {len(features)} rows")
+    pipeline = load_pipeline(model)
+    found = shap_values(pipeline, card, features, features.head(0))
+    pairs = mean_interactions(pipeline, card, features, found)
+    # Of two classes with one margin, both have the same means.
+    every = pairs.mean_abs if label is None or found.mirrored else pairs.mean_abs[..., label : label + 1]
+    ranked, main = _ranked(every.mean(axis=2), card.names)
+    notes = [*_notes(card, label, len(features), source.info.rows), *remarks(found.link), *surprises(features, card)]
+    room, count, text = room_beside(notes), len(card.names), _text(card, label)
+    leaders, alone = leading(ranked, room * 2 // 3), leading(main, room // 3)
+    return Interactions(
+        model=model.handle,
+        dataset=source.handle,
+        rows=len(features),
+        label=text,
+        unit=unit_of(found.link, card, text),
+        link=found.link.name,
+        pairs=leaders,
+        main_effects=alone,
+        omitted_pairs=count * (count - 1) // 2 - len(leaders),
+        omitted_columns=count - len(alone),
+        additivity_error=pairs.additivity_error,
+        notes=notes,
+    )
+
+
+def _require_pairs(card: ModelCard) -> None:
+    if card.task == "effect":
         raise ToolFailure(
             "interactions are of predictions, and this model knows an effect: it is an interaction already, of the "
             "treatment with each modifier",
             "explain_model shows which modifiers the effect varies with.",
         )
-    if algorithm(model.card.algorithm).explainer != "tree":
-        raise ToolFailure(f"{model.card.algorithm} has no interactions: its effects only add up", "Use a tree model.")
-    label = _label(model.card, request.label)
-    source = resolve(work, request.dataset)
-    features = design(_sample(source.frame(), request.rows, request.seed), model.card)
-    work.progress(1, 2, f"interactions of {len(features)} rows")
-    mean = np.abs(interaction_values(load_pipeline(model), model.card, features, label)).mean(axis=0)
-    names, total = model.card.names, mean.sum() or 1.0
-    # The matrix holds each pair twice, half of the effect on either side of the diagonal.
-    pairs = [
-        Pair(features=[names[i], names[j]], mean_abs=float(2 * mean[i, j]), share=float(2 * mean[i, j] / total))
-        for i in range(len(names))
-        for j in range(i + 1, len(names))
-    ]
-    main = sorted(zip(names, np.diag(mean), strict=True), key=lambda item: -item[1])
-    return Interactions(
-        model=model.handle,
-        dataset=source.handle,
-        rows=len(features),
-        label=_label_text(model.card, label),
-        pairs=sorted(pairs, key=lambda pair: -pair.mean_abs)[:SHOWN],
-        main_effects={name: float(value) for name, value in main[:SHOWN]},
-    )
+    if algorithm(card.algorithm).explainer != "tree":
+        raise ToolFailure(f"{card.algorithm} has no interactions: its effects only add up", "Use a tree model.")
 
 
-def plot_explanation(work: Work, explanation: str, kind: str, limit: int) -> bytes:
-    """A PNG of a stored explanation, drawn by shap."""
-    import io
+def _label(card: ModelCard, label: str, over_rows: bool) -> int | None:
+    """The position of the class to explain; None for all of them, or for the one that is predicted.
 
-    import matplotlib.pyplot as plt
-    import numpy as np
-    import pandas as pd
-    import shap
-
-    folder = _folder(work, explanation)
-    features = pd.read_parquet(folder / "features.parquet")
-    values = np.load(folder / "values.npy", allow_pickle=False)
-    # shap colours by number; a category has no order, so it is drawn in grey.
-    shown = features.apply(pd.to_numeric, errors="coerce")
-    figure = plt.figure()
-    try:
-        style = "bar" if kind == "bar" else "dot"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            shap.summary_plot(
-                values, shown, plot_type=style, max_display=limit, show=False, rng=np.random.default_rng(0)
-            )
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
-    finally:
-        plt.close("all")
-    (folder / f"{kind}.png").write_bytes(picture.getvalue())
-    return picture.getvalue()
-
-
-def _folder(work: Work, explanation: str) -> Path:
-    folder = work.home / "explanations"
-    known = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    if (name := parse(explanation, "explanation").name) not in known:
-        raise unknown(
-            "explanation", explanation, (f"explanation:{other}" for other in known), "explain_model makes one."
-        )
-    return folder / name
-
-
-def _label(card: ModelCard, label: str) -> int:
-    """The position of the class to explain; by default the last, i.e. the positive one of two."""
-    if not card.classes:
-        if label:
+    Of two classes the second, i.e. the positive one, stands for both over many rows: the first has the same
+    contributions with the opposite sign.
+    """
+    names = [str(known) for known in card.classes]
+    if label in names:
+        return names.index(label)
+    if not names:
+        if label not in ("", EVERY_CLASS):
             raise ToolFailure(f"the model has no classes, so none is {label!r}", "Leave `label` out.")
         return 0
-    names = [str(known) for known in card.classes]
-    if not label:
-        return len(names) - 1
-    if label not in names:
-        raise unknown("class", label, names)
-    return names.index(label)
+    if label not in ("", EVERY_CLASS):
+        raise unknown("class", label, names, f"{EVERY_CLASS!r} takes all.")
+    return 1 if over_rows and card.binary else None
 
 
-def _label_text(card: ModelCard, label: int) -> str | None:
-    return str(card.classes[label]) if card.classes else None
+def _text(card: ModelCard, label: int | None) -> str | None:
+    return str(card.classes[label]) if card.classes and label is not None else None
+
+
+def _likeliest(found: ShapValues, card: ModelCard) -> list[int]:
+    """The classes by their probability on the first row; that of a number is the only one."""
+    import numpy as np
+
+    answers = found.answers[0]
+    every = np.array([1 - answers[0], answers[0]]) if found.mirrored else answers
+    return [int(place) for place in np.argsort(-every, kind="stable")]
+
+
+def _row(work: Work, row: dict[str, JsonValue], dataset: str, index: int) -> pd.DataFrame:
+    import pandas as pd
+
+    if bool(row) == bool(dataset):
+        raise ToolFailure("one row is explained at a time", "Pass either `row` or `dataset` with `index`.")
+    if row:
+        return pd.DataFrame([row])
+    frame = resolve(work, dataset).frame()
+    if not 0 <= index < len(frame):
+        raise ToolFailure(f"{dataset} has no row {index}", f"Its rows are 0 to {len(frame) - 1}.")
+    return frame.iloc[[index]]
 
 
 def _sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
+    """Rows under the numbers they have in the dataset."""
     if frame.empty:
         raise ToolFailure("the dataset has no rows", "Pass one that has.")
-    return frame if len(frame) <= rows else frame.sample(rows, random_state=seed)
+    numbered = frame.reset_index(drop=True)
+    return numbered if len(frame) <= rows else numbered.sample(rows, random_state=seed)
 
 
-def _values(work: Work, model: StoredModel, features: pd.DataFrame, label: int) -> tuple[ShapValues, float | None]:
-    """The contributions, and the probability of the class on the first row if there are classes."""
+def _values(work: Work, model: StoredModel, features: pd.DataFrame) -> ShapValues:
     if model.card.task == "effect":
         effects = load_effect_model(work, model)
-        return effect_shap_values(effects, model.card, features, _background(work, model), 0), None
-    pipeline = load_pipeline(model)
+        return effect_shap_values(effects, model.card, features, _background(work, model), 0)
+    pipeline: Pipeline = load_pipeline(model)
     linear = algorithm(model.card.algorithm).explainer == "linear"
-    background = _background(work, model) if linear else features.head(0)
-    probability = float(pipeline.predict_proba(features.head(1))[0, label]) if model.card.classes else None
-    return shap_values(pipeline, model.card, features, background, label), probability
+    return shap_values(pipeline, model.card, features, _background(work, model) if linear else features.head(0))
 
 
 def _background(work: Work, model: StoredModel) -> pd.DataFrame:
@@ -213,17 +226,42 @@ def _background(work: Work, model: StoredModel) -> pd.DataFrame:
     return design(_sample(resolve(work, model.card.dataset).frame(), BACKGROUND_ROWS, 0), model.card)
 
 
+def _output(
+    found: ShapValues, card: ModelCard, features: pd.DataFrame, label: int, limit: int, room: int
+) -> ExplainedOutput:
+    """One class of one row, or its number."""
+    one, text = found.of(label), _text(card, label)
+    ordered = sorted(zip(card.names, one.values[0, :, 0].tolist(), strict=True), key=lambda item: -abs(item[1]))
+    items = [
+        Contribution(feature=name, value=plain(features[name].iloc[0]), contribution=value)
+        for name, value in ordered[:limit]
+    ]
+    shown = leading(items, room)
+    return ExplainedOutput(
+        label=text,
+        unit=unit_of(found.link, card, text),
+        link=found.link.name,
+        base_value=float(one.base[0]),
+        margin=float(one.raw[0, 0]),
+        answer_unit=answer_unit(card, text),
+        answer=float(one.answers[0, 0]),
+        contributions=shown,
+        omitted=len(ordered) - len(shown),
+        omitted_sum=sum(value for _, value in ordered[len(shown) :]),
+    )
+
+
 def _importances(found: ShapValues, features: pd.DataFrame, card: ModelCard) -> list[Importance]:
     import numpy as np
 
-    mean = np.abs(found.values).mean(axis=0)
-    total = mean.sum() or 1.0
+    mean = np.abs(found.values).mean(axis=(0, 2))
+    total, one = mean.sum() or 1.0, found.values.shape[2] == 1
     every = [
         Importance(
             feature=name,
             share=float(mean[index] / total),
             mean_abs=float(mean[index]),
-            direction=_direction(features[name], found.values[:, index]) if name in card.numbers else None,
+            direction=_direction(features[name], found.values[:, index, 0]) if one and name in card.numbers else None,
         )
         for index, name in enumerate(card.names)
     ]
@@ -240,24 +278,24 @@ def _direction(column: pd.Series, values: np.ndarray) -> float | None:
     return round(number, 3) if number is not None else None
 
 
-def _notes(card: ModelCard, rows: int, available: int) -> list[str]:
+def _ranked(mean: np.ndarray, names: list[str]) -> tuple[list[Pair], list[MainEffect]]:
+    """The largest pairs and main effects; the matrix holds half of each pair on either side."""
+    import numpy as np
+
+    total, (left, right) = mean.sum() or 1.0, np.triu_indices(len(names), 1)
+    sizes, alone = 2 * mean[left, right], np.diag(mean)
+    pairs = [
+        Pair(features=[names[left[k]], names[right[k]]], mean_abs=float(sizes[k]), share=float(sizes[k] / total))
+        for k in np.argsort(-sizes, kind="stable")[:SHOWN]
+    ]
+    main = [MainEffect(feature=names[k], mean_abs=float(alone[k])) for k in np.argsort(-alone, kind="stable")[:SHOWN]]
+    return pairs, main
+
+
+def _notes(card: ModelCard, label: int | None, rows: int, available: int) -> list[str]:
     notes = [f"a random sample of {rows} of {available} rows"] if rows < available else []
+    if label is None:
+        notes.append(f"the mean over all {len(card.classes)} classes; `label` takes one of them")
     if card.task == "effect":
         return [*notes, "importance says what the estimated effect varies with, not what causes the outcome"]
     return [*notes, "importance says what the model uses, not what causes the target"]
-
-
-def _keep(work: Work, identity: str, explanation: Explanation, found: ShapValues, features: pd.DataFrame) -> None:
-    import numpy as np
-
-    folder = work.home / "explanations" / identity
-    folder.mkdir(parents=True)
-    np.save(folder / "values.npy", found.values)
-    features.to_parquet(folder / "features.parquet")
-    (folder / "explanation.json").write_text(
-        json.dumps(explanation.model_dump(mode="json"), indent=1), encoding="utf-8"
-    )
-
-
-def _plain(value: object) -> JsonValue:
-    return finite(value) if isinstance(value, float) else str(value)

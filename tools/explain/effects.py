@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
-from ..modeling.effects import EffectModel, effect_unit, require_one_effect
-from ..modeling.pipelines import sources
+from ..modeling.columns import sources
+from ..modeling.effects import EffectModel, require_one_effect
+from .links import Link
 from .values import ShapValues, checked, fold
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ def effect_shap_values(
     """Contributions of each column to the effect on each row, from the mean effect over the background.
 
     Raises:
-        ToolFailure: the effect varies with nothing, there are several, or the contributions do not add up to it.
+        ToolFailure: the effect varies with nothing, or the contributions do not add up to it.
     """
+    import numpy as np
+
     if not card.features:
         raise ToolFailure("this model has one effect for all rows: no column explains it", "Name effect modifiers.")
     require_one_effect(card)
@@ -55,7 +58,8 @@ def effect_shap_values(
         few = background.head(BACKGROUND_ROWS)
         values, base = _sampled(model, features, few, seed), float(model.effects(few).mean())
         name = f"sampled Shapley values ({2 * PERMUTATIONS} permutations, {len(few)} background rows)"
-    return checked(ShapValues(values, base, raw, name, effect_unit(card)))
+    margin = raw[:, None]
+    return checked(ShapValues(values[..., None], np.array([base]), margin, margin, name, Link("identity")))
 
 
 def _linear(
@@ -67,8 +71,8 @@ def _linear(
     assert columns is not None
     assert around is not None
     values = (columns - around.mean(axis=0)) * (model.scale * np.ravel(model.estimator.coef_))
-    folded = fold(values, sources(model.encoder, card), len(card.names))
-    return folded, float(model.effects(background).mean())
+    origins = sources(model.encoder, card)
+    return fold(values, origins, len(card.names)), float(model.effects(background).mean())
 
 
 def _sampled(model: EffectModel, features: pd.DataFrame, background: pd.DataFrame, seed: int) -> np.ndarray:

@@ -16,7 +16,7 @@ class ExplainRequest(BaseModel):
 class Importance(BaseModel):
     """One source column: its share of all mean |SHAP|, the mean |SHAP| itself, and which way it pulls.
 
-    `direction` is the rank correlation of the column with its contribution; None for categories.
+    `direction` is the rank correlation of the column with its contribution; None for categories, and over classes.
     """
 
     feature: str
@@ -26,17 +26,24 @@ class Importance(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Global importances. `output` says in which unit contributions add up to the model's answer."""
+    """Importances over a dataset, in `unit`; without a label, the mean over all classes.
+
+    `base_value` is the margin that contributions start from, `mean_answer` the mean of the model's answers.
+    """
 
     explanation: str
     model: str
     dataset: str
     rows: int
     explainer: str
-    output: str
     label: str | None
-    base_value: float
+    unit: str
+    link: str
+    base_value: float | None
+    answer_unit: str
+    mean_answer: float | None
     importances: list[Importance]
+    omitted: int = 0
     additivity_error: float
     notes: list[str] = []
 
@@ -47,32 +54,57 @@ class Contribution(BaseModel):
     contribution: float
 
 
-class PredictionExplanation(BaseModel):
-    """One row: the base value plus all contributions is the prediction, in the unit of `output`."""
+class ExplainedOutput(BaseModel):
+    """`base_value` and all contributions add up to `margin`, in `unit`; `answer` is what the model says of the row."""
 
-    model: str
     label: str | None
-    output: str
+    unit: str
+    link: str
     base_value: float
-    prediction: float
-    probability: float | None
+    margin: float
+    answer_unit: str
+    answer: float
     contributions: list[Contribution]
     omitted: int = 0
+    omitted_sum: float = 0.0
+
+
+class PredictionExplanation(ExplainedOutput):
+    """One row; `row` is its number in the dataset, from 0. `others` are the other classes, if asked for."""
+
+    model: str
+    row: int | None
+    predicted: str | None
+    others: list[ExplainedOutput] = []
     additivity_error: float
+    notes: list[str] = []
 
 
 class Pair(BaseModel):
+    """Mean |SHAP interaction| of two columns; `share` is that of all pairs and main effects together."""
+
     features: list[str]
     mean_abs: float
     share: float
 
 
+class MainEffect(BaseModel):
+    feature: str
+    mean_abs: float
+
+
 class Interactions(BaseModel):
-    """Pairs by mean |SHAP interaction|; `share` is that of all interaction and main effects together."""
+    """What columns do together and alone, in `unit`; without a label, the mean over all classes."""
 
     model: str
     dataset: str
     rows: int
     label: str | None
+    unit: str
+    link: str
     pairs: list[Pair]
-    main_effects: dict[str, float]
+    main_effects: list[MainEffect]
+    omitted_pairs: int = 0
+    omitted_columns: int = 0
+    additivity_error: float
+    notes: list[str] = []

@@ -9,11 +9,12 @@ from pydantic import Field, JsonValue
 
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from . import client
+from . import client, kept
 from .models import ExplainRequest, Explanation, Interactions, PredictionExplanation
 
 Model = Annotated[str, Field(description="models:/m-… or model:<name>/<version>.")]
-Label = Annotated[str, Field(description="Class to explain; default the last.")]
+Label = Annotated[str, Field(description="One class; default: of two the second, else the mean over all.")]
+OneOrAll = Annotated[str, Field(description="Class, or * for all; default: of two the second, else the predicted.")]
 
 
 async def explain_model(
@@ -25,7 +26,7 @@ async def explain_model(
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Explanation]:
-    """SHAP importances of a model over a dataset, with base value and additivity check."""
+    """SHAP importances of a model over a dataset, in the unit and link of its margin."""
     request = ExplainRequest(model=model, dataset=dataset, rows=rows, label=label, seed=seed)
     return await context.submit(client.explain_model, request, wait_s)
 
@@ -36,10 +37,10 @@ async def explain_prediction(
     row: dict[str, JsonValue] | None = None,
     dataset: Annotated[str, Field(description="Instead of row, with index.")] = "",
     index: Annotated[int, Field(ge=0)] = 0,
-    label: Label = "",
-    limit: Annotated[int, Field(ge=1, le=200)] = 15,
+    label: OneOrAll = "",
+    limit: Annotated[int, Field(ge=1, le=200)] = client.DEFAULT_LIMIT,
 ) -> PredictionExplanation:
-    """SHAP contributions to the answer for one row."""
+    """SHAP contributions to the margin of one row, beside the model's answer."""
     return await context.call(client.explain_prediction, model, row or {}, dataset, index, label, limit)
 
 
@@ -63,7 +64,7 @@ async def plot_explanation(
     limit: Annotated[int, Field(ge=1, le=40, description="Columns shown.")] = 12,
 ) -> Image:
     """Draw an explanation as a PNG."""
-    return Image(data=await context.call(client.plot_explanation, explanation, kind, limit), format="png")
+    return Image(data=await context.call(kept.plot_explanation, explanation, kind, limit), format="png")
 
 
 TOOLSET = Toolset(

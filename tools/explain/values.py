@@ -1,86 +1,101 @@
-"""SHAP values of a pipeline by the method that fits its last step, folded back onto the source columns.
+"""SHAP values of a pipeline on its source columns, with the model's own answers beside them.
 
-XGBoost and LightGBM compute TreeSHAP themselves (`pred_contribs`, `pred_contrib`), bit for bit what
-shap.TreeExplainer gives, without importing it. Other trees go through shap.TreeExplainer, linear models
-through the closed form of shap.LinearExplainer: coefficient times distance from the background mean.
-Lundberg et al., "From local explanations to global understanding with explainable AI for trees", 2020.
+Nothing is answered that does not add up: the values to the model's margin, the interactions to the values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
-from ..modeling.pipelines import sources
+from ..modeling.columns import sources
+from .links import Link, link_of
+from .margins import margins, pair_values
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
-# XGBoost sums in single precision.
-TOLERANCE = 1e-4
+# Of the contributions, and of the sum itself, which XGBoost adds up in single precision.
+TOLERANCE, ROUNDING = 1e-4, 1e-5
+# Interactions of so many numbers are in memory at a time.
+PAIRS_AT_ONCE = 20_000_000
 
 
 @dataclass(frozen=True)
 class ShapValues:
-    """`values` has shape (rows, source columns), `raw` (rows,) is the model's own answer in the same unit."""
+    """Contributions in the unit of the margin.
+
+    `values` has shape (rows, source columns, outputs), `base` (outputs,), and `raw`, the model's own margin, and
+    `answers`, its probabilities or numbers, (rows, outputs). Where `mirrored`, the one output is the margin of the
+    second of two classes, and that of the first has the opposite sign.
+    """
 
     values: np.ndarray
-    base: float
+    base: np.ndarray
     raw: np.ndarray
+    answers: np.ndarray
     explainer: str
-    output: str
+    link: Link
+    mirrored: bool = False
 
     @property
     def additivity_error(self) -> float:
-        """The largest distance between base + contributions and the model's answer over the rows."""
+        """The largest distance between base + contributions and the model's margin over rows and outputs."""
         import numpy as np
 
         return float(np.abs(self.base + self.values.sum(axis=1) - self.raw).max())
 
+    def of(self, label: int) -> ShapValues:
+        """Those of one class, with one output."""
+        if self.mirrored:
+            return self if label else replace(
+                self, values=-self.values, base=-self.base, raw=-self.raw, answers=1 - self.answers, mirrored=False
+            )  # fmt: skip
+        one = slice(label, label + 1)
+        return replace(
+            self, values=self.values[..., one], base=self.base[one], raw=self.raw[:, one], answers=self.answers[:, one]
+        )
 
-def shap_values(
-    pipeline: Pipeline, card: ModelCard, features: pd.DataFrame, background: pd.DataFrame, label: int
-) -> ShapValues:
-    """Contributions of each source column to the score of class `label` (or to the predicted number).
+
+def shap_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFrame, background: pd.DataFrame) -> ShapValues:
+    """Contributions of each source column to every output of a pipeline.
 
     Args:
         features, background: designs with the columns of the card; the background is only used by linear models.
 
     Raises:
-        ToolFailure: the contributions do not add up to the model's answer.
+        ToolFailure: the contributions do not add up to the model's margin, or it answers a row with several numbers.
     """
-    model, columns = pipeline[-1], pipeline[:-1].transform(features)
-    entry = algorithm(card.algorithm)
-    if entry.explainer == "linear":
-        values, base, raw = _linear(model, columns, pipeline[:-1].transform(background), card, label)
-        name, output = "shap.LinearExplainer (closed form)", _margin(card)
-    elif entry.library == "xgboost":
-        values, base, raw = _xgboost(model, columns, card, label)
-        name, output = "TreeSHAP (xgboost pred_contribs)", _margin(card)
-    elif entry.library == "catboost":
-        values, base, raw = _catboost(model, columns, card, label)
-        name, output = "TreeSHAP (catboost ShapValues)", _margin(card)
-    elif entry.library == "lightgbm":
-        values, base, raw = _lightgbm(model, columns, card, label)
-        name, output = "TreeSHAP (lightgbm pred_contrib)", _margin(card)
-    else:
-        values, base, raw = _tree(model, columns, card, label)
-        forest = entry.name == "RandomForest" and card.task == "classification"
-        name, output = "shap.TreeExplainer", "probability" if forest else _margin(card)
-    folded = fold(values, sources(pipeline[0], card), len(card.names))
-    return checked(ShapValues(folded, base, raw, name, output))
+    import numpy as np
+
+    model, encoder, entry = pipeline[-1], pipeline[:-1], algorithm(card.algorithm)
+    columns = encoder.transform(features)
+    behind = encoder.transform(background) if entry.explainer == "linear" else None
+    found = margins(model, entry, card, columns, behind)
+    answers = np.asarray(
+        (model.predict_proba if card.classes else model.predict)(columns), dtype=np.float64
+    ).reshape(len(features), -1)  # fmt: skip
+    mirrored = card.binary and found.raw.shape[1] == 1
+    answers = answers[:, 1:] if mirrored else answers
+    if answers.shape[1] != max(1, len(card.classes) - mirrored):
+        raise ToolFailure(f"this model answers each row with {answers.shape[1]} numbers", "Train one model for each.")
+    values = fold(found.values, sources(encoder, card), len(card.names))
+    link = link_of(model, entry, found.raw, answers)
+    return checked(ShapValues(values, found.base, found.raw, answers, found.explainer, link, mirrored))
 
 
 def checked(found: ShapValues) -> ShapValues:
-    """The values, if they add up to the model's answers."""
-    if found.additivity_error > TOLERANCE * (1 + abs(found.raw).max()):
+    """The values, if they add up to the model's margins."""
+    import numpy as np
+
+    allowed = TOLERANCE * np.abs(found.values).max(initial=0) + ROUNDING * np.abs(found.raw).max(initial=0)
+    if not found.additivity_error <= allowed:
         raise ToolFailure(
             f"{found.explainer} does not explain this model: its contributions miss the answer by "
             f"{found.additivity_error:.3g}",
@@ -89,137 +104,54 @@ def checked(found: ShapValues) -> ShapValues:
     return found
 
 
-def interaction_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFrame, label: int) -> np.ndarray:
-    """SHAP interaction values of shape (rows, source columns, source columns), for tree models."""
-    import numpy as np
+@dataclass(frozen=True)
+class PairValues:
+    """`mean_abs` (source columns, source columns, outputs), each pair twice, half of it on either side."""
 
-    model: Any = pipeline[-1]
-    columns = pipeline[:-1].transform(features)
-    if algorithm(card.algorithm).library == "xgboost":
-        import xgboost
-
-        matrix = _matrix(model, columns)
-        every = model.get_booster().predict(matrix, pred_interactions=True)
-        assert isinstance(matrix, xgboost.DMatrix)
-        values = np.asarray(every if every.ndim == 3 else every[:, label])[:, :-1, :-1]
-    elif algorithm(card.algorithm).library == "catboost":
-        values = _catboost_pairs(model, columns, card, label)
-    else:
-        import shap
-
-        values = _of_label(np.asarray(shap.TreeExplainer(model).shap_interaction_values(columns)), 3, label)
-    origins, width = sources(pipeline[0], card), len(card.names)
-    rows = fold(values.reshape(-1, len(origins)), origins, width).reshape(len(columns), len(origins), -1)
-    return fold(rows.transpose(0, 2, 1).reshape(-1, len(origins)), origins, width).reshape(len(columns), width, -1)
+    mean_abs: np.ndarray
+    additivity_error: float
 
 
-def _pool(columns: Any, card: ModelCard) -> Any:
-    """The rows as CatBoost takes them. It is an extra that type checkers may not find, so it is imported by name."""
-    return import_module("catboost").Pool(columns, cat_features=card.categories)
-
-
-def _catboost_pairs(model: Any, columns: Any, card: ModelCard, label: int) -> np.ndarray:
-    import numpy as np
-
-    rows = _pool(columns, card)
-    every = np.asarray(model.get_feature_importance(rows, type="ShapInteractionValues"), dtype=np.float64)
-    return (every if every.ndim == 3 else every[:, label])[:, :-1, :-1]
-
-
-def fold(values: np.ndarray, origins: Sequence[int], width: int) -> np.ndarray:
-    """Sum the contributions of derived columns (one-hot, missing indicator) onto the columns they came from.
+def mean_interactions(
+    pipeline: Pipeline, card: ModelCard, features: pd.DataFrame, found: ShapValues
+) -> PairValues:  # fmt: skip
+    """Mean |SHAP interaction values| of a tree model.
 
     Args:
-        origins: for each derived column the position of its source, as `pipelines.sources` tells it.
+        found: the values of the same rows, which each row of interactions has to add up to.
+
+    Raises:
+        ToolFailure: they do not.
     """
     import numpy as np
 
-    folded = np.zeros((len(values), width))
-    for column, origin in enumerate(origins):
-        folded[:, origin] += values[:, column]
+    model, encoder, entry = pipeline[-1], pipeline[:-1], algorithm(card.algorithm)
+    origins, width = sources(encoder, card), len(card.names)
+    total, missed = np.zeros((width, width, found.values.shape[2])), 0.0
+    for rows in _batches(len(features), len(origins) ** 2 * found.values.shape[2]):
+        once = fold(pair_values(model, entry, encoder.transform(features.iloc[rows])), origins, width)
+        pairs = fold(once.swapaxes(1, 2), origins, width)
+        missed = max(missed, float(np.abs(pairs.sum(axis=2) - found.values[rows]).max()))
+        total += np.abs(pairs).sum(axis=0)
+    if not missed <= TOLERANCE * np.abs(found.values).max() + ROUNDING * np.abs(found.raw).max():
+        raise ToolFailure(
+            f"the interactions of {card.algorithm} miss its SHAP values by {missed:.3g}, so they explain nothing"
+            + (": those of splits on categories are wrong" if entry.library == "lightgbm" and card.categories else ""),
+            "Train XGBoost or RandomForest to see interactions; explain_model works for this one.",
+        )
+    return PairValues(total / len(features), missed)
+
+
+def _batches(rows: int, numbers: int) -> Iterator[slice]:
+    size = max(1, PAIRS_AT_ONCE // max(1, numbers))
+    return (slice(start, start + size) for start in range(0, rows, size))
+
+
+def fold(values: np.ndarray, origins: Sequence[int], width: int) -> np.ndarray:
+    """Sum what belongs to encoded columns (axis 1) onto the `width` source columns that they came from."""
+    import numpy as np
+
+    folded = np.zeros((len(values), width, *values.shape[2:]))
+    for index, source in enumerate(origins):
+        folded[:, source] += values[:, index]
     return folded
-
-
-def _margin(card: ModelCard) -> str:
-    return "log-odds" if card.task == "classification" else card.target
-
-
-def _matrix(model: Any, columns: Any) -> Any:
-    import xgboost
-
-    kinds = model.feature_types
-    return xgboost.DMatrix(columns, feature_types=kinds, enable_categorical=kinds is not None)
-
-
-def _xgboost(model: Any, columns: Any, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
-    import numpy as np
-
-    booster, matrix = model.get_booster(), _matrix(model, columns)
-    every = np.asarray(booster.predict(matrix, pred_contribs=True), dtype=np.float64)
-    margin = np.asarray(booster.predict(matrix, output_margin=True), dtype=np.float64)
-    if every.ndim == 3:
-        every, margin = every[:, label], margin[:, label]
-    return _signed(every, margin, card, label)
-
-
-def _lightgbm(model: Any, columns: Any, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
-    import numpy as np
-
-    every = np.asarray(model.booster_.predict(columns, pred_contrib=True), dtype=np.float64)
-    margin = np.asarray(model.booster_.predict(columns, raw_score=True), dtype=np.float64)
-    if margin.ndim == 2:
-        every, margin = every.reshape(len(columns), margin.shape[1], -1)[:, label], margin[:, label]
-    return _signed(every, margin, card, label)
-
-
-def _catboost(model: Any, columns: Any, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
-    import numpy as np
-
-    rows = _pool(columns, card)
-    every = np.asarray(model.get_feature_importance(rows, type="ShapValues"), dtype=np.float64)
-    margin = np.asarray(model.predict(rows, prediction_type="RawFormulaVal"), dtype=np.float64)
-    if every.ndim == 3:
-        every, margin = every[:, label], margin[:, label]
-    return _signed(every, margin, card, label)
-
-
-def _signed(every: np.ndarray, margin: np.ndarray, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """Split off the base value; a binary margin is that of the second class, so the first has the opposite sign."""
-    sign = -1.0 if card.binary and label == 0 else 1.0
-    return sign * every[:, :-1], float(sign * every[0, -1]), sign * margin
-
-
-def _tree(model: Any, columns: Any, card: ModelCard, label: int) -> tuple[np.ndarray, float, np.ndarray]:
-    import numpy as np
-    import shap
-
-    explainer = shap.TreeExplainer(model)
-    values = np.asarray(explainer.shap_values(columns), dtype=np.float64)
-    base = np.atleast_1d(np.asarray(explainer.expected_value, dtype=np.float64))
-    if card.task == "regression":
-        return values, float(base[0]), np.asarray(model.predict(columns))
-    if values.ndim == 3 and hasattr(model, "estimators_"):
-        return values[:, :, label], float(base[label]), model.predict_proba(columns)[:, label]
-    margin = model.decision_function(columns)
-    if values.ndim == 3:
-        return values[:, :, label], float(base[label]), margin[:, label]
-    sign = -1.0 if label == 0 else 1.0
-    return sign * values, float(sign * base[0]), sign * margin
-
-
-def _linear(
-    model: Any, columns: Any, background: pd.DataFrame, card: ModelCard, label: int
-) -> tuple[np.ndarray, float, np.ndarray]:
-    import numpy as np
-
-    coefficients, intercepts = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
-    row = label if len(coefficients) > 1 else 0
-    sign = -1.0 if card.binary and label == 0 else 1.0
-    weights, mean = sign * coefficients[row], background.to_numpy().mean(axis=0)
-    offset = float(sign * intercepts[row if len(intercepts) > 1 else 0])
-    raw = columns.to_numpy() @ weights + offset
-    return (columns.to_numpy() - mean) * weights, float(mean @ weights + offset), raw
-
-
-def _of_label(values: np.ndarray, binary_axes: int, label: int) -> np.ndarray:
-    return values if values.ndim == binary_axes else values[..., label]

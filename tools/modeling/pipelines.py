@@ -202,7 +202,7 @@ def onehot(card: ModelCard, scale: bool, rare: int | None = None) -> Any:
         steps.append(("scale", StandardScaler()))
     least = rare_below(card.rows) if rare is None else rare
     encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=least, sparse_output=False)
-    # The prefixes keep a category `a_b` apart from the value `b` of a category `a`; `sources` reads no names.
+    # The prefixes keep a category `a_b` apart from the value `b` of a category `a`; `columns.sources` reads no names.
     return ColumnTransformer(
         [("number", Pipeline(steps), card.numbers), ("category", encoder, card.categories)]
     ).set_output(transform="pandas")
@@ -223,28 +223,3 @@ def merged(encoder: Any) -> dict[str, list[str]]:
         for column, levels in zip(columns, rare, strict=False)
         if levels is not None
     }
-
-
-def sources(encoder: Any, card: ModelCard) -> list[int]:
-    """For each column that comes out of a fitted encoder, which of the card's features it was made from.
-
-    It follows the structure of the encoder: names would mistake a value `b` of `a` for a column `a_b`.
-    """
-    place = {name: index for index, name in enumerate(card.names)}
-    found: list[int] = []
-    for _, fitted, columns in encoder.transformers_:
-        if len(columns):
-            found += [place[columns[index]] for index in _origins(fitted, len(columns))]
-    return found
-
-
-def _origins(fitted: Any, width: int) -> list[int]:
-    """The position among its own columns that each column a transformer makes comes from."""
-    if hasattr(fitted, "categories_") and hasattr(fitted, "infrequent_categories_"):
-        rare = fitted.infrequent_categories_
-        merged_away = [0 if levels is None else len(levels) - 1 for levels in rare]
-        widths = [len(known) - less for known, less in zip(fitted.categories_, merged_away, strict=True)]
-        return [index for index, count in enumerate(widths) for _ in range(count)]
-    imputer = fitted[0] if hasattr(fitted, "steps") else None
-    indicator = imputer.indicator_ if imputer is not None else None
-    return [*range(width), *(indicator.features_.tolist() if indicator is not None else [])]

@@ -47,7 +47,7 @@ def model_of(work: Work, rows: str, estimator: str, **changes: object) -> str:
 def test_contributions_add_up_to_the_effect_and_find_what_it_varies_with(work: Work, rows: str, estimator: str) -> None:
     model = model_of(work, rows, estimator)
     found = client.explain_model(work, ExplainRequest(model=model, dataset=rows, rows=60, label="", seed=0))
-    assert found.output == "effect of t on y"
+    assert (found.unit, found.link) == ("effect of t on y", "identity")
     assert found.additivity_error < 1e-9
     assert [item.feature for item in found.importances[:2]] == ["x", "region"]
     assert found.importances[0].direction is not None
@@ -55,9 +55,9 @@ def test_contributions_add_up_to_the_effect_and_find_what_it_varies_with(work: W
     one = client.explain_prediction(work, model, {}, rows, 5, "", 9)
     stored = find_model(work, model, effects=True)
     effect = load_effect_model(work, stored).effects(design(pd.read_parquet(rows).iloc[[5]], stored.card))[0]
-    assert one.prediction == pytest.approx(effect)
+    assert one.margin == one.answer == pytest.approx(effect)
     assert one.base_value + sum(item.contribution for item in one.contributions) == pytest.approx(effect)
-    assert one.probability is None
+    assert one.predicted is None
 
 
 def test_sampled_contributions_of_a_linear_effect_are_those_of_the_closed_form(work: Work, rows: str) -> None:
@@ -83,7 +83,7 @@ def test_econmls_own_contributions_of_a_forest_miss_its_effect(work: Work, rows:
 
 def test_a_number_as_treatment_is_explained_by_its_unit(work: Work, rows: str) -> None:
     model = model_of(work, rows, "LinearDML", treatment="dose")
-    assert client.explain_prediction(work, model, {}, rows, 0, "", 3).output == "effect of one unit of dose on y"
+    assert client.explain_prediction(work, model, {}, rows, 0, "", 3).unit == "effect of one unit of dose on y"
 
 
 def test_what_cannot_be_explained_of_an_effect_says_what_can(work: Work, rows: str) -> None:

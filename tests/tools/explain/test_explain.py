@@ -6,12 +6,10 @@ import pytest
 
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
-from mlops_mcp.tools.explain import client
+from mlops_mcp.tools.explain import client, kept
 from mlops_mcp.tools.explain.models import ExplainRequest
-from mlops_mcp.tools.explain.values import fold
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.modeling.frame import design
-from mlops_mcp.tools.modeling.pipelines import sources
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.training.client import train_model
@@ -55,9 +53,9 @@ def test_native_contributions_equal_those_of_shaps_tree_explainer(work: Work, lo
     stored = find_model(work, model)
     features = design(pd.read_parquet(folder / "features.parquet"), stored.card)
     pipeline = load_pipeline(stored)
-    columns = pipeline[:-1].transform(features)
-    expected = shap.TreeExplainer(pipeline[-1]).shap_values(columns)
-    order = [sources(pipeline[0], stored.card).index(place) for place in range(len(stored.card.names))]
+    expected = shap.TreeExplainer(pipeline[-1]).shap_values(pipeline[:-1].transform(features))
+    # Categories are encoded before numbers.
+    order = [[*stored.card.categories, *stored.card.numbers].index(name) for name in stored.card.names]
     assert np.abs(np.load(folder / "values.npy") - expected[:, order]).max() < 1e-4
 
 
@@ -87,23 +85,14 @@ def test_contributions_add_up_to_the_answer_for_every_algorithm_and_task(
     assert explained.additivity_error < 1e-3
     assert sum(item.share for item in explained.importances) == pytest.approx(1)
     one = client.explain_prediction(work, model, {}, loans, 3, "", 50)
-    assert one.base_value + sum(item.contribution for item in one.contributions) == pytest.approx(
-        one.prediction, abs=1e-3
-    )
+    assert one.base_value + sum(item.contribution for item in one.contributions) == pytest.approx(one.margin, abs=1e-3)
 
 
 def test_the_other_class_of_two_has_the_opposite_contributions(work: Work, loans: str) -> None:
     model = train(work, loans, "XGBoost", n_estimators=20)
     ones, zeros = (client.explain_prediction(work, model, {}, loans, 0, label, 1) for label in ("1", "0"))
-    assert ones.prediction == pytest.approx(-zeros.prediction)
-    assert ones.probability is not None
-    assert zeros.probability is not None
-    assert ones.probability + zeros.probability == pytest.approx(1, abs=1e-6)
-
-
-def test_derived_columns_are_summed_onto_their_source() -> None:
-    values = np.array([[1.0, 2.0, 4.0, 8.0]])
-    assert fold(values, [0, 1, 2, 2], 3).tolist() == [[1.0, 2.0, 12.0]]
+    assert ones.margin == pytest.approx(-zeros.margin)
+    assert ones.answer + zeros.answer == pytest.approx(1, abs=1e-6)
 
 
 def test_interactions_find_the_pair_that_was_planted(work: Work, tmp_path: Path) -> None:
@@ -119,7 +108,7 @@ def test_an_explanation_is_drawn_as_a_png_and_leads_back_to_model_and_data(work:
     model = train(work, loans, "LogisticRegression")
     explained = explain(work, model, loans)
     for kind in ("beeswarm", "bar"):
-        assert client.plot_explanation(work, explained.explanation, kind, 5).startswith(b"\x89PNG")
+        assert kept.plot_explanation(work, explained.explanation, kind, 5).startswith(b"\x89PNG")
     parents = {edge.parent for edge in Lineage(work.home).ancestors(explained.explanation)}
     assert {model, loans} <= parents
 
@@ -132,7 +121,7 @@ def test_an_explanation_is_drawn_as_a_png_and_leads_back_to_model_and_data(work:
         (lambda work, model, loans: client.explain_prediction(work, model, {}, loans, 9999, "", 5), "no row 9999"),
         (lambda work, model, loans: client.explain_prediction(work, model, {}, "", 0, "", 5), "one row"),
         (lambda work, model, loans: client.explain_prediction(work, model, {"x": 1}, "", 0, "", 5), "unknown column"),
-        (lambda work, model, loans: client.plot_explanation(work, "explanation:no", "bar", 5), "unknown explanation"),
+        (lambda work, model, loans: kept.plot_explanation(work, "explanation:no", "bar", 5), "unknown explanation"),
         (
             lambda work, model, loans: client.explain_interactions(
                 work, ExplainRequest(model=model, dataset=loans, rows=10, label="", seed=0)

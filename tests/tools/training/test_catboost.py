@@ -49,7 +49,7 @@ def test_it_trains_is_stored_without_pickle_and_explains_itself(
     model = train(work, loans, target).model
     found = explain_prediction(work, model, {}, loans, 3, "", 50)
     total = found.base_value + sum(item.contribution for item in found.contributions)
-    assert total == pytest.approx(found.prediction, abs=1e-6)
+    assert total == pytest.approx(found.margin, abs=1e-6)
     request = ExplainRequest(model=model, dataset=loans, rows=20, label="", seed=0)
     assert explain_interactions(work, request).pairs
     assert list((tmp_path / "here").iterdir()) == []
