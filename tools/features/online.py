@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue
 
 from ...config.settings import Settings
 from ..errors import ToolFailure
-from ..numbers import finite
+from ..numbers import EXACT, finite
 from ..runtime.work import Work
 from ..storage.state_files import replaced
 from .known import KEY, KNOWN, PLACE, TIME, history

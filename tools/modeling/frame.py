@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure, unknown
+from ..numbers import EXACT
 from .card import Feature, ModelCard, Seen
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from ..data.store import resolve
 from ..errors import ToolFailure
 from ..runtime.work import Work
-from ..storage.files import private_folder, replaced
+from ..storage.state_files import private_folder, replaced
 from .card import ModelCard
 from .rows import Rows, overlap, rows_of
 from .target import labelled

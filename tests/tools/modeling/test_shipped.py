@@ -14,9 +14,10 @@ import pytest
 
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.modeling.card import ModelCard
-from mlops_mcp.tools.modeling.frame import choose_features, classes_of, design, encode
+from mlops_mcp.tools.modeling.frame import choose_features, design
 from mlops_mcp.tools.modeling.pipelines import fit, scores
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline, log_model
+from mlops_mcp.tools.modeling.target import classes_of, encode
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracking.client import start_run
