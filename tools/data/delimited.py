@@ -78,7 +78,8 @@ class _Quoting:
     """Where quotes may stand: around a whole cell, doubled inside one, or plain in the middle of an unquoted one."""
 
     def __init__(self, separator: str, quote: str) -> None:
-        self._quote, mark = re.escape(quote.encode()), re.escape(separator.encode())
+        self._plain, self._separator = quote.encode(), separator.encode()
+        self._quote, mark = re.escape(self._plain), re.escape(self._separator)
         self._start, self._end = rb"(?<![^%s\r\n])" % mark, rb"(?=[%s\r\n]|\Z)" % mark
         self._cell = rb"%s(?:[^%s]++|%s%s)*+%s" % ((self._quote,) * 5)
         self._inside = rb"(?<=[^%s\r\n])%s" % (mark, self._quote)
@@ -106,7 +107,10 @@ class _Quoting:
 
         cell = self._cell + self._end
         pattern = self._start + rb"(?:%s| +(%s))" % (cell, cell)
-        return (re.sub(pattern, moved, body), count) if re.search(rb" " + self._quote, body) else (body, 0)
+        # A look for plain bytes costs nothing beside the pattern, and most files have none of them.
+        if not any(before + b" " + self._plain in body for before in (self._separator, b"\n", b" ")):
+            return body, 0
+        return re.sub(pattern, moved, body), count
 
 
 @dataclass

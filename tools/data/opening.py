@@ -64,8 +64,9 @@ class Opened:
         """
         if not self.data:
             raise ToolFailure(f"{self.name} is empty", "Pass another file.")
-        if found := next((kind for magic, kind in MAGIC.items() if self.data.startswith(magic)), None):
-            return found
+        for magic, kind in MAGIC.items():
+            if self.data.startswith(magic):
+                return kind
         if self.data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(DOCUMENTS):
             return "json"
         if self.suffix not in TEXTS and not TABULAR.match(self.data):
