@@ -2,9 +2,8 @@
 
 `python benchmarks/effects.py [repetitions] [design …]` prints a line per design: coverage of the 95 % interval (of
 these rows, and of the population), bias, median standard error, the median width over the ideal one (3.92 standard
-deviations of the error),
-the share of verdicts on overlap that were "good", and the seconds of a repetition. The truth is the mean effect over
-the rows drawn.
+deviations of the error), the share of verdicts on overlap that were "good", and the seconds of a repetition. The truth
+is the mean effect over the rows drawn.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlops_mcp.tools.causal.average import Contrast, Target, contrast
+from mlops_mcp.tools.causal.average import Contrast, contrast
 from mlops_mcp.tools.causal.estimate import averages
-from mlops_mcp.tools.causal.models import EffectRequest, Overlap
+from mlops_mcp.tools.causal.models import EffectRequest, Overlap, Target
 from mlops_mcp.tools.causal.overlap import overlap
 from mlops_mcp.tools.causal.question import question
 from mlops_mcp.tools.data.models import DatasetInfo

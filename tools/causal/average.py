@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from .models import Target
 
 if TYPE_CHECKING:
     import numpy as np
 
-Target = Literal["all", "treated"]
 # Two-sided 95 % of the normal distribution.
 NORMAL = 1.959964
 

@@ -16,8 +16,8 @@ from ..modeling.effects import (
     stages,
     unfitted,
 )
-from .average import Contrast, Sample, Target, contrast
-from .models import FirstStage, Overlapping
+from .average import Contrast, Sample, contrast
+from .models import FirstStage, Overlapping, Target
 from .overlap import overlap
 from .question import Question
 from .stages import (
@@ -70,7 +70,7 @@ def _of_arms(asked: Question, target: Target, threads: int) -> Averages:
         columns, rows.treatment, folds,
     )  # fmt: skip
     of_outcome = outcome_stages(
-        _candidates(asked, "model_y", outcome_candidates(smallest, asked.card.seed, threads)),
+        _candidates(asked, "model_y", outcome_candidates(smallest, columns.shape[1], asked.card.seed, threads)),
         columns, rows.outcome / spread, rows.treatment, folds,
     )  # fmt: skip
     outcomes = np.column_stack([stage.predicted for stage in of_outcome]) * spread
@@ -93,7 +93,7 @@ def _of_amount(asked: Question, threads: int) -> Averages:
     folds = plain_folds(len(columns), asked.card.seed)
     found = {
         name: outcome_stage(
-            _candidates(asked, stage, outcome_candidates(len(columns), asked.card.seed, threads)),
+            _candidates(asked, stage, outcome_candidates(*columns.shape, asked.card.seed, threads)),
             columns, values / (float(values.std()) or 1.0), folds,
         )
         for name, stage, values in (

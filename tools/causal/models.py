@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, JsonValue
 
-from .average import Target
-
+Target = Literal["all", "treated"]
 Estimator = Literal["LinearDML", "CausalForest"]
 Overlap = Literal["good", "weak", "none", "not_evaluated"]
 

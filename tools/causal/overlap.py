@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .average import Contrast, Sample, Target
-from .models import Overlap, Overlapping
+from .average import Contrast, Sample
+from .models import Overlap, Overlapping, Target
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 # No tree sees more rows: beyond, a forest costs minutes and gains nothing that an average effect would notice.
-MOST_TREE_ROWS = 10_000
+MOST_TREE_ROWS = 4_000
 TREES = 30
+WIDE = 300
 # Those that are also fitted to all arms together.
 LINEAR = ("lasso", "ridge")
 # Where nothing is known of the rows these are the mean, and the shares of the arms.
@@ -36,7 +37,7 @@ Fold = tuple["np.ndarray", "np.ndarray"]
 
 @dataclass(frozen=True)
 class Stage:
-    """The candidate that won, unfitted, with its out-of-fold predictions.
+    """The candidate that won, unfitted, for folds of a third of the rows, with its out-of-fold predictions.
 
     `skill` is the share of the loss (squared error or log-loss) of the mean or of the shares of the arms that it
     saves: 1 is perfect, 0 no better, below 0 worse. `sure` says that it is above 0 by two standard errors.
@@ -60,23 +61,22 @@ class Stage:
         name = min(losses, key=lambda name: float(losses[name].mean()))
         gain, worst = base - losses[name], float(base.mean())
         sure = float(gain.mean()) > 2 * float(gain.std()) / math.sqrt(len(gain))
-        return cls(name, candidates[name], predicted[name], float(gain.mean()) / worst if worst else 0.0, sure)
+        model = _sized(candidates[name], 2 * len(base) // 3)
+        return cls(name, model, predicted[name], float(gain.mean()) / worst if worst else 0.0, sure)
 
 
-def outcome_candidates(rows: int, seed: int, threads: int) -> dict[str, Any]:
-    """Unfitted regressions; `rows` is what each will be fitted to."""
+def outcome_candidates(rows: int, width: int, seed: int, threads: int) -> dict[str, Any]:
+    """Unfitted regressions for so many rows and columns: a ridge takes the square of the columns in seconds."""
     from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
     from sklearn.linear_model import LassoCV, RidgeCV
 
-    return {
+    ridge = {"ridge": _scaled(RidgeCV(alphas=(0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)))} if width <= WIDE else {}
+    return ridge | {
         "lasso": _scaled(LassoCV(alphas=30, cv=3, max_iter=2000)),
-        "ridge": _scaled(RidgeCV(alphas=(0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0))),
         "boosting": HistGradientBoostingRegressor(
             learning_rate=0.1, max_iter=60, max_leaf_nodes=6, min_samples_leaf=_leaf(rows), random_state=seed
         ),
-        "forest": RandomForestRegressor(
-            TREES, min_samples_leaf=5, max_features=0.5, max_samples=_sample(rows), random_state=seed, n_jobs=threads
-        ),
+        "forest": RandomForestRegressor(min_samples_leaf=5, **_forest(seed, threads)),
     }
 
 
@@ -89,9 +89,7 @@ def treatment_candidates(rows: int, seed: int, threads: int) -> dict[str, Any]:
         "boosting": HistGradientBoostingClassifier(
             learning_rate=0.1, max_iter=40, max_leaf_nodes=4, min_samples_leaf=_leaf(rows), random_state=seed
         ),
-        "forest": RandomForestClassifier(
-            TREES, min_samples_leaf=10, max_features=0.5, max_samples=_sample(rows), random_state=seed, n_jobs=threads
-        ),
+        "forest": RandomForestClassifier(min_samples_leaf=10, **_forest(seed, threads)),
     }
 
 
@@ -177,9 +175,10 @@ def _best(
 ) -> Stage:
     """The candidate with the least squared error on the known rows."""
     import numpy as np
+    from sklearn.dummy import DummyRegressor
 
     truth = outcome[known]
-    base = _crossed(_Mean(), np.zeros((len(outcome), 1)), outcome, known, folds)[known]
+    base = _crossed(DummyRegressor(), np.zeros((len(outcome), 1)), outcome, known, folds)[known]
     losses = {name: (truth - found[known]) ** 2 for name, found in predicted.items()}
     return Stage.best(candidates, predicted, losses, (truth - base) ** 2)
 
@@ -220,7 +219,7 @@ def _fitted(model: Any, columns: np.ndarray, target: np.ndarray) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return copy.deepcopy(model).fit(columns, target)
+            return _sized(model, len(target)).fit(columns, target)
         except (ValueError, TypeError) as error:
             text = (str(error).splitlines() or [""])[0][:300]
             raise ToolFailure(f"a first stage cannot be fitted: {text}") from error
@@ -238,17 +237,6 @@ def _calibrated(chances: np.ndarray, arms: np.ndarray, folds: Sequence[Fold]) ->
     return np.clip(made, LEAST_CHANCE, 1)
 
 
-class _Mean:
-    def fit(self, columns: np.ndarray, target: np.ndarray) -> _Mean:
-        self.mean = target.mean()
-        return self
-
-    def predict(self, columns: np.ndarray) -> np.ndarray:
-        import numpy as np
-
-        return np.full(len(columns), self.mean)
-
-
 def _scaled(model: Any) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -260,5 +248,16 @@ def _leaf(rows: int) -> int:
     return max(5, min(30, rows // 10))
 
 
-def _sample(rows: int) -> int | None:
-    return MOST_TREE_ROWS if rows > MOST_TREE_ROWS else None
+def _forest(seed: int, threads: int) -> dict[str, Any]:
+    return {
+        "n_estimators": TREES, "max_features": 0.5, "max_samples": MOST_TREE_ROWS, "random_state": seed,
+        "n_jobs": threads,
+    }  # fmt: skip
+
+
+def _sized(model: Any, rows: int) -> Any:
+    """A copy whose trees draw no more rows than there are."""
+    made = copy.deepcopy(model)
+    if rows <= MOST_TREE_ROWS and "max_samples" in made.get_params():
+        made.set_params(max_samples=None)
+    return made

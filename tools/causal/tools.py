@@ -9,8 +9,7 @@ from pydantic import Field, JsonValue
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, writes
 from . import client
-from .average import Target
-from .models import Effect, EffectRequest, Estimator
+from .models import Effect, EffectRequest, Estimator, Target
 
 
 async def estimate_effect(

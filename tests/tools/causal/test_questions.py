@@ -119,7 +119,7 @@ def test_few_numbers_are_arms_unless_they_are_a_dose(tmp_path: Path) -> None:
     ],
 )
 def test_it_is_said_which_value_is_treated(tmp_path: Path, values: dict[int, object], control: str, says: str) -> None:
-    frame = rows().assign(t=[values[row % 2] for row in range(600)])
+    frame = rows().assign(t=np.array([values[row % 2] for row in range(600)], dtype=object))
     asked = Asked(tmp_path, frame, control=control)
     assert compares(asked.question) == says
     guess = "new was taken for untreated, being the first: `control` names another"
@@ -148,7 +148,7 @@ def test_arms_of_too_few_rows_are_left_out_and_named(tmp_path: Path) -> None:
 
 
 def test_missing_confounders_and_lost_rows_are_counted(tmp_path: Path) -> None:
-    frame = rows().assign(g=["a", None, "b"] * 200)
+    frame = rows().assign(g=np.array(["a", None, "b"] * 200, dtype=object))
     frame.loc[:9, "x"] = np.nan
     frame.loc[20:39, "y"] = np.nan
     frame.loc[40:44, "t"] = np.nan
@@ -222,7 +222,7 @@ def test_rows_of_a_group_widen_the_interval_and_too_few_groups_are_refused(tmp_p
     with pytest.raises(ToolFailure, match="too few for an interval"):
         Asked(tmp_path, frame.assign(c=group // 10), group="c")
     with pytest.raises(ToolFailure, match="missing in 1 rows"):
-        Asked(tmp_path, frame.assign(c=[None, *map(str, group[1:])]), group="c")
+        Asked(tmp_path, frame.assign(c=np.array([None, *map(str, group[1:])], dtype=object)), group="c")
 
 
 def test_parameters_of_a_first_stage_take_the_place_of_the_choice(tmp_path: Path) -> None:
