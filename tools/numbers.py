@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import SupportsFloat
 
+# Beyond it a float takes several whole numbers for one, and most clients read every number as a float.
+EXACT_INTEGERS = 2**53
+
 
 def finite(value: SupportsFloat | None) -> float | None:
     """A plain float, or None for what is missing or not finite: JSON knows neither NaN nor infinity."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue
 
 from ...config.settings import Settings
 from ..errors import ToolFailure
-from ..numbers import finite
+from ..numbers import EXACT_INTEGERS, finite
 from ..runtime.work import Work
 from ..storage.files import replaced
 from .known import KEY, KNOWN, PLACE, TIME, history
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_ROWS = 100
-EXACT_INTEGERS = 2**53
 DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 
@@ -185,7 +184,6 @@ def _plain(value: Any) -> JsonValue:
 
 
 def _beyond_floats(value: object) -> bool:
-    """Most clients read every number of an answer as a float."""
     return isinstance(value, int) and abs(value) > EXACT_INTEGERS
 
 
