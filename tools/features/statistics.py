@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 from typing import TYPE_CHECKING, SupportsFloat
 
-from ..numbers import EXACT_INTEGERS, finite
+from ..numbers import exact, finite
 from .models import DType, FeatureStatistics
 
 if TYPE_CHECKING:
@@ -49,5 +49,4 @@ def _numbers(known: pd.Series) -> dict[str, float | str | None]:
 
 def _bound(value: SupportsFloat) -> float | str | None:
     """A whole number that a float would round is given as text."""
-    whole = isinstance(value, Integral) and abs(int(value)) > EXACT_INTEGERS
-    return str(value) if whole else finite(value)
+    return exact(int(value)) if isinstance(value, Integral) else finite(value)
