@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue
 
 from ...config.settings import Settings
 from ..errors import ToolFailure
-from ..numbers import EXACT, finite
+from ..numbers import exact, finite
 from ..runtime.work import Work
 from ..storage.state_files import replaced
 from .known import KEY, KNOWN, PLACE, TIME, history
@@ -170,22 +170,15 @@ def reading_notes(view: Definition, names: Sequence[str], found: Sequence[Stored
     known = [stored.values for stored in found if stored]
     added = [name for name in names if known and not any(name in values for values in known)]
     notes = [f"{view.handle}: {', '.join(added)} was not materialized yet, so it is null"] if added else []
-    if any(_beyond_floats(value) for values in known for value in values.values()):
+    if any(exact(value) != value for values in known for value in values.values()):
         notes.append(f"{view.handle}: whole numbers beyond 2**53 are given as text")
     return notes
 
 
 def _plain(value: Any) -> JsonValue:
-    if _beyond_floats(value):
-        return str(value)
     if isinstance(value, float):
         return finite(value)
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _beyond_floats(value: object) -> bool:
-    """Most clients read every number of an answer as a float."""
-    return isinstance(value, int) and abs(value) > EXACT
+    return value.isoformat() if isinstance(value, datetime) else exact(value)
 
 
 def _remember(settings: Settings, view: Definition, end: datetime) -> None:

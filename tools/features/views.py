@@ -72,9 +72,13 @@ class Definition:
         return f"{self.handle}@{parse(self.dataset, 'dataset').version}" if self.dataset else self.handle
 
     def frame(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Columns of the view's file; whole numbers stay whole, holes or not."""
+        import pandas as pd
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.path, columns=list(columns)).to_pandas()
+        kinds = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()}
+        return pq.read_table(self.path, columns=list(columns)).to_pandas(types_mapper=kinds.get)
 
 
 def all_views(store: Any) -> list[Definition]:

@@ -168,7 +168,7 @@ def get_model(work: Work, model: str, limit: int, check: bool) -> RegisteredMode
     named = bool(wanted.version or wanted.alias)
     with opened(work) as client:
         registered, versions = _versions(client, wanted.name)
-    chosen = _chosen(wanted, registered, versions) if named else _current(versions)
+    chosen = _chosen(wanted, registered, versions) if named else _current(registered, versions)
     shown = [chosen, *(entry for entry in versions if entry is not chosen)][:limit]
     found = RegisteredModel(
         name=wanted.name,
@@ -181,9 +181,11 @@ def get_model(work: Work, model: str, limit: int, check: bool) -> RegisteredMode
     return _described(work, found, check)
 
 
-def _current(versions: list[MlflowVersion]) -> MlflowVersion:
-    """The newest version in Production, else the newest of all."""
-    return next((version for version in versions if version.current_stage == "Production"), versions[0])
+def _current(registered: RegisteredEntity, versions: list[MlflowVersion]) -> MlflowVersion:
+    """The newest version in Production, else the one that others gave its alias, else the newest of all."""
+    alias = str(registered.aliases.get("production", ""))
+    staged = [version for version in versions if version.current_stage == "Production"]
+    return next(iter(staged + [version for version in versions if str(version.version) == alias]), versions[0])
 
 
 def _described(work: Work, found: RegisteredModel, check: bool) -> RegisteredModel:

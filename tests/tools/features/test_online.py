@@ -138,6 +138,18 @@ def test_whole_numbers_and_times_come_back_as_they_went_in(work: Work, register:
     assert (number.key, number.status) == ({"key": str(2**53 + 1)}, "found")
 
 
+@pytest.mark.parametrize("kind", ["int32", "int16", "int64", "string"])
+def test_keys_of_every_type_are_found(work: Work, register: Register, kind: str) -> None:
+    frame = pd.DataFrame({"key": [7, -8], "at": [NOW] * 2, "value": [1.0, 2.0]})
+    register(frame.assign(key=["7", "-8"]) if kind == "string" else frame.astype({"key": kind}))
+    materialize(work)
+    asked: list[dict[str, JsonValue]] = [{"key": "-8"}, {"key": "7" if kind == "string" else 7}]
+    assert [row.values for row in client.get_online_features(work, ["things"], asked).rows] == [
+        {"value": 2.0},
+        {"value": 1.0},
+    ]
+
+
 def test_what_is_written_reads_the_same_through_feast_itself(work: Work, register: Register) -> None:
     register(history(), created="made")
     materialize(work)

@@ -155,6 +155,14 @@ def test_statistics_tell_numbers_texts_missing_and_age(work: Work, register: Reg
         client.get_feature_statistics(work, "thing", 20, "")
 
 
+def test_statistics_keep_whole_numbers_apart_that_a_float_would_merge(register: Register, work: Work) -> None:
+    ids = [1930000000000000003, None, 1930000000000000005]
+    register(things(id=pd.array(ids, dtype="Int64"), small=pd.array([1, None, 3], dtype="Int64")))
+    _, wide, small = client.get_feature_statistics(work, "things", 20, "").features
+    assert (wide.unique, wide.missing, wide.min, wide.max) == (2, 1, "1930000000000000003", "1930000000000000005")
+    assert (small.unique, small.min, small.max, small.mean, small.median) == (2, 1.0, 3.0, 2.0, 2.0)
+
+
 def test_a_long_view_is_cut_in_the_list_and_whole_by_name(work: Work, register: Register) -> None:
     register(things(**{f"feature_{number}": [1, 2, 3] for number in range(40)}))
     listed = client.list_features(work, "", 10, "").items[0]

@@ -187,6 +187,10 @@ def test_the_version_in_production_is_the_one_that_is_described(work: Work, mode
         [2, 3],
         1,
     )
+    client.transition_stage(work, "model:credit/2", "None", True)
+    mlflow_client(work).set_registered_model_alias("credit", "production", "1")
+    assert client.get_model(work, "credit", 1, False).versions[0].version == 1
+    client.transition_stage(work, "model:credit/2", "Production", True)
     card = model_card(work, "credit")
     assert "LogisticRegression for **y**" in card
     assert "as version 2" in card
