@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
+from ..modeling.columns import sources
 from ..modeling.effects import EffectModel, effect_unit
-from ..modeling.pipelines import sources
 from .values import ShapValues, checked, fold
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
-from ..modeling.pipelines import sources
+from ..modeling.columns import sources
 
 if TYPE_CHECKING:
     import numpy as np

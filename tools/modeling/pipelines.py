@@ -184,24 +184,37 @@ def _filled(card: ModelCard) -> Any:
     ).set_output(transform="pandas")
 
 
-def onehot(card: ModelCard, scale: bool) -> Any:
-    """Unfitted one-hot columns of the categories beside the numbers, imputed and, for linear models, scaled."""
+def onehot(card: ModelCard, scale: bool, rare: int | None = None) -> Any:
+    """Unfitted one-hot columns of the categories beside the numbers, imputed and, for linear models, scaled.
+
+    Args:
+        rare: levels in fewer rows share one column; None for `rare_below`.
+    """
     from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
+    from sklearn.impute import MissingIndicator, SimpleImputer
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    steps: list[tuple[str, Any]] = [
-        ("impute", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True))
-    ]
+    steps: list[tuple[str, Any]] = [("impute", SimpleImputer(strategy="median", keep_empty_features=True))]
     if scale:
         steps.append(("scale", StandardScaler()))
-    encoder = OneHotEncoder(
-        handle_unknown="infrequent_if_exist", min_frequency=rare_below(card.rows), sparse_output=False
-    )
-    # The prefixes keep a category `a_b` apart from the value `b` of a category `a`; `sources` reads no names.
+    # One encoder a column: the prefixes keep a category `a_b` apart from the value `b` of a category `a`.
+    encoders = [
+        (
+            f"category {index}",
+            OneHotEncoder(
+                handle_unknown="infrequent_if_exist", min_frequency=rare or rare_below(card.rows), sparse_output=False
+            ),
+            [name],
+        )
+        for index, name in enumerate(card.categories)
+    ]
     return ColumnTransformer(
-        [("number", Pipeline(steps), card.numbers), ("category", encoder, card.categories)]
+        [
+            ("number", Pipeline(steps), card.numbers),
+            ("missing", MissingIndicator(error_on_new=False), card.numbers),
+            *encoders,
+        ]
     ).set_output(transform="pandas")
 
 
@@ -212,36 +225,9 @@ def rare_below(rows: int) -> int:
 
 def merged(encoder: Any) -> dict[str, list[str]]:
     """The levels of each category that share a column, from a fitted encoder of `onehot`."""
-    found = {name: (fitted, columns) for name, fitted, columns in encoder.transformers_}
-    fitted, columns = found.get("category", (None, []))
-    rare = getattr(fitted, "infrequent_categories_", [])
     return {
         str(column): [str(level) for level in levels]
-        for column, levels in zip(columns, rare, strict=False)
+        for _, fitted, columns in encoder.transformers_
+        for column, levels in zip(columns, getattr(fitted, "infrequent_categories_", []), strict=False)
         if levels is not None
     }
-
-
-def sources(encoder: Any, card: ModelCard) -> list[int]:
-    """For each column that comes out of a fitted encoder, which of the card's features it was made from.
-
-    It follows the structure of the encoder: names would mistake a value `b` of `a` for a column `a_b`.
-    """
-    place = {name: index for index, name in enumerate(card.names)}
-    found: list[int] = []
-    for _, fitted, columns in encoder.transformers_:
-        if len(columns):
-            found += [place[columns[index]] for index in _origins(fitted, len(columns))]
-    return found
-
-
-def _origins(fitted: Any, width: int) -> list[int]:
-    """The position among its own columns that each column a transformer makes comes from."""
-    if hasattr(fitted, "categories_") and hasattr(fitted, "infrequent_categories_"):
-        rare = fitted.infrequent_categories_
-        merged_away = [0 if levels is None else len(levels) - 1 for levels in rare]
-        widths = [len(known) - less for known, less in zip(fitted.categories_, merged_away, strict=True)]
-        return [index for index, count in enumerate(widths) for _ in range(count)]
-    imputer = fitted[0] if hasattr(fitted, "steps") else None
-    indicator = imputer.indicator_ if imputer is not None else None
-    return [*range(width), *(indicator.features_.tolist() if indicator is not None else [])]

@@ -10,8 +10,8 @@ from mlops_mcp.tools.explain import client
 from mlops_mcp.tools.explain.models import ExplainRequest
 from mlops_mcp.tools.explain.values import fold
 from mlops_mcp.tools.lineage import Lineage
+from mlops_mcp.tools.modeling.columns import sources
 from mlops_mcp.tools.modeling.frame import design
-from mlops_mcp.tools.modeling.pipelines import sources
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.training.client import train_model
