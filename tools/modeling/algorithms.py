@@ -98,6 +98,8 @@ CATBOOST_ALIASES = {
     "n_estimators": "iterations", "num_boost_round": "iterations", "num_trees": "iterations", "max_depth": "depth",
     "eta": "learning_rate", "reg_lambda": "l2_leaf_reg",
 }  # fmt: skip
+# Of the parameters of XGBoost's objectives (its documentation) those that its classes take without naming them.
+XGBOOST_MORE = ("quantile_alpha", "tweedie_variance_power", "huber_slope")
 # Of LightGBM's own parameters (its documentation) those that touch no file and no other machine.
 LIGHTGBM_MORE = (
     "scale_pos_weight", "is_unbalance", "monotone_constraints", "interaction_constraints", "feature_contri", "max_bin",
@@ -132,7 +134,7 @@ ALGORITHMS = (
         {"classification": "xgboost.XGBClassifier", "regression": "xgboost.XGBRegressor"},
         "ordinal", "tree",
         {"n_estimators": 300, "max_depth": 6, "learning_rate": 0.1, "subsample": 0.9, "colsample_bytree": 0.9},
-        XGBOOST_SPACE, stops_early=("early_stopping_rounds",),
+        XGBOOST_SPACE, more=XGBOOST_MORE, stops_early=("early_stopping_rounds",),
     ),
     Algorithm(
         "LightGBM", "lightgbm",

@@ -26,6 +26,8 @@ IDENTIFIER_NAMES = re.compile(
 NUMERIC_SHARE = 0.5
 # Whole numbers that differ in each of fewer rows say nothing.
 MANY_ROWS = 100
+# Of the columns that were left out or may be misread, so many are named.
+SHOWN = 12
 DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 # numpy's kinds of dates and of spans of time.
 TIMES = "Mm"
@@ -59,9 +61,9 @@ def choose_features(
     kept = [_feature(frame[name]) for name in candidates if not reasons[name]]
     if not kept:
         raise ToolFailure("no column is left as a feature", "Name the features.")
-    left_out = [
-        f"left out {name}: {reason}; name it in `features` to use it" for name, reason in reasons.items() if reason
-    ]
+    dropped = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
+    left_out = [f"left out {text}; name it in `features` to use it" for text in dropped[:SHOWN]]
+    left_out += [f"left out {len(dropped) - SHOWN} more such columns"] if len(dropped) > SHOWN else []
     return kept, [*left_out, *_doubts(frame, [feature.name for feature in kept])]
 
 
@@ -118,7 +120,7 @@ def _doubts(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
                 notes.append(f"{name} holds numbers as text, so each is a category")
             elif values.nunique() > IDENTIFIER_SHARE * len(values):
                 notes.append(f"{name} has {values.nunique()} distinct texts: it may name the rows")
-    return notes
+    return notes if len(notes) <= SHOWN else [*notes[:SHOWN], f"{len(notes) - SHOWN} more such columns"]
 
 
 def _nested(values: pd.Series) -> bool:

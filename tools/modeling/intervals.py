@@ -10,7 +10,7 @@ accelerated bootstrap of Efron (1987) with the tails that Hesterberg (2015) wide
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .metrics import Metric
 
@@ -139,8 +139,8 @@ def _newcombe(area: float, counts: np.ndarray) -> Interval:
 
     edge = 1e-9
     inner = min(max(area, edge), 1 - edge)
-    low = brentq(beyond, edge, inner) if beyond(edge) > 0 and area > edge else 0.0
-    high = brentq(beyond, inner, 1 - edge) if beyond(1 - edge) > 0 and area < 1 - edge else 1.0
+    low: Any = brentq(beyond, edge, inner) if beyond(edge) > 0 and area > edge else 0.0
+    high: Any = brentq(beyond, inner, 1 - edge) if beyond(1 - edge) > 0 and area < 1 - edge else 1.0
     return Interval((float(low), float(high)), "Newcombe")
 
 

@@ -188,23 +188,33 @@ def onehot(card: ModelCard, scale: bool, rare: int | None = None) -> Any:
     """Unfitted one-hot columns of the categories beside the numbers, imputed and, for linear models, scaled.
 
     Args:
-        rare: categories of fewer rows share one column; by default as `rare_below` has it.
+        rare: levels in fewer rows share one column; None for `rare_below`.
     """
     from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
+    from sklearn.impute import MissingIndicator, SimpleImputer
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    steps: list[tuple[str, Any]] = [
-        ("impute", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True))
-    ]
+    steps: list[tuple[str, Any]] = [("impute", SimpleImputer(strategy="median", keep_empty_features=True))]
     if scale:
         steps.append(("scale", StandardScaler()))
-    least = rare_below(card.rows) if rare is None else rare
-    encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=least, sparse_output=False)
-    # The prefixes keep a category `a_b` apart from the value `b` of a category `a`; `columns.sources` reads no names.
+    # One encoder a column: the prefixes keep a category `a_b` apart from the value `b` of a category `a`.
+    encoders = [
+        (
+            f"category {index}",
+            OneHotEncoder(
+                handle_unknown="infrequent_if_exist", min_frequency=rare or rare_below(card.rows), sparse_output=False
+            ),
+            [name],
+        )
+        for index, name in enumerate(card.categories)
+    ]
     return ColumnTransformer(
-        [("number", Pipeline(steps), card.numbers), ("category", encoder, card.categories)]
+        [
+            ("number", Pipeline(steps), card.numbers),
+            ("missing", MissingIndicator(error_on_new=False), card.numbers),
+            *encoders,
+        ]
     ).set_output(transform="pandas")
 
 
@@ -215,11 +225,9 @@ def rare_below(rows: int) -> int:
 
 def merged(encoder: Any) -> dict[str, list[str]]:
     """The levels of each category that share a column, from a fitted encoder of `onehot`."""
-    found = {name: (fitted, columns) for name, fitted, columns in encoder.transformers_}
-    fitted, columns = found.get("category", (None, []))
-    rare = getattr(fitted, "infrequent_categories_", [])
     return {
         str(column): [str(level) for level in levels]
-        for column, levels in zip(columns, rare, strict=False)
+        for _, fitted, columns in encoder.transformers_
+        for column, levels in zip(columns, getattr(fitted, "infrequent_categories_", []), strict=False)
         if levels is not None
     }

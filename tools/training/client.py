@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from ..data.store import resolve
 from ..errors import ToolFailure
 from ..modeling.algorithms import ALGORITHMS, algorithm
+from ..modeling.card import ModelCard
 from ..modeling.folds import FOLDS, folds
 from ..modeling.metrics import Scores, measured
-from ..modeling.pipelines import fit, merged, rare_below, scores
+from ..modeling.pipelines import build, fit, merged, rare_below, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
 from ..modeling.rows import Rows, overlap, rows_of
 from ..modeling.store import log_model, record_model, require_ready
@@ -30,6 +31,7 @@ SAMPLE_ROWS = 5
 FEW_ROWS = 50
 FEW_OF_A_CLASS = 5
 SHOWN_LEVELS = 5
+SHOWN_FEATURES = 60
 # A fit that takes longer is not repeated for each fold.
 REPEATED_FITS_S = 60.0
 
@@ -74,6 +76,8 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
     notes = [*prepared.notes, *_few(prepared)]
     card = prepared.card
     work.progress(1, 4, f"fitting {card.algorithm} on {card.rows} rows")
+    # Importing the library is no part of the fit.
+    build(card, work.settings.runtime.job_threads)
     began = time.perf_counter()
     with work.tracer.span("fit", algorithm=card.algorithm, rows=card.rows):
         pipeline = fit(card, prepared.features, prepared.target, work.settings.runtime.job_threads, prepared.units)
@@ -91,7 +95,7 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
         algorithm=card.algorithm,
         task=card.task,
         positive=card.positive,
-        features=card.names,
+        features=card.names[:SHOWN_FEATURES],
         classes=[str(label) for label in card.classes],
         rows=card.rows,
         train=train.values,
@@ -99,8 +103,13 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
         cross_validated=held.crossed.values if held.crossed else None,
         folds=held.folds,
         fit_seconds=round(took, 3),
-        notes=[*notes, *_of_fit(pipeline, prepared), *held.notes],
+        notes=[*notes, *_of_fit(pipeline, prepared), *held.notes, *_not_shown(card)],
     )
+
+
+def _not_shown(card: ModelCard) -> list[str]:
+    more = len(card.names) - SHOWN_FEATURES
+    return [f"{more} more features are not listed here"] if more > 0 else []
 
 
 def _question(request: TrainRequest) -> Question:

@@ -114,8 +114,8 @@ def test_an_objective_that_fits_the_task_is_the_one_that_is_fitted(objective: st
 
     params = {"objective": objective} | ({"quantile_alpha": 0.5} if "quantile" in objective else {})
     made = card("XGBoost", "regression", params)
-    booster = fit(made, design(FRAME, made), np.exp(AMOUNT), 1)[-1].get_booster()
-    assert json.loads(booster.save_config())["learner"]["objective"]["name"] == objective
+    model: Any = fit(made, design(FRAME, made), np.exp(AMOUNT), 1)[-1]
+    assert json.loads(model.get_booster().save_config())["learner"]["objective"]["name"] == objective
 
 
 @pytest.mark.parametrize("algorithm", ["XGBoost", "LightGBM"])

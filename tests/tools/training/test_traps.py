@@ -18,7 +18,7 @@ from mlops_mcp.tools.modeling.pipelines import scores
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.training import client
-from mlops_mcp.tools.training.models import EvaluateRequest, Trained, TrainRequest
+from mlops_mcp.tools.training.models import EvaluateRequest, Evaluation, Trained, TrainRequest
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +141,8 @@ def test_two_rows_train_a_model_that_is_said_to_mean_little(work: Work, tmp_path
     found = client.evaluate_model(
         work, EvaluateRequest(model=trained.model, dataset=str(tmp_path / "rows.parquet"), metric="", log=False)
     )
-    assert found.interval is None
+    assert found.interval is not None
+    assert found.interval[1] - found.interval[0] > 0.8
 
 
 def test_huge_whole_numbers_are_a_regression_target(work: Work, tmp_path: Path) -> None:
@@ -172,3 +173,87 @@ def test_an_algorithm_whose_library_is_missing_says_what_to_install(work: Work, 
 def test_an_effect_algorithm_is_sent_to_estimate_effect(work: Work, tmp_path: Path, algorithm: str) -> None:
     with pytest.raises(ToolFailure, match="estimate_effect"):
         train(work, tmp_path, rows(), algorithm=algorithm)
+
+
+def evaluate(work: Work, model: str, folder: Path, frame: pd.DataFrame, **changes: object) -> Evaluation:
+    frame.to_parquet(folder / "later.parquet")
+    request = {"model": model, "dataset": str(folder / "later.parquet"), "metric": "", "log": False}
+    return client.evaluate_model(work, EvaluateRequest.model_validate(request | changes))
+
+
+def test_rows_of_one_class_cost_only_the_scores_they_cannot_have(work: Work, tmp_path: Path) -> None:
+    frame = rows()
+    ones = frame[frame["label"] == 1]
+    ones.to_parquet(tmp_path / "ones.parquet")
+    trained = train(
+        work,
+        tmp_path,
+        frame,
+        algorithm="LogisticRegression",
+        exclude=["amount"],
+        validation=str(tmp_path / "ones.parquet"),
+    )
+    found = evaluate(work, trained.model, tmp_path, ones)
+    for scores_ in (trained.validation or {}, found.metrics):
+        assert scores_["auc"] is None
+        assert (scores_["accuracy"] or 0) > 0.8
+    assert (found.score, found.interval) == (None, None)
+    assert any("auc is undefined: it needs every class" in note for note in found.notes)
+
+
+def test_the_positive_class_can_be_told_when_training_and_when_evaluating(work: Work, tmp_path: Path) -> None:
+    from sklearn.metrics import recall_score
+
+    frame = rows().drop(columns="amount").assign(label=lambda made: made["label"].map({0: "good", 1: "bad"}))
+    options = {"algorithm": "LogisticRegression"}
+    default, told = train(work, tmp_path, frame, **options), train(work, tmp_path, frame, positive="bad", **options)
+    assert (default.positive, told.positive) == ("good", "bad")
+    assert told.classes == ["good", "bad"]
+    guess = np.array(["good", "bad"])[answers(work, told.model, frame).argmax(1)]
+    for model, positive in ((told.model, ""), (default.model, "bad"), (told.model, "good")):
+        found = evaluate(work, model, tmp_path, frame, positive=positive)
+        assert found.positive == (positive or "bad")
+        expected = recall_score(frame["label"], guess, pos_label=found.positive)
+        assert found.metrics["recall"] == pytest.approx(expected)
+    with pytest.raises(ToolFailure, match="unknown class"):
+        evaluate(work, told.model, tmp_path, frame, positive="ugly")
+
+
+def test_without_a_validation_dataset_the_scores_are_those_of_folds(work: Work, tmp_path: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    frame = rows()
+    trained = train(work, tmp_path, frame, algorithm="LogisticRegression", features=["a", "b", "c"])
+    plain = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    cut = StratifiedKFold(3, shuffle=True, random_state=0)
+    expected = cross_val_score(plain, frame[["a", "b", "c"]], frame["label"], cv=cut, scoring="roc_auc").mean()
+    assert trained.folds == "3 stratified folds"
+    assert trained.cross_validated is not None
+    assert trained.cross_validated["auc"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_rows_without_a_label_and_strange_values_are_counted(work: Work, tmp_path: Path) -> None:
+    frame = rows()
+    trained = train(
+        work, tmp_path, frame.assign(label=frame["label"].astype("Int64").mask(frame.index < 3)), exclude=["amount"]
+    )
+    assert trained.rows == 197
+    assert "3 of 200 rows have no label and were left out" in trained.notes
+    later = frame.assign(a=frame["a"] + 100, d="never")
+    found = evaluate(work, trained.model, tmp_path, later)
+    assert any("a is outside of" in note and "in 200 of 200 rows" in note for note in found.notes)
+    assert any("d holds values unseen in training in 200 of 200 rows, e.g. 'never'" in note for note in found.notes)
+    with pytest.raises(ToolFailure, match="has no rows"):
+        evaluate(work, trained.model, tmp_path, frame.head(0))
+
+
+def test_a_small_target_has_an_interval_of_its_size(work: Work, tmp_path: Path) -> None:
+    frame = rows().assign(amount=lambda made: made["amount"] * 1e-6)
+    trained = train(work, tmp_path, frame, "amount", algorithm="Lasso", exclude=["label"])
+    found = evaluate(work, trained.model, tmp_path, frame.assign(a=frame["a"] + 0.5))
+    assert found.interval is not None
+    assert 0 < found.interval[0] < (found.score or 0) < found.interval[1] < 1e-5
+    assert any("alpha counts in standard deviations of amount" in note for note in trained.notes)

@@ -141,3 +141,102 @@ def test_the_best_so_far_is_kept_after_every_trial(work: Work, rows: str) -> Non
     kept = [Tuned.model_validate_json(text) for kind, text in said if kind == "partial"]
     assert [each.trials for each in kept] == [1, 2, 3]
     assert (kept[-1].best_value, kept[-1].best_params) == (tuned.best_value, tuned.best_params)
+
+
+@pytest.mark.parametrize("algorithm", ["LightGBM", "RandomForest", "HistGradientBoosting"])
+def test_the_algorithms_own_parameters_are_tried_first_even_outside_of_the_space(
+    work: Work, rows: str, algorithm: str
+) -> None:
+    from sklearn.model_selection import StratifiedKFold
+
+    from mlops_mcp.tools.data.store import resolve
+    from mlops_mcp.tools.modeling.metrics import measured
+    from mlops_mcp.tools.modeling.pipelines import fit, scores
+    from mlops_mcp.tools.modeling.prepared import Question, prepare
+
+    tuned = tune(work, rows, algorithm=algorithm, n_trials=3, search_space={"max_depth": [2, 3]})
+    made = prepare(resolve(work, rows), Question("y", algorithm), {})
+    cuts = StratifiedKFold(3, shuffle=True, random_state=0).split(made.features, made.target)
+    found = [
+        measured(
+            made.card,
+            made.target[held],
+            scores(
+                fit(made.card, made.features.iloc[fitted], made.target[fitted], 1), made.features.iloc[held], made.card
+            ),
+        ).known["auc"]
+        for fitted, held in cuts
+    ]
+    assert tuned.default_value == pytest.approx(np.mean(found), abs=1e-12)
+    assert tuned.trials == 3
+    assert tuned.best_value >= (tuned.default_value or 0)
+
+
+def test_where_no_point_is_better_the_algorithms_own_parameters_are_the_best(work: Work, rows: str) -> None:
+    tuned = tune(work, rows, search_space={"C": [1e-6, 2e-6], "fit_intercept": [False]}, metric="log_loss")
+    assert (tuned.best_value, tuned.best_params) == (tuned.default_value, {})
+    assert any("best_params is empty" in note for note in tuned.notes)
+    assert client.get_study(work, tuned.study).importance.keys() <= {"C", "fit_intercept"}
+
+
+def test_points_after_a_default_outside_of_the_space_are_searched_for_together(work: Work, rows: str) -> None:
+    tuned = tune(work, rows, search_space={"C": [1e-3, 1e-2]}, n_trials=14, study="mine")
+    tried = [trial.params for trial in open_study(work, "mine").trials]
+    assert tried[0] == {}
+    assert all(1e-3 <= point["C"] <= 1e-2 for point in tried[1:])
+    assert len({point["C"] for point in tried[1:]}) == 13
+    assert tuned.trials + tuned.pruned == 14
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"seed": 1}, "another seed"),
+        ({"positive": "0"}, "another positive"),
+        ({"search_space": {"C": [1, 100]}}, "not whole numbers"),
+        ({"search_space": {"C": {"choices": [1.0, 2.0]}}}, "has searched C in real numbers"),
+    ],
+)
+def test_a_study_is_resumed_only_with_all_that_makes_its_scores_comparable(
+    work: Work, rows: str, changes: dict[str, object], says: str
+) -> None:
+    tune(work, rows, study="mine", n_trials=2)
+    with pytest.raises(ToolFailure, match=says):
+        tune(work, rows, study="mine", n_trials=1, **changes)
+
+
+def test_the_bounds_of_a_range_may_change_and_a_best_point_outside_is_said(work: Work, rows: str) -> None:
+    first = tune(work, rows, study="mine", n_trials=4, search_space={"C": [1.5, 100.0]}, metric="log_loss")
+    again = tune(work, rows, study="mine", n_trials=1, search_space={"C": [1e-6, 2e-6]}, metric="log_loss")
+    assert again.best_params == first.best_params
+    assert any("earlier search of this study" in note for note in again.notes) == bool(first.best_params)
+
+
+def test_the_size_of_the_optimism_is_that_of_the_folds(work: Work, rows: str) -> None:
+    tuned = tune(work, rows, study="mine", n_trials=6)
+    trials = open_study(work, "mine").trials
+    means = np.array([[trial.intermediate_values[step] for step in range(3)] for trial in trials if trial.value])
+    folds = np.column_stack([means[:, 0], 2 * means[:, 1] - means[:, 0], 3 * means[:, 2] - 2 * means[:, 1]])
+    complete = [trial.state.name == "COMPLETE" for trial in trials if trial.value]
+    best = folds[complete][folds[complete].mean(axis=1).argmax()]
+    expected = tuned.best_value - float((folds[complete].max(axis=0) - best).mean())
+    assert tuned.corrected_value == pytest.approx(expected, abs=1e-12)
+    assert (tuned.corrected_value or 1) <= tuned.best_value
+
+
+def test_a_target_of_counts_is_searched_as_quantities_or_as_asked(work: Work, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": draw.normal(size=200), "y": [*range(8), *draw.poisson(2, 192).clip(0, 5)]})
+    frame.to_parquet(tmp_path / "counts.parquet")
+    counts = str(tmp_path / "counts.parquet")
+    guessed = tune(work, counts, algorithm="Ridge", n_trials=2)
+    assert (guessed.task, guessed.metric) == ("regression", "rmse")
+    assert any("taken as quantities" in note for note in guessed.notes)
+    told = tune(work, counts, algorithm="Ridge", task="regression", n_trials=2, study="told")
+    assert not any("taken as" in note for note in told.notes)
+
+
+def test_the_positive_class_can_be_told(work: Work, rows: str) -> None:
+    ones, zeros = (tune(work, rows, positive=label, metric="recall", n_trials=1) for label in ("1", "0"))
+    assert (ones.positive, zeros.positive) == ("1", "0")
+    assert ones.best_value != zeros.best_value

@@ -140,3 +140,10 @@ def test_nothing_is_left_out_because_of_a_count_of_values_alone() -> None:
     assert all("name it in `features`" in note for note in notes)
     named, _ = choose_features(frame, "y", ["customer_id", "price"], [])
     assert [feature.kind for feature in named] == ["number", "category"]
+
+
+def test_many_columns_that_are_left_out_are_named_in_few_words() -> None:
+    frame = pd.DataFrame({f"same{number}": 1 for number in range(40)}, index=range(10)).assign(x=range(10), y=0)
+    features, notes = choose_features(frame, "y", [], [])
+    assert [feature.name for feature in features] == ["x"]
+    assert (len(notes), notes[-1]) == (13, "left out 28 more such columns")
