@@ -30,7 +30,7 @@ def _origins(step: Any, width: int) -> list[int]:
     """The position among the `width` inputs of a fitted step that each of its outputs was made from."""
     from sklearn.base import OneToOneFeatureMixin
     from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
+    from sklearn.impute import MissingIndicator, SimpleImputer
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
@@ -40,6 +40,8 @@ def _origins(step: Any, width: int) -> list[int]:
         return _side_by_side(step)
     if isinstance(step, OneHotEncoder):
         return [position for position, count in enumerate(_level_columns(step)) for _ in range(count)]
+    if isinstance(step, MissingIndicator):
+        return [int(position) for position in step.features_]
     if isinstance(step, SimpleImputer):
         return _imputed(step)
     if step == "passthrough" or isinstance(step, OneToOneFeatureMixin):
