@@ -9,7 +9,6 @@ from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.explain import client, kept
 from mlops_mcp.tools.explain.models import ExplainRequest
 from mlops_mcp.tools.lineage import Lineage
-from mlops_mcp.tools.modeling.columns import sources
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
