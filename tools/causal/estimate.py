@@ -93,7 +93,7 @@ def _of_amount(asked: Question, threads: int) -> Averages:
     folds = plain_folds(len(columns), asked.card.seed)
     found = {
         name: outcome_stage(
-            _candidates(asked, stage, outcome_candidates(*columns.shape, asked.card.seed, threads)),
+            _candidates(asked, stage, outcome_candidates(len(columns), columns.shape[1], asked.card.seed, threads)),
             columns, values / (float(values.std()) or 1.0), folds,
         )
         for name, stage, values in (
