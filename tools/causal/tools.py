@@ -18,7 +18,7 @@ async def estimate_effect(
     treatment: str,
     outcome: str,
     effect_modifiers: Annotated[list[str] | None, Field(description="The effect may vary with these.")] = None,
-    controls: Annotated[list[str] | None, Field(description="Other confounders.")] = None,
+    controls: Annotated[list[str] | None, Field(description="Confounders.")] = None,
     target: Annotated[Target, Field(description="ATE or ATT.")] = "all",
     control: str = "",
     dose: Annotated[bool, Field(description="Effect per unit.")] = False,
