@@ -15,23 +15,23 @@ from .models import Effect, EffectRequest, Estimator, Target
 async def estimate_effect(
     context: Injected,
     dataset: Annotated[str, Field(description="Handle or file path.")],
-    treatment: Annotated[str, Field(description="Values to compare, or an amount.")],
+    treatment: str,
     outcome: str,
     effect_modifiers: Annotated[list[str] | None, Field(description="The effect may vary with these.")] = None,
-    controls: Annotated[list[str] | None, Field(description="Other confounders.")] = None,
-    target: Annotated[Target, Field(description="Whose average: of all rows (ATE) or the treated (ATT).")] = "all",
-    control: Annotated[str, Field(description="The untreated value.")] = "",
-    dose: Annotated[bool, Field(description="Few numbers are an amount, not arms.")] = False,
-    group: Annotated[str, Field(description="Rows of one value depend on each other.")] = "",
-    estimator: Annotated[Estimator, Field(description="Of the effect on each row.")] = "LinearDML",
-    params: Annotated[dict[str, JsonValue] | None, Field(description="E.g. best_params of tune_model.")] = None,
-    name: Annotated[str, Field(description="Of the dataset with each row's effect.")] = "",
+    controls: Annotated[list[str] | None, Field(description="Confounders.")] = None,
+    target: Annotated[Target, Field(description="ATE or ATT.")] = "all",
+    control: str = "",
+    dose: Annotated[bool, Field(description="Effect per unit.")] = False,
+    group: str = "",
+    estimator: Estimator = "LinearDML",
+    params: dict[str, JsonValue] | None = None,
+    name: str = "",
     run: str = "",
     experiment: str = "",
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Effect]:
-    """Estimate and log a treatment effect: average by arm (AIPW) with interval, per row (econml), overlap, naive."""
+    """Estimate and log a treatment effect: average (AIPW), per row (econml), overlap, naive difference."""
     request = EffectRequest(
         dataset=dataset, treatment=treatment, outcome=outcome, effect_modifiers=effect_modifiers or [],
         controls=controls or [], estimator=estimator, params=params or {}, name=name, run=run,
