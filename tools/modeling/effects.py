@@ -209,7 +209,7 @@ def fit_effect(card: ModelCard, rows: EffectRows, threads: int, first: tuple[Any
 
 def effect_encoder(card: ModelCard, rows: EffectRows) -> Any:
     """What turns modifiers into the numbers of an estimator; None if there are none."""
-    return _plain(onehot(card, scale=False)).fit(rows.modifiers) if card.features else None
+    return onehot(card, scale=False).fit(rows.modifiers) if card.features else None
 
 
 def effect_parameters(card: ModelCard) -> dict[str, Any]:
@@ -338,20 +338,13 @@ def _encoded(card: ModelCard, features: list[Feature], rows: EffectRows) -> np.n
 
     if not features:
         return None
-    encoder = _plain(
-        onehot(card.model_copy(update={"features": features}), scale=False, rare=rare_rows(len(rows.places)))
-    )
+    encoder = onehot(card.model_copy(update={"features": features}), scale=False, rare=rare_rows(len(rows.places)))
     return _columns(encoder.fit_transform(pd.concat([rows.modifiers, rows.controls], axis=1)))
 
 
 def rare_rows(rows: int) -> int:
     """Levels of a confounder with fewer rows are not told apart."""
     return max(RARE_ROWS, int(RARE_SHARE * rows))
-
-
-def _plain(encoder: Any) -> Any:
-    """Without a frame around its columns, whose names may be the same: `region_north`, and region = north."""
-    return encoder.set_output(transform="default")
 
 
 def _columns(encoded: Any) -> np.ndarray:

@@ -198,7 +198,7 @@ def onehot(card: ModelCard, scale: bool, rare: int | None = None) -> Any:
     steps: list[tuple[str, Any]] = [("impute", SimpleImputer(strategy="median", keep_empty_features=True))]
     if scale:
         steps.append(("scale", StandardScaler()))
-    # One encoder a column: the prefixes keep a category `a_b` apart from the value `b` of a category `a`.
+    # One encoder a column, and no names of columns: a missing level and the text "nan" would have the same.
     encoders = [
         (
             f"category {index}",
@@ -215,7 +215,7 @@ def onehot(card: ModelCard, scale: bool, rare: int | None = None) -> Any:
             ("missing", MissingIndicator(error_on_new=False), card.numbers),
             *encoders,
         ]
-    ).set_output(transform="pandas")
+    )
 
 
 def rare_below(rows: int) -> int:
