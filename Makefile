@@ -6,7 +6,7 @@ UV := $(BIN)/python -m uv
 PACKAGES := config examples prompts resources server tools
 PYTEST := $(BIN)/pytest
 # Whole groups of modules in two processes (tests/groups.py).
-PROCESSES ?= 2
+PROCESSES ?= 3
 
 export UV_HTTP_TIMEOUT ?= 180
 # pyright and its node come with the lock: no download, no question for newer versions.

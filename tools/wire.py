@@ -78,7 +78,7 @@ def _slim_input(schema: dict[str, Any]) -> dict[str, Any]:
         slim["$defs"].pop("JsonValue", None)
         if not slim["$defs"]:
             slim.pop("$defs")
-    return slim | {"additionalProperties": False}
+    return slim
 
 
 def _slim_output(schema: dict[str, Any]) -> dict[str, Any]:
