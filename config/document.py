@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,9 @@ def read(path: Path) -> Any:
     """
     where = f"the configuration file {path}"
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                raise SettingsError(f"cannot read {where}: it is a pipe, pass a file")
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise SettingsError(f"cannot read {where}: {getattr(error, 'strerror', None) or error}") from None
@@ -42,6 +46,11 @@ def read(path: Path) -> Any:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SettingsError(f"cannot read {where}: line {line} is not UTF-8, save the file as such") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opening a pipe waits until somebody writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def parse(text: str, where: str) -> Any:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, load the settings and run one command; returns the exit code."""
+    from ..tools.detached import open_standard_streams
+
+    open_standard_streams()
     options = _parser().parse_args(arguments)
     from ..config.errors import SettingsError
     from ..config.logs import configure, log_crashes

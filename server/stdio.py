@@ -14,6 +14,7 @@ import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import anyio
@@ -40,6 +41,8 @@ CHUNK = 64 * 1024
 PROBE = "server/discover"
 # Without a way back, and closed by the end of the line too: no line takes long to look through.
 TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?"?'
+# So much is looked at of a line to find its id.
+MAX_TOKENS = 200_000
 TOKEN = re.compile(TEXT + rb"|[\[\]{}]", re.DOTALL)
 MEMBER = re.compile(rb"\s*:\s*(?P<value>" + TEXT + rb"|-?\d{1,40}(?![\d.eE]))?", re.DOTALL)
 
@@ -158,7 +161,7 @@ def parsed(line: bytes) -> JSONRPCMessage:
             raise Refused(PARSE_ERROR, why["msg"], line) from None
         raise Refused(INVALID_REQUEST, "Invalid request: not a JSON-RPC 2.0 message", line) from None
     # A request whose id is none that the protocol knows would pass as a notification, which nobody answers.
-    if isinstance(message, JSONRPCNotification) and b'"id"' in line and b'"id"' in _members(line):
+    if isinstance(message, JSONRPCNotification) and "id" in json.loads(line):
         raise Refused(INVALID_REQUEST, "Invalid request: the id must be a text or a whole number", line)
     return message
 
@@ -177,14 +180,16 @@ def sent_id(line: bytes) -> str | int | None:
 
 
 def _members(line: bytes) -> dict[bytes, bytes]:
-    """The members of the outermost object as they stand there; of values only texts and whole numbers."""
+    """The members of the first object as they stand there; of values only texts and whole numbers."""
     found: dict[bytes, bytes] = {}
     depth = 0
-    for token in TOKEN.finditer(line):
+    for token in islice(TOKEN.finditer(line), MAX_TOKENS):
         if token[0] in (b"{", b"["):
             depth += 1
         elif token[0] in (b"}", b"]"):
             depth -= 1
+            if depth <= 0:
+                break
         elif depth == 1 and (member := MEMBER.match(line, token.end())):
             found[token[0]] = member["value"] or b""
     return found

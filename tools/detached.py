@@ -38,6 +38,20 @@ def take_streams(log: Path) -> None:
         os.close(opened)
 
 
+def open_standard_streams() -> None:
+    """Give a process that was started with closed ones something that reads as empty and takes all.
+
+    Otherwise the next file it opens is what others write their errors to.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
 def has_ended(pid: int) -> bool:
     """Whether a child has ended; asking keeps it from staying behind as a zombie."""
     try:

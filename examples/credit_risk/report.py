@@ -82,8 +82,12 @@ def _scores(found: Findings) -> Table:
     result = found.results["evaluation"]
     table = Table("metric on test", "XGBoost", "dummy", title="Scores", title_justify="left")
     for name, value in result["metrics"].items():
-        table.add_row(name, f"{value:.4f}", f"{result['baseline_metrics'][name]:.4f}")
+        table.add_row(name, _score(value), _score(result["baseline_metrics"][name]))
     return table
+
+
+def _score(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
 
 
 def _reasons(found: Findings) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,9 @@ def test_the_line_with_the_secret_is_never_printed(file: Path, line: str) -> Non
     assert (done.returncode, done.stdout) == (2, "")
     assert "swordfish" not in done.stderr
     assert done.stderr.startswith("mlops-mcp: ")
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="it is a pipe"):
+        load({"MLOPS_CONFIG": str(tmp_path / "pipe")})

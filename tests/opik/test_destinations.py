@@ -302,3 +302,20 @@ def version_one(path: Path, shipped: Span, waiting: Span) -> None:
         db.execute("pragma user_version=1")
         db.commit()
     assert VERSION > 1
+
+
+def test_credentials_in_the_url_of_an_opik_are_neither_stored_nor_printed(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = with_opik(settings, "https://PLANTED1@opik.example/api?api_key=PLANTED2")
+    store = TraceStore.of(secret)
+    with Tracer(store.put).span("work"):
+        pass
+    assert store.close()
+    for as_json in (False, True):
+        assert print_status(secret, as_json) == 0
+    assert print_status(with_opik(settings, "https://another.example/api"), False) == 0
+    said = capsys.readouterr().out
+    assert "opik.example" in said
+    assert "PLANTED" not in said
+    assert b"PLANTED" not in settings.trace_store.read_bytes()

@@ -147,3 +147,9 @@ def test_the_id_is_that_of_the_outermost_object() -> None:
 def test_no_long_line_takes_minutes_to_look_through() -> None:
     for piece in (b'"', b"[", b'{"id":', b'\\"', b'"a":', b'"a" ', b'{"a":"'):
         assert sent_id(piece * (400_000 // len(piece))) is None
+
+
+def test_an_id_is_seen_however_its_name_is_written_and_of_two_objects_it_is_that_of_the_first() -> None:
+    with pytest.raises(Refused):
+        parsed(b'{"jsonrpc":"2.0","\\u0069d":12.5,"method":"ping"}')
+    assert sent_id(b'{"id":1,"method":"ping"}{"id":2,"method":"ping"}') == 1

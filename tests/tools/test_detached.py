@@ -45,3 +45,18 @@ def test_detached_processes_that_are_left_to_the_first_of_a_container_leave_no_z
     done = subprocess.run([sys.executable, "-c", ADOPTS, tmp_path / "log"], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "The Zen of Python" in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+CLOSED = """
+import sys
+from mlops_mcp.tools.detached import open_standard_streams
+open_standard_streams()
+print("an error", file=sys.stderr)
+print(open(sys.argv[1], "w").fileno())
+"""
+
+
+def test_a_process_that_was_started_with_closed_streams_gets_some_that_take_all(tmp_path: Path) -> None:
+    command = f"exec {sys.executable} -c '{CLOSED}' {tmp_path}/file 0<&- 2>&-"
+    done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, check=True)
+    assert int(done.stdout) > 2

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from mlops_mcp.tools.runtime.jobs.launch import log_path, mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.tracing.span import Carrier, Span, under
+from mlops_mcp.tools.tracing.store.opening import opened
 from mlops_mcp.tools.tracing.store.reader import TraceReader
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from .conftest import ended, until
 
@@ -148,3 +152,30 @@ async def test_a_worker_of_a_toolset_that_is_captured_less_keeps_less(
     finally:
         pool.close()
     assert [span.input for span in spans] == inputs
+
+
+async def test_spans_wait_for_a_store_that_is_locked_longer_than_the_outcome_does(
+    settings: Settings, jobs: Jobs, speaking: Any, tmp_path: Path
+) -> None:
+    TraceStore.of(settings).close()
+    with opened(settings.trace_store), closing(sqlite3.connect(settings.trace_store, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        with under(Carrier(TRACE, CALL)):
+            row = await jobs.submit(Submission("train_model", speaking.make, speaking.Request(folder=str(tmp_path))))
+        assert (await ended(jobs, row)).state == "done"
+        other.execute("rollback")
+    reader = TraceReader(settings.trace_store)
+    await until(lambda: {span.name for span in reader.spans(TRACE) if span.end} >= {"job train_model", "fit"})
+
+
+async def test_the_span_of_a_cancelled_job_is_closed_though_its_keeper_cannot(
+    settings: Settings, jobs: Jobs, speaking: Any, tmp_path: Path
+) -> None:
+    with under(Carrier(TRACE, CALL)):
+        row = await jobs.submit(Submission("train_model", speaking.twice, speaking.Request(folder=str(tmp_path))))
+    reader = TraceReader(settings.trace_store)
+    await until((tmp_path / "first").exists)
+    await until(lambda: settings.trace_store.exists() and reader.open_spans_of(TRACE))
+    os.kill((await jobs.get(row.id)).pid, signal.SIGSTOP)
+    assert (await jobs.cancel(row.id)).state == "cancelled"
+    assert [(span.name, span.status) for span in reader.spans(TRACE)] == [("job train_model", "cancelled")]

@@ -82,3 +82,13 @@ async def test_a_job_that_comes_to_life_while_it_is_looked_at_is_not_lost(
     monkeypatch.setattr("mlops_mcp.tools.runtime.jobs.queue.held", held_just_not)
     assert (await jobs.get(row.id)).attempt == 1
     assert table.get(row.id).state == "running"
+
+
+async def test_a_long_job_waits_behind_the_short_ones_before_it_and_a_short_one_behind_no_long_one(
+    settings: Settings, hard: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_mcp.tools.runtime.jobs.queue.launch_next", lambda *_: {})
+    jobs, request = Jobs(settings), hard.Request(folder=str(tmp_path))
+    kinds = (True, True, False, True)
+    rows = [await jobs.submit(Submission("x", hard.at_once, request, short=short)) for short in kinds]
+    assert [(await jobs.place_in_queue(row)).position for row in rows] == [1, 2, 3, 3]

@@ -145,8 +145,10 @@ async def test_a_worker_that_is_killed_takes_its_work_along_and_another_one_does
     assert (row.state, row.attempt, json.loads(row.result or "")["name"]) == ("done", 2, "second")
 
 
-def test_the_workers_of_a_cluster_are_listed(settings: Settings, scheduler: str) -> None:
-    found = workers(with_runtime(settings, engine="dask", scheduler=scheduler))
+async def test_the_workers_of_a_cluster_are_listed(settings: Settings, scheduler: str) -> None:
+    on_cluster = with_runtime(settings, engine="dask", scheduler=scheduler)
+    # One that another test has killed is being replaced.
+    found = await until(lambda: found if len(found := workers(on_cluster)) == 2 else None)
     assert [worker.threads for worker in found] == [1, 1]
     assert all(worker.address.startswith("tcp://") and worker.memory_mb > 0 for worker in found)
 

@@ -287,3 +287,10 @@ def test_files_and_their_folder_are_private_whatever_the_umask(tmp_path: Path) -
     path = tmp_path / "home" / "traces.db"
     subprocess.run([sys.executable, "-c", UMASK, str(path)], check=True)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_path_that_leads_nowhere_is_an_error_and_no_empty_list(tmp_path: Path) -> None:
+    loop = tmp_path / "traces.db"
+    loop.symlink_to(loop)
+    with pytest.raises(sqlite3.Error):
+        TraceReader(loop).traces(1)

@@ -43,6 +43,8 @@ from .table import End, JobRow, JobTable
 
 RETRY_S = 1.0
 RETRIES = 600
+# How long an outcome waits for the spans before it, and how long those wait for a store that is locked.
+SPANS_FIRST_S, SPANS_WAIT_S = 4.0, 600.0
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -81,9 +83,10 @@ def keep(settings: Settings, table: JobTable, row: JobRow) -> None:
     with tracer.span(f"job {row.tool}", parent=above, announce=True, job=row.id, attempt=row.attempt) as span:
         end = run(span.carrier, TableChannel(table, row, store.put))
         _note(span, end)
-    # Whoever sees the outcome finds the spans already there.
-    store.close()
+    # Whoever sees the outcome finds the spans already there, unless somebody keeps their store locked.
+    store.flush(SPANS_FIRST_S)
     retried(lambda: _write(settings, table, row, end))
+    store.close(SPANS_WAIT_S)
 
 
 def run_here(settings: Settings, row: JobRow) -> Run:

@@ -13,8 +13,12 @@ from .table import JobRow
 logger = logging.getLogger(__name__)
 
 
-def end_span(settings: Settings, row: JobRow, why: str) -> None:
-    """Mark the span of an attempt failed if it is still open; blocking. A store that cannot be read is only logged."""
+def end_span(settings: Settings, row: JobRow, why: str = "") -> None:
+    """Close the span of an attempt if it is still open; blocking. A store that cannot be read is only logged.
+
+    Args:
+        why: what it failed of; without it, it was cancelled.
+    """
     path = settings.trace_store
     mark = {"job": row.id, "attempt": row.attempt}
     try:
@@ -27,7 +31,10 @@ def end_span(settings: Settings, row: JobRow, why: str) -> None:
         return
     store = TraceStore.of(settings)
     for span in left:
-        span.fail(why)
+        if why:
+            span.fail(why)
+        else:
+            span.status = "cancelled"
         span.close()
         store.put(span)
     store.close()

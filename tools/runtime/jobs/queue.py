@@ -136,6 +136,7 @@ class Jobs:
             row = self._table.get(identity)
             if ended and row.attempt and self._is_here(row):
                 self._end(row)
+                end_span(self._settings, row)
                 self._clean_up(row)
             self._start()
             return row

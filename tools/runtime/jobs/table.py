@@ -215,9 +215,9 @@ class JobTable:
         return self._all("select * from jobs where state='running' order by claimed, id")
 
     def ahead(self, row: JobRow) -> int:
-        """How many queued jobs of the same state folder come before one."""
+        """How many queued jobs of the same state folder come before one; short ones may take the slot of a long one."""
         query = (
-            "select count(*) from jobs where state='queued' and home in (?, '') and short=? "
+            "select count(*) from jobs where state='queued' and home in (?, '') and (short=1 or ?=0) "
             "and (created<? or (created=? and id<?))"
         )
         with self.backend.open() as db:

@@ -11,6 +11,7 @@ from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
+from pathlib import Path
 
 from ..proctree import BLANK, MARK
 from .preload import VARIABLE
@@ -42,7 +43,7 @@ class Template:
     @property
     def ready(self) -> bool:
         """Whether a process can be forked at once."""
-        return self._handle is not None and not _ended(self._handle)
+        return self._handle is not None and not _ended(self._handle) and not _stopped(self.pid)
 
     def context(self, forked: bool) -> ForkServerContext | SpawnContext:
         return self._fork if forked else self._spawn
@@ -118,6 +119,16 @@ def own_template() -> Template:
 
 def _tell_parent(sender: Connection) -> None:
     sender.send(os.getppid())
+
+
+def _stopped(pid: int) -> bool:
+    """Whether a signal holds the process: it would let everybody wait who asks it for a child."""
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] == "T"
+        )
+    except OSError:
+        return False
 
 
 def _ended(handle: int) -> bool:

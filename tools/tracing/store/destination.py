@@ -8,6 +8,7 @@ import sqlite3
 from dataclasses import astuple, dataclass
 
 from ....config.settings import Settings
+from ..redaction import redact
 
 DEFAULT_PROJECT = "mlops-mcp"
 # Of a row that was written while no Opik was configured: it goes to the next one that is.
@@ -16,7 +17,7 @@ UNDECIDED = 0
 
 @dataclass(frozen=True)
 class Destination:
-    """The project of an Opik that traces are shipped to."""
+    """The project of an Opik that traces are shipped to; credentials in its URL say nothing of the place."""
 
     url: str
     workspace: str
@@ -28,7 +29,7 @@ class Destination:
         opik = settings.opik
         if not opik.configured:
             return None
-        return cls(opik.target, opik.workspace.strip(), opik.project_name.strip() or DEFAULT_PROJECT)
+        return cls(redact(opik.target), opik.workspace.strip(), opik.project_name.strip() or DEFAULT_PROJECT)
 
     @property
     def key(self) -> str:

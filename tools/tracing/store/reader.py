@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -147,7 +148,7 @@ class TraceReader:
     @contextmanager
     def _connected(self) -> Generator[sqlite3.Connection | None]:
         """None where nothing was ever written."""
-        if not self._path.exists():
+        if not os.path.lexists(self._path):
             yield None
             return
         with reading(self._path) as connection:

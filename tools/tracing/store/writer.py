@@ -27,7 +27,6 @@ MAX_QUEUED = 20_000
 ROWS_PER_WRITE = 1000
 FLUSH_S = 0.1
 RETRY_S = 2.0
-# How long closing waits for a store that another process has locked.
 CLOSE_S = 4.0
 
 Item = Span | Score | threading.Event
@@ -94,14 +93,18 @@ class TraceStore:
             self._queue.put(written)
             written.wait(timeout_s)
 
-    def close(self) -> bool:
-        """Write what is queued and end the thread; whether everything is written."""
-        self._give_up_at = time.monotonic() + CLOSE_S
+    def close(self, wait_s: float = CLOSE_S) -> bool:
+        """Write what is queued and end the thread; whether everything is written.
+
+        Args:
+            wait_s: how long a store is waited for that another process has locked.
+        """
+        self._give_up_at = time.monotonic() + wait_s
         self._stop.set()
         if self._batch or not self._queue.empty():
             self._ensure_running()
         if self._thread is not None:
-            self._thread.join(timeout=CLOSE_S + 2 * BUSY_S)
+            self._thread.join(timeout=wait_s + 2 * BUSY_S)
         self._report()
         if self.dropped:
             logger.warning("%d spans could not be written to %s", self.dropped, self._path)
