@@ -88,11 +88,14 @@ def get_study(work: Work, study: str) -> Study:
 
 
 def _study_name(request: TuneRequest, card: ModelCard, begun: float) -> str:
-    """The name that was asked for, or one that is the same for each attempt of a job, which `begun` at that time."""
+    """The name that was asked for, or one that is the same for each attempt of a job, which `begun` at that time.
+
+    To the millisecond: two searches of one second are two studies.
+    """
     if request.study:
         return check_name(parse(request.study, "study").name, "study")
     data = parse(card.dataset, "dataset")
-    stamp = datetime.fromtimestamp(begun, UTC).strftime("%y%m%d_%H%M%S")
+    stamp = datetime.fromtimestamp(begun, UTC).strftime("%y%m%d_%H%M%S_%f")[:-3]
     return f"{card.algorithm.lower()}_{data.name[:24]}_{stamp}"
 
 

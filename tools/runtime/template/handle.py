@@ -17,7 +17,7 @@ from ..proctree import BLANK, MARK
 from .preload import VARIABLE
 
 INSIDE = f"{__package__}.process"
-# One start is lost when Python itself has just restarted it, which the template refuses.
+# So often it may die over its imports.
 ATTEMPTS = 3
 DEATH = select.POLLIN | select.POLLHUP
 
@@ -32,6 +32,9 @@ class Template:
     def __init__(self) -> None:
         self._spawn = multiprocessing.get_context("spawn")
         self._fork = multiprocessing.get_context("forkserver")
+        self._launch_it = forkserver.ensure_running
+        # Python would restart one that has died from whatever thread wants a child, and it dies with that thread.
+        vars(forkserver._forkserver)["ensure_running"] = _leave_it  # pyright: ignore
         self._lock = threading.Lock()
         self._attempts = 0
         self._under_way = False
@@ -79,7 +82,7 @@ class Template:
         # The blank mark makes room in the environment that processes forked from the template are known by.
         os.environ |= {VARIABLE: " ".join((str(os.getpid()), str(threads), *entries)), MARK: BLANK}
         try:
-            forkserver.ensure_running()
+            self._launch_it()
         finally:
             del os.environ[VARIABLE], os.environ[MARK]
         # A thread, and not one that an ending process waits for: the first child comes when the imports are done.
@@ -115,6 +118,10 @@ class Template:
 def own_template() -> Template:
     """The one of this process."""
     return Template()
+
+
+def _leave_it() -> None:
+    """Whoever wants a child of a template that has died is refused by its socket."""
 
 
 def _tell_parent(sender: Connection) -> None:
