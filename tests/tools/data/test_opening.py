@@ -35,15 +35,15 @@ def zipped(*members: tuple[str, bytes]) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("r.csv.gz", gzip.compress(CSV)),
+        ("r.csv.gz", gzip.compress(CSV, mtime=0)),
         ("r.csv.bz2", bz2.compress(CSV)),
         ("r.csv.xz", lzma.compress(CSV)),
         ("r.csv.zst", bytes(pa.compress(CSV, codec="zstd", asbytes=True))),
         ("r.zip", zipped(("r.csv", CSV))),
         ("r.zip", zipped(("r.csv", CSV), ("__MACOSX/._r.csv", b"\0"), (".DS_Store", b"\0"))),
-        ("r.zip", zipped(("r.csv.gz", gzip.compress(CSV)))),
-        ("r.csv", gzip.compress(CSV)),
-        ("r.gz", gzip.compress(CSV)),
+        ("r.zip", zipped(("r.csv.gz", gzip.compress(CSV, mtime=0)))),
+        ("r.csv", gzip.compress(CSV, mtime=0)),
+        ("r.gz", gzip.compress(CSV, mtime=0)),
         ("r.txt", CSV),
         ("r.export", CSV),
         ("r.json", b'[{"a":1,"b":"x"},{"a":2,"b":"y"}]'),
@@ -82,7 +82,7 @@ def test_one_of_several_files_is_chosen_by_name(load: Load) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("r.csv.gz", gzip.compress(CSV * 100)[:30]),
+        ("r.csv.gz", gzip.compress(CSV * 100, mtime=0)[:30]),
         ("r.zip", b"PK\x03\x04garbage"),
         ("r.xlsx", b"PK\x03\x04"),
         ("r.csv", b"PK\x03\x04garbage"),
