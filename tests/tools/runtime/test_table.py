@@ -256,6 +256,6 @@ def test_long_work_is_not_starved_by_short_work_that_comes_later(table: JobTable
     assert table.ahead(second) == 0
 
 
-def test_a_queued_job_knows_how_many_of_its_kind_come_before_it(table: JobTable) -> None:
+def test_before_a_long_job_come_all_older_ones_and_before_a_short_one_the_older_short_ones(table: JobTable) -> None:
     rows = [table.insert(replace(NEW, tool=str(n), short=n % 2)) for n in range(6)]
-    assert [table.ahead(row) for row in rows] == [0, 0, 1, 1, 2, 2]
+    assert [table.ahead(row) for row in rows] == [0, 0, 2, 1, 4, 2]
