@@ -42,7 +42,7 @@ class Rows:
         if (dtypes[view.entity] == "string") != (view.entity_type == "string") or dtypes[view.entity] not in KEY_TYPES:
             raise ToolFailure(
                 f"{view.entity} is {dtypes[view.entity]} in {self.source.handle}, {view.entity_type} in {view.handle}",
-                "Cast the column in the file.",
+                "Load the file again with options types={column: …}.",
             )
         asked = pa.table(
             {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure, unknown
 from ..numbers import EXACT
 from .card import Feature, ModelCard, Seen
+from .shipped import canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,6 @@ NUMERIC_SHARE = 0.5
 MANY_ROWS = 100
 # Of the columns that were left out or may be misread, so many are named.
 SHOWN = 12
-DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 # numpy's kinds of dates and of spans of time.
 TIMES = "Mm"
 
@@ -158,7 +158,8 @@ def _names_rows(values: pd.Series, distinct: int) -> str:
     bad = known[pd.to_numeric(known, errors="coerce").isna()]
     if 0 < len(bad) <= (1 - NUMERIC_SHARE) * len(known):
         shown = ", ".join(repr(str(text)[:20]) for text in bad.unique()[:3])
-        return f"text, though {len(known) - len(bad)} of {len(known)} are numbers (not {shown}): mend them in the file"
+        numbers = len(known) - len(bad)
+        return f"text, though {numbers} of {len(known)} are numbers (not {shown}): load_dataset takes null_values"
     return f"{distinct} distinct texts, an identifier"
 
 
@@ -180,23 +181,12 @@ def number(values: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
     if bad := values[numbers.isna() & values.notna()].head(3).tolist():
         raise ToolFailure(
-            f"{values.name} must be a number, but holds {bad}", "Mend these cells in the file, or leave the column out."
+            f"{values.name} must be a number, but holds {bad}",
+            "Load the file again with these as null_values, or leave the column out.",
         )
     if np.isinf(numbers).any():
         raise ToolFailure(f"{values.name} holds infinite numbers", "Replace them in the file, or leave the column out.")
     return numbers
-
-
-def canonical(value: object) -> str:
-    """One text for a value whatever type it was read as: 1, 1.0 and "1.0" are "1", True and "TRUE" are "true"."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else repr(value)
-    text = str(value)
-    if DECIMAL.fullmatch(text):
-        return canonical(float(text))
-    return text.lower() if text.lower() in ("true", "false") else text
 
 
 def _category(values: pd.Series, seen: Seen | None) -> pd.Series:

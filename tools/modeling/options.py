@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ToolFailure, unknown
 from .algorithms import Algorithm
 from .card import ModelCard
-from .frame import canonical
+from .shipped import canonical
 
 MONOTONE = ("monotone_constraints", "monotonic_cst")
 TOGETHER = ("interaction_constraints", "interaction_cst")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import ToolFailure, unknown
 from .card import Label, ModelCard, Task
-from .frame import TIMES, canonical, number
+from .frame import TIMES, number
+from .shipped import canonical
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,10 @@ import pytest
 
 from mlops_mcp.tools.modeling.card import Feature, Kind, ModelCard
 from mlops_mcp.tools.modeling.columns import sources
-from mlops_mcp.tools.modeling.frame import canonical, choose_features, design
+from mlops_mcp.tools.modeling.frame import choose_features, design
 from mlops_mcp.tools.modeling.inputs import seen_in, surprises
 from mlops_mcp.tools.modeling.pipelines import fit, merged, onehot, rare_below, scores
+from mlops_mcp.tools.modeling.shipped import canonical
 
 
 def card(kinds: dict[str, Kind], rows: int, algorithm: str = "LogisticRegression") -> ModelCard:
