@@ -15,10 +15,11 @@ from ..tools.runtime.models import Budget
 
 @dataclass(frozen=True)
 class CallArguments:
-    """`own` are the arguments of the function; the others are for the server."""
+    """`own` are the arguments of the function; the others are for the server. `full` asks for all digits."""
 
     own: dict[str, Any]
     key: str = ""
+    full: bool = False
     budget: Budget = field(default_factory=Budget)
 
 
@@ -26,14 +27,22 @@ def admitted(tool: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) 
     """Sort the arguments of a call.
 
     Raises:
-        ToolFailure: an argument that does not exist, a key that is none, or a budget that allows nothing.
+        ToolFailure: an argument that does not exist, a key or a detail that is none, or a budget that allows nothing.
     """
     for argument in arguments:
         if argument not in known:
             raise unknown(f"argument of {tool}", argument, known, limit=20)
     common = {name: value for name, value in arguments.items() if name in wire.COMMON}
     own = {name: value for name, value in arguments.items() if name not in wire.COMMON}
-    return CallArguments(own, _key(tool, common.get(wire.KEY)), _budget(tool, common))
+    return CallArguments(own, _key(tool, common.get(wire.KEY)), _full(tool, common), _budget(tool, common))
+
+
+def _full(tool: str, common: Mapping[str, Any]) -> bool:
+    valid = wire.COMMON[wire.DETAIL]["enum"]
+    chosen = common.get(wire.DETAIL) or valid[0]
+    if chosen not in valid:
+        raise unknown(f"{wire.DETAIL} of {tool}", str(chosen)[:60], valid)
+    return chosen == "full"
 
 
 def _key(tool: str, value: Any) -> str:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from ..tools import catalog, wire
 from ..tools.errors import ToolFailure, unknown
+from ..tools.estimates import briefly
 from ..tools.runtime.calls.executor import CallCrashed
 from ..tools.runtime.context import ToolContext
 from ..tools.runtime.outcome import Crash
@@ -74,21 +75,27 @@ class Host(PromptHost):
             given = admitted(name, self._wire[name]["inputSchema"]["properties"], arguments)
             token = CONTEXT.set(self._tool_context(spec, given, context))
             try:
-                if not given.key or spec.job:
-                    return await self._run(spec, given.own, context)
-                return await self.services.answers.once(
-                    scope_of(context),
-                    name,
-                    given.key,
-                    self._canonical(spec, given.own),
-                    lambda: self._run_to_the_end(spec, given.own, context),
-                )
+                with briefly(not given.full):
+                    return await self._answer(spec, given, context)
             finally:
                 CONTEXT.reset(token)
         except ToolFailure as failure:
             if (span := current_span()) is not None:
                 span.error_type = type(failure).__name__
             raise ToolError(str(failure)) from failure
+
+    async def _answer(
+        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None
+    ) -> CallToolResult | InputRequiredResult:
+        if not given.key or spec.job:
+            return await self._run(spec, given.own, context)
+        return await self.services.answers.once(
+            scope_of(context),
+            spec.name,
+            given.key,
+            self._canonical(spec, given.own),
+            lambda: self._run_to_the_end(spec, given.own, context),
+        )
 
     async def _run_to_the_end(
         self, spec: ToolSpec, arguments: dict[str, Any], context: Context[Services, Any] | None

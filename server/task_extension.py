@@ -32,13 +32,14 @@ from mcp.types import (
     TextContent,
 )
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import JsonValue, ValidationError
+from pydantic import ValidationError
 
 from ..tools.errors import ToolFailure, Unavailable
+from ..tools.estimates import briefly
 from ..tools.runtime.context import view
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.runtime.jobs.table import FRESH_S, JobRow
-from ..tools.runtime.models import ENDED, Progress
+from ..tools.runtime.models import ENDED, JobView, Progress
 from .host import compact
 from .services import Services
 from .task_request import TaskRequest
@@ -215,10 +216,15 @@ def _outcome(row: JobRow) -> dict[str, Any]:
 def answered(row: JobRow) -> CallToolResult:
     """What a call that waited for the end of the job would have answered."""
     try:
-        structured = view(row, JsonValue).model_dump(mode="json", by_alias=True)
+        structured = _brief(view(row))
     except ToolFailure as failure:
         return CallToolResult(content=[TextContent(type="text", text=str(failure))], is_error=True)
     return compact(CallToolResult(content=[], structured_content=structured))
+
+
+def _brief(seen: JobView[Any]) -> dict[str, Any]:
+    with briefly(True):
+        return seen.model_dump(mode="json", by_alias=True)
 
 
 def _refusal(row: JobRow) -> str:

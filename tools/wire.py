@@ -10,13 +10,19 @@ from typing import Any
 
 from mcp.server.mcpserver.tools import Tool
 
+from .estimates import ROUNDED, holds_statistics
 from .spec import Toolset, ToolSpec
 
 FOLDER = "wire"
 INDEX = "index.json"
 # Arguments that the server takes for every tool they make sense for.
-KEY, SECONDS, MEGABYTES = "idempotency_key", "budget_s", "budget_mb"
-COMMON = {KEY: {"type": "string"}, SECONDS: {"type": "number"}, MEGABYTES: {"type": "integer"}}
+KEY, SECONDS, MEGABYTES, DETAIL = "idempotency_key", "budget_s", "budget_mb", "detail"
+COMMON: dict[str, dict[str, Any]] = {
+    KEY: {"type": "string"},
+    SECONDS: {"type": "number"},
+    MEGABYTES: {"type": "integer"},
+    DETAIL: {"enum": ["short", "full"]},
+}
 KEY_LENGTH = 128
 ANY_JSON = {"$ref": "#/$defs/JsonValue"}
 
@@ -41,6 +47,7 @@ def render(spec: ToolSpec) -> dict[str, Any]:
     tool = registered(spec)
     parameters = _slim_input(tool.parameters)
     names = (KEY,) * spec.takes_key + (SECONDS, MEGABYTES) * (spec.job is not None)
+    names += (DETAIL,) * holds_statistics(tool.output_schema)
     parameters["properties"] |= {name: COMMON[name] for name in names}
     return {
         "name": tool.name,
@@ -129,4 +136,5 @@ def _terse(node: dict[str, Any]) -> dict[str, Any]:
 
 def _nullable_number(node: dict[str, Any]) -> dict[str, Any]:
     """A number that is not finite goes out as null, which the schema has to allow."""
+    node.pop(ROUNDED, None)
     return node | {"type": ["number", "null"]} if node.get("type") == "number" else node

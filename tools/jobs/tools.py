@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
+from ..estimates import AnyResult
 from ..handles import parse
 from ..paging import Cursor, Limit, Page, keyset_page, position_of
 from ..runtime.context import view
@@ -16,9 +17,9 @@ from .models import JobSummary
 Job = Annotated[str, Field(description="job:<id>")]
 
 
-async def get_job(context: Injected, job: Job, wait_s: Wait = 0) -> JobView[JsonValue]:
+async def get_job(context: Injected, job: Job, wait_s: Wait = 0) -> JobView[AnyResult]:
     """Read a job: its progress, and its result once done. Waits up to wait_s for the end."""
-    return await context.follow(parse(job, "job").name, wait_s, JsonValue)
+    return await context.follow(parse(job, "job").name, wait_s)
 
 
 async def list_jobs(
@@ -33,7 +34,7 @@ async def list_jobs(
     return Page[JobSummary](items=[JobSummary.of(row) for row in shown], total=total, next_cursor=more)
 
 
-async def cancel_job(context: Injected, job: Job) -> JobView[JsonValue]:
+async def cancel_job(context: Injected, job: Job) -> JobView[AnyResult]:
     """End a job with every process it started; its last progress is kept."""
     return view(await context.jobs.cancel(parse(job, "job").name))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
 from ..errors import ToolFailure
 from .calls.executor import CallExecutor
+from .jobs.functions import resolve
 from .jobs.queue import Jobs
 from .jobs.submission import Submission
 from .jobs.table import JobRow
@@ -75,9 +77,9 @@ class ToolContext:
         row = await self.jobs.submit(submission)
         if self.handoff is not None:
             self.handoff.job, wait_s = row.id, 0
-        return await self.follow(row.id, wait_s, get_type_hints(function)["return"])
+        return await self.follow(row.id, wait_s)
 
-    async def follow(self, identity: str, wait_s: float, result: Any = Any) -> JobView[Any]:
+    async def follow(self, identity: str, wait_s: float) -> JobView[Any]:
         """Pass on the progress of a job until it ends or the time is up.
 
         Raises:
@@ -90,14 +92,14 @@ class ToolContext:
                 progress = Progress.model_validate_json(row.progress)
                 if progress.done < progress.total:
                     await self.tell(progress.done, progress.total, progress.words)
-        seen = view(row, result)
+        seen = view(row)
         if row.state != "queued":
             return seen
         return seen.model_copy(update={"queue": await self.jobs.place_in_queue(row)})
 
 
-def view(row: JobRow, result: Any = Any) -> JobView[Any]:
-    """A row as an agent sees it.
+def view(row: JobRow) -> JobView[Any]:
+    """A row as an agent sees it; its result is of the type that its function returns.
 
     Raises:
         ToolFailure: the job failed or was lost.
@@ -105,7 +107,8 @@ def view(row: JobRow, result: Any = Any) -> JobView[Any]:
     handle = f"job:{row.id}"
     if row.state in ("failed", "lost"):
         raise ToolFailure(f"{handle} ({row.tool}) {_verdict(row)}. {row.error or ''}".strip())
-    return JobView[result](
+    result = _type_of_result(row.function)
+    return JobView[Any](
         job=handle,
         tool=row.tool,
         state=row.state,
@@ -124,7 +127,21 @@ def _verdict(row: JobRow) -> str:
     return f"was lost after {row.attempts} attempts" if row.attempts > 1 else "was lost"
 
 
-def _decoded(text: str | None, result: Any) -> Any:
-    from pydantic import TypeAdapter
+def _type_of_result(reference: str) -> Any:
+    """Any of a function that is not there any more, such as one of an older version."""
+    try:
+        return resolve(reference).result
+    except (ImportError, AttributeError):
+        return Any
 
-    return TypeAdapter(result).validate_json(text) if text is not None else None
+
+def _decoded(text: str | None, result: Any) -> Any:
+    """What an older version stored stays readable as it is."""
+    from pydantic import TypeAdapter, ValidationError
+
+    if text is None:
+        return None
+    try:
+        return TypeAdapter(result).validate_json(text)
+    except ValidationError:
+        return json.loads(text)

@@ -99,7 +99,7 @@ async def test_a_job_that_takes_longer_says_how_far_it_is_and_what_to_call_next(
     assert view.state in ("queued", "running")
     assert view.next == f"get_job(job='{view.job}', wait_s=50)"
     gate.touch()
-    later = await context.follow(view.job.removeprefix("job:"), 120, slow.Result)
+    later = await context.follow(view.job.removeprefix("job:"), 120)
     assert (later.state, later.result, later.next) == ("done", slow.Result(auc=0.9), None)
 
 
@@ -124,4 +124,4 @@ async def test_a_caller_that_stops_waiting_does_not_stop_the_job(
     waiting.cancel()
     await asyncio.wait([waiting])
     gate.touch()
-    assert (await context.follow(rows[0].id, 120, slow.Result)).state == "done"
+    assert (await context.follow(rows[0].id, 120)).state == "done"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from multiprocessing.connection import Connection
-from typing import Any, get_type_hints
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -24,6 +22,7 @@ from ..models import Fault, Progress
 from ..outcome import Outcome, outcome_of
 from ..work import Reporter, Work
 from .channel import SPAN
+from .functions import resolve
 from .supervisor import BEGAN, ENDED
 from .table import End, JobRow
 
@@ -89,12 +88,13 @@ def perform(settings: Settings, row: JobRow, carrier: Carrier, connection: Conne
 
 
 def _result(settings: Settings, row: JobRow, channel: ChildChannel) -> str:
-    function, request, result = resolve(row.function)
+    function = resolve(row.function)
     channel.say(BEGAN, "")
     tracer = Tracer(channel.span, settings.tracing.capture_for(row.toolset))
     reporter = Reporter(channel.report, channel.say, channel.ask)
     work = Work(settings, tracer, reporter, job=row.id, ends_at=_ends_at(row))
-    return result.dump_json(function(work, request.validate_json(row.request))).decode()
+    request = TypeAdapter(function.request).validate_json(row.request)
+    return TypeAdapter(function.result).dump_json(function.call(work, request)).decode()
 
 
 def _ends_at(row: JobRow) -> float | None:
@@ -121,12 +121,3 @@ def _end(outcome: Outcome, trace_id: str) -> End:
 
 def _fault(failure: ToolFailure) -> Fault:
     return "memory" if isinstance(failure, OutOfMemory) else "refused"
-
-
-def resolve(reference: str) -> tuple[Callable[..., Any], TypeAdapter[Any], TypeAdapter[Any]]:
-    """`module:function` with the types of its request and of its result."""
-    module, _, name = reference.partition(":")
-    function = getattr(importlib.import_module(module), name)
-    hints = get_type_hints(function)
-    request = next(hint for parameter, hint in hints.items() if parameter not in ("work", "return"))
-    return function, TypeAdapter(request), TypeAdapter(hints["return"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -14,6 +13,7 @@ from ...tracing.store.writer import TraceStore
 from ..limits import divert_standard_streams, make_folders
 from ..outcome import outcome_of
 from ..work import Work
+from .functions import function_of
 from .launch import CLEANUP_VARIABLE, SETTINGS_VARIABLE
 
 
@@ -22,12 +22,11 @@ def main() -> None:
     given = json.loads(os.environ.pop(CLEANUP_VARIABLE))
     divert_standard_streams()
     make_folders()
-    module, _, name = given["function"].partition(":")
-    function = getattr(importlib.import_module(module), name)
+    function = function_of(given["function"])
     store = TraceStore.of(settings)
     capture = settings.tracing.capture_for(given["toolset"])
     work = Work(settings, Tracer(store.put, capture))
-    with under(Carrier(given["trace_id"], given["span_id"])), work.tracer.span(f"after {name}") as span:
+    with under(Carrier(given["trace_id"], given["span_id"])), work.tracer.span(f"after {function.__name__}") as span:
         outcome = outcome_of(lambda: function(work, *given["arguments"]))
         if outcome.failure:
             span.fail(str(outcome.failure))

@@ -16,6 +16,7 @@ from ...errors import ToolFailure
 from ...tracing.span import Carrier
 from ..models import Budget
 from ..work import Work
+from .functions import reference_of
 from .launch import home_id, stored
 from .table import NewJob
 
@@ -51,7 +52,7 @@ class Submission:
         return NewJob(
             tool=self.tool,
             toolset=self.toolset,
-            function=f"{self.function.__module__}:{self.function.__name__}",
+            function=reference_of(self.function),
             request=_exact(self.request),
             attempts=1 if self.once else settings.runtime.job_attempts,
             trace_id=above.trace_id,
