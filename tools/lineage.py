@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,13 @@ SCHEMA = """
 create table if not exists edges(
   child text not null, parent text not null, by text not null, at real not null, primary key(child, parent));
 create index if not exists edges_parent on edges(parent);
+create table if not exists deleted(handle text primary key, at real not null);
 """
+
+
+def _upgraded(db: sqlite3.Connection) -> None:
+    """A file of an older version has no place for what was deleted."""
+    db.executescript(SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,37 @@ class Lineage:
     """
 
     def __init__(self, home: Path, timeout_s: float = TIMEOUT_S) -> None:
-        self._store = Store(home / "lineage.db", SCHEMA, "the lineage", timeout_s=timeout_s)
+        self._store = Store(home / "lineage.db", SCHEMA, "the lineage", _upgraded, timeout_s=timeout_s)
 
     def record(self, child: str, parents: Iterable[str], by: str) -> None:
         """Note that `by` (a tool) made `child` from `parents`; repeating it changes nothing."""
         rows = [(child, parent, by, time.time()) for parent in dict.fromkeys(parents) if parent and parent != child]
         with self._store.writing() as db:
             db.executemany("insert or ignore into edges values(?,?,?,?)", rows)
+            db.execute("delete from deleted where handle=?", (child,))
+
+    def mark_deleted(self, handles: Iterable[str]) -> None:
+        """Note that things are gone; what was made from what stays known."""
+        with self._store.writing() as db:
+            now = time.time()
+            db.executemany("insert or replace into deleted values(?,?)", [(handle, now) for handle in handles])
+
+    def mark_restored(self, handles: Iterable[str]) -> None:
+        with self._store.writing() as db:
+            db.executemany("delete from deleted where handle=?", [(handle,) for handle in handles])
+
+    def deleted(self, handles: Iterable[str]) -> set[str]:
+        """Those of the handles that are gone."""
+        with self._store.open() as db:
+            asked = [(handle, db.execute("select 1 from deleted where handle=?", (handle,))) for handle in handles]
+            return {handle for handle, found in asked if found.fetchone()}
+
+    def deleted_under(self, name: str) -> list[str]:
+        """What is gone of a handle: itself, and its versions."""
+        versions = "substr(handle, 1, length(:name) + 1) in (:name || '@', :name || '/')"
+        with self._store.open() as db:
+            query = f"select handle from deleted where handle = :name or {versions} order by handle"
+            return [str(row[0]) for row in db.execute(query, {"name": name})]
 
     def ancestors(self, handle: str, limit: int = 200) -> list[Edge]:
         """Everything the handle was made from, nearest first."""

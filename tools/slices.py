@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -20,6 +20,7 @@ SLICES = (
     "serving",
     "observability",
     "jobs",
+    "upkeep",
 )
 # Without tools of its own: what the slices above share.
 SHARED = ("modeling",)
@@ -36,6 +37,7 @@ class Slice:
         preload: modules that its calls and jobs use, or `module:function` for an import that needs care. Only what
             can be forked after its import: no thread may be left. What is not installed is passed over.
         handles: the kinds of handles that name what it makes.
+        removes: those of them whose things its `removal.py` takes away.
         opens: its modules that other slices may import; `*` for all.
         workers: the slice whose call workers it shares, since they use the same library.
     """
@@ -46,6 +48,7 @@ class Slice:
     stands_on: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
     handles: tuple[str, ...] = ()
+    removes: tuple[str, ...] = ()
     opens: tuple[str, ...] = ()
     workers: str = ""
 
@@ -61,6 +64,12 @@ def declared(name: str) -> Slice:
 def handle_kinds() -> tuple[str, ...]:
     """All kinds of handles."""
     return tuple(kind for name in SLICES for kind in declared(name).handles)
+
+
+@cache
+def removing() -> Mapping[str, str]:
+    """Each kind of handle that can be deleted -> the slice that does it."""
+    return {kind: name for name in SLICES for kind in declared(name).removes}
 
 
 @cache

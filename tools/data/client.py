@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure
 from ..paging import Page, page
 from ..runtime.work import Work
+from ..undo import deletes
 from .bounds import few, named, percent
 from .columns import hints
 from .models import ColumnProfile, DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split, SplitPart
@@ -111,8 +112,18 @@ def split_dataset(
     labels, notes = _labels(table, strategy, column, units, shares, seed)
     if missing := [part for part in shares.parts if not (labels == part).any()]:
         raise ToolFailure(f"the split leaves no rows for {', '.join(missing)}", "Use larger shares.")
-    parts = {part: _part(work, source, table, labels == part, part, strategy, column) for part in shares.parts}
-    return Split(train=parts["train"], validation=parts.get("validation"), test=parts["test"], notes=[*notes, *kept])
+    made = {part: _part(work, source, table, labels == part, part, strategy, column) for part in shares.parts}
+    parts, new = (
+        {part: shown for part, (shown, _) in made.items()},
+        [shown.dataset for shown, new in made.values() if new],
+    )
+    return Split(
+        train=parts["train"],
+        validation=parts.get("validation"),
+        test=parts["test"],
+        notes=[*notes, *kept],
+        undo=deletes(*new) if new else None,
+    )
 
 
 def _check_split(strategy: Strategy, column: str, validation: float, test: float) -> None:
@@ -137,7 +148,8 @@ def _labels(
 
 def _part(
     work: Work, source: Dataset, table: pa.Table, chosen: np.ndarray, label: str, strategy: Strategy, column: str
-) -> SplitPart:
+) -> tuple[SplitPart, bool]:
+    """One part, and whether it was not there before."""
     import pyarrow as pa
 
     rows = table.filter(pa.array(chosen))
@@ -145,4 +157,5 @@ def _part(
     made = save(work, rows, name, [source.handle], "split_dataset")
     first, last = ends(column, rows.column(column)) if strategy == "time" else (None, None)
     rate = positive_rate(rows.column(column)) if strategy == "stratified" else None
-    return SplitPart(dataset=made.handle, rows=rows.num_rows, first=first, last=last, positive_rate=rate)
+    part = SplitPart(dataset=made.handle, rows=rows.num_rows, first=first, last=last, positive_rate=rate)
+    return part, made.new

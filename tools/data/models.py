@@ -53,6 +53,7 @@ class DatasetInfo(BaseModel):
     source: str
     created: str
     notes: list[str] = []
+    undo: str | None = None
 
 
 class DatasetLine(BaseModel):
@@ -110,3 +111,4 @@ class Split(BaseModel):
     validation: SplitPart | None
     test: SplitPart
     notes: list[str] = []
+    undo: str | None = None

@@ -8,5 +8,6 @@ SLICE = Slice(
     floor=4,
     preload=("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "pyarrow.json", "pyarrow.feather", "pandas"),
     handles=("dataset",),
+    removes=("dataset",),
     opens=("store", "models", "client", "readers", "identity", "split"),
 )

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure, unknown
 from ..handles import NAME, Handle, check_name, parse, slug
 from ..lineage import Lineage
+from ..locks import locked
 from ..runtime.work import Work
 from ..slices import handle_kinds
 from ..storage.state_files import draft_of, private_file, private_folder, remove_old_drafts, written_once
+from ..undo import deletes
 from ..user_files import readable
 from .bounds import named
 from .models import DatasetInfo, ReadOptions
@@ -29,14 +32,16 @@ if TYPE_CHECKING:
 DIGEST_LENGTH = 12
 # What a draft of any table is called after.
 ROWS = "rows.parquet"
+PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A stored dataset: its description and the Parquet file that holds it."""
+    """A stored dataset: its description and the Parquet file that holds it; `new` if it was not there before."""
 
     info: DatasetInfo
     path: Path
+    new: bool = False
 
     @property
     def handle(self) -> str:
@@ -81,7 +86,7 @@ def resolve(work: Work, text: str) -> Dataset:
         raise _unknown(work, text)
     if wanted.version:
         return _exact(work, wanted)
-    found = sorted((work.home / "datasets").glob(f"{wanted.name}@*.json"))
+    found = cards(work, wanted.name)
     if not found:
         raise _unknown(work, text)
     if len(found) > 1:
@@ -110,26 +115,53 @@ def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str
     """
     check_name(name, "dataset")
     clean, changed = normalise(table)
-    folder = work.home / "datasets"
-    digest = _write(clean, private_folder(folder))
-    path = _file(work, digest)
-    handle, sources = Handle("dataset", name, digest), list(parents)
-    info = DatasetInfo(
-        dataset=str(handle),
-        rows=clean.num_rows,
-        columns=clean.column_names,
-        source=sources[0] if sources else by,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        notes=[*notes, *changed],
-    )
-    kept = _write_card(folder / f"{name}@{digest}.json", info)
+    folder, sources = private_folder(datasets(work)), list(parents)
+    remove_old_drafts(folder / ROWS)
+    with draft_of(folder / ROWS) as draft:
+        handle = Handle("dataset", name, _write(clean, draft))
+        info = DatasetInfo(
+            dataset=str(handle),
+            rows=clean.num_rows,
+            columns=clean.column_names,
+            source=sources[0] if sources else by,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            notes=[*notes, *changed],
+        )
+        card = card_of(work, handle)
+        with changing(work):
+            new = not card.is_file()
+            draft.replace(file_of(work, handle.version))
+            kept = _write_card(card, info)
     Lineage(work.home).record(str(handle), sources, by)
-    return Dataset(kept.model_copy(update={"notes": info.notes}), path)
+    shown = {"notes": info.notes, "undo": deletes(str(handle)) if new else None}
+    return Dataset(kept.model_copy(update=shown), file_of(work, handle.version), new)
+
+
+def changing(work: Work) -> AbstractContextManager[None]:
+    """Held by who gives a file its card or takes one away: names may share the file of the same content."""
+    return locked(datasets(work) / ".lock", PATIENCE_S, "the datasets are being changed by another call")
 
 
 def stored(work: Work) -> list[DatasetInfo]:
     """Every dataset of the installation, newest first."""
-    return _newest_first((work.home / "datasets").glob("*@*.json"))
+    return _newest_first(cards(work))
+
+
+def cards(work: Work, name: str = "*", digest: str = "*") -> list[Path]:
+    """The descriptions of all datasets, of one name, or of one content."""
+    return sorted(datasets(work).glob(f"{name}@{digest}.json"))
+
+
+def datasets(work: Work) -> Path:
+    return work.home / "datasets"
+
+
+def card_of(work: Work, handle: Handle) -> Path:
+    return datasets(work) / f"{handle.name}@{handle.version}.json"
+
+
+def file_of(work: Work, digest: str) -> Path:
+    return datasets(work) / f"{digest}.parquet"
 
 
 def _newest_first(cards: Iterable[Path]) -> list[DatasetInfo]:
@@ -138,14 +170,14 @@ def _newest_first(cards: Iterable[Path]) -> list[DatasetInfo]:
 
 
 def _exact(work: Work, handle: Handle) -> Dataset:
-    card = work.home / "datasets" / f"{handle.name}@{handle.version}.json"
+    card = card_of(work, handle)
     if not (re.fullmatch(f"[0-9a-f]{{{DIGEST_LENGTH}}}", handle.version) and card.is_file()):
         raise _unknown(work, str(handle))
-    return Dataset(DatasetInfo.model_validate_json(card.read_bytes()), _file(work, handle.version))
+    return Dataset(DatasetInfo.model_validate_json(card.read_bytes()), file_of(work, handle.version))
 
 
 def _unknown(work: Work, text: str) -> ToolFailure:
-    handles = (f"dataset:{card.stem}" for card in (work.home / "datasets").glob("*@*.json"))
+    handles = (f"dataset:{card.stem}" for card in cards(work))
     return unknown("dataset", text[:200], handles, "list_datasets shows all. Or pass the path of a file.")
 
 
@@ -157,28 +189,20 @@ def _looks_like_path(text: str) -> bool:
     return text.startswith(("~", "file:")) or "/" in text or Path(text).suffix != ""
 
 
-def _write(table: pa.Table, folder: Path) -> str:
-    """Write the rows under their digest, which names the file; a failure leaves nothing behind."""
+def _write(table: pa.Table, draft: Path) -> str:
+    """Write the rows; the digest that names the file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    remove_old_drafts(folder / ROWS)
-    with draft_of(folder / ROWS) as draft:
-        os.close(private_file(draft))
-        try:
-            pq.write_table(table, draft, compression="zstd")
-        except pa.ArrowNotImplementedError as error:
-            raise ToolFailure(
-                f"a column cannot be stored: {error}", "Leave it out of the file, or store it plain."
-            ) from error
-        with draft.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
-        draft.replace(folder / f"{digest}.parquet")
-    return digest
-
-
-def _file(work: Work, digest: str) -> Path:
-    return work.home / "datasets" / f"{digest}.parquet"
+    os.close(private_file(draft))
+    try:
+        pq.write_table(table, draft, compression="zstd")
+    except pa.ArrowNotImplementedError as error:
+        raise ToolFailure(
+            f"a column cannot be stored: {error}", "Leave it out of the file, or store it plain."
+        ) from error
+    with draft.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
 
 
 def _write_card(path: Path, info: DatasetInfo) -> DatasetInfo:

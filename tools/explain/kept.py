@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+def explanations(work: Work) -> Path:
+    return work.home / "explanations"
+
+
 def keep(work: Work, explanation: Explanation, values: np.ndarray, features: pd.DataFrame) -> None:
     """Store values of shape (rows, columns), or (rows, columns, classes), with the rows by their number."""
     import numpy as np
 
-    folder = work.home / "explanations" / parse(explanation.explanation, "explanation").name
+    folder = explanations(work) / parse(explanation.explanation, "explanation").name
     folder.mkdir(parents=True)
     np.save(folder / "values.npy", values)
     features.to_parquet(folder / "features.parquet")
@@ -79,8 +83,8 @@ def _draw(values: np.ndarray, features: pd.DataFrame, kind: str, limit: int) -> 
 
 
 def _folder(work: Work, explanation: str) -> Path:
-    folder = work.home / "explanations"
-    known = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    folder = explanations(work)
+    known = [path.name for path in folder.glob("[!.]*")] if folder.is_dir() else []
     if (name := parse(explanation, "explanation").name) not in known:
         raise unknown(
             "explanation", explanation, (f"explanation:{other}" for other in known), "explain_model makes one."

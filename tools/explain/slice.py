@@ -11,4 +11,5 @@ SLICE = Slice(
     stands_on=("modeling",),
     preload=("shap", "matplotlib.pyplot"),
     handles=("explanation",),
+    removes=("explanation",),
 )

@@ -12,6 +12,7 @@ from ..data.store import save
 from ..errors import ToolFailure
 from ..paging import Page, page
 from ..runtime.work import Work
+from ..undo import deletes
 from .history import Rows, join, match, output_names, rows_of, summary
 from .models import (
     DType,
@@ -24,7 +25,7 @@ from .models import (
     ViewStatistics,
 )
 from .online import MAX_ROWS, keys_of, materialize, moment, online_row, reading_notes, written
-from .register import register_one, register_view
+from .register import Registered, register_one, register_view
 from .registry import opened
 from .statistics import describe
 from .values import read
@@ -45,14 +46,18 @@ def register_features(
     ttl_days: float | None,
     description: str,
 ) -> View:
-    definition, notes = register_view(
+    made = register_view(
         work, dataset, view, entity, timestamp_column, features, created_timestamp_column, ttl_days, description
     )
-    return _shown(work, definition, notes)
+    return _registered(work, made)
 
 
 def register_feature(work: Work, name: str, group: str, entity: str, dtype: DType, description: str) -> View:
-    return _shown(work, register_one(work, name, group, entity, dtype, description))
+    return _registered(work, register_one(work, name, group, entity, dtype, description))
+
+
+def _registered(work: Work, made: Registered) -> View:
+    return _shown(work, made.view, list(made.notes)).model_copy(update={"undo": made.undo})
 
 
 def list_features(work: Work, view: str, limit: int, cursor: str) -> Page[View]:
@@ -86,6 +91,7 @@ def get_historical_features(
         added=[summary(column, table.column(column)) for column in added[:LISTED_COLUMNS]],
         views=matches,
         notes=[*_join_notes(rows, wanted, matches), *_unlisted(added, made.handle)],
+        undo=made.info.undo,
     )
 
 
@@ -99,6 +105,8 @@ def materialize_features(work: Work, request: MaterializeRequest) -> Materialize
         views = [find_view(store, name) for name in dict.fromkeys(request.views)] or all_views(store)
         if not views:
             raise ToolFailure("there is no feature view yet", "register_features makes one.")
+        new = not any(written(work.settings, view.name) for view in views)
+        done.undo = deletes(*(f"online:{view.name}" for view in views)) if new else None
         for number, view in enumerate(views):
             work.progress(number, len(views), f"view {number + 1} of {len(views)}: {view.name}")
             done.notes += _kept_keys(work, view)

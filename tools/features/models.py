@@ -25,6 +25,7 @@ class View(BaseModel):
     feature_descriptions: dict[str, str] | None = None
     online_until: Annotated[str | None, Field(description="End of the data that online reads see.")] = None
     notes: list[str] = []
+    undo: str | None = None
 
 
 class ViewMatch(BaseModel):
@@ -60,6 +61,7 @@ class FeatureJoin(BaseModel):
     added: list[AddedColumn]
     views: list[ViewMatch]
     notes: list[str] = []
+    undo: str | None = None
 
 
 class MaterializeRequest(BaseModel):
@@ -83,8 +85,11 @@ class MaterializedView(BaseModel):
 
 
 class Materialized(BaseModel):
+    """What is online now. Values that were online before cannot be brought back, so only new ones can be undone."""
+
     views: list[MaterializedView]
     notes: list[str] = []
+    undo: str | None = None
 
 
 class OnlineRow(BaseModel):

@@ -41,7 +41,7 @@ class Written(BaseModel):
 def written(settings: Settings, view: str) -> Written | None:
     """None when the view was never materialised."""
     with suppress(FileNotFoundError):
-        return Written.model_validate_json(_mark(settings, view).read_bytes())
+        return Written.model_validate_json(mark_of(settings, view).read_bytes())
     return None
 
 
@@ -182,8 +182,8 @@ def _plain(value: Any) -> JsonValue:
 
 
 def _remember(settings: Settings, view: Definition, end: datetime) -> None:
-    replaced(_mark(settings, view.name), Written(dataset=view.dataset, end=end).model_dump_json().encode())
+    replaced(mark_of(settings, view.name), Written(dataset=view.dataset, end=end).model_dump_json().encode())
 
 
-def _mark(settings: Settings, view: str) -> Path:
+def mark_of(settings: Settings, view: str) -> Path:
     return settings.feast_home / "materialized" / f"{settings.feast.project}.{view}.json"

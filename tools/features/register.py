@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from ..errors import ToolFailure, unknown
 from ..handles import check_name
 from ..lineage import Lineage
 from ..runtime.work import Work
+from ..undo import call, deletes
 from .models import DType
 from .registry import applying, changing, opened
 from .views import (
@@ -29,6 +30,35 @@ from .views import (
 SHORTEST_TTL = timedelta(seconds=1)
 
 
+@dataclass(frozen=True)
+class Registered:
+    """A view, the one of its name before, and the dataset of its rows if it was made for it."""
+
+    view: Definition
+    before: Definition | None
+    rows: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def undo(self) -> str | None:
+        if self.before is None:
+            return deletes(self.view.handle, self.rows)
+        before = self.before
+        if before == self.view:
+            return None
+        return call(
+            "register_features",
+            dataset=before.dataset,
+            view=before.name,
+            entity=before.entity,
+            timestamp_column=before.timestamp,
+            features=list(before.features),
+            created_timestamp_column=before.created or None,
+            ttl_days=before.ttl / timedelta(days=1) if before.ttl else None,
+            description=before.description or None,
+        )
+
+
 def register_view(
     work: Work,
     dataset: str,
@@ -39,7 +69,7 @@ def register_view(
     created: str,
     ttl_days: float | None,
     description: str,
-) -> tuple[Definition, list[str]]:
+) -> Registered:
     """Register a view over a dataset, and say what was done to its rows.
 
     Raises:
@@ -67,10 +97,12 @@ def register_view(
         description=description,
     )
     with changing(work, view), opened(work) as store:
-        notes += _write(work, store, wanted)
+        before = _write(work, store, wanted)
+    notes += _changes(before, wanted) if before else []
     if ttl_days is None:
         notes.append("no ttl_days: a value counts however old it is; joins report the oldest")
-    return wanted, [*skipped, *notes]
+    rows = clean.handle if clean.new else None
+    return Registered(wanted, before, rows, (*skipped, *notes))
 
 
 def _ttl(days: float | None) -> timedelta | None:
@@ -82,7 +114,7 @@ def _ttl(days: float | None) -> timedelta | None:
     return ttl
 
 
-def register_one(work: Work, name: str, group: str, entity: str, dtype: DType, description: str) -> Definition:
+def register_one(work: Work, name: str, group: str, entity: str, dtype: DType, description: str) -> Registered:
     """Add a column of a view's dataset to the view.
 
     Raises:
@@ -92,8 +124,7 @@ def register_one(work: Work, name: str, group: str, entity: str, dtype: DType, d
         view = find_view(store, group)
     with changing(work, view.name), opened(work) as store:
         wider = _wider(work, find_view(store, view.name), name, entity, dtype, description)
-        _write(work, store, wider)
-    return wider
+        return Registered(wider, _write(work, store, wider))
 
 
 def _wider(work: Work, view: Definition, name: str, entity: str, dtype: DType, description: str) -> Definition:
@@ -111,7 +142,8 @@ def _wider(work: Work, view: Definition, name: str, entity: str, dtype: DType, d
     return replace(view, features={**view.features, name: dtype}, descriptions=descriptions)
 
 
-def _write(work: Work, store: Any, wanted: Definition) -> list[str]:
+def _write(work: Work, store: Any, wanted: Definition) -> Definition | None:
+    """Write the view; the one of its name before."""
     with applying(work.settings):
         existing = {view.name: view for view in all_views(store)}
         _check_clashes(existing, wanted)
@@ -120,7 +152,7 @@ def _write(work: Work, store: Any, wanted: Definition) -> list[str]:
         write_view(store, replace(wanted, descriptions={**kept, **wanted.descriptions}))
     lineage = Lineage(work.home)
     lineage.record(wanted.versioned, [wanted.dataset, wanted.handle], "register_features")
-    return _changes(before, wanted) if before else []
+    return before
 
 
 def _changes(before: Definition, wanted: Definition) -> list[str]:

@@ -79,6 +79,15 @@ def online_keys(settings: Settings, view: str) -> int:
         return database.execute(f'select count(distinct entity_key) from "{table}"').fetchone()[0] if known else 0
 
 
+def forget_online(settings: Settings, view: str) -> None:
+    """Drop the online values of a view."""
+    table = f"{settings.feast.project}_{view}"
+    if _online(settings).is_file():
+        with closing(sqlite3.connect(_online(settings))) as database:
+            database.execute(f'drop table if exists "{table}"')
+            database.commit()
+
+
 def online_store(work: Work) -> Any:
     """The store of online values (feast.infra.online_stores.online_store.OnlineStore)."""
     return work.once(_open_online)

@@ -17,5 +17,6 @@ SLICE = Slice(
         "feast.infra.offline_stores.duckdb",
         "feast.infra.online_stores.sqlite",
     ),
-    handles=("features",),
+    handles=("features", "online"),
+    removes=("features", "online"),
 )

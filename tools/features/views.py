@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, get_args
@@ -150,6 +151,19 @@ def write_view(store: Any, view: Definition) -> None:
         tags={DATASET_TAG: view.dataset} | ({TTL_TAG: repr(view.ttl.total_seconds())} if view.ttl else {}),
     )
     store.apply([entity, source, definition])
+
+
+def forget_view(store: Any, view: Definition) -> None:
+    """Take a view out of the registry, with its source, and with its entity unless another view has it."""
+    from feast.errors import DataSourceObjectNotFoundException, EntityNotFoundException
+
+    shared = any(other.entity == view.entity for other in all_views(store) if other.name != view.name)
+    store.delete_feature_view(view.name)
+    with suppress(DataSourceObjectNotFoundException):
+        store.delete_data_source(f"{view.name}_source")
+    if not shared:
+        with suppress(EntityNotFoundException):
+            store.registry.delete_entity(view.entity, project=store.project)
 
 
 def dtypes_of(schema: pa.Schema) -> dict[str, DType | None]:

@@ -7,4 +7,5 @@ from ..slices import Slice
 SLICE = Slice(
     floor=4,
     handles=("job",),
+    removes=("job",),
 )

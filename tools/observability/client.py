@@ -85,7 +85,13 @@ def get_lineage(work: Work, handle: str, limit: int) -> LineageGraph:
     ancestors, descendants = lineage.ancestors(handle, limit), lineage.descendants(handle, limit)
     if not ancestors and not descendants:
         raise unknown("handle with a history", handle, lineage.nodes())
-    return LineageGraph(handle=handle, ancestors=_edges(ancestors), descendants=_edges(descendants))
+    nodes = sorted({handle, *(end for edge in (*ancestors, *descendants) for end in (edge.child, edge.parent))})
+    return LineageGraph(
+        handle=handle,
+        ancestors=_edges(ancestors),
+        descendants=_edges(descendants),
+        deleted=sorted(lineage.deleted(nodes)),
+    )
 
 
 def _edges(edges: list[StoredEdge]) -> list[Edge]:

@@ -132,8 +132,9 @@ class Edge(BaseModel):
 
 
 class LineageGraph(BaseModel):
-    """What made a thing (ancestors) and what used it (descendants), nearest first."""
+    """What made a thing (ancestors) and what used it (descendants), nearest first; `deleted` are those of them gone."""
 
     handle: str
     ancestors: list[Edge]
     descendants: list[Edge]
+    deleted: list[str] = []

@@ -14,6 +14,7 @@ from ..handles import check_name
 from ..lineage import Lineage
 from ..paging import Page, page
 from ..runtime.work import Work
+from ..undo import deletes
 from .engine import Engine, run
 from .models import Condition, Expectation, RuleResult, StoredSuite, Suite, SuiteInfo, Validation, Verdict
 from .plain import shortened
@@ -36,7 +37,8 @@ def create_suite(work: Work, name: str, expectations: list[Expectation]) -> Suit
     _record_version(work, suite)
     if before and before.version == suite.version:
         return _info(suite, ["these are the rules that the suite has already"])
-    return _info(suite, [f"replaces version {before.version}, kept as {_versioned(before)}"] if before else [])
+    made = _info(suite, [f"replaces version {before.version}, kept as {_versioned(before)}"] if before else [])
+    return made.model_copy(update={"undo": deletes(_versioned(suite))})
 
 
 def get_suite(work: Work, suite: str, detail: Detail, limit: int, cursor: str) -> Suite:
@@ -130,12 +132,16 @@ def _shortened(whole: Validation, detail: Detail) -> Validation:
 
 
 def _keep(work: Work, whole: Validation, suite: StoredSuite) -> None:
-    folder = work.settings.gx_home / "validations"
+    folder = validations(work)
     folder.mkdir(parents=True, exist_ok=True)
     path: Path = folder / f"{whole.validation.partition(':')[2]}.json"
     path.write_text(whole.model_dump_json(indent=1), encoding="utf-8")
     _record_version(work, suite)
     Lineage(work.home).record(whole.validation, [whole.dataset, _versioned(suite)], "validate_dataset")
+
+
+def validations(work: Work) -> Path:
+    return work.settings.gx_home / "validations"
 
 
 def _record_version(work: Work, suite: StoredSuite) -> None:

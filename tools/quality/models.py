@@ -40,6 +40,7 @@ class SuiteInfo(BaseModel):
     columns: list[str]
     created: str
     notes: list[str] = []
+    undo: str | None = None
 
 
 class Suite(SuiteInfo):

@@ -73,6 +73,10 @@ class SuiteStore:
         # Two writers at once: the second finds the number taken and stores the next one.
         return suite if _place(self._folder / name, suite) else self.add(name, expectations)
 
+    def files(self, name: str) -> dict[int, Path]:
+        """Version -> file, of those that are stored; a built-in one is not."""
+        return {int(path.stem): path for path in self._versions(name)}
+
     def _versions(self, name: str) -> list[Path]:
         return sorted((self._folder / name).glob("[0-9]*.json"))
 

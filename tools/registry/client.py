@@ -46,7 +46,7 @@ def register_model(work: Work, model: str, name: str, tags: dict[str, str], desc
     """Register a trained model under a name; the same model under the same name stays one version."""
     _check_name(name)
     source = find_model(work, model, effects=True)
-    with opened(work) as client, _locked(work):
+    with opened(work) as client, changing(work):
         _check_texts(tags, description)
         version = str(_version_of(client, name, source, tags).version)
         for key, value in tags.items():
@@ -167,7 +167,7 @@ def get_model(work: Work, model: str, limit: int, check: bool) -> RegisteredMode
     wanted = parse_model(model)
     named = bool(wanted.version or wanted.alias)
     with opened(work) as client:
-        registered, versions = _versions(client, wanted.name)
+        registered, versions = versions_of(client, wanted.name)
     chosen = _chosen(wanted, registered, versions) if named else _current(registered, versions)
     shown = [chosen, *(entry for entry in versions if entry is not chosen)][:limit]
     found = RegisteredModel(
@@ -216,7 +216,7 @@ def get_latest_version(work: Work, name: str, stages: list[Stage]) -> ModelVersi
             f"{name!r} names one version already", f"Pass model:{wanted.name}, or read that version with get_model."
         )
     with opened(work) as client:
-        registered, versions = _versions(client, wanted.name)
+        registered, versions = versions_of(client, wanted.name)
     for stage in stages:
         for version in versions:
             if version.current_stage == stage:
@@ -232,9 +232,9 @@ def transition_stage(work: Work, model: str, stage: Stage, archive_existing: boo
     """Move a version to a stage; the stage is kept as an alias and a tag too, all under one lock."""
     wanted = parse_model(model)
     alias = stage.lower() if stage in ("Staging", "Production") else None
-    with opened(work) as client, _locked(work), warnings.catch_warnings():
+    with opened(work) as client, changing(work), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        registered, versions = _versions(client, wanted.name)
+        registered, versions = versions_of(client, wanted.name)
         chosen = _chosen(wanted, registered, versions)
         number = str(chosen.version)
         if alias:
@@ -294,7 +294,7 @@ def _same_source(client: MlflowClient, name: str, source: StoredModel) -> Mlflow
     return next((version for version in found if version.source == source.uri), None)
 
 
-def _versions(client: MlflowClient, name: str) -> tuple[RegisteredEntity, list[MlflowVersion]]:
+def versions_of(client: MlflowClient, name: str) -> tuple[RegisteredEntity, list[MlflowVersion]]:
     """A registered model and its versions, newest first, of which there is at least one."""
     from mlflow.exceptions import MlflowException
 
@@ -368,6 +368,6 @@ def _answers(work: Work, model: StoredModel, rows: pd.DataFrame) -> list[Label]:
     return [model.card.classes[row.argmax()] for row in found] if model.card.classes else found.tolist()
 
 
-def _locked(work: Work) -> AbstractContextManager[None]:
+def changing(work: Work) -> AbstractContextManager[None]:
     """MLflow's setters are a transaction each: two promotions at once would mix."""
     return locked(work.home / "registry.lock", PATIENCE_S, "the model registry is being changed")

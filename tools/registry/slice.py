@@ -8,5 +8,6 @@ SLICE = Slice(
     floor=5,
     stands_on=("modeling",),
     handles=("model",),
+    removes=("model",),
     workers="tracking",
 )

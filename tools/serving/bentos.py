@@ -63,14 +63,38 @@ def find_bento(work: Work, text: str) -> Bento:
             f"Pass one of {', '.join(f'bento:{name}:{each}' for each in versions[:8])}.",
         )
     folder = _bentos(work) / name / (wanted or versions[0])
-    spec = folder / "src" / SPEC_FILE
-    if not spec.is_file():
+    if (found := _packaged(folder)) is None:
         raise ToolFailure(f"{text} was not packaged by this server", "Package its model with package_model.")
-    return Bento(ServiceSpec.model_validate_json(spec.read_bytes()), folder)
+    return found
 
 
-def make_bento(work: Work, request: PackageRequest) -> tuple[Bento, bool]:
-    """Build the bento of a model, unless it is there; True if it had to be built.
+def packaged(work: Work) -> list[Bento]:
+    """All bentos of ours."""
+    folders = (_bentos(work).joinpath(*tag.split(":")) for tag in _tags(work))
+    return [found for folder in folders if (found := _packaged(folder))]
+
+
+def model_folder(work: Work, spec: ServiceSpec) -> Path:
+    """The copy of its model in BentoML's store, which bentos of the same model share."""
+    return work.settings.bentoml_home.joinpath("models", *spec.model_tag.split(":"))
+
+
+def _packaged(folder: Path) -> Bento | None:
+    spec = folder / "src" / SPEC_FILE
+    return Bento(ServiceSpec.model_validate_json(spec.read_bytes()), folder) if spec.is_file() else None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A bento of a model, whose handle is the one that was asked for; `built` if it was not there before."""
+
+    bento: Bento
+    model: str
+    built: bool
+
+
+def make_bento(work: Work, request: PackageRequest) -> Made:
+    """Build the bento of a model, unless it is there.
 
     Without a version it is named by its content, so the same model is the same bento.
     """
@@ -81,13 +105,13 @@ def make_bento(work: Work, request: PackageRequest) -> tuple[Bento, bool]:
     spec = _spec(model, request)
     _require_free(work, spec)
     if (_bentos(work) / spec.name / spec.version).is_dir():
-        return find_bento(work, f"{spec.name}:{spec.version}"), False
+        return Made(find_bento(work, f"{spec.name}:{spec.version}"), model.handle, built=False)
     with locked(work.settings.bentoml_home / "build.lock", BUILD_PATIENCE_S, "another bento is being built"):
         with work.tracer.span("store model", tag=spec.model_tag):
             _store_model(work, model, spec)
         with work.tracer.span("build bento", tag=f"{spec.name}:{spec.version}"):
             _build(work, spec)
-    return find_bento(work, f"{spec.name}:{spec.version}"), True
+    return Made(find_bento(work, f"{spec.name}:{spec.version}"), model.handle, built=True)
 
 
 def require_bentoml(work: Work) -> None:

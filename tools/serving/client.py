@@ -15,7 +15,8 @@ from ..locks import Busy
 from ..modeling.store import MODEL_FILE, digest
 from ..paging import Page, page
 from ..runtime.work import Work
-from . import endpoints, processes
+from ..undo import deletes
+from . import endpoints, processes, reverse
 from .bentos import Bento, find_bento, make_bento, require_bentoml
 from .connection import Connections, ServiceFailed, Unreachable, ask_predictions, is_ready
 from .models import (
@@ -47,20 +48,21 @@ SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmg]i?|)b?")
 
 def package_model(work: Work, request: PackageRequest) -> Packaged:
     """Build a bento of a model: its file, a service around it, pinned packages."""
-    bento, built = make_bento(work, request)
-    spec = bento.spec
-    Lineage(work.home).record(bento.handle, [spec.model_handle, spec.model_uri], "package_model")
+    made = make_bento(work, request)
+    bento, spec = made.bento, made.bento.spec
+    Lineage(work.home).record(bento.handle, [made.model, spec.model_uri], "package_model")
     return Packaged(
         bento=bento.handle,
-        model=spec.model_handle,
+        model=made.model,
         task=spec.task,
         features=spec.features,
         classes=spec.classes,
         routes=["/predict", "/predict_rows"] if spec.batchable else ["/predict"],
         packages=spec.packages,
-        built=built,
-        notes=[] if built else ["this model was packaged before; nothing was built"],
+        built=made.built,
+        notes=[] if made.built else ["this model was packaged before; nothing was built"],
         next=f"deploy_model(bento={bento.handle!r}, endpoint={spec.name!r})",
+        undo=deletes(bento.handle) if made.built else None,
     )
 
 
@@ -72,9 +74,10 @@ def deploy_model(work: Work, request: DeployRequest) -> Deployed:
 def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed:
     name = endpoints.endpoint_name(request.endpoint)
     require_bentoml(work)
-    bento = _bento(work, request.bento)
+    bento, model = _bento(work, request.bento)
     _require_model(work, bento)
-    plan = Plan(name, bento, request.replicas, max(1, int(request.resources.cpu)), size(request.resources.memory))
+    threads, memory = max(1, int(request.resources.cpu)), size(request.resources.memory)
+    plan = Plan(name, bento, request.replicas, threads, memory, model)
     with endpoints.change(work, name):
         running = _settle(work, name)
         _require_room(plan, running, request.percent)
@@ -96,6 +99,7 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
         memory_mb=processes.memory_mb(work, name, made),
         stopped=stopped,
         next=f"predict(endpoint={f'endpoint:{name}'!r}, rows=[{{feature: value}}])",
+        undo=reverse.of_deployment(name, running, made, request.percent),
     )
 
 
@@ -107,12 +111,14 @@ def set_traffic(work: Work, endpoint: str, bento: str, percent: int) -> Traffic:
         chosen = _deployment_of(state, bento)
         if percent and master(chosen) is None:
             raise ToolFailure(f"{chosen.bento} is dead", f"Deploy it again: {_redeploy(state)}")
-        percents = endpoints.share({each.id: each.percent for each in state.deployments}, chosen.id, percent)
+        before = {each.id: each.percent for each in state.deployments}
+        percents = endpoints.share(before, chosen.id, percent)
         _write(work, name, state.deployments, percents)
     state = endpoints.read(work, name)
     idle = [each.bento for each in state.deployments if not each.percent]
     notes = [f"{each} keeps running without calls; deploy_model replaces it, stop_endpoint ends it" for each in idle]
-    return Traffic(endpoint=f"endpoint:{name}", traffic=_traffic(state), notes=notes)
+    undo = reverse.of_traffic(name, before, percents, {each.id: each.bento for each in state.deployments})
+    return Traffic(endpoint=f"endpoint:{name}", traffic=_traffic(state), notes=notes, undo=undo)
 
 
 def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
@@ -139,6 +145,7 @@ def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
     return Prediction(
         endpoint=f"endpoint:{name}",
         bento=chosen.bento,
+        model=chosen.model or None,
         predictions=answer.predictions,
         probabilities=answer.probabilities if fits else None,
         classes=answer.classes,
@@ -162,7 +169,13 @@ def stop_endpoint(work: Work, endpoint: str) -> Stopped:
         ended = sum(processes.stop(work, name, each) for each in state.deployments)
         processes.sweep(work, name, set())
         endpoints.remove(work, name)
-    return Stopped(endpoint=f"endpoint:{name}", bentos=[each.bento for each in state.deployments], processes=ended)
+    Lineage(work.home).mark_deleted([f"endpoint:{name}"])
+    return Stopped(
+        endpoint=f"endpoint:{name}",
+        bentos=[each.bento for each in state.deployments],
+        processes=ended,
+        undo=reverse.of_stop(state),
+    )
 
 
 def size(text: str) -> int:
@@ -190,12 +203,13 @@ def _settle(work: Work, name: str) -> list[Deployment]:
     return alive
 
 
-def _bento(work: Work, text: str) -> Bento:
-    """The bento of that name, or the one of a model, which is packaged on the way."""
+def _bento(work: Work, text: str) -> tuple[Bento, str]:
+    """The bento of that name, or the one of a model, which is packaged on the way; and the model that it is of."""
     if not text.startswith(MODELS):
-        return find_bento(work, text)
+        bento = find_bento(work, text)
+        return bento, bento.spec.model_handle
     packaged = package_model(work, PackageRequest(model=text, name="", version="", batchable=False))
-    return find_bento(work, packaged.bento)
+    return find_bento(work, packaged.bento), packaged.model
 
 
 def _require_model(work: Work, bento: Bento) -> None:

@@ -99,6 +99,11 @@ def share(percents: Mapping[str, int], chosen: str, percent: int) -> dict[str, i
     return {key: percent if key == chosen else shares[key] for key in (*percents, chosen)}
 
 
+def folders(work: Work) -> list[Path]:
+    """What deployments have written, by endpoint; also of endpoints that are gone."""
+    return [folder for folder in _root(work).glob("*") if folder.is_dir() and not folder.is_symlink()]
+
+
 def _root(work: Work) -> Path:
     return work.home / "endpoints"
 

@@ -54,6 +54,7 @@ class Packaged(BaseModel):
     built: bool
     notes: list[str] = []
     next: str
+    undo: str | None = None
 
 
 class Resources(BaseModel):
@@ -74,10 +75,16 @@ class DeployRequest(BaseModel):
 
 
 class Deployment(BaseModel):
-    """One running bento of an endpoint, as kept in the endpoint's state file."""
+    """One running bento of an endpoint, as kept in the endpoint's state file.
+
+    `model` is what it was deployed or packaged from, `memory` the limit of each process in bytes, 0 for none.
+    """
 
     id: str
     bento: str
+    model: str = ""
+    threads: int = 1
+    memory: int = 0
     pid: int
     created: float
     port: int
@@ -109,12 +116,14 @@ class Deployed(BaseModel):
     stopped: list[str] = []
     notes: list[str] = []
     next: str
+    undo: str | None = None
 
 
 class Traffic(BaseModel):
     endpoint: str
     traffic: dict[str, int]
     notes: list[str] = []
+    undo: str | None = None
 
 
 class DeploymentLine(BaseModel):
@@ -143,6 +152,7 @@ class Stopped(BaseModel):
     endpoint: str
     bentos: list[str]
     processes: int
+    undo: str | None = None
 
 
 class ServiceAnswer(BaseModel):
@@ -157,11 +167,12 @@ class ServiceAnswer(BaseModel):
 class Prediction(BaseModel):
     """One prediction per row; `probabilities` in the order of `classes`, null for regression or if a note says so.
 
-    Notes also count the rows with values that training had none of.
+    `model` is the version that answered. Notes also count the rows with values that training had none of.
     """
 
     endpoint: str
     bento: str
+    model: str | None = None
     predictions: list[Label]
     probabilities: list[list[float]] | None = None
     classes: list[Label] = []

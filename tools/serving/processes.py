@@ -41,13 +41,14 @@ FATAL = "Application startup failed"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to start. `memory` limits the data of each process in bytes, 0: not at all."""
+    """What to start of which model. `memory` limits the data of each process in bytes, 0: not at all."""
 
     endpoint: str
     bento: Bento
     replicas: int
     threads: int
     memory: int
+    model: str = ""
 
 
 class PortTaken(Exception):
@@ -165,6 +166,9 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
     return Deployment(
         id=identity,
         bento=plan.bento.handle,
+        model=plan.model or plan.bento.spec.model_handle,
+        threads=plan.threads,
+        memory=plan.memory,
         pid=pid,
         created=process.create_time(),
         port=port,

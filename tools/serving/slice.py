@@ -9,4 +9,5 @@ SLICE = Slice(
     extra="serving",
     libraries=("bentoml",),
     handles=("bento", "endpoint"),
+    removes=("bento", "endpoint"),
 )

@@ -17,6 +17,7 @@ from ..handles import parse
 from ..paging import Page
 from ..runtime.work import Work
 from ..tracing.redaction import redact
+from ..undo import deletes
 from ..user_files import readable
 from .backend import mlflow_client, require_artifacts, require_backend, translated
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
@@ -74,12 +75,13 @@ def create_experiment(work: Work, name: str, tags: dict[str, str]) -> Experiment
     _check_tags(tags)
     full = f"{work.settings.mlflow.experiment_prefix}{name or DEFAULT_EXPERIMENT}"
     with opened(work) as client:
-        created = _create(work, client, full, tags)
+        created = restored = _create(work, client, full, tags)
         found = client.get_experiment_by_name(full)
         if found is None:
             raise ToolFailure(f"experiment {full!r} vanished while it was opened", "Call create_experiment again.")
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
+            restored = True
         for key, value in tags.items() if not created else ():
             client.set_experiment_tag(found.experiment_id, key, value)
         found = client.get_experiment(found.experiment_id)
@@ -89,6 +91,7 @@ def create_experiment(work: Work, name: str, tags: dict[str, str]) -> Experiment
         artifact_root=found.artifact_location,
         tags=fit({key: cut(value, VALUE_CHARS) for key, value in visible(found.tags).items()}, TAG_CHARS),
         created=created,
+        undo=deletes(f"experiment:{full}") if restored else None,
     )
 
 
@@ -118,7 +121,8 @@ def start_run(work: Work, experiment: str, name: str, tags: dict[str, str]) -> R
         run = client.create_run(
             home.experiment_id, run_name=name or None, tags={**work.settings.mlflow.default_tags, **tags}
         )
-        return _view(client, run, [])
+        shown = _view(client, run, [])
+    return shown.model_copy(update={"undo": deletes(shown.run)})
 
 
 def log_open_run(
@@ -194,7 +198,7 @@ def end_run(work: Work, run: str, status: RunStatus) -> Run:
 def close_abandoned(work: Work, parent: str, own: str) -> None:
     """Mark the runs that ended work left open as KILLED: those below `parent`, and `own` (may be empty)."""
     with opened(work) as client:
-        found = _find(client, parent).info
+        found = find_run(client, parent).info
         below = f"tags.`mlflow.parentRunId` = '{found.run_id}' and attributes.status = 'RUNNING'"
         for child in client.search_runs([found.experiment_id], below):
             client.set_terminated(child.info.run_id, "KILLED")
@@ -205,7 +209,7 @@ def close_abandoned(work: Work, parent: str, own: str) -> None:
 def get_run(work: Work, run: str, names: Sequence[str] = ()) -> Run:
     """A run in brief, or only what the names stand for, in full."""
     with opened(work) as client:
-        return _view(client, _find(client, run), names)
+        return _view(client, find_run(client, run), names)
 
 
 def require_running(work: Work, run: str, what: str = "anything more") -> str:
@@ -262,7 +266,7 @@ def _experiments(work: Work, client: MlflowClient, name: str) -> list[str]:
     raise unknown("experiment", name, known)
 
 
-def _find(client: MlflowClient, run: str) -> MlflowRun:
+def find_run(client: MlflowClient, run: str) -> MlflowRun:
     from mlflow.exceptions import MlflowException
 
     identity = parse(run, "run").name
@@ -277,7 +281,7 @@ def _find(client: MlflowClient, run: str) -> MlflowRun:
 
 
 def _require_kept(client: MlflowClient, run: str) -> MlflowRun:
-    found = _find(client, run)
+    found = find_run(client, run)
     if found.info.lifecycle_stage == "deleted":
         raise ToolFailure(f"run:{found.info.run_id} is deleted", "Start a new run.")
     return found

@@ -37,6 +37,7 @@ class Experiment(BaseModel):
     artifact_root: str
     tags: dict[str, str]
     created: bool
+    undo: str | None = None
 
 
 class Run(BaseModel):
@@ -55,6 +56,7 @@ class Run(BaseModel):
     models: list[str] = []
     omitted: str | None = None
     notes: list[str] = []
+    undo: str | None = None
 
 
 class RunLine(BaseModel):

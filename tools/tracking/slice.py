@@ -20,6 +20,7 @@ SLICE = Slice(
         "alembic.command",
         "alembic.config",
     ),
-    handles=("run",),
+    handles=("run", "experiment"),
+    removes=("run", "experiment"),
     opens=("client", "models", "backend"),
 )

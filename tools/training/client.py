@@ -18,6 +18,7 @@ from ..modeling.rows import Rows, overlap, rows_of
 from ..modeling.store import log_model, record_model, require_ready
 from ..runtime.work import Work
 from ..tracking.client import end_run, log_run, start_run
+from ..undo import deletes
 from .evaluation import evaluate_model
 from .models import AlgorithmLine, Algorithms, Trained, TrainRequest
 
@@ -104,6 +105,7 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
         folds=held.folds,
         fit_seconds=round(took, 3),
         notes=[*notes, *_of_fit(pipeline, prepared), *held.notes, *_not_shown(card)],
+        undo=deletes(model, None if request.run else run),
     )
 
 

@@ -48,6 +48,7 @@ class Trained(BaseModel):
     folds: str | None = None
     fit_seconds: float
     notes: list[str] = []
+    undo: str | None = None
 
 
 class EvaluateRequest(BaseModel):

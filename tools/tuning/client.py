@@ -18,6 +18,7 @@ from ..modeling.searches import Search, record
 from ..modeling.store import require_ready
 from ..numbers import finite
 from ..runtime.work import Work
+from ..undo import deletes
 from .models import Study, Trial, Tuned, TuneRequest
 from .objective import Objective, open_objective
 from .report import TrialLog
@@ -62,11 +63,14 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
         def so_far() -> Tuned:
             return _result(study, objective, space, scored_on, log.run, time.monotonic() - began, notes)
 
-        _search(work, JobTrials(study, space, work.job, not inside), objective, request, log, so_far)
+        trials = JobTrials(study, space, work.job, not inside)
+        _search(work, trials, objective, request, log, so_far)
         log.close(study)
     record(work.home, _as_search(name, objective.card, request, space))
     Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
-    return so_far().model_copy(update={"importance": _importance(study)})
+    # Trials that were added to a study cannot be taken out again.
+    undo = deletes(f"study:{name}", log.run if log.own else None) if trials.alone else None
+    return so_far().model_copy(update={"importance": _importance(study), "undo": undo})
 
 
 def get_study(work: Work, study: str) -> Study:

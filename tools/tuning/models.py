@@ -65,6 +65,7 @@ class Tuned(BaseModel):
     run: str
     seconds: float
     notes: list[str] = []
+    undo: str | None = None
 
 
 class Study(BaseModel):

@@ -11,4 +11,5 @@ SLICE = Slice(
     stands_on=("modeling",),
     preload=("optuna", "optuna.storages"),
     handles=("study",),
+    removes=("study",),
 )

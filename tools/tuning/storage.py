@@ -32,7 +32,7 @@ def driving(work: Work, name: str) -> Generator[BaseStorage]:
     require_storage(work)
     path = journal(work, name)
     busy = f"study:{name} is being tuned by another job"
-    with locked(path.with_suffix(".driver"), 0, busy, "Wait for it, or use another name."):
+    with locked(driver(work, name), 0, busy, "Wait for it, or use another name."):
         if not work.settings.study_storage:
             repair(path)
         yield open_storage(work, name)
@@ -104,6 +104,25 @@ def _translated() -> Generator[None]:
 
 def journal(work: Work, name: str) -> Path:
     return work.home / "optuna" / f"{name}.log"
+
+
+def driver(work: Work, name: str) -> Path:
+    """The lock of whoever adds trials to a study."""
+    return journal(work, name).with_suffix(".driver")
+
+
+def forget(work: Work, name: str) -> bool:
+    """Whether there was a study of that name, which the database does not have any more; a journal is its file."""
+    import optuna
+
+    if not work.settings.study_storage:
+        return journal(work, name).is_file()
+    try:
+        with _translated():
+            optuna.delete_study(study_name=name, storage=open_storage(work, name))
+    except KeyError:
+        return False
+    return True
 
 
 def repair(path: Path) -> None:

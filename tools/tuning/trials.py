@@ -50,6 +50,11 @@ class JobTrials:
         """How many trials of this job have ended, also in attempts before this one."""
         return self._ended() - self._before
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other search has trials in the study."""
+        return self.finished() == sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
+
     def next(self) -> Trial:
         """The trial that a driver which died has left running, or a new one."""
         from optuna.trial import Trial, TrialState

@@ -214,6 +214,14 @@ class JobTable:
     def running(self) -> list[JobRow]:
         return self._all("select * from jobs where state='running' order by claimed, id")
 
+    def unfinished(self) -> list[JobRow]:
+        return self._all("select * from jobs where state in ('queued','running') order by created, id")
+
+    def remove(self, identity: str) -> bool:
+        """Delete the row of a job that has ended; False when there is none."""
+        with self.backend.open() as db:
+            return bool(db.execute("delete from jobs where id=? and ended>0", (identity,)).rowcount == 1)
+
     def ahead(self, row: JobRow) -> int:
         """How many queued jobs of the same state folder come before one; short ones may take the slot of a long one."""
         query = (

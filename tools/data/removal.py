@@ -1,0 +1,70 @@
+"""How datasets go: the card first, then the Parquet file unless another name shares it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import unknown
+from ..handles import NAME, parse
+from ..lineage import Lineage
+from ..removal import Found, Gone, Leftover, Removal, Remover, erase, written
+from ..runtime.work import Work
+from .models import DatasetInfo
+from .store import card_of, cards, changing, datasets, file_of
+
+# Datasets that are answers: nobody loaded them, and they can be made again.
+ANSWERS = ("predict_dataset", "get_validation")
+
+
+def find(work: Work, text: str) -> Found:
+    """One version, or all versions of a name."""
+    wanted = parse(text, "dataset")
+    valid = re.fullmatch(NAME[1:-1], wanted.name) and re.fullmatch("[0-9a-f]*", wanted.version)
+    chosen = cards(work, wanted.name, wanted.version or "*") if valid else []
+    if not chosen:
+        raise unknown("dataset", text[:200], (f"dataset:{card.stem}" for card in cards(work)), "list_datasets.")
+    return Found(
+        handles=tuple(f"dataset:{card.stem}" for card in chosen),
+        paths=(*chosen, *_alone(work, chosen)),
+        called=(f"dataset:{wanted.name}",),
+    )
+
+
+def remove(work: Work, found: Found) -> None:
+    with changing(work):
+        chosen = [card for card in (_card(work, each) for each in found.handles) if card.is_file()]
+        if not chosen:
+            raise Gone(found.handles)
+        files = _alone(work, chosen)
+        erase(work.settings, chosen)
+        erase(work.settings, files)
+
+
+def leftovers(work: Work) -> Iterator[Leftover]:
+    """Files without a card, and answers that nothing was made from."""
+    named = {card.stem.partition("@")[2] for card in cards(work)}
+    for file in sorted(datasets(work).glob("[!.]*.parquet")):
+        if file.stem not in named:
+            yield Leftover("file without a dataset", file.name, (file,), written([file]))
+    lineage = Lineage(work.home)
+    for card in cards(work):
+        handle = DatasetInfo.model_validate_json(card.read_bytes()).dataset
+        made_by = {edge.by for edge in lineage.ancestors(handle) if edge.child == handle}
+        if made_by & {*ANSWERS} and not lineage.descendants(handle, 1):
+            yield Leftover("answer", handle, (card, *_alone(work, [card])), written([card]), handle)
+
+
+def _card(work: Work, handle: str) -> Path:
+    return card_of(work, parse(handle, "dataset"))
+
+
+def _alone(work: Work, chosen: list[Path]) -> list[Path]:
+    """The files that no other card than these names."""
+    digests = {card.stem.partition("@")[2] for card in chosen}
+    free = [digest for digest in sorted(digests) if not {*cards(work, digest=digest)} - {*chosen}]
+    return [file for digest in free if (file := file_of(work, digest)).exists()]
+
+
+REMOVAL = Removal(removers={"dataset": Remover(find, remove)}, leftovers=leftovers, guard=changing)

@@ -1,0 +1,127 @@
+"""How runs and experiments go: MLflow keeps them as deleted, with their files, and brings them back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ToolFailure, unknown
+from ..handles import parse
+from ..removal import Found, Gone, Removal, Remover
+from ..runtime.work import Work
+from .client import everything, find_run, opened
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment, Run
+
+KEPT = "MLflow keeps it as deleted, with its files, until `mlflow gc` is run"
+PAGE = 1000
+
+
+def find_runs(work: Work, text: str) -> Found:
+    """A run and those below it. What was logged in them, their models, stays."""
+    with opened(work) as client:
+        run = find_run(client, text)
+        below = [run, *_children(client, run, deleted=False)]
+        if run.info.lifecycle_stage == "deleted":
+            below = [run, *_children(client, run, deleted=True)]
+            raise Gone(_handles(below), restorable=True)
+    return Found(_handles(below), restorable=True, notes=(KEPT,))
+
+
+def remove_runs(work: Work, found: Found) -> None:
+    with opened(work) as client:
+        if find_run(client, found.handles[0]).info.lifecycle_stage == "deleted":
+            raise Gone(found.handles, restorable=True)
+        # Its own comes last: what is left of a crash can be deleted again.
+        for handle in reversed(found.handles):
+            client.delete_run(parse(handle, "run").name)
+
+
+def restore_runs(work: Work, text: str) -> Found:
+    """A run and those below it that were deleted."""
+    with opened(work) as client:
+        run = find_run(client, text)
+        if run.info.lifecycle_stage != "deleted":
+            raise ToolFailure(f"run:{run.info.run_id} is not deleted", "There is nothing to restore.")
+        _require_experiment(client, run)
+        below = [run, *_children(client, run, deleted=True)]
+        for each in below:
+            client.restore_run(each.info.run_id)
+    return Found(_handles(below))
+
+
+def find_experiment(work: Work, text: str) -> Found:
+    """An experiment, by its name or id, with all of its runs."""
+    from mlflow.entities import ViewType
+
+    with opened(work) as client:
+        experiment = _experiment(work, client, text)
+        deleted = experiment.lifecycle_stage == "deleted"
+        which = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+        runs = everything(
+            lambda token: client.search_runs([experiment.experiment_id], "", which, PAGE, page_token=token)
+        )
+    handles = (f"experiment:{experiment.name}", *_handles(runs))
+    if deleted:
+        raise Gone(handles, restorable=True)
+    return Found(handles, restorable=True, notes=(KEPT,))
+
+
+def remove_experiment(work: Work, found: Found) -> None:
+    with opened(work) as client:
+        experiment = _experiment(work, client, found.handles[0])
+        if experiment.lifecycle_stage == "deleted":
+            raise Gone(found.handles, restorable=True)
+        client.delete_experiment(experiment.experiment_id)
+
+
+def restore_experiment(work: Work, text: str) -> Found:
+    with opened(work) as client:
+        experiment = _experiment(work, client, text)
+        if experiment.lifecycle_stage != "deleted":
+            raise ToolFailure(f"experiment:{experiment.name} is not deleted", "There is nothing to restore.")
+        client.restore_experiment(experiment.experiment_id)
+    return find_experiment(work, text)
+
+
+def _experiment(work: Work, client: MlflowClient, text: str) -> Experiment:
+    """Deleted ones included."""
+    from mlflow.entities import ViewType
+
+    name = text.strip().removeprefix("experiment:")
+    known = everything(lambda token: client.search_experiments(ViewType.ALL, PAGE, page_token=token))
+    for wanted in (name, f"{work.settings.mlflow.experiment_prefix}{name}"):
+        for experiment in known:
+            if wanted in (experiment.name, experiment.experiment_id):
+                return experiment
+    raise unknown("experiment", text[:200], (f"experiment:{each.name}" for each in known))
+
+
+def _children(client: MlflowClient, run: Run, deleted: bool) -> list[Run]:
+    from mlflow.entities import ViewType
+
+    which = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+    below = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    return everything(lambda token: client.search_runs([run.info.experiment_id], below, which, PAGE, page_token=token))
+
+
+def _require_experiment(client: MlflowClient, run: Run) -> None:
+    experiment = client.get_experiment(run.info.experiment_id)
+    if experiment.lifecycle_stage == "deleted":
+        raise ToolFailure(
+            f"the experiment of run:{run.info.run_id} is deleted",
+            f"delete(handle={f'experiment:{experiment.name}'!r}, restore=true) brings back all of it.",
+        )
+
+
+def _handles(runs: list[Run]) -> tuple[str, ...]:
+    return tuple(f"run:{run.info.run_id}" for run in runs)
+
+
+REMOVAL = Removal(
+    removers={
+        "run": Remover(find_runs, remove_runs, restore_runs),
+        "experiment": Remover(find_experiment, remove_experiment, restore_experiment),
+    }
+)

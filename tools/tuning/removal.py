@@ -1,0 +1,26 @@
+"""How studies go. That one chose parameters by some rows stays known: models may have them."""
+
+from __future__ import annotations
+
+from ..handles import parse
+from ..locks import locked
+from ..removal import Found, Gone, Removal, Remover, erase
+from ..runtime.work import Work
+from .storage import driver, find_study, forget, journal
+
+
+def find(work: Work, text: str) -> Found:
+    name = find_study(work, text).study_name
+    file = journal(work, name)
+    return Found((f"study:{name}",), (file,) if file.is_file() else ())
+
+
+def remove(work: Work, found: Found) -> None:
+    name = parse(found.handles[0], "study").name
+    with locked(driver(work, name), 0, f"{found.handles[0]} is being tuned by a job", "cancel_job ends it."):
+        if not forget(work, name):
+            raise Gone(found.handles)
+        erase(work.settings, found.paths)
+
+
+REMOVAL = Removal(removers={"study": Remover(find, remove)})
