@@ -160,7 +160,7 @@ def forget_view(store: Any, view: Definition) -> None:
     shared = any(other.entity == view.entity for other in all_views(store) if other.name != view.name)
     store.delete_feature_view(view.name)
     with suppress(DataSourceObjectNotFoundException):
-        store.delete_data_source(f"{view.name}_source")
+        store.registry.delete_data_source(f"{view.name}_source", project=store.project)
     if not shared:
         with suppress(EntityNotFoundException):
             store.registry.delete_entity(view.entity, project=store.project)

@@ -40,13 +40,15 @@ def delete(work: Work, handles: list[str], dry_run: bool, restore: bool) -> Dele
         return _restored(work, handles, dry_run)
     with locked(work.home / "upkeep.lock", PATIENCE_S, "something else is being deleted"):
         targets = [_target(work, handle) for handle in dict.fromkeys(handles)]
-        holds = _holds(work, targets)
+        every = _holds(work, targets)
+        going = {handle for target in targets if target.found for handle in target.handles}
+        holds = [hold for hold in every if hold.by not in going]
         found = _described(work, targets, holds)
         if dry_run or found.state == "already_gone":
             return found
         if holds:
             raise ToolFailure(f"{found.blocked[0].partition(': ')[0]}", f"{holds[0].frees} frees it.")
-        notes = _remove(work, targets)
+        notes = _remove(work, _in_order(targets, {hold.by for hold in every}))
     undo = call("delete", handle=_as_given(targets), restore=True) if found.restorable else None
     return found.model_copy(update={"state": "deleted", "next": None, "undo": undo, "notes": [*found.notes, *notes]})
 
@@ -82,13 +84,12 @@ def _target(work: Work, handle: str) -> Target:
 
 
 def _holds(work: Work, targets: Sequence[Target]) -> list[Hold]:
-    """What needs any of the targets and does not go with them."""
+    """What needs any of the targets, the targets themselves included."""
     alive = [target.found for target in targets if target.found]
-    going = {handle for found in alive for handle in found.handles}
-    named = going | {handle for found in alive for handle in found.called}
+    named = {handle for found in alive for handle in (*found.handles, *found.called)}
     own = [hold for found in alive for hold in found.holds]
-    others = [hold for removal in removals() for hold in removal.holds(work, named) if hold.handle in named]
-    return [hold for hold in (*own, *others) if hold.by not in going] if named else []
+    others = (hold for removal in removals() for hold in removal.holds(work, named)) if named else ()
+    return [*own, *(hold for hold in others if hold.handle in named)]
 
 
 def _described(work: Work, targets: Sequence[Target], holds: Sequence[Hold]) -> Deletion:
@@ -125,10 +126,10 @@ def _made_from(work: Work, handles: Sequence[str]) -> list[str]:
 
 
 def _remove(work: Work, targets: Sequence[Target]) -> list[str]:
-    """One after the other, each that needs another before that one; the rest of what went wrong is said."""
+    """One after the other; what went before something fails is said."""
     done: list[str] = []
     notes: list[str] = []
-    for target in _in_order(targets):
+    for target in targets:
         if target.found is None:
             continue
         try:
@@ -149,16 +150,22 @@ def _one(work: Work, target: Target, found: Found) -> list[str]:
     except Gone:
         notes.append(f"{target.handle} went by another call")
     except OSError as error:
-        if _target(work, target.handle).found:
+        if _still_there(work, target):
             raise ToolFailure(f"{error.strerror} for {error.filename}", "Look at that file, then repeat it.") from error
         notes.append(f"{target.handle}: {error.strerror} for {error.filename}; clean_up frees what is left")
     Lineage(work.home).mark_deleted([target.handle, *found.handles])
     return notes
 
 
-def _in_order(targets: Sequence[Target]) -> list[Target]:
-    """What holds another of them comes first."""
-    holders = {hold.by for target in targets if target.found for hold in target.found.holds}
+def _still_there(work: Work, target: Target) -> bool:
+    try:
+        return bool(target.remover.find(work, target.handle))
+    except ToolFailure:
+        return False
+
+
+def _in_order(targets: Sequence[Target], holders: set[str]) -> list[Target]:
+    """What needs another of them comes first."""
     return sorted(targets, key=lambda target: not holders & set(target.handles))
 
 

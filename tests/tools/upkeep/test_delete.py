@@ -169,9 +169,7 @@ def test_a_lineage_of_an_older_version_learns_of_deletions(load: Load, remove: R
     assert remove(handle).state == "deleted"
 
 
-def test_a_link_is_removed_and_what_it_points_to_stays(
-    load: Load, remove: Remove, work: Work, tmp_path: Path
-) -> None:
+def test_a_link_is_removed_and_what_it_points_to_stays(load: Load, remove: Remove, work: Work, tmp_path: Path) -> None:
     handle = load()
     file = next((work.home / "datasets").glob("[!.]*.parquet"))
     precious = tmp_path / "precious.parquet"
