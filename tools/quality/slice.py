@@ -11,4 +11,5 @@ SLICE = Slice(
     stands_on=("data",),
     preload=("great_expectations",),
     handles=("suite", "validation"),
+    opens=("client",),
 )

@@ -18,7 +18,7 @@ from ..paging import Page
 from ..runtime.work import Work
 from ..tracing.redaction import redact
 from ..user_files import readable
-from .backend import mlflow_client, require_artifacts, require_backend, translated
+from .backend import MEANWHILE, mlflow_client, require_artifacts, require_backend, translated
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
 from .search import explained, require_known
 from .views import TAG_CHARS, VALUE_CHARS, run_line, run_view, visible
@@ -64,7 +64,7 @@ def everything(fetch: Callable[[str | None], Any]) -> list[Any]:
     while True:
         part = fetch(token)
         found += part
-        token = _text(part.token)
+        token = token_of(part.token)
         if not token:
             return found
 
@@ -172,6 +172,14 @@ def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
     return Logged(run=f"run:{found.info.run_id}", artifact=f"{folder}/{source.name}".lstrip("/"))
 
 
+def log_text(work: Work, run: str, path: str, text: str) -> None:
+    """Keep a text as an artifact of a run, also of one that has ended."""
+    with opened(work) as client:
+        found = _require_kept(client, run)
+        require_artifacts(found.info.artifact_uri or "")
+        client.log_text(found.info.run_id, text, path)
+
+
 def end_run(work: Work, run: str, status: RunStatus) -> Run:
     """Close a run; one that has ended so stays as it is.
 
@@ -194,7 +202,7 @@ def end_run(work: Work, run: str, status: RunStatus) -> Run:
 def close_abandoned(work: Work, parent: str, own: str) -> None:
     """Mark the runs that ended work left open as KILLED: those below `parent`, and `own` (may be empty)."""
     with opened(work) as client:
-        found = _find(client, parent).info
+        found = find_run(client, parent).info
         below = f"tags.`mlflow.parentRunId` = '{found.run_id}' and attributes.status = 'RUNNING'"
         for child in client.search_runs([found.experiment_id], below):
             client.set_terminated(child.info.run_id, "KILLED")
@@ -205,7 +213,7 @@ def close_abandoned(work: Work, parent: str, own: str) -> None:
 def get_run(work: Work, run: str, names: Sequence[str] = ()) -> Run:
     """A run in brief, or only what the names stand for, in full."""
     with opened(work) as client:
-        return _view(client, _find(client, run), names)
+        return _view(client, find_run(client, run), names)
 
 
 def require_running(work: Work, run: str, what: str = "anything more") -> str:
@@ -235,7 +243,7 @@ def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: i
                 page_token=cursor or None,
             )
     lines = [run_line(run, asked["metrics"], asked["params"]) for run in found]
-    return Page(items=lines, next_cursor=_text(found.token))
+    return Page(items=lines, next_cursor=token_of(found.token))
 
 
 def experiment_ids(work: Work) -> dict[str, str]:
@@ -262,7 +270,8 @@ def _experiments(work: Work, client: MlflowClient, name: str) -> list[str]:
     raise unknown("experiment", name, known)
 
 
-def _find(client: MlflowClient, run: str) -> MlflowRun:
+def find_run(client: MlflowClient, run: str) -> MlflowRun:
+    """The run behind a handle; it may be deleted. Raises ToolFailure for one that does not exist."""
     from mlflow.exceptions import MlflowException
 
     identity = parse(run, "run").name
@@ -277,7 +286,7 @@ def _find(client: MlflowClient, run: str) -> MlflowRun:
 
 
 def _require_kept(client: MlflowClient, run: str) -> MlflowRun:
-    found = _find(client, run)
+    found = find_run(client, run)
     if found.info.lifecycle_stage == "deleted":
         raise ToolFailure(f"run:{found.info.run_id} is deleted", "Start a new run.")
     return found
@@ -321,7 +330,7 @@ def _view(client: MlflowClient, run: MlflowRun, names: Sequence[str]) -> Run:
     return run_view(run, client.get_experiment(run.info.experiment_id).name, names)
 
 
-def _text(token: str | bytes | None) -> str | None:
+def token_of(token: str | bytes | None) -> str | None:
     """The SQL store hands out its tokens as bytes."""
     return (token.decode() if isinstance(token, bytes) else token) or None
 
@@ -330,6 +339,6 @@ def _unusable(work: Work, error: BaseException) -> Unavailable:
     said = str(getattr(error, "orig", None) or error).splitlines()[0][:200]
     return Unavailable(
         f"the MLflow store at {redact(work.settings.tracking_uri)} cannot be used: {said}",
-        "Look at that place and the settings mlflow.tracking_uri (MLFLOW_TRACKING_URI) and mlflow.artifact_root; "
-        "all other tools work on.",
+        "Look at that place and the settings mlflow.tracking_uri (MLFLOW_TRACKING_URI) and mlflow.artifact_root. "
+        f"{MEANWHILE}",
     )
