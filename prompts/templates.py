@@ -11,13 +11,29 @@ from ..tools.profiles import AGENTS
 
 
 @dataclass(frozen=True)
+class Argument:
+    """What a placeholder of a template is for. With a `default` it may be left out, and that stands in its place."""
+
+    description: str
+    default: str = ""
+
+    @property
+    def required(self) -> bool:
+        return not self.default
+
+
+@dataclass(frozen=True)
 class PromptSpec:
-    """`arguments` maps each placeholder of the template to its description; all are required."""
+    """`arguments` has one entry for each placeholder of the template."""
 
     name: str
     title: str
     description: str
-    arguments: Mapping[str, str]
+    arguments: Mapping[str, Argument]
+
+
+KNOWN = Argument("Handles, paths and decisions so far.", "nothing yet")
+METRIC = Argument("Score to judge by, such as auc or rmse.", "the one that fits the cost of being wrong")
 
 
 PROMPTS = (
@@ -25,13 +41,22 @@ PROMPTS = (
         "train_to_serve",
         "From a file to a served model",
         "The whole lifecycle on one dataset, with the checks an honest analyst makes.",
-        {"dataset": "File path or dataset handle.", "target": "Column to predict."},
+        {
+            "dataset": Argument("File path or dataset handle."),
+            "target": Argument("Column to predict."),
+            "metric": METRIC,
+        },
     ),
-    *(PromptSpec(agent.name, agent.title, agent.job, {"goal": "What this agent is to do."}) for agent in AGENTS),
+    *(
+        PromptSpec(agent.name, agent.title, agent.job, {"goal": Argument("What this agent is to do."), "known": KNOWN})
+        for agent in AGENTS
+    ),
 )
 
 
 def render(spec: PromptSpec, arguments: Mapping[str, str]) -> str:
-    """The prompt's text. Raises KeyError for a missing argument."""
+    """The prompt's text. Raises KeyError for a missing argument that is required."""
     template = files(__package__ or "").joinpath(f"{spec.name}.md").read_text(encoding="utf-8")
-    return Template(template).substitute(arguments)
+    defaults = {name: argument.default for name, argument in spec.arguments.items() if not argument.required}
+    given = {name: value for name, value in arguments.items() if value}
+    return Template(template).substitute(defaults | given)

@@ -195,11 +195,15 @@ def _crash_of(error: BaseException) -> Crash:
 
 
 def compact(result: CallToolResult) -> CallToolResult:
-    """The structured result as JSON text without blanks and absent values: half of the tokens, nothing less said."""
+    """The structured result as JSON text without blanks and absent values: half of the tokens, nothing less said.
+
+    What is no text, such as a picture, stays beside it.
+    """
     if result.structured_content is None:
         return result
     text = json.dumps(_present(result.structured_content), ensure_ascii=False, separators=(",", ":"))
-    return result.model_copy(update={"content": [TextContent(type="text", text=text)]})
+    others = [block for block in result.content if not isinstance(block, TextContent)]
+    return result.model_copy(update={"content": [TextContent(type="text", text=text), *others]})
 
 
 def _present(value: Any) -> Any:

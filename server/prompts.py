@@ -37,7 +37,7 @@ def _require(spec: PromptSpec, given: dict[str, str]) -> None:
     for name in given:
         if name not in spec.arguments:
             raise MCPError(code=INVALID_PARAMS, message=str(unknown(f"argument of {spec.name}", name, spec.arguments)))
-    if missing := [name for name in spec.arguments if not given.get(name)]:
+    if missing := [name for name, argument in spec.arguments.items() if argument.required and not given.get(name)]:
         raise MCPError(code=INVALID_PARAMS, message=f"{spec.name} needs {', '.join(missing)}")
 
 
@@ -47,7 +47,7 @@ def _wire(spec: PromptSpec) -> WirePrompt:
         title=spec.title,
         description=spec.description,
         arguments=[
-            PromptArgument(name=name, description=description, required=True)
-            for name, description in spec.arguments.items()
+            PromptArgument(name=name, description=argument.description, required=argument.required)
+            for name, argument in spec.arguments.items()
         ],
     )

@@ -7,7 +7,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from mcp.server.mcpserver import Resolve
+from mcp.server.mcpserver import Image, Resolve
+from mcp.types import CallToolResult
+from pydantic import BaseModel
 
 from .runtime.context import ToolContext
 
@@ -84,3 +86,9 @@ def writes(
         job: it is done by a job, which is expected to be long or short.
     """
     return ToolSpec(function, title, False, destructive, idempotent, open_world, job)
+
+
+def with_picture(result: BaseModel, picture: bytes | None, kind: str = "png") -> CallToolResult:
+    """A result and, if there is one, a picture beside it; the tool is annotated with the type of the result."""
+    shown = [Image(data=picture, format=kind).to_image_content()] if picture else []
+    return CallToolResult(content=list(shown), structured_content=result.model_dump(mode="json"))

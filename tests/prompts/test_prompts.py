@@ -26,12 +26,25 @@ def test_a_prompt_names_only_tools_that_exist(spec: PromptSpec) -> None:
     assert named - tools == set()
 
 
-async def test_prompts_are_listed_and_rendered(client: Client) -> None:
+async def test_prompts_are_listed_with_their_arguments_and_rendered(client: Client) -> None:
     listed = (await client.list_prompts()).prompts
     assert [prompt.name for prompt in listed] == [spec.name for spec in PROMPTS]
+    told = {prompt.name: {each.name: each.required for each in prompt.arguments or []} for prompt in listed}
+    assert told.pop("train_to_serve") == {"dataset": True, "target": True, "metric": False}
+    assert all(arguments == {"goal": True, "known": False} for arguments in told.values())
+    assert all(each.description for prompt in listed for each in prompt.arguments or [])
     message = (await client.get_prompt("train_to_serve", {"dataset": "a.csv", "target": "y"})).messages[0]
     assert isinstance(message.content, TextContent)
     assert "a.csv" in message.content.text
+
+
+@every_prompt
+def test_what_may_be_left_out_has_words_that_stand_in_its_place(spec: PromptSpec) -> None:
+    given = {name: "given" for name, argument in spec.arguments.items() if argument.required}
+    defaults = [argument.default for argument in spec.arguments.values() if not argument.required]
+    assert defaults
+    assert all(default in render(spec, given) for default in defaults)
+    assert render(spec, given | dict.fromkeys(spec.arguments.keys() - given.keys(), "")) == render(spec, given)
 
 
 @pytest.mark.parametrize(

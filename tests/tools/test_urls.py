@@ -34,7 +34,7 @@ def server(seen: list[str | None]) -> Generator[int]:
 def test_a_server_behind_basic_authentication_is_alive() -> None:
     seen: list[str | None] = []
     with server(seen) as port:
-        probe(f"http://bot:hun%40ter@127.0.0.1:{port}/mlflow")
+        probe(f"http://bot:hun%40ter@127.0.0.1:{port}/mlflow", "the server", "the.setting")
     assert seen == [f"Basic {base64.b64encode(b'bot:hun@ter').decode()}"]
 
 

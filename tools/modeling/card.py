@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, JsonValue
@@ -11,6 +13,8 @@ Kind = Literal["number", "category"]
 Label = str | int | float | bool
 
 CARD_FILE = "card.json"
+# The skops file of a fitted pipeline.
+MODEL_FILE = "model.skops"
 
 
 class Feature(BaseModel):
@@ -94,3 +98,8 @@ class ModelCard(BaseModel):
     def positive(self) -> str | None:
         """The class that precision, recall, F1 and the order of scores are about, if there are two."""
         return str(self.classes[1]) if self.binary else None
+
+
+def digest(path: Path) -> str:
+    """What a card says of the file beside it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

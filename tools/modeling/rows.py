@@ -85,11 +85,15 @@ class Overlap:
     kinds: int
     trained: int
 
+    @property
+    def by_chance(self) -> bool:
+        """Whether training has so few kinds of rows that others may be the same without being copies."""
+        return self.kinds < KINDS_OF_ROWS * self.trained
+
     def notes(self, group: str) -> list[str]:
         found: list[str] = []
         if self.same:
-            few = self.kinds < KINDS_OF_ROWS * self.trained
-            why = f", maybe by chance: training has {self.kinds} distinct rows of features" if few else ""
+            why = f", maybe by chance: training has {self.kinds} distinct rows of features" if self.by_chance else ""
             found.append(f"{self.same} of {self.rows} rows were trained on: no estimate for new data{why}")
         if other := self.alike - self.same:
             found.append(f"{other} of {self.rows} rows have the features of a training row, with another target")

@@ -27,8 +27,10 @@ from ..tracking.backend import mlflow_client, require_artifacts, require_backend
 from ..tracking.client import require_running
 from . import sealed
 from .algorithms import algorithm
-from .card import CARD_FILE, ModelCard
+from .card import CARD_FILE, MODEL_FILE, ModelCard, digest
 from .effects import EffectModel
+from .local import folder_of, is_local
+from .record import LIBRARIES, TrainingRecord
 from .references import locate
 from .rows import Rows
 from .shipped import Predictor
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
-MODEL_FILE = "model.skops"
 EFFECT_FILE = "model.sealed"
 SHIPPED = "shipped.py"
 # How models of others are stored whose files can be read: skops, and XGBoost's own formats.
@@ -67,12 +68,15 @@ TRUSTED = (
     "xgboost.sklearn.XGBClassifier",
     "xgboost.sklearn.XGBRegressor",
 )
-REQUIREMENTS = ("scikit-learn", "skops", "pandas", "numpy", "xgboost", "lightgbm", "catboost")
+REQUIREMENTS = LIBRARIES
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model on disk: `uri` is `models:/m-…`, `handle` what the caller should see, `folder` holds the files."""
+    """A model on disk: `uri` is `models:/m-…` or `local:…`, `handle` what the caller should see.
+
+    `folder` holds the files.
+    """
 
     uri: str
     handle: str
@@ -89,19 +93,28 @@ def file_of(card: ModelCard) -> str:
 
 
 def log_model(
-    work: Work, pipeline: Pipeline, card: ModelCard, run_id: str, sample: pd.DataFrame, rows: Rows | None = None
+    work: Work,
+    pipeline: Pipeline,
+    card: ModelCard,
+    run_id: str,
+    sample: pd.DataFrame,
+    rows: Rows | None = None,
+    record: TrainingRecord | None = None,
 ) -> str:
     """Save a fitted pipeline as a logged model of a run; returns `models:/m-…`.
 
     Args:
         sample: some rows of the design, from which the signature is inferred.
         rows: what it was trained on, to be known again.
+        record: how it was trained.
     """
 
     def write(folder: Path, logged: Any) -> None:
         _write(pipeline, card, sample, folder, logged, run_id)
         if rows is not None:
             rows.write(folder)
+        if record is not None:
+            record.write(folder)
 
     return _log(work, card, run_id, write)
 
@@ -140,6 +153,16 @@ def require_ready(work: Work, name: str, run: str = "") -> None:
         ToolFailure: an unknown algorithm or run.
     """
     require(algorithm(name).library)
+    require_logging(work, run)
+
+
+def require_logging(work: Work, run: str = "") -> None:
+    """Look for MLflow, its artifacts and the run alone.
+
+    Raises:
+        NotInstalled, Unavailable: a library is missing, or a backend does not answer.
+        ToolFailure: an unknown run, or one that has ended.
+    """
     require_backend(work)
     require_artifacts(work.settings.artifact_root)
     if run:
@@ -147,7 +170,7 @@ def require_ready(work: Work, name: str, run: str = "") -> None:
 
 
 def find_model(work: Work, reference: str, effects: bool = False) -> StoredModel:
-    """The model behind `models:/m-…`, `model:<name>/<version>`, `model:<name>@<alias>` or a run with one model.
+    """The model behind `models:/m-…`, `model:<name>/<version>`, `model:<name>@<alias>`, `local:…` or a run with one.
 
     Args:
         effects: whether a model of a treatment's effect will do; it predicts no target.
@@ -186,7 +209,9 @@ def foreign_file(work: Work, reference: str) -> Path:
 
 
 def _folder_of(work: Work, reference: str) -> tuple[str, str, Path]:
-    """`models:/m-…`, the handle to show for it, and the folder with its files."""
+    """`models:/m-…` or `local:…`, the handle to show for it, and the folder with its files."""
+    if is_local(reference):
+        return reference.strip(), reference.strip(), folder_of(work, reference)
     client = mlflow_client(work)
     uri, handle = locate(client, reference)
     with translated():
@@ -240,10 +265,6 @@ def load_pipeline(model: StoredModel) -> Pipeline:
         return skops.io.load(model.file, trusted=list(TRUSTED))
     except UntrustedTypesFoundException as error:
         raise ToolFailure(f"{model.handle} holds types that are not trusted: {error}"[:400]) from error
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _write(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Path, logged: Any, run_id: str) -> None:

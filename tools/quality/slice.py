@@ -12,4 +12,5 @@ SLICE = Slice(
     preload=("great_expectations",),
     handles=("suite", "validation"),
     removes=("suite", "validation"),
+    opens=("client",),
 )

@@ -6,9 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from ..estimates import Estimate, Statistic, Verdict
 from ..modeling.card import Feature, Label, Task
 
 Stage = Literal["None", "Staging", "Production", "Archived"]
+GateName = Literal["validation", "load", "signature", "comparison", "drift"]
 
 
 class ModelVersion(BaseModel):
@@ -24,6 +26,18 @@ class ModelVersion(BaseModel):
     description: str = ""
     tags: dict[str, str] = {}
     more: str | None = None
+    undo: str | None = None
+
+
+class StageChange(BaseModel):
+    """A version went from one stage to another, by a tool of ours; `replaced` is the version it took the place of."""
+
+    at: str
+    version: int
+    from_stage: Stage
+    to_stage: Stage
+    by: str
+    replaced: int | None = None
 
 
 class LogRequest(BaseModel):
@@ -48,6 +62,7 @@ class LoggedModel(BaseModel):
     features: list[str]
     classes: list[Label] = []
     registered: str | None = None
+    undo: str | None = None
 
 
 class CheckResult(BaseModel):
@@ -63,13 +78,15 @@ class RegisteredModel(BaseModel):
     """A registered model, and what the first of its versions takes and gives.
 
     That is the named one, else the one in Production, else the newest; the others follow, newest first. `omitted`
-    counts those that are not shown, `notes` say why the version cannot be used.
+    counts those that are not shown, `history` holds the last changes of stage, newest first, and `notes` say why the
+    version cannot be used.
     """
 
     name: str
     description: str
     versions: list[ModelVersion]
     omitted: int = 0
+    history: list[StageChange] = []
     algorithm: str | None = None
     target: str | None = None
     classes: list[Label] = []
@@ -92,3 +109,57 @@ class Transition(BaseModel):
     stage: Stage
     alias: str | None
     archived: list[str]
+    undo: str | None = None
+
+
+class PromoteRequest(BaseModel):
+    """`gates` are those that have to be passed; loading always has to."""
+
+    name: str
+    candidate: str
+    dataset: str
+    metric: str
+    min_gain: float
+    suite: str
+    group: str
+    gates: list[GateName]
+
+
+class Gate(BaseModel):
+    """One condition of a promotion, and what was found."""
+
+    gate: GateName
+    verdict: Verdict
+    evidence: str
+
+
+class Comparison(BaseModel):
+    """The candidate against the version in Production on the same rows, or against the baseline where there is none.
+
+    `gain` is how much better the candidate is: above zero is better, also of a metric that is minimised. Its baseline
+    is the score of a model that looks at no feature.
+    """
+
+    against: str
+    metric: str
+    candidate_score: Statistic | None
+    against_score: Statistic | None
+    gain: Estimate
+
+
+class Promotion(BaseModel):
+    """Whether a candidate was put into Production, and the evidence, which is kept on the version too.
+
+    `before` was in Production until now, or still is; `report` is an artifact of the model's run.
+    """
+
+    model: str
+    promoted: bool
+    verdict: Verdict
+    before: str | None
+    comparison: Comparison | None = None
+    gates: list[Gate]
+    run: str | None = None
+    report: str | None = None
+    notes: list[str] = []
+    undo: str | None = None

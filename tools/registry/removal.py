@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from ..errors import ToolFailure, unknown
-from ..handles import LOGGED_MODEL, Handle, parse_model
+from ..handles import LOGGED_MODEL, parse_model
 from ..removal import Found, Gone, Hold, Leftover, Removal, Remover, erase, files_in, roots, written
 from ..runtime.work import Work
 from ..tracking.client import everything, opened
 from ..undo import call, deletes
-from .client import changing, versions_of
+from .versions import changing, handle_of, read_versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -82,7 +82,7 @@ def _location(client: MlflowClient, identity: str) -> str:
 
 def _registered_from(client: MlflowClient, uri: str) -> list[str]:
     found: list[ModelVersion] = everything(lambda token: client.search_model_versions("", page_token=token))
-    return [_handle(version) for version in found if version.source == uri]
+    return [handle_of(version) for version in found if version.source == uri]
 
 
 def _folders(work: Work, identity: str, location: str) -> tuple[Path, ...]:
@@ -106,21 +106,22 @@ def _find_versions(work: Work, text: str) -> Found:
     """A version, or all of a name, which goes with its last one."""
     wanted = parse_model(text)
     with opened(work) as client:
-        registered, versions = versions_of(client, wanted.name)
-        number = str(registered.aliases.get(wanted.alias, "")) if wanted.alias else wanted.version
+        found = read_versions(client, wanted.name)
+        versions, aliases = found.all, found.entity.aliases
+        number = str(aliases.get(wanted.alias, "")) if wanted.alias else wanted.version
         chosen = [each for each in versions if not (wanted.version or wanted.alias) or str(each.version) == number]
         if not chosen:
             raise unknown(f"version of model:{wanted.name}", wanted.version or wanted.alias, map(_number, versions))
-        serving = {str(registered.aliases.get(IN_USE.lower(), ""))}
+        serving = {str(aliases.get(IN_USE.lower(), ""))}
     name = (f"model:{wanted.name}",) if len(chosen) == len(versions) else ()
     return Found(
-        handles=(*map(_handle, chosen), *name),
+        handles=(*map(handle_of, chosen), *name),
         holds=tuple(
-            Hold(_handle(each), f"{IN_USE}", call("transition_stage", model=_handle(each), stage="Archived"))
+            Hold(handle_of(each), f"{IN_USE}", call("transition_stage", model=handle_of(each), stage="Archived"))
             for each in chosen
             if each.current_stage == IN_USE or _number(each) in serving
         ),
-        notes=tuple(f"{_handle(each)} stands for {each.source}, which stays" for each in chosen[:3]),
+        notes=tuple(f"{handle_of(each)} stands for {each.source}, which stays" for each in chosen[:3]),
     )
 
 
@@ -145,10 +146,6 @@ def _remove_versions(work: Work, found: Found) -> None:
         name = chosen[0].name
         if not client.search_model_versions(f"name='{name}'", max_results=1):
             client.delete_registered_model(name)
-
-
-def _handle(version: ModelVersion) -> str:
-    return str(Handle("model", version.name, _number(version)))
 
 
 def _number(version: ModelVersion) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..slices import Slice
 
 SLICE = Slice(
-    floor=5,
+    floor=6,
     stands_on=("modeling",),
     handles=("model",),
     removes=("model",),

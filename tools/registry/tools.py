@@ -7,9 +7,21 @@ from typing import Annotated
 from pydantic import Field
 
 from ..paging import Cursor, Limit, Page
+from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from . import client
-from .models import LoggedModel, LogRequest, ModelLine, ModelVersion, RegisteredModel, Stage, Transition
+from . import client, promotion, stages
+from .models import (
+    GateName,
+    LoggedModel,
+    LogRequest,
+    ModelLine,
+    ModelVersion,
+    PromoteRequest,
+    Promotion,
+    RegisteredModel,
+    Stage,
+    Transition,
+)  # fmt: skip
 
 NAMES = "A-Z, a-z, 0-9, _, -, ."
 
@@ -73,7 +85,32 @@ async def transition_stage(
     archive_existing: Annotated[bool, Field(description="Archive the versions now in that stage.")] = True,
 ) -> Transition:
     """Move a model version that loads to a stage; Staging and Production also become its alias."""
-    return await context.call(client.transition_stage, model, stage, archive_existing)
+    return await context.call(stages.transition_stage, model, stage, archive_existing)
+
+
+async def promote_model(
+    context: Injected,
+    name: str,
+    candidate: Annotated[str, Field(description="models:/m-…, run:<id> or a version.")],
+    dataset: Annotated[str, Field(description="Held-out rows.")],
+    metric: str = "",
+    min_gain: Annotated[float, Field(description="The gain's interval has to lie above it.")] = 0,
+    suite: Annotated[str, Field(description="The dataset has to pass it.")] = "",
+    group: str = "",
+    gates: Annotated[list[GateName] | None, Field(description="Required ones; default: all.")] = None,
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Promotion]:
+    """Register a candidate and put it into Production if it loads, fits and beats the version there on these rows."""
+    request = PromoteRequest(
+        name=name, candidate=candidate, dataset=dataset, metric=metric, min_gain=min_gain, suite=suite, group=group,
+        gates=gates or [],
+    )  # fmt: skip
+    return await context.submit(promotion.promote_model, request, wait_s, once=True)
+
+
+async def rollback_model(context: Injected, name: str) -> Transition:
+    """Put the version back into Production that was there before."""
+    return await context.call(stages.rollback_model, name)
 
 
 TOOLSET = Toolset(
@@ -86,5 +123,7 @@ TOOLSET = Toolset(
         reads(get_model, "Get model"),
         reads(get_latest_version, "Get latest version"),
         writes(transition_stage, "Transition stage", destructive=True, idempotent=True),
+        writes(promote_model, "Promote model", destructive=True, job="short"),
+        writes(rollback_model, "Roll back model", destructive=True),
     ),
 )

@@ -18,8 +18,8 @@ from pathlib import Path
 from ..errors import ToolFailure, Unavailable, require, unknown
 from ..handles import check_name, parse, slug
 from ..locks import locked
-from ..modeling.card import CARD_FILE
-from ..modeling.store import MODEL_FILE, REQUIREMENTS, TRUSTED, StoredModel, digest, find_model
+from ..modeling.card import CARD_FILE, MODEL_FILE, digest
+from ..modeling.store import REQUIREMENTS, TRUSTED, StoredModel, find_model
 from ..runtime.work import Work
 from .models import PackageRequest, ServiceSpec
 

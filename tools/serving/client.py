@@ -12,7 +12,7 @@ from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Lineage
 from ..locks import Busy
-from ..modeling.store import MODEL_FILE, digest
+from ..modeling.card import MODEL_FILE, digest
 from ..paging import Page, page
 from ..runtime.work import Work
 from ..undo import deletes

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ...config.settings import Settings
-from ..errors import ToolFailure, Unavailable, require
+from ..errors import NotInstalled, ToolFailure, Unavailable, require
 from ..runtime.work import Work
 from ..storage.state_files import draft_of, place, private_folder, remove_old_drafts, write_private
 from ..tracing.redaction import redact
@@ -38,6 +38,11 @@ PROBE_EVERY_S = 5.0
 SQLITE = "sqlite:///"
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "https": 443}
 SETTING = "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"
+# What to do as long as MLflow cannot be used.
+MEANWHILE = (
+    "Meanwhile train_model keeps models here (local:…) that evaluate_model, explain_model and package_model take; "
+    "all other tools work on."
+)
 # PostgreSQL's SSLRequest: every server answers it with one byte, before any login.
 POSTGRES_HELLO = struct.pack("!II", 8, 80877103)
 
@@ -59,7 +64,10 @@ def require_backend(work: Work) -> None:
         NotInstalled: MLflow, or the driver of its database, is missing.
         Unavailable: the configured server does not answer, or the file cannot be opened.
     """
-    require("mlflow")
+    try:
+        require("mlflow")
+    except NotInstalled as missing:
+        raise NotInstalled(missing.message, f"{missing.hint}. {MEANWHILE}") from None
     uri = work.settings.tracking_uri
     if uri.startswith(SQLITE):
         _require_file(Path(uri.removeprefix(SQLITE)))
@@ -75,7 +83,7 @@ def _require_file(store: Path) -> None:
     except OSError as error:
         raise Unavailable(
             f"the MLflow store {store} cannot be used: {error.strerror}",
-            f"Mend it, or change the setting {SETTING}; all other tools work on.",
+            f"Mend it, or change the setting {SETTING}. {MEANWHILE}",
         ) from error
 
 
@@ -95,7 +103,7 @@ def open_client(settings: Settings) -> MlflowClient:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def probe(uri: str, what: str = "the MLflow server", setting: str = SETTING) -> None:
+def probe(uri: str, what: str, setting: str, then: str = "All other tools work on.") -> None:
     """Ask a server or database for a sign of life before any library waits minutes for one.
 
     Raises:
@@ -110,7 +118,7 @@ def probe(uri: str, what: str = "the MLflow server", setting: str = SETTING) -> 
     if reason := reasons[0] if reasons else f"does not answer within {PROBE_TIMEOUT_S:g} s":
         raise Unavailable(
             f"{what} at {redact(uri)} {reason}",
-            f"Start it, or change the setting {setting}; all other tools work on.",
+            f"Start it, or change the setting {setting}. {then}",
         )
     if uri.startswith("postgresql+psycopg:"):
         require("psycopg")
@@ -127,13 +135,18 @@ def require_artifacts(uri: str) -> None:
         require("boto3")
         bucket = uri.removeprefix("s3://").partition("/")[0]
         endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or f"https://{bucket}.s3.amazonaws.com"
-        probe(endpoint, "the artifact store", "mlflow.artifact_root (MLFLOW_ARTIFACT_ROOT), MLFLOW_S3_ENDPOINT_URL")
+        probe(
+            endpoint,
+            "the artifact store",
+            "mlflow.artifact_root (MLFLOW_ARTIFACT_ROOT), MLFLOW_S3_ENDPOINT_URL",
+            MEANWHILE,
+        )
 
 
 def _probe_now_and_then(work: Work, uri: str) -> None:
     last = work.cache.get(probe)
     if not isinstance(last, float) or time.monotonic() - last > PROBE_EVERY_S:
-        probe(uri)
+        probe(uri, "the MLflow server", SETTING, MEANWHILE)
         work.cache[probe] = time.monotonic()
 
 

@@ -19,7 +19,7 @@ from ..runtime.work import Work
 from ..tracing.redaction import redact
 from ..undo import deletes
 from ..user_files import readable
-from .backend import mlflow_client, require_artifacts, require_backend, translated
+from .backend import MEANWHILE, mlflow_client, require_artifacts, require_backend, translated
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
 from .search import explained, require_known
 from .views import TAG_CHARS, VALUE_CHARS, run_line, run_view, visible
@@ -65,7 +65,7 @@ def everything(fetch: Callable[[str | None], Any]) -> list[Any]:
     while True:
         part = fetch(token)
         found += part
-        token = _text(part.token)
+        token = token_of(part.token)
         if not token:
             return found
 
@@ -176,6 +176,14 @@ def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
     return Logged(run=f"run:{found.info.run_id}", artifact=f"{folder}/{source.name}".lstrip("/"))
 
 
+def log_text(work: Work, run: str, path: str, text: str) -> None:
+    """Keep a text as an artifact of a run, also of one that has ended."""
+    with opened(work) as client:
+        found = _require_kept(client, run)
+        require_artifacts(found.info.artifact_uri or "")
+        client.log_text(found.info.run_id, text, path)
+
+
 def end_run(work: Work, run: str, status: RunStatus) -> Run:
     """Close a run; one that has ended so stays as it is.
 
@@ -239,7 +247,7 @@ def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: i
                 page_token=cursor or None,
             )
     lines = [run_line(run, asked["metrics"], asked["params"]) for run in found]
-    return Page(items=lines, next_cursor=_text(found.token))
+    return Page(items=lines, next_cursor=token_of(found.token))
 
 
 def experiment_ids(work: Work) -> dict[str, str]:
@@ -267,6 +275,7 @@ def _experiments(work: Work, client: MlflowClient, name: str) -> list[str]:
 
 
 def find_run(client: MlflowClient, run: str) -> MlflowRun:
+    """The run behind a handle; it may be deleted. Raises ToolFailure for one that does not exist."""
     from mlflow.exceptions import MlflowException
 
     identity = parse(run, "run").name
@@ -325,7 +334,7 @@ def _view(client: MlflowClient, run: MlflowRun, names: Sequence[str]) -> Run:
     return run_view(run, client.get_experiment(run.info.experiment_id).name, names)
 
 
-def _text(token: str | bytes | None) -> str | None:
+def token_of(token: str | bytes | None) -> str | None:
     """The SQL store hands out its tokens as bytes."""
     return (token.decode() if isinstance(token, bytes) else token) or None
 
@@ -334,6 +343,6 @@ def _unusable(work: Work, error: BaseException) -> Unavailable:
     said = str(getattr(error, "orig", None) or error).splitlines()[0][:200]
     return Unavailable(
         f"the MLflow store at {redact(work.settings.tracking_uri)} cannot be used: {said}",
-        "Look at that place and the settings mlflow.tracking_uri (MLFLOW_TRACKING_URI) and mlflow.artifact_root; "
-        "all other tools work on.",
+        "Look at that place and the settings mlflow.tracking_uri (MLFLOW_TRACKING_URI) and mlflow.artifact_root. "
+        f"{MEANWHILE}",
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, PlainSerializer
 
+from ..estimates import Statistic
 from ..numbers import rounded
 
 T = TypeVar("T")
@@ -79,3 +80,74 @@ class Logged(BaseModel):
     metrics: int = 0
     tags: int = 0
     artifact: str | None = None
+
+
+class ExperimentLine(BaseModel):
+    """An experiment and how many runs it has; with `more` there are more than were counted."""
+
+    experiment_id: str
+    name: str
+    runs: int
+    more: bool = False
+    updated: str | None = None
+    tags: dict[str, str] = {}
+
+
+class RunComparison(BaseModel):
+    """Runs side by side: each list has one value a run, in the order of `runs`, null where a run has none.
+
+    `params` and `versions` are those that differ; `differences` are each metric less that of the first run. What cannot
+    be told from the runs is null in `same_data` and `same_versions`.
+    """
+
+    runs: list[str]
+    names: list[str]
+    status: list[RunStatus]
+    params: dict[str, list[str | None]]
+    metrics: dict[str, list[Statistic | None]]
+    differences: dict[str, list[Statistic | None]]
+    data: list[str | None]
+    same_data: bool | None
+    versions: dict[str, list[str | None]] = {}
+    same_versions: bool | None
+    omitted: str | None = None
+    notes: list[str] = []
+
+
+class Point(BaseModel):
+    step: int
+    value: Statistic | None
+
+
+class MetricHistory(BaseModel):
+    """A metric over its steps; of `points` values, those shown keep the first, last, lowest and highest."""
+
+    run: str
+    metric: str
+    points: int
+    steps: list[int]
+    values: list[Statistic | None]
+    first: Point
+    last: Point
+    lowest: Point | None
+    highest: Point | None
+
+
+class ArtifactLine(BaseModel):
+    """A file, with its bytes, or a folder of the artifacts of a run."""
+
+    path: str
+    folder: bool = False
+    size: int | None = None
+
+
+class Artifact(BaseModel):
+    """A part of a text file from `offset` (characters), or an image, which stands beside this answer."""
+
+    run: str
+    path: str
+    size: int
+    kind: Literal["text", "json", "table", "image"]
+    text: str | None = None
+    lines: int | None = None
+    next_offset: int | None = None

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from mcp.types import CallToolResult
 from pydantic import BeforeValidator, Field, JsonValue, Strict
 
-from ..paging import Limit, Page
-from ..spec import Injected, Toolset, reads, writes
-from . import client
-from .models import Experiment, Logged, Run, RunLine
+from ..paging import Cursor, Limit, Page
+from ..spec import Injected, Toolset, reads, with_picture, writes
+from . import artifacts, client, comparison, measured, overview
+from .models import (
+    Artifact,
+    ArtifactLine,
+    Experiment,
+    ExperimentLine,
+    Logged,
+    MetricHistory,
+    Run,
+    RunComparison,
+    RunLine,
+)  # fmt: skip
 
 RunHandle = Annotated[str, Field(description="run:<id>")]
 Tags = dict[str, str]
@@ -92,6 +103,41 @@ async def search_runs(
     return await context.call(client.search_runs, experiment, where, order_by, limit, cursor)
 
 
+async def list_experiments(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[ExperimentLine]:
+    """List experiments with their numbers of runs."""
+    return await context.call(overview.list_experiments, limit, cursor)
+
+
+async def compare_runs(context: Injected, runs: list[str]) -> RunComparison:
+    """Put 2 to 10 runs side by side: params that differ, metrics less those of the first, same data, same versions."""
+    return await context.call(comparison.compare_runs, runs)
+
+
+async def get_metric_history(
+    context: Injected,
+    run: RunHandle,
+    metric: str,
+    limit: Annotated[int, Field(ge=2, le=500, description="Points shown.")] = 30,
+    plot: Annotated[bool, Field(description="Add a PNG.")] = False,
+) -> Annotated[CallToolResult, MetricHistory]:
+    """Read a metric over its steps."""
+    return with_picture(*await context.call(measured.get_metric_history, run, metric, limit, plot))
+
+
+async def list_artifacts(
+    context: Injected, run: RunHandle, path: str = "", limit: Limit = 20, cursor: Cursor = ""
+) -> Page[ArtifactLine]:
+    """List a folder of a run's artifacts; its models are folders m-…"""
+    return await context.call(artifacts.list_artifacts, run, path, limit, cursor)
+
+
+async def read_artifact(
+    context: Injected, run: RunHandle, path: str, offset: Annotated[int, Field(ge=0)] = 0
+) -> Annotated[CallToolResult, Artifact]:
+    """Read a text, JSON, CSV or image artifact, 4,000 characters at a time."""
+    return with_picture(*await context.call(artifacts.read_artifact, run, path, offset))
+
+
 TOOLSET = Toolset(
     name="tracking",
     description="Experiments and runs in MLflow.",
@@ -103,5 +149,10 @@ TOOLSET = Toolset(
         writes(end_run, "End run", idempotent=True),
         reads(get_run, "Get run"),
         reads(search_runs, "Search runs"),
+        reads(list_experiments, "List experiments"),
+        reads(compare_runs, "Compare runs"),
+        reads(get_metric_history, "Get metric history"),
+        reads(list_artifacts, "List artifacts"),
+        reads(read_artifact, "Read artifact"),
     ),
 )

@@ -26,7 +26,7 @@ LINE_NAME_CHARS, LINE_PARAM_CHARS, LINE_METRIC_CHARS, LINE_VALUE_CHARS = 40, 120
 def run_view(run: MlflowRun, experiment: str, names: Sequence[str]) -> Run:
     """A run; with `names` (`*` for any text) only these params, metrics and tags, at full length."""
     info = run.info
-    params, metrics, tags = dict(run.data.params), _numbers(run), visible(run.data.tags)
+    params, metrics, tags = dict(run.data.params), measured_in(run), visible(run.data.tags)
     if names:
         params, metrics, tags = _chosen(names, params, metrics, tags)
     models = [f"models:/{output.model_id}" for output in (run.outputs.model_outputs if run.outputs else [])]
@@ -58,7 +58,7 @@ def run_view(run: MlflowRun, experiment: str, names: Sequence[str]) -> Run:
 
 def run_line(run: MlflowRun, metrics: Collection[str], params: Collection[str]) -> RunLine:
     """One line of a list; the metrics and params that were asked about are shown in any case."""
-    numbers = _numbers(run)
+    numbers = measured_in(run)
     shown = fit({key: rounded(value) for key, value in numbers.items()}, LINE_METRIC_CHARS, metrics)
     texts = fit(_cut_all(run.data.params, LINE_VALUE_CHARS), LINE_PARAM_CHARS, params)
     counts = {"metrics": len(numbers) - len(shown), "params": len(run.data.params) - len(texts)}
@@ -92,15 +92,15 @@ def _rest(items: Iterable[str], shown: Collection[str]) -> list[str]:
     return sorted(key for key in items if key not in shown)
 
 
-def _numbers(run: MlflowRun) -> dict[str, float]:
-    return {key: value for key, value in run.data.metrics.items() if _measured(value)}
+def measured_in(run: MlflowRun) -> dict[str, float]:
+    return {key: value for key, value in run.data.metrics.items() if is_measured(value)}
 
 
 def _not_finite(run: MlflowRun) -> list[str]:
-    return sorted(key for key, value in run.data.metrics.items() if not _measured(value))
+    return sorted(key for key, value in run.data.metrics.items() if not is_measured(value))
 
 
-def _measured(value: float) -> bool:
+def is_measured(value: float) -> bool:
     """The SQL store gives the largest float for an infinite number."""
     return finite(value) is not None and abs(value) < sys.float_info.max
 

@@ -15,11 +15,10 @@ from ..modeling.metrics import Scores, measured
 from ..modeling.pipelines import build, fit, merged, rare_below, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
 from ..modeling.rows import Rows, overlap, rows_of
-from ..modeling.store import log_model, record_model, require_ready
 from ..runtime.work import Work
-from ..tracking.client import end_run, log_run, start_run
 from ..undo import deletes
 from .evaluation import evaluate_model
+from .keeping import keep, obstacle
 from .models import AlgorithmLine, Algorithms, Trained, TrainRequest
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate_model", "list_algorithms", "train_model"]
 
-SAMPLE_ROWS = 5
 FEW_ROWS = 50
 FEW_OF_A_CLASS = 5
 SHOWN_LEVELS = 5
@@ -72,7 +70,7 @@ def list_algorithms(_work: Work) -> Algorithms:
 def train_model(work: Work, request: TrainRequest) -> Trained:
     """Fit one model and log it, its parameters and scores in a run."""
     _require_predictive(request.algorithm)
-    require_ready(work, request.algorithm, request.run)
+    silence = obstacle(work, request)
     prepared = prepare(resolve(work, request.dataset), _question(request), request.params)
     notes = [*prepared.notes, *_few(prepared)]
     card = prepared.card
@@ -89,10 +87,11 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
     held = _validated(work, request, pipeline, prepared, rows) or _crossed(work, request, prepared, took)
     work.progress(3, 4, "logging to MLflow")
     with work.tracer.span("log model"):
-        run, model = _log(work, request, prepared, pipeline, rows, train, held)
+        metrics = {f"train_{name}": value for name, value in train.known.items()} | held.logged
+        kept = keep(work, request, prepared, pipeline, rows, metrics, silence)
     return Trained(
-        model=model,
-        run=run,
+        model=kept.model,
+        run=kept.run,
         algorithm=card.algorithm,
         task=card.task,
         positive=card.positive,
@@ -104,8 +103,8 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
         cross_validated=held.crossed.values if held.crossed else None,
         folds=held.folds,
         fit_seconds=round(took, 3),
-        notes=[*notes, *_of_fit(pipeline, prepared), *held.notes, *_not_shown(card)],
-        undo=deletes(model, None if request.run else run),
+        notes=[*kept.notes, *notes, *_of_fit(pipeline, prepared), *held.notes, *_not_shown(card)],
+        undo=deletes(kept.model, None if request.run else kept.run),
     )
 
 
@@ -202,29 +201,6 @@ def _mean(parts: list[Scores]) -> Scores:
         for name, values in known.items()
     }
     return Scores(means, reasons)
-
-
-def _log(
-    work: Work,
-    request: TrainRequest,
-    prepared: Prepared,
-    pipeline: Pipeline,
-    rows: Rows,
-    train: Scores,
-    held: HeldOut,
-) -> tuple[str, str]:
-    own = not request.run
-    run = request.run or start_run(work, request.experiment, f"train {prepared.card.algorithm}", {}).run
-    identity = run.removeprefix("run:")
-    metrics = {f"train_{name}": value for name, value in train.known.items()} | held.logged
-    params = {"algorithm": prepared.card.algorithm, "target": request.target, "seed": request.seed, **request.params}
-    log_run(work, run, params, metrics, 0, {"dataset": prepared.source.handle})
-    model = log_model(work, pipeline, prepared.card, identity, prepared.features.head(SAMPLE_ROWS), rows)
-    parents = [prepared.source.handle, *([request.validation] if request.validation else [])]
-    record_model(work, model, parents, "train_model")
-    if own:
-        end_run(work, run, "FINISHED")
-    return f"run:{identity}", model
 
 
 def _require_predictive(name: str) -> None:

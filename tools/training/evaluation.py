@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from ..data.store import resolve
 from ..errors import ToolFailure, unknown
+from ..modeling.baseline import featureless
 from ..modeling.card import ModelCard
 from ..modeling.effects import EffectScorer, effect_rows, treatment_of
 from ..modeling.folds import doubt, units_of
 from ..modeling.frame import design
 from ..modeling.inputs import surprises
 from ..modeling.intervals import LEVEL, Interval, interval
+from ..modeling.local import add_metrics, is_local
 from ..modeling.metrics import Metric, Undefined, measured, metric_named
 from ..modeling.pipelines import scores
 from ..modeling.rows import overlap, rows_of, trained_rows
@@ -85,7 +87,7 @@ def _answered(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFra
     columns = design(frame, card)
     truth, found = encode(frame[card.target], card), scores(load_pipeline(model), columns, model.card)
     turned = found[:, ::-1] if card.classes != model.card.classes else found
-    return Answered(truth, turned, _baseline(work, card, len(truth)), surprises(columns, card))
+    return Answered(truth, turned, featureless(work, card, len(truth)), surprises(columns, card))
 
 
 def _answered_effects(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFrame) -> Answered:
@@ -99,18 +101,6 @@ def _answered_effects(work: Work, model: StoredModel, card: ModelCard, frame: pd
     truth, effects = scorer.parts(loaded)
     constant = (truth[:, 0] @ truth[:, 1]) / (truth[:, 1] @ truth[:, 1])
     return Answered(truth, effects, np.full(len(effects), constant), [])
-
-
-def _baseline(work: Work, card: ModelCard, rows: int) -> np.ndarray:
-    """What a model without features would say: the class shares, or the mean, of the training data."""
-    import numpy as np
-
-    known, _ = labelled(resolve(work, card.dataset).frame([card.target]), card.target)
-    target = encode(known[card.target], card)
-    if card.task == "regression":
-        return np.full(rows, target.mean())
-    shares = np.bincount(target, minlength=len(card.classes)) / len(target)
-    return np.tile(shares, (rows, 1))
 
 
 def _known_rows(work: Work, model: StoredModel, frame: pd.DataFrame, group: str) -> tuple[int | None, list[str]]:
@@ -150,9 +140,13 @@ def _rounded(value: float) -> float:
 def _log_scores(work: Work, uri: str, found: dict[str, float], dataset: str) -> None:
     from ..tracking.backend import mlflow_client
 
+    named = {f"{dataset}_{name}": value for name, value in found.items()}
+    if is_local(uri):
+        add_metrics(work, uri, named)
+        return
     run = mlflow_client(work).get_logged_model(uri.removeprefix("models:/")).source_run_id
     if run:
-        log_run(work, run, {}, {f"{dataset}_{name}": value for name, value in found.items()}, 0, {})
+        log_run(work, run, {}, named, 0, {})
 
 
 def _of_task(card: ModelCard) -> list[str]:

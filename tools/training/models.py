@@ -28,14 +28,15 @@ class TrainRequest(BaseModel):
 
 
 class Trained(BaseModel):
-    """A trained model, logged in a run. `train` are scores on its own rows, so they say nothing about others.
+    """A trained model, logged in a run; without a run it is kept here, and a note says why.
 
-    `validation` are those on the validation dataset; without one, `cross_validated` are means over `folds`. A score
-    that is undefined is null. `positive` is the class that precision and recall are about.
+    `train` are scores on its own rows, so they say nothing about others. `validation` are those on the validation
+    dataset; without one, `cross_validated` are means over `folds`. A score that is undefined is null. `positive` is the
+    class that precision and recall are about.
     """
 
     model: str
-    run: str
+    run: str | None = None
     algorithm: str
     task: Task
     positive: str | None = None
@@ -98,3 +99,27 @@ class AlgorithmLine(BaseModel):
 
 class Algorithms(BaseModel):
     algorithms: list[AlgorithmLine]
+
+
+class ReproduceRequest(BaseModel):
+    run: str
+
+
+class Reproduction(BaseModel):
+    """A model that was trained again from the same data, parameters and seed.
+
+    `identical` says that every prediction of the training and validation rows is the same to the bit;
+    `largest_difference` is the largest one of a probability or a number. `scores` are those that differ, before and
+    now, and `differs` names libraries and machines that are not the same.
+    """
+
+    run: str
+    again: str | None
+    model: str
+    identical: bool
+    rows: int
+    largest_difference: float
+    scores: dict[str, list[float | None]] = {}
+    differs: list[str] = []
+    notes: list[str] = []
+    undo: str | None = None

@@ -7,4 +7,5 @@ from ..slices import Slice
 SLICE = Slice(
     floor=5,
     stands_on=("modeling",),
+    handles=("local",),
 )

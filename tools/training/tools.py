@@ -9,8 +9,8 @@ from pydantic import Field, JsonValue
 from ..modeling.target import TaskChoice
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from . import client
-from .models import Algorithms, EvaluateRequest, Evaluation, Trained, TrainRequest
+from . import client, reproduce
+from .models import Algorithms, EvaluateRequest, Evaluation, ReproduceRequest, Reproduction, Trained, TrainRequest
 
 Dataset = Annotated[str, Field(description="Handle or file path.")]
 
@@ -62,6 +62,15 @@ async def evaluate_model(
     return await context.submit(client.evaluate_model, request, wait_s)
 
 
+async def reproduce_run(
+    context: Injected,
+    run: Annotated[str, Field(description="run:<id> or a model of train_model.")],
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Reproduction]:
+    """Train a model again from the same data, params and seed: what differs, to the bit or by how much."""
+    return await context.submit(reproduce.reproduce_run, ReproduceRequest(run=run), wait_s)
+
+
 TOOLSET = Toolset(
     name="training",
     description="Train and evaluate models.",
@@ -69,5 +78,6 @@ TOOLSET = Toolset(
         reads(list_algorithms, "List algorithms"),
         writes(train_model, "Train model", job="long"),
         writes(evaluate_model, "Evaluate model", job="short", idempotent=True),
+        writes(reproduce_run, "Reproduce run", job="long"),
     ),
 )

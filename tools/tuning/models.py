@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, JsonValue
 
+from ..estimates import Statistic
 from ..modeling.target import TaskChoice
 
 
@@ -66,6 +67,17 @@ class Tuned(BaseModel):
     seconds: float
     notes: list[str] = []
     undo: str | None = None
+
+
+class StudyLine(BaseModel):
+    """A stored study in brief: its trials by state and the best value so far."""
+
+    study: str
+    algorithm: str | None
+    metric: str | None
+    direction: str
+    states: dict[str, int]
+    best_value: Statistic | None
 
 
 class Study(BaseModel):

@@ -7,10 +7,11 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from ..modeling.target import TaskChoice
+from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from . import client
-from .models import Study, Tuned, TuneRequest
+from . import client, studies
+from .models import Study, StudyLine, Tuned, TuneRequest
 
 
 async def tune_model(
@@ -57,8 +58,17 @@ async def get_study(context: Injected, study: Annotated[str, Field(description="
     return await context.call(client.get_study, study)
 
 
+async def list_studies(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[StudyLine]:
+    """List studies: trials by state, best value."""
+    return await context.call(studies.list_studies, limit, cursor)
+
+
 TOOLSET = Toolset(
     name="tuning",
     description="Hyper-parameter search.",
-    tools=(writes(tune_model, "Tune model", job="long"), reads(get_study, "Get study")),
+    tools=(
+        writes(tune_model, "Tune model", job="long"),
+        reads(get_study, "Get study"),
+        reads(list_studies, "List studies"),
+    ),
 )

@@ -16,10 +16,10 @@ from mlops_mcp.tools.causal.models import Effect, EffectRequest, Estimator
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
-from mlops_mcp.tools.modeling.card import CARD_FILE
+from mlops_mcp.tools.modeling.card import CARD_FILE, digest
 from mlops_mcp.tools.modeling.effects import EffectScorer, effect_rows
 from mlops_mcp.tools.modeling.frame import design
-from mlops_mcp.tools.modeling.store import digest, find_model, load_effect_model, load_pipeline
+from mlops_mcp.tools.modeling.store import find_model, load_effect_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking.client import get_run, start_run
 from mlops_mcp.tools.training.client import evaluate_model

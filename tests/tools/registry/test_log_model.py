@@ -9,7 +9,7 @@ from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
-from mlops_mcp.tools.registry import client
+from mlops_mcp.tools.registry import client, stages
 from mlops_mcp.tools.registry.models import LoggedModel, LogRequest
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking.client import end_run, get_run, search_runs, start_run
@@ -165,7 +165,7 @@ def test_a_model_of_mlflow_alone_is_taken_in_with_its_dataset_and_target(
         assert (taken.registered, taken.features) == (f"model:{name}/1", ["x", "z"])
         assert np.allclose(answers(work, taken.model, frame), fitted.predict_proba(features), atol=1e-9)
         assert uri in [edge.parent for edge in Lineage(work.home).ancestors(taken.model)]
-        assert client.transition_stage(work, f"model:{name}/1", "Production", True).alias == "production"
+        assert stages.transition_stage(work, f"model:{name}/1", "Production", True).alias == "production"
 
 
 def test_a_pickle_of_mlflow_alone_is_refused_with_the_ways_to_log_it(

@@ -13,7 +13,7 @@ from mlops_mcp.resources.registry import model_card, version_card
 from mlops_mcp.resources.runs import run_card
 from mlops_mcp.tools.errors import ToolFailure, Unavailable
 from mlops_mcp.tools.modeling.store import find_model
-from mlops_mcp.tools.registry import client
+from mlops_mcp.tools.registry import client, stages
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking.backend import mlflow_client
 from mlops_mcp.tools.tracking.client import start_run
@@ -53,8 +53,8 @@ def test_the_same_model_under_the_same_name_stays_one_version(work: Work, models
 def test_a_promotion_archives_the_version_before_and_moves_the_alias(work: Work, models: list[str]) -> None:
     for model in models:
         client.register_model(work, model, "credit", {}, "")
-    client.transition_stage(work, "model:credit/1", "Production", True)
-    moved = client.transition_stage(work, "model:credit/2", "Production", True)
+    stages.transition_stage(work, "model:credit/1", "Production", True)
+    moved = stages.transition_stage(work, "model:credit/2", "Production", True)
     assert moved.archived == ["model:credit/1"]
     found = client.get_model(work, "credit", 10, False)
     assert [(version.version, version.stage, version.aliases) for version in found.versions] == [
@@ -68,15 +68,15 @@ def test_without_archiving_both_versions_stay_in_the_stage(work: Work, models: l
     for model in models:
         client.register_model(work, model, "credit", {}, "")
     for version in ("1", "2"):
-        client.transition_stage(work, f"model:credit/{version}", "Staging", False)
+        stages.transition_stage(work, f"model:credit/{version}", "Staging", False)
     assert {entry.stage for entry in client.get_model(work, "credit", 10, False).versions} == {"Staging"}
     assert client.get_latest_version(work, "credit", ["Production", "Staging"]).version == 2
 
 
 def test_leaving_a_stage_gives_up_its_alias(work: Work, models: list[str]) -> None:
     client.register_model(work, models[0], "credit", {}, "")
-    client.transition_stage(work, "model:credit/1", "Production", True)
-    client.transition_stage(work, "model:credit/1", "Archived", True)
+    stages.transition_stage(work, "model:credit/1", "Production", True)
+    stages.transition_stage(work, "model:credit/1", "Archived", True)
     with pytest.raises(ToolFailure, match="no version in Production"):
         client.get_latest_version(work, "credit", ["Production"])
     assert client.get_model(work, "model:credit/1", 10, False).versions[0].aliases == []
@@ -100,8 +100,8 @@ def test_a_check_loads_the_model_and_predicts(work: Work, models: list[str]) -> 
         (lambda work: client.get_model(work, "model:credit/1@prod", 10, False), "no model handle"),
         (lambda work: client.get_latest_version(work, "model:credit/1", ["None"]), "names one version already"),
         (lambda work: client.get_latest_version(work, "credit@best", ["None"]), "names one version already"),
-        (lambda work: client.transition_stage(work, "credit", "Staging", True), "names no version"),
-        (lambda work: client.transition_stage(work, "credit@best", "Staging", True), "unknown alias"),
+        (lambda work: stages.transition_stage(work, "credit", "Staging", True), "names no version"),
+        (lambda work: stages.transition_stage(work, "credit@best", "Staging", True), "unknown alias"),
         (lambda work: client.register_model(work, "models:/m-0", "credit", {}, ""), "unknown model"),
         (lambda work: client.register_model(work, "/tmp/nowhere", "credit", {}, ""), "unknown model"),
         (lambda work: client.register_model(work, "model:credit/1", "a/b", {}, ""), "cannot name a model"),
@@ -146,7 +146,7 @@ def test_a_model_without_versions_says_so(work: Work) -> None:
     for call in (
         lambda: client.get_model(work, "empty", 10, False),
         lambda: client.get_latest_version(work, "empty", ["None"]),
-        lambda: client.transition_stage(work, "model:empty/1", "Staging", True),
+        lambda: stages.transition_stage(work, "model:empty/1", "Staging", True),
     ):
         with pytest.raises(ToolFailure, match=r"model:empty has no version yet.*register_model"):
             call()
@@ -156,11 +156,11 @@ def test_a_model_without_versions_says_so(work: Work) -> None:
 def test_a_version_goes_by_name_number_and_alias_in_every_spelling(work: Work, models: list[str], prefix: str) -> None:
     for model in models:
         client.register_model(work, model, "credit", {}, "")
-    client.transition_stage(work, f"{prefix}credit/1", "Staging", True)
+    stages.transition_stage(work, f"{prefix}credit/1", "Staging", True)
     assert client.get_model(work, f"{prefix}credit", 10, False).name == "credit"
     assert [entry.version for entry in client.get_model(work, f"{prefix}credit/1", 2, False).versions] == [1, 2]
     assert client.get_model(work, f"{prefix}credit@staging", 1, False).omitted == 1
-    moved = client.transition_stage(work, f"{prefix}credit@staging", "Production", True)
+    moved = stages.transition_stage(work, f"{prefix}credit@staging", "Production", True)
     assert (moved.model, moved.alias) == ("model:credit/1", "production")
     assert client.get_latest_version(work, f"{prefix}credit", ["Production"]).version == 1
 
@@ -180,17 +180,17 @@ def test_the_version_in_production_is_the_one_that_is_described(work: Work, mode
     for model in (models[0], models[1], forest):
         client.register_model(work, model, "credit", {}, "")
     assert client.get_model(work, "credit", 10, False).algorithm == "RandomForest"
-    client.transition_stage(work, "model:credit/2", "Production", True)
+    stages.transition_stage(work, "model:credit/2", "Production", True)
     found = client.get_model(work, "credit", 2, False)
     assert (found.algorithm, [entry.version for entry in found.versions], found.omitted) == (
         "LogisticRegression",
         [2, 3],
         1,
     )
-    client.transition_stage(work, "model:credit/2", "None", True)
+    stages.transition_stage(work, "model:credit/2", "None", True)
     mlflow_client(work).set_registered_model_alias("credit", "production", "1")
     assert client.get_model(work, "credit", 1, False).versions[0].version == 1
-    client.transition_stage(work, "model:credit/2", "Production", True)
+    stages.transition_stage(work, "model:credit/2", "Production", True)
     card = model_card(work, "credit")
     assert "LogisticRegression for **y**" in card
     assert "as version 2" in card
@@ -228,10 +228,10 @@ def test_a_broken_version_is_shown_with_what_is_wrong_and_cannot_be_promoted(
     assert "model:credit/2" in version_card(work, "credit", "2")
     for stage in ("Staging", "Production"):
         with pytest.raises(ToolFailure, match="model:credit/2"):
-            client.transition_stage(work, "model:credit/2", stage, True)
+            stages.transition_stage(work, "model:credit/2", stage, True)
     assert client.get_model(work, "model:credit/2", 1, False).versions[0].stage == "None"
-    assert client.transition_stage(work, "model:credit/2", "Archived", True).stage == "Archived"
-    assert client.transition_stage(work, "model:credit/1", "Production", True).alias == "production"
+    assert stages.transition_stage(work, "model:credit/2", "Archived", True).stage == "Archived"
+    assert stages.transition_stage(work, "model:credit/1", "Production", True).alias == "production"
 
 
 def test_a_version_that_points_nowhere_cannot_be_promoted(work: Work, models: list[str]) -> None:
@@ -239,7 +239,7 @@ def test_a_version_that_points_nowhere_cannot_be_promoted(work: Work, models: li
     mlflow_client(work).create_model_version("credit", "/tmp/nowhere")
     assert "points to /tmp/nowhere" in client.get_model(work, "credit", 10, False).notes[0]
     with pytest.raises(ToolFailure, match="points to /tmp/nowhere"):
-        client.transition_stage(work, "model:credit/2", "Production", True)
+        stages.transition_stage(work, "model:credit/2", "Production", True)
 
 
 def test_names_with_markdown_in_them_stay_in_their_line(work: Work, models: list[str]) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
-from mlops_mcp.tools.modeling.card import CARD_FILE
+from mlops_mcp.tools.modeling.card import CARD_FILE, MODEL_FILE, digest
 from mlops_mcp.tools.modeling.frame import design
-from mlops_mcp.tools.modeling.store import MODEL_FILE, digest, find_model, load_pipeline
+from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.training import client
 from mlops_mcp.tools.training.models import EvaluateRequest, Trained, TrainRequest

@@ -1,0 +1,356 @@
+import os
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from mlops_mcp.config.load import load
+from mlops_mcp.tools.data.store import load_file
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.modeling.frame import design
+from mlops_mcp.tools.modeling.store import find_model, load_pipeline
+from mlops_mcp.tools.quality.client import create_suite
+from mlops_mcp.tools.quality.models import Expectation
+from mlops_mcp.tools.registry import client, promotion, stages
+from mlops_mcp.tools.registry.gates import _differences
+from mlops_mcp.tools.registry.models import GateName, LogRequest, PromoteRequest, Promotion, Stage, Transition
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
+from mlops_mcp.tools.tracking import artifacts
+from mlops_mcp.tools.tracking.backend import mlflow_client
+from mlops_mcp.tools.training.client import train_model
+from mlops_mcp.tools.training.models import TrainRequest
+
+pytestmark = pytest.mark.slow
+
+
+def rows(number: int, seed: int, shift: float = 0.0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    frame = pd.DataFrame({name: random.normal(shift, 1, number) for name in ("a", "b", "c")})
+    frame["k"] = random.choice(["x", "y"], number)
+    score = frame["a"] + frame["b"] + random.normal(0, 0.7, number)
+    return frame.assign(
+        y=(score > 2 * shift).astype(int), z=np.where(score > 0, "yes", "no"), n=score, t=pd.cut(score, 3, labels=False)
+    )
+
+
+@dataclass
+class Shop:
+    """An installation with data and models, each trained once; every test registers them under a name of its own."""
+
+    work: Work
+    data: dict[str, str]
+    trained: dict[str, str]
+    name: str = ""
+
+    def train(self, key: str) -> str:
+        features, target, more = MODELS[key]
+        if key not in self.trained:
+            asked: dict[str, Any] = {
+                "dataset": self.data["train"], "target": target, "algorithm": "LogisticRegression", "task": "auto",
+                "params": {}, "features": features, "exclude": [], "validation": self.data["test"], "run": "",
+                "experiment": "", "seed": 0,
+            }  # fmt: skip
+            self.trained[key] = train_model(self.work, TrainRequest.model_validate(asked | more)).model
+        return self.trained[key]
+
+    def copy(self, key: str) -> str:
+        """A model with files of its own, which a test may spoil."""
+        request = dict.fromkeys(("path", "preprocessor", "dataset", "target", "run", "register_as"), "")
+        return client.log_model(self.work, LogRequest(model=self.train(key), **request)).model
+
+    def register(self, *keys: str) -> None:
+        for key in keys:
+            client.register_model(self.work, self.train(key), self.name, {}, "")
+
+    def promote(
+        self, candidate: str, rows: str = "test", gates: list[GateName] | None = None, **more: Any
+    ) -> Promotion:
+        asked = {
+            "name": self.name, "candidate": self.trained.get(candidate, candidate),
+            "dataset": self.data.get(rows, rows), "metric": "", "min_gain": 0, "suite": "", "group": "",
+        }  # fmt: skip
+        return promotion.promote_model(self.work, PromoteRequest.model_validate(asked | {"gates": gates or []} | more))
+
+    def move(self, number: int, stage: Stage = "Production") -> Transition:
+        return stages.transition_stage(self.work, self.version(number), stage, True)
+
+    def back(self) -> str:
+        return stages.rollback_model(self.work, self.name).model
+
+    def version(self, number: int) -> str:
+        return f"model:{self.name}/{number}"
+
+    @property
+    def in_production(self) -> str:
+        return client.get_latest_version(self.work, self.name, ["Production"]).model
+
+    def tags(self, number: int) -> dict[str, str]:
+        return client.get_model(self.work, self.version(number), 1, False).versions[0].tags
+
+
+# Key -> features, target, and what else is asked for.
+MODELS: dict[str, tuple[list[str], str, dict[str, Any]]] = {
+    "poor": (["a", "b", "c"], "y", {"algorithm": "RandomForest", "params": {"n_estimators": 2, "max_depth": 2}}),
+    "weak": (["a", "c"], "y", {}),
+    "weaker": (["a"], "y", {}),
+    "other": (["a"], "y", {"params": {"C": 2.0}}),
+    "good": (["a", "b"], "y", {}),
+    "strong": (["a", "b", "c"], "y", {}),
+    "more": (["a", "b", "c", "k"], "y", {}),
+    "text": (["a", "b"], "z", {}),
+    "number": (["a", "b"], "n", {"algorithm": "Ridge"}),
+    "three": (["a", "b"], "t", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("shop")
+    settings = load({"MLOPS_HOME": str(folder / "home"), "MLOPS_CONFIG": os.devnull}, {"data.roots": [str(folder)]})
+    work = Work(settings.settings, Tracer(lambda _span: None))
+    frames = {"train": rows(300, 0), "test": rows(500, 1), "far": rows(500, 2, shift=3.0)}
+    frames["mixed"] = pd.concat([frames["train"].head(40), frames["test"]])
+    for name, frame in frames.items():
+        frame.to_parquet(folder / f"{name}.parquet")
+    return Shop(work, {name: load_file(work, str(folder / f"{name}.parquet"), name).handle for name in frames}, {})
+
+
+@pytest.fixture
+def shop(opened_once: Shop, request: pytest.FixtureRequest) -> Shop:
+    return replace(opened_once, name=f"m{zlib.crc32(request.node.name.encode())}")
+
+
+def verdicts(found: Promotion) -> dict[str, str]:
+    return {gate.gate: gate.verdict for gate in found.gates}
+
+
+def auc(shop: Shop, key: str, frame: pd.DataFrame) -> float:
+    stored = find_model(shop.work, shop.train(key))
+    return float(roc_auc_score(frame["y"], load_pipeline(stored).predict_proba(design(frame, stored.card))[:, 1]))
+
+
+def test_the_first_model_is_held_against_the_baseline_and_the_second_against_the_first(shop: Shop) -> None:
+    poor, strong = shop.train("poor"), shop.train("strong")
+    first = shop.promote(poor)
+    assert (first.model, first.promoted, first.before) == (shop.version(1), True, None)
+    assert first.comparison is not None
+    assert (first.comparison.against, first.comparison.against_score) == ("baseline", 0.5)
+    second = shop.promote(strong)
+    assert (second.model, second.promoted, second.before) == (shop.version(2), True, shop.version(1))
+    assert verdicts(second) == dict.fromkeys(("load", "signature", "drift", "comparison"), "passed")
+    compared, frame = second.comparison, rows(500, 1)
+    assert compared is not None
+    assert compared.candidate_score == pytest.approx(auc(shop, "strong", frame))
+    assert compared.gain.value == pytest.approx(auc(shop, "strong", frame) - auc(shop, "poor", frame))
+    assert (compared.gain.verdict, compared.gain.n, compared.gain.baseline) == ("better", 500, 0.5)
+    assert (shop.in_production, second.undo) == (shop.version(2), f"rollback_model(name={shop.name!r})")
+
+
+def test_a_candidate_that_is_not_better_stays_out_and_keeps_the_evidence(shop: Shop) -> None:
+    shop.promote(shop.train("strong"))
+    found = shop.promote(shop.train("weaker"))
+    assert (found.promoted, found.verdict, verdicts(found)["comparison"]) == (False, "failed", "failed")
+    assert shop.in_production == shop.version(1)
+    tags = shop.tags(2)
+    assert tags["promotion"] == f"failed on {shop.data['test']}"
+    assert tags["promotion.comparison"].startswith(f"failed: worse than {shop.version(1)}: auc")
+    assert found.run is not None
+    assert found.report == tags["promotion.report"]
+    text = artifacts.read_artifact(shop.work, found.run, found.report, 0)[0].text or ""
+    assert f"# Promotion of {shop.version(2)}: failed" in text
+    assert all(gate.evidence in text for gate in found.gates)
+    assert found.undo == f"delete(handle='{shop.version(2)}', dry_run=false)"
+
+
+@pytest.mark.parametrize(("gain", "promoted"), [(-0.05, True), (0.0, False)])
+def test_a_candidate_as_good_as_the_present_one_needs_a_margin_below_zero(
+    shop: Shop, gain: float, promoted: bool
+) -> None:
+    shop.register("strong")
+    shop.move(1)
+    assert shop.promote(shop.train("good"), min_gain=gain).promoted is promoted
+
+
+def test_what_is_in_production_already_is_not_promoted_again(shop: Shop) -> None:
+    shop.register("strong")
+    shop.move(1)
+    for candidate in ("strong", shop.version(1), f"model:{shop.name}@production"):
+        with pytest.raises(ToolFailure, match=f"{shop.version(1)} is in Production already"):
+            shop.promote(candidate)
+
+
+@pytest.mark.parametrize(
+    ("key", "says", "comparison"),
+    [
+        ("more", "it needs k, which the present one does not take", "failed"),
+        ("text", "it predicts z, the present one y", "not_evaluated"),
+        ("number", "it predicts n, the present one y", "not_evaluated"),
+    ],
+)
+def test_a_candidate_for_another_question_fails_its_signature(shop: Shop, key: str, says: str, comparison: str) -> None:
+    shop.register("strong")
+    shop.move(1)
+    found = shop.promote(shop.train(key))
+    assert (found.promoted, found.verdict) == (False, "failed")
+    assert says in next(gate.evidence for gate in found.gates if gate.gate == "signature")
+    assert verdicts(found)["comparison"] == comparison
+
+
+def test_a_candidate_with_other_classes_fails_its_signature(shop: Shop) -> None:
+    shop.register("three")
+    present = find_model(shop.work, shop.train("three")).card
+    one = present.model_copy(update={"classes": [0, 1]})
+    assert _differences(one, present) == ["its classes are 0, 1, those of the present one 0, 1, 2"]
+    assert _differences(present, present.model_copy(update={"classes": [2, 1, 0]})) == []
+
+
+def test_a_present_version_that_does_not_load_is_replaced_by_what_beats_the_baseline(shop: Shop) -> None:
+    client.register_model(shop.work, shop.copy("weak"), shop.name, {}, "")
+    shop.move(1)
+    (find_model(shop.work, shop.version(1)).folder / "model.skops").write_bytes(b"something else")
+    found = shop.promote(shop.train("strong"))
+    assert (found.promoted, found.before) == (True, shop.version(1))
+    assert found.comparison is not None
+    assert found.comparison.against == "baseline"
+    assert [note.startswith(f"{shop.version(1)} cannot be used") for note in found.notes] == [True]
+    with pytest.raises(ToolFailure, match=f"{shop.version(1)}, cannot be used.*{shop.version(2)} stays in Production"):
+        shop.back()
+
+
+def test_a_registered_candidate_that_does_not_load_fails(shop: Shop) -> None:
+    client.register_model(shop.work, shop.copy("weak"), shop.name, {}, "")
+    (find_model(shop.work, shop.version(1)).folder / "model.skops").write_bytes(b"something else")
+    found = shop.promote(shop.version(1))
+    assert (found.promoted, verdicts(found)) == (False, {"load": "failed"})
+    assert shop.tags(1)["promotion.load"].startswith("failed")
+
+
+def test_rows_that_a_model_was_trained_on_are_left_out(shop: Shop) -> None:
+    found = shop.promote(shop.train("strong"), "train")
+    assert (found.promoted, found.verdict) == (False, "not_evaluated")
+    assert "every row" in found.gates[-1].evidence
+    mixed = shop.promote("strong", "mixed")
+    assert mixed.comparison is not None
+    assert mixed.comparison.gain.n == 500
+    assert mixed.notes == ["40 of 540 rows were trained on, so they were left out of the comparison"]
+
+
+def test_drifted_inputs_keep_a_candidate_out_unless_the_gate_is_left_out(shop: Shop) -> None:
+    found = shop.promote(shop.train("strong"), "far")
+    assert (found.promoted, verdicts(found)["drift"]) == (False, "failed")
+    assert "3 of 3 inputs are far from the training data" in str(found.gates)
+    assert shop.promote("strong", "far", ["comparison"]).promoted
+
+
+@pytest.mark.parametrize(("low", "verdict"), [(-100.0, "passed"), (0.0, "failed")])
+def test_a_dataset_that_breaks_its_rules_promotes_nothing(shop: Shop, low: float, verdict: str) -> None:
+    rule = Expectation(type="expect_column_values_to_be_between", kwargs={"column": "a", "min_value": low})
+    create_suite(shop.work, shop.name, [rule])
+    found = shop.promote(shop.train("strong"), suite=shop.name)
+    assert (verdicts(found)["validation"], found.promoted) == (verdict, verdict == "passed")
+    assert "of 1 rules" in str(found.gates)
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one ends between the evidence of the first and its move."""
+    weak, strong, keep = shop.train("weak"), shop.train("strong"), promotion.log_text
+    inner: list[Promotion] = []
+
+    def between(*arguments: Any) -> None:
+        if not inner:
+            monkeypatch.setattr(promotion, "log_text", keep)
+            inner.append(shop.promote(strong))
+        keep(*arguments)
+
+    monkeypatch.setattr(promotion, "log_text", between)
+    late = shop.promote(weak)
+    assert (inner[0].promoted, inner[0].model) == (True, shop.version(2))
+    assert (late.promoted, late.verdict) == (False, "not_evaluated")
+    assert "another version was put into Production meanwhile" in late.notes[-1]
+    assert shop.in_production == shop.version(2)
+    assert shop.tags(1)["promotion"].startswith("not_evaluated")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"metric": "auk"}, "Did you mean auc"),
+        ({"suite": "nowhere"}, "unknown suite"),
+        ({"group": "gruop"}, "unknown column"),
+        ({"gates": ["validation"]}, "Pass the `suite`"),
+        ({"candidate": "model:other/1"}, "unknown model"),
+        ({"candidate": "models:/m-0"}, "unknown model"),
+        ({"candidate": "local:x"}, "unknown local model"),
+        ({"name": "a/b:c"}, "model"),
+        ({"dataset": "nowhere"}, "unknown dataset"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_what_is_right(shop: Shop, change: dict[str, Any], says: str) -> None:
+    shop.register("weak")
+    with pytest.raises(ToolFailure, match=says):
+        shop.promote("weak", **change)
+
+
+def test_a_rollback_puts_the_version_before_back_and_then_the_one_before_that(shop: Shop) -> None:
+    shop.register("weak", "weaker", "strong")
+    for number in (1, 2, 3):
+        shop.move(number)
+    first = stages.rollback_model(shop.work, shop.name)
+    assert (first.model, first.archived) == (shop.version(2), [shop.version(3)])
+    assert first.undo == f"transition_stage(model={shop.version(3)!r}, stage='Production')"
+    assert stages.rollback_model(shop.work, f"model:{shop.name}").model == shop.version(1)
+    with pytest.raises(ToolFailure, match=f"before {shop.version(1)}.*transition_stage"):
+        shop.back()
+    history = client.get_model(shop.work, shop.name, 20, False).history
+    assert [(each.version, each.from_stage, each.to_stage, each.by) for each in history][:4] == [
+        (2, "Production", "Archived", "rollback_model"),
+        (1, "Archived", "Production", "rollback_model"),
+        (3, "Production", "Archived", "rollback_model"),
+        (2, "Archived", "Production", "rollback_model"),
+    ]
+    assert [each.at for each in history] == sorted((each.at for each in history), reverse=True)
+    assert len(client.get_model(shop.work, shop.name, 3, False).history) == 3
+
+
+@pytest.mark.parametrize(("moves", "back"), [([1, 2, 1], [2, 1]), ([1, 2, 3, 0, 3], [2, 1]), ([1, 2, 3, 0, 0, 3], [1])])
+def test_the_way_back_is_a_stack(shop: Shop, moves: list[int], back: list[int]) -> None:
+    """Zero is a way back."""
+    shop.register("weak", "weaker", "strong")
+    for number in moves:
+        shop.move(number) if number else shop.back()
+    assert [shop.back() for _ in back] == [shop.version(number) for number in back]
+
+
+def test_what_others_put_into_production_gives_way_to_the_last_that_we_had_put_there(shop: Shop) -> None:
+    shop.register("weak", "weaker", "strong")
+    shop.move(2)
+    mlflow = mlflow_client(shop.work)
+    mlflow.transition_model_version_stage(shop.name, "2", "Archived")
+    mlflow.transition_model_version_stage(shop.name, "3", "Production")
+    assert shop.back() == shop.version(2)
+
+
+def test_without_anything_in_production_there_is_no_way_back(shop: Shop) -> None:
+    shop.register("weak")
+    with pytest.raises(ToolFailure, match=f"no version of model:{shop.name} is in Production.*promote_model"):
+        shop.back()
+
+
+@pytest.mark.parametrize(
+    ("moves", "undo"),
+    [
+        ([(1, "Staging")], "transition_stage(model='model:{0}/1', stage='None')"),
+        ([(1, "Production")], "transition_stage(model='model:{0}/1', stage='None')"),
+        ([(1, "Production"), (2, "Production")], "rollback_model(name='{0}')"),
+        ([(1, "Production"), (1, "Production")], None),
+    ],
+)
+def test_a_move_says_how_it_is_taken_back(shop: Shop, moves: list[tuple[int, Stage]], undo: str | None) -> None:
+    shop.register("weak", "strong")
+    found = [shop.move(number, stage) for number, stage in moves]
+    assert found[-1].undo == (undo.format(shop.name) if undo else None)

@@ -1,0 +1,68 @@
+"""Models that are not logged: kept below home for as long as MLflow cannot be reached, as `local:<name>`."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import unknown
+from ..handles import parse, slug
+from ..lineage import Lineage
+from ..runtime.work import Work
+from ..storage.state_files import private_folder
+from .card import CARD_FILE, MODEL_FILE, ModelCard, digest
+from .record import TrainingRecord, read_record
+from .rows import Rows
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+KIND = "local"
+
+
+def is_local(reference: str) -> bool:
+    return reference.strip().startswith(f"{KIND}:")
+
+
+def keep(work: Work, pipeline: Pipeline, card: ModelCard, rows: Rows, record: TrainingRecord) -> str:
+    """Store a fitted pipeline with its card, rows and record, whole or not at all; returns its handle."""
+    import skops.io
+
+    name = f"{slug(card.algorithm)}_{uuid.uuid4().hex[:10]}"
+    folder = private_folder(_folder(work))
+    draft = private_folder(folder / f".{name}")
+    try:
+        skops.io.dump(pipeline, draft / MODEL_FILE)
+        stamped = card.model_copy(update={"digest": digest(draft / MODEL_FILE)})
+        (draft / CARD_FILE).write_text(stamped.model_dump_json(indent=1), encoding="utf-8")
+        rows.write(draft)
+        record.write(draft)
+        draft.rename(folder / name)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    handle = f"{KIND}:{name}"
+    Lineage(work.home).record(handle, record.parents, record.tool)
+    return handle
+
+
+def folder_of(work: Work, reference: str) -> Path:
+    """Raises ToolFailure for a model that is not kept here."""
+    wanted = parse(reference, KIND).name
+    known = [path.name for path in _folder(work).glob("[!.]*")]
+    if wanted not in known:
+        raise unknown("local model", reference, (f"{KIND}:{name}" for name in known), "train_model makes one.")
+    return _folder(work) / wanted
+
+
+def add_metrics(work: Work, reference: str, metrics: dict[str, float]) -> None:
+    """Keep more scores with a model, to be logged with it."""
+    folder = folder_of(work, reference)
+    if record := read_record(folder):
+        record.model_copy(update={"metrics": record.metrics | metrics}).write(folder)
+
+
+def _folder(work: Work) -> Path:
+    return work.home / "models"

@@ -1,0 +1,165 @@
+"""The files of a run and of the models that were logged in it.
+
+The files of a model lie beside those of its run; here they are a folder of the run that is called as the model, `m-…`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from ..errors import ToolFailure, unknown
+from ..paging import Page, page
+from ..runtime.work import Work
+from .backend import require_artifacts
+from .client import find_run, opened
+from .models import Artifact, ArtifactLine
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import FileInfo
+    from mlflow.entities import Run as MlflowRun
+
+Kind = Literal["text", "json", "table", "image"]
+IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
+TABLES = (".csv", ".tsv")
+MOST_BYTES, MOST_IMAGE_BYTES = 20_000_000, 1_000_000
+CHARS, TABLE_LINES = 4000, 20
+
+
+def list_artifacts(work: Work, run: str, path: str, limit: int, cursor: str) -> Page[ArtifactLine]:
+    """One folder of a run; the empty path is its top."""
+    with opened(work) as client:
+        found = find_run(client, run)
+        require_artifacts(found.info.artifact_uri or "")
+        return page(_folder(client, found, _clean(path)), limit, cursor)
+
+
+def read_artifact(work: Work, run: str, path: str, offset: int) -> tuple[Artifact, bytes | None]:
+    """A part of a text file, or the bytes of an image.
+
+    Raises:
+        ToolFailure: there is no such file, it is a folder, too large, or neither text nor an image.
+    """
+    with opened(work) as client, tempfile.TemporaryDirectory() as scratch:
+        found, wanted = find_run(client, run), _clean(path)
+        require_artifacts(found.info.artifact_uri or "")
+        line = _file(client, found, wanted)
+        file = _fetched(client, found, wanted, Path(scratch))
+        size = file.stat().st_size
+        about = Artifact(run=f"run:{found.info.run_id}", path=line.path, size=size, kind=_kind(file))
+        if about.kind == "image":
+            return about, _picture(file, about)
+        return _part(file, about, offset), None
+
+
+def _clean(path: str) -> str:
+    """Raises ToolFailure for a path that leaves the run."""
+    parts = PurePosixPath(path.strip().strip("/")).parts
+    if ".." in parts:
+        raise ToolFailure(f"{path!r} leaves the run", "Pass a path that list_artifacts shows.")
+    return "/".join(part for part in parts if part != ".")
+
+
+def _models(run: MlflowRun) -> list[str]:
+    return [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
+
+
+def _folder(client: MlflowClient, run: MlflowRun, path: str) -> list[ArtifactLine]:
+    """Raises ToolFailure for a folder that does not exist; MLflow says that it is empty."""
+    found = _listed(client, run, path)
+    if not path:
+        return [*(ArtifactLine(path=model, folder=True) for model in _models(run)), *found]
+    if not found and not _line_of(client, run, path).folder:
+        raise ToolFailure(f"{path} is a file", f"read_artifact(run='run:{run.info.run_id}', path={path!r}) reads it.")
+    return found
+
+
+def _listed(client: MlflowClient, run: MlflowRun, path: str) -> list[ArtifactLine]:
+    model, _, inside = path.partition("/")
+    if model in _models(run):
+        return _lines(client.list_logged_model_artifacts(model, inside or None), f"{model}/")
+    return _lines(client.list_artifacts(run.info.run_id, path or None), "")
+
+
+def _lines(files: Iterable[FileInfo], prefix: str) -> list[ArtifactLine]:
+    lines = [ArtifactLine(path=prefix + file.path, folder=file.is_dir, size=file.file_size) for file in files]
+    return sorted(lines, key=lambda line: (not line.folder, line.path))
+
+
+def _line_of(client: MlflowClient, run: MlflowRun, path: str) -> ArtifactLine:
+    above = path.rpartition("/")[0]
+    known = {line.path: line for line in (_folder(client, run, "") if not above else _listed(client, run, above))}
+    if path not in known:
+        raise unknown(f"artifact of run:{run.info.run_id}", path, known, "list_artifacts shows them.")
+    return known[path]
+
+
+def _file(client: MlflowClient, run: MlflowRun, path: str) -> ArtifactLine:
+    line = _line_of(client, run, path)
+    if line.folder:
+        raise ToolFailure(f"{path} is a folder", f"list_artifacts(run='run:{run.info.run_id}', path={path!r}).")
+    if (line.size or 0) > MOST_BYTES:
+        raise ToolFailure(
+            f"{path} has {line.size} bytes, more than the {MOST_BYTES} that are read", "Take a smaller one."
+        )
+    return line
+
+
+def _fetched(client: MlflowClient, run: MlflowRun, path: str, folder: Path) -> Path:
+    from mlflow.artifacts import download_artifacts
+
+    model, _, inside = path.partition("/")
+    if model in _models(run):
+        return Path(download_artifacts(artifact_uri=f"models:/{model}/{inside}", dst_path=str(folder)))
+    return Path(client.download_artifacts(run.info.run_id, path, str(folder)))
+
+
+def _kind(file: Path) -> Kind:
+    suffix = file.suffix.lower()
+    if suffix in IMAGES:
+        return "image"
+    return "json" if suffix == ".json" else "table" if suffix in TABLES else "text"
+
+
+def _picture(file: Path, about: Artifact) -> bytes:
+    if about.size > MOST_IMAGE_BYTES:
+        raise ToolFailure(
+            f"{about.path} is an image of {about.size} bytes, more than the {MOST_IMAGE_BYTES} that are shown",
+            "Log a smaller one.",
+        )
+    return file.read_bytes()
+
+
+def _part(file: Path, about: Artifact, offset: int) -> Artifact:
+    content = file.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ToolFailure(
+            f"{about.path} is no text: {about.size} bytes of {file.suffix or 'unknown format'}",
+            "Text, JSON, CSV and images are read.",
+        )
+    shown = _whole_lines(text, offset) if about.kind == "table" else text[offset : offset + CHARS]
+    end = offset + len(shown)
+    kind: Kind = "text" if about.kind == "json" and not _is_json(text) else about.kind
+    update = {"text": shown, "lines": len(text.splitlines()), "next_offset": end if end < len(text) else None}
+    return about.model_copy(update=update | {"kind": kind})
+
+
+def _whole_lines(text: str, offset: int) -> str:
+    lines = text[offset:].splitlines(keepends=True)[:TABLE_LINES]
+    return "".join(lines)[:CHARS]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
