@@ -31,7 +31,7 @@ def keep(work: Work, pipeline: Pipeline, card: ModelCard, rows: Rows, record: Tr
     import skops.io
 
     name = f"{slug(card.algorithm)}_{uuid.uuid4().hex[:10]}"
-    folder = private_folder(_folder(work))
+    folder = private_folder(models_kept(work))
     draft = private_folder(folder / f".{name}")
     try:
         skops.io.dump(pipeline, draft / MODEL_FILE)
@@ -51,10 +51,10 @@ def keep(work: Work, pipeline: Pipeline, card: ModelCard, rows: Rows, record: Tr
 def folder_of(work: Work, reference: str) -> Path:
     """Raises ToolFailure for a model that is not kept here."""
     wanted = parse(reference, KIND).name
-    known = [path.name for path in _folder(work).glob("[!.]*")]
+    known = [path.name for path in models_kept(work).glob("[!.]*")]
     if wanted not in known:
         raise unknown("local model", reference, (f"{KIND}:{name}" for name in known), "train_model makes one.")
-    return _folder(work) / wanted
+    return models_kept(work) / wanted
 
 
 def add_metrics(work: Work, reference: str, metrics: dict[str, float]) -> None:
@@ -64,5 +64,5 @@ def add_metrics(work: Work, reference: str, metrics: dict[str, float]) -> None:
         record.model_copy(update={"metrics": record.metrics | metrics}).write(folder)
 
 
-def _folder(work: Work) -> Path:
+def models_kept(work: Work) -> Path:
     return work.home / "models"

@@ -8,4 +8,5 @@ SLICE = Slice(
     floor=5,
     stands_on=("modeling",),
     handles=("local",),
+    removes=("local",),
 )
