@@ -66,7 +66,7 @@ def copies(frame: pd.DataFrame) -> Copies:
     """Which rows are the same in every column but those that number the rows."""
     import pandas as pd
 
-    compared = [name for name in frame.columns if not _numbers_rows(frame[name])]
+    compared = [name for name in frame.columns if not numbers_rows(frame[name])]
     unit, kinds = pd.factorize(row_hashes(frame[compared]))
     return Copies(unit, len(kinds), len(compared))
 
@@ -141,7 +141,7 @@ def _plain(frame: pd.DataFrame) -> list[str]:
     ]  # fmt: skip
 
 
-def _numbers_rows(values: pd.Series) -> bool:
+def numbers_rows(values: pd.Series) -> bool:
     """Whether a whole number or text is another one in every row."""
     return len(values) > 1 and values.dtype.kind in "iuO" and _nunique(values) == len(values)
 
