@@ -239,13 +239,16 @@ def _estimate(apart: TwoSample, corrected: float | None) -> Estimate:
         n=apart.rows,
         positives=apart.current,
         verdict="drifted" if corrected is not None and corrected <= LEVEL else "not_shown",
+        reason=None if apart.interval else "the scores show no spread",
     )
 
 
 def _retyped(sides: Sides) -> dict[str, str]:
     types = [{field.name: str(field.type)[: SHOWN_NAMES * 3] for field in table.schema} for table in sides.tables]
     found = {
-        name: f"{types[0][name]} -> {types[1][name]}" for name in sides.columns if types[0][name] != types[1][name]
+        name: f"{types[0][name]} -> {types[1][name]}"
+        for name in sides.columns
+        if len({types[0][name], types[1][name], "null"}) > 2
     }
     return {name: found[name] for name in few(list(found), SHOWN_NAMES)}
 

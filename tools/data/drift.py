@@ -27,6 +27,7 @@ LEVEL = 0.05
 # Numbers of no more values than these are compared value by value.
 FEW_VALUES = 10
 FEWEST_KNOWN, EXPECTED = 5, 5
+MISSING = "missing"
 EXACT_PRODUCT = 4_000_000
 BINS, SHOWN_VALUES, SHOWN_TEXT = 10, 3, 40
 QUANTILES = {"5%": 0.05, "50%": 0.5, "95%": 0.95}
@@ -51,7 +52,7 @@ def tested(pair: Pair) -> Tested:
     if _same(one, two):
         return Tested(pair, {}, 0.0, 0.0, same=True)
     missing = _missing(one, two)
-    found = {"missing": missing} if missing is not None else {}
+    found = {MISSING: missing} if missing is not None else {}
     if min(one.known, two.known) < FEWEST_KNOWN:
         return Tested(pair, found)
     if pair.kind == "text":
@@ -84,7 +85,7 @@ def judged(item: Tested, corrected: Mapping[str, float], changed: int | None) ->
         test=by,
         distance=item.distance,
         psi=item.psi,
-        change=change(item.pair) if number and drifted else None,
+        change=change(item.pair) if number and _moved(corrected) else None,
         missing=(one.missing / max(one.rows, 1), two.missing / max(two.rows, 1))
         if one.missing or two.missing
         else None,
@@ -97,6 +98,11 @@ def judged(item: Tested, corrected: Mapping[str, float], changed: int | None) ->
         changed=changed,
         reason="; ".join(filter(None, (item.pair.note, item.pair.reason or _untested(item)))) or None,
     )
+
+
+def _moved(corrected: Mapping[str, float]) -> bool:
+    """Whether the known values drifted, not only how many are missing."""
+    return any(p_value <= LEVEL for name, p_value in corrected.items() if name != MISSING)
 
 
 def _untested(item: Tested) -> str:

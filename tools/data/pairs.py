@@ -117,7 +117,7 @@ def _as_numbers(
         if not _is_number(found.type) or 2 * (len(found) - found.null_count) < len(column) - column.null_count:
             return reference, current, ""
         read.append(found)
-    said = f"text in one dataset, compared as numbers; {bad} cells are none" if bad else "text in one dataset"
+    said = f"text in one dataset, compared as numbers; {bad} cells are no numbers" if bad else "text in one dataset"
     return read[0], read[1], said
 
 

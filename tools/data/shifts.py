@@ -18,7 +18,8 @@ ALIKE = 0.05
 SPREAD = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Factors between units that are in use, and their inverses.
 UNITS = (10, 100, 1000, 1e6, 60, 3600, 24, 7, 12, 365.25, 2.54, 0.3048, 1.609344, 0.45359237)
-NEAR = 0.02
+NEAR, NEARLY = 0.02, 0.1
+LOOKED_AT, STEPS = 5_000, 20
 TEMPERATURES = ((1.8, 32.0), (1 / 1.8, -32 / 1.8), (1.0, 273.15), (1.0, -273.15))
 
 
@@ -27,7 +28,7 @@ def change(pair: Pair) -> str | None:
     import numpy as np
     from scipy.stats import ks_2samp
 
-    one, two = (side.values[np.isfinite(side.values)] for side in pair.sides)
+    one, two = (_some(side.values[np.isfinite(side.values)]) for side in pair.sides)
     if min(len(one), len(two)) < FEWEST or one.min() == one.max():
         return None
     for factor, offset in _candidates(one, two, pair.whole):
@@ -35,8 +36,13 @@ def change(pair: Pair) -> str | None:
         if pair.whole and float(factor).is_integer() and float(offset).is_integer():
             moved = np.round(moved)
         if ks_2samp(moved, two, method="asymp").pvalue > ALIKE and _scale_fits(moved, two):
-            return _said(factor, offset)
+            return _said(factor, offset, "≈")
     return None
+
+
+def _some(values: np.ndarray) -> np.ndarray:
+    """As many values as suffice to see a shape, spread evenly."""
+    return values[:: max(1, len(values) // LOOKED_AT)]
 
 
 def exactly(one: np.ndarray, two: np.ndarray) -> str | None:
@@ -69,13 +75,24 @@ def _candidates(one: np.ndarray, two: np.ndarray, whole: bool) -> Iterator[tuple
     if abs(factor + 1) < NEAR:
         yield -1.0, 0.0
     for scale, shift in TEMPERATURES:
-        if abs(first * scale + shift - second).max() < NEAR * (second[-1] - second[0] or 1.0):
+        if abs(first * scale + shift - second).max() < NEARLY * (second[-1] - second[0] or 1.0):
             yield scale, shift
-    offset = float(two.mean() - one.mean())
-    precise = _precise(offset, float(two.std()) / len(two) ** 0.5)
-    yield 1.0, round(offset) if whole else precise
+    yield 1.0, _offset(one, two, whole)
     if factor > 0:
         yield _precise(factor, abs(factor) * NEAR / 2), 0.0
+
+
+def _offset(one: np.ndarray, two: np.ndarray, whole: bool) -> float:
+    """The one near the difference of the means that brings the distributions nearest."""
+    import numpy as np
+    from scipy.stats import ks_2samp
+
+    middle = float(two.mean() - one.mean())
+    error = (float(one.var()) / len(one) + float(two.var()) / len(two)) ** 0.5
+    steps = np.linspace(middle - 3 * error, middle + 3 * error, 2 * STEPS + 1)
+    tried = np.unique(np.round(steps) if whole else np.array([_precise(float(step), error) for step in steps]))
+    apart = [float(ks_2samp(one + step, two, method="asymp").statistic) for step in tried]
+    return float(tried[int(np.argmin(apart))])
 
 
 def _scale_fits(moved: np.ndarray, two: np.ndarray) -> bool:
@@ -98,7 +115,7 @@ def _precise(value: float, error: float) -> float:
     return round(value, max(0, 1 - math.floor(math.log10(error))))
 
 
-def _said(factor: float, offset: float) -> str:
+def _said(factor: float, offset: float, sign: str = "=") -> str:
     by = (
         ""
         if factor == 1
@@ -107,7 +124,7 @@ def _said(factor: float, offset: float) -> str:
         else f" x {rounded(factor):g}"
     )
     plus = "" if not offset else f" {'+' if offset > 0 else '-'} {abs(rounded(offset)):.6g}"
-    return f"current = reference{by}{plus}"
+    return f"current {sign} reference{by}{plus}"
 
 
 def _is_unit(factor: float) -> bool:

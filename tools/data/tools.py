@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from ..paging import Cursor, Limit, Page
+from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from . import client
-from .models import DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split
+from . import client, comparison
+from .models import CompareRequest, DatasetComparison, DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split
 from .split import Strategy
 from .synthetic import Kind
 
@@ -56,6 +57,20 @@ async def describe_dataset(
     return await context.call(client.describe_dataset, dataset, columns or [], limit, cursor)
 
 
+async def compare_datasets(
+    context: Injected,
+    reference: Annotated[str, Field(description="Dataset, or a model for its training data.")],
+    current: Dataset,
+    columns: list[str] | None = None,
+    target: str = "",
+    key: Annotated[str, Field(description="Column that names the same row in both.")] = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[DatasetComparison]:
+    """What drifted: schema, missing, distributions (tested, corrected), unit changes, and rows shared by both."""
+    request = CompareRequest(reference=reference, current=current, columns=columns or [], target=target, key=key)
+    return await context.submit(comparison.compare_datasets, request, wait_s)
+
+
 async def split_dataset(
     context: Injected,
     dataset: Dataset,
@@ -72,12 +87,13 @@ async def split_dataset(
 
 TOOLSET = Toolset(
     name="data",
-    description="Load, generate, describe and split datasets.",
+    description="Load, generate, describe, compare and split datasets.",
     tools=(
         writes(load_dataset, "Load dataset", idempotent=True),
         writes(generate_dataset, "Generate dataset", idempotent=True),
         reads(list_datasets, "List datasets"),
         reads(describe_dataset, "Describe dataset"),
+        reads(compare_datasets, "Compare datasets", job="short"),
         writes(split_dataset, "Split dataset", idempotent=True),
     ),
 )

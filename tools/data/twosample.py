@@ -92,12 +92,17 @@ def _bounds(area: float, variance: float) -> tuple[float, float] | None:
 
 
 def _scored(design: np.ndarray, current: np.ndarray, held: np.ndarray) -> np.ndarray:
+    import numpy as np
     from sklearn.ensemble import HistGradientBoostingClassifier
 
+    known = ~np.isnan(design[~held]).all(axis=0)
     model: Any = HistGradientBoostingClassifier(
         max_iter=TREES, max_leaf_nodes=LEAVES, early_stopping=False, random_state=0
     )
-    scores: np.ndarray = model.fit(design[~held], current[~held]).predict_proba(design[held])[:, 1]
+    if not known.any():
+        return np.zeros(held.sum())
+    fitted = model.fit(design[~held][:, known], current[~held])
+    scores: np.ndarray = fitted.predict_proba(design[held][:, known])[:, 1]
     return scores
 
 
