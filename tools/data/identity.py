@@ -77,9 +77,10 @@ def likely_group(frame: pd.DataFrame, leave_out: Sequence[str] = ()) -> str:
     Its values repeat, and another column is the same in all rows of each of them, beyond chance and without being a
     smooth function of it.
     """
-    rows = frame.loc[~frame.duplicated(subset=_plain(frame))] if _plain(frame) else frame
+    plain = _plain(frame)
+    rows = frame.loc[~frame.duplicated(subset=plain)] if plain else frame
     looked = rows.iloc[:LOOKED_AT_ROWS, :LOOKED_AT_COLUMNS]
-    found = {name: codes(looked[name]) for name in map(str, _plain(looked))}
+    found = {str(name): codes(looked[name]) for name in looked.columns if name in plain}
     best, most = "", (0, 0)
     for name, groups in found.items():
         if name in leave_out or not _may_group(groups):

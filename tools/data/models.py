@@ -81,20 +81,62 @@ class ColumnProfile(BaseModel):
     min: float | int | str | None = None
     median: float | int | str | None = None
     max: float | int | str | None = None
-    mean: float | None = None
+    mean: Statistic | None = None
+    std: Statistic | None = None
+    quantiles: dict[str, float | int | str | None] | None = None
     top: dict[str, int] | None = None
+    score: Statistic | None = None
+    leak: str | None = None
+
+
+class TargetProfile(BaseModel):
+    """The target, and what `score` is: how well a column alone tells it, on rows that were not fitted on.
+
+    `chance` is where a column that tells nothing scores in 95 of 100 cases; `reason` says why nothing is scored.
+    """
+
+    column: str
+    task: str
+    missing: int
+    classes: dict[str, int] | None = None
+    metric: str | None = None
+    baseline: Statistic | None = None
+    chance: tuple[Statistic, Statistic] | None = None
+    rows: int = 0
+    reason: str | None = None
 
 
 class DatasetProfile(BaseModel):
-    """What is in a dataset, column by column, and what an analyst would look at first."""
+    """What is in a dataset, column by column, and what an analyst would look at first.
+
+    `duplicate_rows` repeat an earlier one, `repeated_features` in all but identifiers and the target; `conflicting`
+    have the features of a row with another target.
+    """
 
     dataset: str
     rows: int
     duplicate_rows: int | None
+    repeated_features: int | None
+    conflicting: int | None = None
+    target: TargetProfile | None = None
     columns: list[ColumnProfile]
     constant_columns: list[str]
     notes: list[str]
     next_cursor: str | None = None
+
+
+class SharedRows(BaseModel):
+    """Rows of the second that are in the first: `rows` in all columns, `alike` in all but identifiers, key and target.
+
+    `conflicting` of them have a target there that none of their likes has; `keys` are in both; `chance` says that there
+    are so few distinct rows that they repeat anyway.
+    """
+
+    rows: int
+    alike: int
+    conflicting: int | None = None
+    keys: int | None = None
+    chance: bool = False
 
 
 class SplitPart(BaseModel):
@@ -108,10 +150,14 @@ class SplitPart(BaseModel):
 
 
 class Split(BaseModel):
+    """The parts; `shared` holds which rows of one an earlier one has, e.g. "test in train"."""
+
     train: SplitPart
     validation: SplitPart | None
     test: SplitPart
+    shared: dict[str, SharedRows] = {}
     notes: list[str] = []
+    undo: str | None = None
 
 
 class CompareRequest(BaseModel):
@@ -148,20 +194,6 @@ class ColumnDrift(BaseModel):
     lost: dict[str, int] | None = None
     changed: int | None = None
     reason: str | None = None
-
-
-class SharedRows(BaseModel):
-    """Rows of the second that are in the first: `rows` in all columns, `alike` in all but identifiers, key and target.
-
-    `conflicting` of them have a target there that none of their likes has; `keys` are in both; `chance` says that there
-    are so few distinct rows that they repeat anyway.
-    """
-
-    rows: int
-    alike: int
-    conflicting: int | None = None
-    keys: int | None = None
-    chance: bool = False
 
 
 class DatasetComparison(BaseModel):

@@ -45,18 +45,13 @@ def feature_columns(one: pd.DataFrame, two: pd.DataFrame, leave_out: Sequence[st
 
 
 def sharing(found: SharedRows, rows: int, of: str, there: str) -> list[str]:
-    """Notes on what is shared."""
-    notes = list[str]()
-    why = f", maybe by chance: {there} has few distinct rows" if found.chance else ""
-    if found.alike:
-        notes.append(f"{found.alike} of {rows} rows of {of} ({percent(found.alike, rows)}) are in {there} as well{why}")
-    elif found.rows:
-        notes.append(f"{found.rows} of {rows} rows of {of} are in {there} as well{why}")
-    if found.conflicting:
-        notes.append(f"{found.conflicting} of them have another target there")
-    if found.keys:
-        notes.append(f"{found.keys} keys are in both")
-    return notes
+    """Notes on what is shared; none where rows repeat for want of other ones."""
+    if found.chance or not (found.rows or found.alike):
+        return [f"{found.keys} keys are in both"] if found.keys else []
+    shared = max(found.rows, found.alike)
+    known = f", {found.conflicting} of them with another target" if found.conflicting else ""
+    notes = [f"{shared} of {rows} rows of {of} ({percent(shared, rows)}) are in {there} as well{known}"]
+    return [*notes, *([f"{found.keys} keys are in both"] if found.keys else [])]
 
 
 def _keys(one: pd.Series, two: pd.Series) -> int:
