@@ -28,11 +28,13 @@ Statistic = Annotated[
 # The result of a job, whose type only the job knows.
 AnyResult = Annotated[Any, WithJsonSchema({ROUNDED: True})]
 
-# Against a baseline; of two that were compared, the first against the second; of one, against a bound.
+# Against a baseline; of two that were compared, the first against the second; of one, against a bound; of two
+# populations, the later against the earlier (no difference found is not_shown).
 Verdict = Literal[
     "above_baseline", "not_distinguishable", "below_baseline",
     "better", "not_shown", "worse",
     "passed", "failed", "not_evaluated",
+    "drifted", "same",
 ]  # fmt: skip
 
 

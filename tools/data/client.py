@@ -8,11 +8,11 @@ from ..errors import ToolFailure
 from ..paging import Page, page
 from ..runtime.work import Work
 from ..undo import deletes
-from .bounds import few, named, percent
-from .columns import hints
-from .models import ColumnProfile, DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split, SplitPart
-from .profile import comparable, duplicates, identifies, profile
-from .split import Shares, Strategy, by_chance, by_class, by_time, ends, positive_rate, together
+from .bounds import few
+from .models import DatasetInfo, DatasetLine, ReadOptions, SharedRows, Split, SplitPart
+from .profile import comparable
+from .shared import shared_rows, sharing
+from .split import Shares, Strategy, by_chance, by_class, by_time, ends, positive_rate, straddling, together
 from .store import Dataset, load_file, resolve, save, stored
 from .synthetic import Kind, generate
 
@@ -58,39 +58,6 @@ def _line(info: DatasetInfo) -> DatasetLine:
     )
 
 
-def describe_dataset(work: Work, dataset: str, columns: list[str], limit: int, cursor: str) -> DatasetProfile:
-    """Profile the named columns, or one page of all."""
-    source = resolve(work, dataset)
-    chosen = page(list(source.require(columns)) or source.info.columns, limit, cursor)
-    table, top = source.table(), 5 if len(chosen.items) <= 10 else 3
-    profiles = [profile(name, table.column(name), top) for name in chosen.items]
-    distinct = any(column.unique == table.num_rows for column in profiles)
-    return DatasetProfile(
-        dataset=source.handle,
-        rows=table.num_rows,
-        duplicate_rows=0 if distinct else duplicates(table),
-        columns=profiles,
-        constant_columns=[column.name for column in profiles if table.num_rows > 1 and column.unique in (0, 1)],
-        notes=[*_notes(table, profiles), *hints(table, chosen.items)],
-        next_cursor=chosen.next_cursor,
-    )
-
-
-def _notes(table: pa.Table, profiles: list[ColumnProfile]) -> list[str]:
-    rows, kinds = table.num_rows, dict(zip(table.column_names, table.schema.types, strict=True))
-    keys = [column.name for column in profiles if rows > 1 and column.unique == rows and identifies(kinds[column.name])]
-    holes = [f"{column.name} {percent(column.missing, rows)}" for column in profiles if column.missing]
-    endless = [column.name for column in profiles if column.type == "double" and column.unique and column.mean is None]
-    nested = [name for name, kind in kinds.items() if not comparable(kind)]
-    said = {
-        "unique per row, so an identifier or a time, not a feature": keys,
-        "missing": holes,
-        "holds infinite values, so that its null statistics are not finite": endless,
-        "nested, so values are not compared, nor whole rows unless another column is unique per row": nested,
-    }
-    return [f"{text}: {named(names)}" for text, names in said.items() if names]
-
-
 def split_dataset(
     work: Work,
     dataset: str,
@@ -100,11 +67,14 @@ def split_dataset(
     test: float,
     seed: int,
     group: str = "",
+    target: str = "",
 ) -> Split:
-    """Cut a dataset into train, validation and test, each a dataset of its own."""
-    _check_split(strategy, column, validation, test)
+    """Cut a dataset into train, validation and test, each a dataset of its own; says what they share."""
+    if strategy == "group":
+        column, group = "", group or column
+    _check_split(strategy, column, validation, test, group)
     source, shares = resolve(work, dataset), Shares(validation, test)
-    source.require([name for name in (column, group) if name])
+    source.require([name for name in (column, group, target) if name])
     table = source.table()
     if not table.num_rows:
         raise ToolFailure(f"{source.handle} has no rows to split", "Pass another dataset; list_datasets shows all.")
@@ -117,23 +87,49 @@ def split_dataset(
         {part: shown for part, (shown, _) in made.items()},
         [shown.dataset for shown, new in made.values() if new],
     )
+    shared, said = _shared(table, labels, shares, target or (column if strategy == "stratified" else ""))
+    astride = straddling(table.to_pandas(), labels, strategy, group)
     return Split(
         train=parts["train"],
         validation=parts.get("validation"),
         test=parts["test"],
-        notes=[*notes, *kept],
+        shared=shared,
+        notes=[*notes, *kept, *said, *astride],
         undo=deletes(*new) if new else None,
     )
 
 
-def _check_split(strategy: Strategy, column: str, validation: float, test: float) -> None:
+def _shared(
+    table: pa.Table, labels: np.ndarray, shares: Shares, target: str
+) -> tuple[dict[str, SharedRows], list[str]]:
+    """What each later part has of an earlier one, and notes on it."""
+    plain = [field.name for field in table.schema if comparable(field.type)]
+    if not plain:
+        return {}, []
+    frame, found, notes = table.select(plain).to_pandas(), dict[str, SharedRows](), list[str]()
+    parts = {part: frame[labels == part] for part in shares.parts}
+    for place, part in enumerate(shares.parts):
+        for earlier in shares.parts[:place]:
+            shared = shared_rows(parts[earlier], parts[part], target)
+            found[f"{part} in {earlier}"] = shared
+            notes += sharing(shared, len(parts[part]), part, earlier)
+    return found, notes
+
+
+def _check_split(strategy: Strategy, column: str, validation: float, test: float, group: str) -> None:
     if validation + test >= 1:
         raise ToolFailure(f"validation + test = {validation + test:g} leaves nothing to train on", "Keep it below 1.")
+    if strategy == "group":
+        if not group:
+            raise ToolFailure("strategy 'group' needs the column whose rows stay together", "Pass it as `column`.")
+        return
     if strategy != "random" and not column:
         role = "time column" if strategy == "time" else "column to stratify by"
         raise ToolFailure(f"strategy {strategy!r} needs the {role}", "Pass it as `column`.")
     if strategy == "random" and column:
-        raise ToolFailure("strategy 'random' uses no column", "Leave `column` out, or use 'time' or 'stratified'.")
+        raise ToolFailure(
+            "strategy 'random' uses no column", "Leave `column` out, or use 'time', 'stratified' or 'group'."
+        )
 
 
 def _labels(

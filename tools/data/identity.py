@@ -66,7 +66,7 @@ def copies(frame: pd.DataFrame) -> Copies:
     """Which rows are the same in every column but those that number the rows."""
     import pandas as pd
 
-    compared = [name for name in frame.columns if not _numbers_rows(frame[name])]
+    compared = [name for name in frame.columns if not numbers_rows(frame[name])]
     unit, kinds = pd.factorize(row_hashes(frame[compared]))
     return Copies(unit, len(kinds), len(compared))
 
@@ -77,9 +77,10 @@ def likely_group(frame: pd.DataFrame, leave_out: Sequence[str] = ()) -> str:
     Its values repeat, and another column is the same in all rows of each of them, beyond chance and without being a
     smooth function of it.
     """
-    rows = frame.loc[~frame.duplicated(subset=_plain(frame))] if _plain(frame) else frame
+    plain = _plain(frame)
+    rows = frame.loc[~frame.duplicated(subset=plain)] if plain else frame
     looked = rows.iloc[:LOOKED_AT_ROWS, :LOOKED_AT_COLUMNS]
-    found = {name: codes(looked[name]) for name in map(str, _plain(looked))}
+    found = {str(name): codes(looked[name]) for name in looked.columns if name in plain}
     best, most = "", (0, 0)
     for name, groups in found.items():
         if name in leave_out or not _may_group(groups):
@@ -141,7 +142,7 @@ def _plain(frame: pd.DataFrame) -> list[str]:
     ]  # fmt: skip
 
 
-def _numbers_rows(values: pd.Series) -> bool:
+def numbers_rows(values: pd.Series) -> bool:
     """Whether a whole number or text is another one in every row."""
     return len(values) > 1 and values.dtype.kind in "iuO" and _nunique(values) == len(values)
 

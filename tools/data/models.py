@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ..estimates import Estimate, Statistic, Verdict
+
 ColumnKind = Literal["text", "number", "time", "boolean"]
 
 
@@ -80,20 +82,62 @@ class ColumnProfile(BaseModel):
     min: float | int | str | None = None
     median: float | int | str | None = None
     max: float | int | str | None = None
-    mean: float | None = None
+    mean: Statistic | None = None
+    std: Statistic | None = None
+    quantiles: dict[str, float | int | str | None] | None = None
     top: dict[str, int] | None = None
+    score: Statistic | None = None
+    leak: str | None = None
+
+
+class TargetProfile(BaseModel):
+    """The target, and what `score` is: how well a column alone tells it, on rows that were not fitted on.
+
+    `chance` is where a column that tells nothing scores in 95 of 100 cases; `reason` says why nothing is scored.
+    """
+
+    column: str
+    task: str
+    missing: int
+    classes: dict[str, int] | None = None
+    metric: str | None = None
+    baseline: Statistic | None = None
+    chance: tuple[Statistic, Statistic] | None = None
+    rows: int = 0
+    reason: str | None = None
 
 
 class DatasetProfile(BaseModel):
-    """What is in a dataset, column by column, and what an analyst would look at first."""
+    """What is in a dataset, column by column, and what an analyst would look at first.
+
+    `duplicate_rows` repeat an earlier one, `repeated_features` in all but identifiers and the target; `conflicting`
+    have the features of a row with another target.
+    """
 
     dataset: str
     rows: int
     duplicate_rows: int | None
+    repeated_features: int | None
+    conflicting: int | None = None
+    target: TargetProfile | None = None
     columns: list[ColumnProfile]
     constant_columns: list[str]
     notes: list[str]
     next_cursor: str | None = None
+
+
+class SharedRows(BaseModel):
+    """Rows of the second that are in the first: `rows` in all columns, `alike` in all but identifiers, key and target.
+
+    `conflicting` of them have a target there that none of their likes has; `keys` are in both; `chance` says that there
+    are so few distinct rows that they repeat anyway.
+    """
+
+    rows: int
+    alike: int
+    conflicting: int | None = None
+    keys: int | None = None
+    chance: bool = False
 
 
 class SplitPart(BaseModel):
@@ -107,8 +151,69 @@ class SplitPart(BaseModel):
 
 
 class Split(BaseModel):
+    """The parts; `shared` holds which rows of one an earlier one has, e.g. "test in train"."""
+
     train: SplitPart
     validation: SplitPart | None
     test: SplitPart
+    shared: dict[str, SharedRows] = {}
     notes: list[str] = []
     undo: str | None = None
+
+
+class CompareRequest(BaseModel):
+    """What is compared with what; `columns` empty for all."""
+
+    reference: str
+    current: str
+    columns: list[str] = []
+    target: str = ""
+    key: str = ""
+
+
+class ColumnDrift(BaseModel):
+    """A column in both datasets; of two values the first is the reference's.
+
+    `p` is corrected for all tests; `distance` is that of Kolmogorov and Smirnov, or of total variation (0 to 1);
+    `change` turns the reference into the current; `changed` counts other values under the same key.
+    """
+
+    column: str
+    kind: str
+    verdict: Verdict
+    p: Statistic | None = None
+    test: str | None = None
+    distance: Statistic | None = None
+    psi: Statistic | None = None
+    change: str | None = None
+    missing: tuple[Statistic, Statistic] | None = None
+    mean: tuple[Statistic | None, Statistic | None] | None = None
+    std: tuple[Statistic | None, Statistic | None] | None = None
+    quantiles: dict[str, tuple[Statistic | None, Statistic | None]] | None = None
+    span: tuple[str | None, str | None] | None = None
+    gained: dict[str, int] | None = None
+    lost: dict[str, int] | None = None
+    changed: int | None = None
+    reason: str | None = None
+
+
+class DatasetComparison(BaseModel):
+    """Whether the current rows come from the same population as the reference's; columns that drifted most first.
+
+    `two_sample` is the AUC at which a classifier tells the datasets apart: 0.5 if it cannot.
+    """
+
+    reference: str
+    current: str
+    rows: tuple[int, int]
+    verdict: Verdict
+    drifted: int
+    compared: int
+    columns: list[ColumnDrift]
+    added: list[str]
+    lost: list[str]
+    retyped: dict[str, str]
+    two_sample: Estimate
+    shared: SharedRows | None
+    method: str
+    notes: list[str]

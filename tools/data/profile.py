@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..numbers import exact, finite
+from ..numbers import exact, finite, rounded
 from .models import ColumnProfile
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 TYPE_LENGTH = 60
 VALUE_LENGTH = 40
+QUANTILES = {"5%": 0.05, "25%": 0.25, "75%": 0.75, "95%": 0.95}
 
 
 def profile(name: str, column: pa.ChunkedArray, top: int) -> ColumnProfile:
@@ -58,11 +60,18 @@ def duplicates(table: pa.Table) -> int | None:
     """How many rows repeat an earlier one; None where a nested column cannot be compared."""
     import pandas as pd
 
-    if not all(comparable(kind) for kind in table.schema.types):
+    hashes = hashes_of(table)
+    return None if hashes is None else int(pd.Series(hashes).duplicated().sum())
+
+
+def hashes_of(table: pa.Table) -> np.ndarray | None:
+    """64 bits of each row of this table; None where a nested column cannot be compared, or there is no column."""
+    import pandas as pd
+
+    if not table.num_columns or not all(comparable(kind) for kind in table.schema.types):
         return None
     arrays = [array for column in table.columns for array in _codes(column)]
-    hashes = pd.util.hash_pandas_object(pd.DataFrame(dict(enumerate(arrays))), index=False)
-    return int(hashes.duplicated().sum())
+    return pd.util.hash_pandas_object(pd.DataFrame(dict(enumerate(arrays))), index=False).to_numpy()
 
 
 def _codes(column: pa.ChunkedArray) -> Sequence[object]:
@@ -117,7 +126,8 @@ def _range(known: pa.ChunkedArray) -> dict[str, object]:
         limits = pc.min_max(whole)
         middle = pc.quantile(whole, 0.5)[0]
         found = {"min": limits["min"], "median": middle, "max": limits["max"], "mean": pc.mean(whole)}
-        return {name: finite(value.as_py()) for name, value in found.items()}
+        plain = {name: finite(value.as_py()) for name, value in found.items()}
+        return plain | {"std": _std(whole), "quantiles": _between(whole, plain.values())}
     if not pa.types.is_integer(whole.type):
         return {}
     limits = pc.min_max(whole)
@@ -128,7 +138,32 @@ def _range(known: pa.ChunkedArray) -> dict[str, object]:
     mean = finite(pc.mean(whole.cast(pa.float64(), safe=False)).as_py())
     middle = _middle(low.as_py(), high.as_py())
     ends = {"min": limits["min"].as_py(), "median": middle, "max": limits["max"].as_py()}
-    return {**{name: exact(value) for name, value in ends.items()}, "mean": mean}
+    plain = {name: exact(value) for name, value in ends.items()}
+    return {**plain, "mean": mean, "std": _std(whole), "quantiles": _between(whole, plain.values())}
+
+
+def _std(numbers: pa.ChunkedArray) -> float | None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    spread = pc.stddev(numbers.cast(pa.float64(), safe=False), ddof=1) if len(numbers) > 1 else None
+    return None if spread is None else finite(spread.as_py())
+
+
+def _between(numbers: pa.ChunkedArray, shown: Iterable[object]) -> dict[str, float | int | str | None] | None:
+    """The quantiles that are not shown already."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    way = "linear" if pa.types.is_floating(numbers.type) else "lower"
+    found, seen = dict[str, float | int | str | None](), set(shown)
+    for name, value in zip(QUANTILES, pc.quantile(numbers, list(QUANTILES.values()), interpolation=way), strict=True):
+        plain = value.as_py()
+        told = finite(plain) if isinstance(plain, float) else exact(plain)
+        if told is not None and told not in seen:
+            found[name] = rounded(told) if isinstance(told, float) else told
+            seen.add(told)
+    return found or None
 
 
 def _middle(low: int, high: int) -> int | float:

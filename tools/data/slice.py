@@ -9,5 +9,5 @@ SLICE = Slice(
     preload=("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "pyarrow.json", "pyarrow.feather", "pandas"),
     handles=("dataset",),
     removes=("dataset",),
-    opens=("store", "models", "client", "readers", "identity", "split"),
+    opens=("store", "models", "client", "readers", "identity", "split", "areas"),
 )

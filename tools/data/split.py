@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-Strategy = Literal["time", "random", "stratified"]
+Strategy = Literal["random", "stratified", "group", "time"]
 LIKE_ISO = r"^\d{4}-\d\d-\d\d([ T]\d\d|$)"
 IN_ORDER = "train ends before validation begins, and that before test"
 
@@ -69,7 +69,22 @@ def by_time(name: str, column: pa.ChunkedArray, shares: Shares) -> tuple[np.ndar
     times, notes = times_of(name, column)
     _, place, counts = np.unique(times, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts - 1) / 2
-    return shares.cut(middle[place] / max(len(times), 1)), [IN_ORDER, *notes]
+    labels = shares.cut(middle[place] / max(len(times), 1))
+    return labels, [
+        IN_ORDER,
+        *notes,
+        *_ties(name, shares.cut(np.arange(1, len(times) + 1) / max(len(times), 1)), place),
+    ]
+
+
+def _ties(name: str, cut: np.ndarray, place: np.ndarray) -> list[str]:
+    """How many rows have the time at which a cut by count would fall, and are kept together instead."""
+    import numpy as np
+
+    ordered = np.sort(place)
+    ends = np.flatnonzero(cut[1:] != cut[:-1])
+    tied = [int((ordered == ordered[end]).sum()) for end in ends if ordered[end] == ordered[end + 1]]
+    return [f"{sum(tied)} rows share the {name} at a cut and stay in one part"] if tied else []
 
 
 def by_class(
@@ -122,15 +137,31 @@ def together(table: pa.Table, strategy: Strategy, group: str) -> tuple[np.ndarra
     found = copies(frame)
     notes = [f"{found.repeats} of {len(frame)} rows are copies of others"] if found.stand_out else []
     if found.stand_out and strategy != "time":
-        return found.unit, [f"{notes[0]}; copies stay in one part", *_likely(frame)]
-    return single, [*notes, *_likely(frame)]
+        return found.unit, [f"{notes[0]}; copies stay in one part"]
+    return single, notes
 
 
-def _likely(frame: pd.DataFrame) -> list[str]:
-    name = likely_group(frame)
-    if not name:
-        return []
-    return [f"rows of one {name} share other columns: if they belong together, split with group={name!r}"]
+def straddling(frame: pd.DataFrame, labels: np.ndarray, strategy: Strategy, group: str) -> list[str]:
+    """What lies in several parts although it seems to belong together, or to come later."""
+    import numpy as np
+    import pandas as pd
+
+    notes, name = list[str](), "" if group else likely_group(frame)
+    if name:
+        apart = pd.Series(labels).groupby(codes(frame[name])).nunique()
+        notes = [
+            f"rows of one {name} share other columns, and {int((apart > 1).sum())} of {len(apart)} lie in several "
+            f"parts: if they belong together, split with group={name!r}"
+        ]
+    times = [column for column in frame.columns if frame[column].dtype.kind == "M"] if strategy != "time" else []
+    if times:
+        last = frame.loc[labels == "test", times[0]].min()
+        later = int(np.count_nonzero(frame.loc[labels == "train", times[0]] > last))
+        notes.append(
+            f"{later} rows of train are later than the first of test by {times[0]}: if later rows are to be predicted, "
+            f"split with strategy='time', column={times[0]!r}"
+        )
+    return notes
 
 
 def ends(name: str, column: pa.ChunkedArray) -> tuple[str, str]:

@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from ..paging import Cursor, Limit, Page
+from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from . import client
-from .models import DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split
+from . import client, comparison, description
+from .models import CompareRequest, DatasetComparison, DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split
 from .split import Strategy
 from .synthetic import Kind
 
@@ -50,34 +51,56 @@ async def list_datasets(context: Injected, limit: Limit = 10, cursor: Cursor = "
 
 
 async def describe_dataset(
-    context: Injected, dataset: Dataset, columns: list[str] | None = None, limit: Limit = 20, cursor: Cursor = ""
+    context: Injected,
+    dataset: Dataset,
+    target: Annotated[str, Field(description="Scores each column alone against it; names leaks.")] = "",
+    columns: list[str] | None = None,
+    limit: Limit = 15,
+    cursor: Cursor = "",
 ) -> DatasetProfile:
-    """Profile a dataset: types, missing and unique values, ranges, duplicates, likely identifiers."""
-    return await context.call(client.describe_dataset, dataset, columns or [], limit, cursor)
+    """Profile a dataset: types, missing, quantiles, duplicates, odd cells, likely identifiers, groups and times."""
+    return await context.call(description.describe_dataset, dataset, columns or [], limit, cursor, target)
+
+
+async def compare_datasets(
+    context: Injected,
+    reference: Annotated[str, Field(description="Dataset, or a model for its training data.")],
+    current: Dataset,
+    columns: list[str] | None = None,
+    target: str = "",
+    key: Annotated[str, Field(description="Column that names the same row in both.")] = "",
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[DatasetComparison]:
+    """What drifted: schema, missing, distributions (tested, corrected), unit changes, and rows shared by both."""
+    request = CompareRequest(reference=reference, current=current, columns=columns or [], target=target, key=key)
+    return await context.submit(comparison.compare_datasets, request, wait_s)
 
 
 async def split_dataset(
     context: Injected,
     dataset: Dataset,
     strategy: Strategy,
-    column: Annotated[str, Field(description="Time column, or column to stratify by.")] = "",
+    column: Annotated[str, Field(description="Time column, column to stratify by, or group.")] = "",
     validation: Share = 0.15,
     test: Annotated[float, Field(gt=0, lt=1)] = 0.15,
     seed: Annotated[int, Field(ge=0)] = 0,
-    group: Annotated[str, Field(description="Column; its rows stay in one part.")] = "",
+    group: Annotated[str, Field(description="Its rows stay in one part, stratified too.")] = "",
+    target: Annotated[str, Field(description="Counts shared rows with another target.")] = "",
 ) -> Split:
-    """Split into train, validation and test datasets. Use `time` when rows have a time, or the future leaks."""
-    return await context.call(client.split_dataset, dataset, strategy, column, validation, test, seed, group)
+    """Split into train, validation, test datasets; says what they share. Use `time` when rows have one, or the future
+    leaks."""
+    return await context.call(client.split_dataset, dataset, strategy, column, validation, test, seed, group, target)
 
 
 TOOLSET = Toolset(
     name="data",
-    description="Load, generate, describe and split datasets.",
+    description="Load, generate, describe, compare and split datasets.",
     tools=(
         writes(load_dataset, "Load dataset", idempotent=True),
         writes(generate_dataset, "Generate dataset", idempotent=True),
         reads(list_datasets, "List datasets"),
         reads(describe_dataset, "Describe dataset"),
+        reads(compare_datasets, "Compare datasets", job="short"),
         writes(split_dataset, "Split dataset", idempotent=True),
     ),
 )

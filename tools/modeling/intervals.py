@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..data.areas import placements
 from .metrics import Metric
 
 if TYPE_CHECKING:
@@ -92,22 +93,8 @@ def influences(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, np.nda
     import numpy as np
 
     classes = [1] if prediction.shape[1] == 2 else range(prediction.shape[1])
-    parts = [_placements(truth == position, prediction[:, position]) for position in classes]
+    parts = [placements(truth == position, prediction[:, position]) for position in classes]
     return float(np.mean([part[0] for part in parts])), np.mean([part[1] for part in parts], axis=0)
-
-
-def _placements(positive: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray]:
-    """The area, and how much each row moves it: the share of the other class that it is on the right side of."""
-    import numpy as np
-    from scipy.stats import rankdata
-
-    ranks, own = rankdata(score), np.empty(len(score))
-    own[positive], own[~positive] = rankdata(score[positive]), rankdata(score[~positive])
-    count, others = int(positive.sum()), int((~positive).sum())
-    placed = (ranks - own) / np.where(positive, others, count)
-    placed[~positive] = 1 - placed[~positive]
-    area = float(placed[positive].mean())
-    return area, (placed - area) / np.where(positive, count, others)
 
 
 def spread(influence: np.ndarray, classes: np.ndarray, clusters: np.ndarray | None) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from mlops_mcp.tools.data import client
+from mlops_mcp.tools.data.description import describe_dataset
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.work import Work
 
@@ -132,7 +132,7 @@ def test_a_column_that_is_nearly_numbers_is_named_with_its_bad_cells(load: Load,
     stored = load(content)
     said = "v: 2,998 of 3,000 cells are numbers; not: 'unknown' (2 cells, first in row 17)"
     assert said in stored.info.notes
-    assert said in client.describe_dataset(work, stored.handle, [], 20, "").notes
+    assert said in describe_dataset(work, stored.handle, [], 20, "").notes
     with pytest.raises(ToolFailure, match=r"2,998 of 3,000.*null_values=\['unknown'\]"):
         load(content, types={"v": "number"})
     for options in ({"null_values": ["unknown"]}, {"types": {"v": "number"}, "bad_cells": "null"}):

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from mlops_mcp.tools.data import client
+from mlops_mcp.tools.data.description import describe_dataset
 from mlops_mcp.tools.data.split import Strategy
 from mlops_mcp.tools.data.store import load_file, resolve
 from mlops_mcp.tools.errors import ToolFailure
@@ -143,7 +144,7 @@ def test_a_profile_says_what_an_analyst_would_look_at(work: Work, tmp_path: Path
     frame = pd.DataFrame({"id": range(6), "x": [1.0, None, 3.0, float("inf"), 1.0, 1.0], "c": ["a"] * 6})
     frame = pd.concat([frame, frame.tail(1)])
     frame.to_parquet(tmp_path / "p.parquet")
-    profile = client.describe_dataset(work, str(tmp_path / "p.parquet"), [], 20, "")
+    profile = describe_dataset(work, str(tmp_path / "p.parquet"), [], 20, "")
     assert profile.duplicate_rows == 1
     assert profile.constant_columns == ["c"]
     assert profile.columns[1].missing == 1

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlops_mcp.tools.data import client
+from mlops_mcp.tools.data.description import describe_dataset
 from mlops_mcp.tools.data.models import ColumnProfile, DatasetProfile
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.runtime.work import Work
@@ -21,7 +22,7 @@ TOKENS = 1500
 
 def describe(work: Work, folder: Path, columns: Mapping[str, object]) -> DatasetProfile:
     pq.write_table(pa.table(dict(columns)), folder / "rows.parquet")
-    return client.describe_dataset(work, str(folder / "rows.parquet"), [], 20, "")
+    return describe_dataset(work, str(folder / "rows.parquet"), [], 20, "")
 
 
 def tokens(text: str) -> float:
@@ -126,7 +127,7 @@ def test_loading_a_wide_file_names_some_columns_and_counts_the_others(work: Work
     info = client.load_dataset(work, str(tmp_path / "wide.parquet"), "")
     assert len(info.columns) == 60
     assert info.notes == ["440 more columns; describe_dataset pages through all"]
-    assert client.describe_dataset(work, info.dataset, ["c499"], 20, "").columns[0].unique == 1
+    assert describe_dataset(work, info.dataset, ["c499"], 20, "").columns[0].unique == 1
 
 
 @pytest.mark.parametrize(
