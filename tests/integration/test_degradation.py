@@ -95,7 +95,11 @@ WORKS: Mapping[str, Call] = {
 
 
 def train(algorithm: str) -> Call:
-    return ("train_model", {"dataset": ROWS, "target": "target", "algorithm": algorithm, "exclude": ["hcp_id"], **JOB})
+    few = {"n_estimators": 10}
+    return (
+        "train_model",
+        {"dataset": ROWS, "target": "target", "algorithm": algorithm, "params": few, "exclude": ["hcp_id"], **JOB},
+    )
 
 
 class Answers:
