@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from mcp import Client, StdioServerParameters
 
 from mlops_mcp.config.load import load
 
-from ..conftest import connected
+from ..conftest import UNHURRIED, connected
 
 pytestmark = [pytest.mark.slow]
 
@@ -54,9 +54,9 @@ RULE = {"type": "expect_column_to_exist", "kwargs": {"column": "hcp_id"}}
 JOB = {"wait_s": 50}
 RUN: Call = ("start_run", {"name": "r"})
 MODELS: Call = ("list_models", {})
-EVALUATE: Call = ("evaluate_model", {"model": "model:linear/1", "dataset": ROWS, **JOB})
-PACKAGE: Call = ("package_model", {"model": "model:linear/1", "name": "fresh", **JOB})
-DEPLOY: Call = ("deploy_model", {"bento": "model:linear/1", "endpoint": "e", **JOB})
+EVALUATE: Call = ("evaluate_model", {"model": "model:tree/1", "dataset": ROWS, **JOB})
+PACKAGE: Call = ("package_model", {"model": "model:tree/1", "name": "fresh", **JOB})
+DEPLOY: Call = ("deploy_model", {"bento": "model:tree/1", "endpoint": "e", **JOB})
 SUITE: Call = ("create_suite", {"name": "s", "expectations": [RULE]})
 VALIDATE: Call = ("validate_dataset", {"dataset": ROWS, "suite": "e2i_classification_suite"})
 VIEW: Call = (
@@ -95,7 +95,11 @@ WORKS: Mapping[str, Call] = {
 
 
 def train(algorithm: str) -> Call:
-    return ("train_model", {"dataset": ROWS, "target": "target", "algorithm": algorithm, "exclude": ["hcp_id"], **JOB})
+    few = {"n_estimators": 10}
+    return (
+        "train_model",
+        {"dataset": ROWS, "target": "target", "algorithm": algorithm, "params": few, "exclude": ["hcp_id"], **JOB},
+    )
 
 
 class Answers:
@@ -127,34 +131,36 @@ def server(home: Path, **variables: str) -> AbstractAsyncContextManager[Client]:
     return connected(load({"MLOPS_HOME": str(home), "MLOPS_CONFIG": os.devnull, **variables}).settings)
 
 
-def server_without(home: Path, folder: Path, *libraries: str, **variables: str) -> Client:
-    """A server in a process of its own, in which and below which the libraries cannot be found."""
+def server_without(home: Path, folder: Path, absent: Iterable[str], **variables: str) -> Client:
+    """A server in a process of its own, in which and below which these libraries cannot be found."""
     (folder / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
-    absent = {"PYTHONPATH": str(folder), "PYTHON_ABSENT": ",".join(libraries)}
+    hidden = {"PYTHONPATH": str(folder), "PYTHON_ABSENT": ",".join(absent)}
     return Client(
         StdioServerParameters(
             command=sys.executable,
             args=["-m", "mlops_mcp.server", "serve"],
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "MLOPS_HOME": str(home), **absent, **variables},
+            env={
+                **{"PATH": os.environ["PATH"], "HOME": str(home), "MLOPS_HOME": str(home)},
+                **UNHURRIED, **hidden, **variables,
+            },
             cwd=home,
         )
-    )
+    )  # fmt: skip
 
 
 async def prepare(home: Path) -> None:
     async with server(home) as client:
         answers = Answers(client)
-        await answers.succeed(("generate_dataset", {"rows": 300}), VIEW, MATERIALIZE)
-        for name, algorithm in (("linear", "LogisticRegression"), ("tree", "RandomForest")):
-            *_, trained = await answers.ask(train(algorithm))
-            await answers.succeed(("register_model", {"model": trained["result"]["model"], "name": name}))
+        await answers.succeed(("generate_dataset", {"rows": 300}), VIEW)
+        *_, trained = await answers.ask(train("RandomForest"))
+        await answers.succeed(("register_model", {"model": trained["result"]["model"], "name": "tree"}))
         tool, arguments = TUNE
         await answers.succeed((tool, {**arguments, "study": "search"}))
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder with a dataset, a feature view, two registered models and a study."""
+    """A state folder with a dataset, a feature view, a registered model and a study."""
     home = tmp_path_factory.mktemp("prepared")
     asyncio.run(prepare(home))
     return home
@@ -182,29 +188,46 @@ NEEDED: Mapping[str, tuple[str, list[Call]]] = {
     "econml": ("causal", [EFFECT]),
     "opik": ("observability", []),
 }
-# What is missing together, and the slices that do nothing without it: without the last five, every slice still works.
-ABSENT: list[tuple[list[str], list[str]]] = [
-    (["mlflow"], ["tracking", "registry", "explain"]),
-    (["great_expectations"], ["quality"]),
-    (["feast"], ["features"]),
-    (["optuna"], ["tuning"]),
-    (["shap"], ["explain"]),
-    (["bentoml", "xgboost", "lightgbm", "econml", "opik"], []),
+# What does its work with data, algorithms and our own state alone.
+ALWAYS = ("data", "training", "serving", "jobs", "observability")
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Libraries without any of the others: the slices that work with them, and the absent ones that are asked for."""
+
+    libraries: tuple[str, ...]
+    works: tuple[str, ...]
+    asked: tuple[str, ...] = ()
+
+
+# Each slice works without every library that it does not stand on, and so without each of them.
+ALONE = [
+    Alone(("mlflow",), ("tracking", "registry"), tuple(NEEDED.keys() - {"mlflow"})),
+    Alone(("great_expectations", "bentoml"), ("quality",), ("mlflow",)),
+    Alone(("feast",), ("features",)),
+    Alone(("optuna",), ("tuning",)),
+    Alone(("mlflow", "shap"), ("explain",)),
 ]
 
 
-@pytest.mark.parametrize(("libraries", "slices"), ABSENT, ids=[row[0][0] for row in ABSENT])
-async def test_a_missing_library_is_named_with_its_command_and_the_other_slices_work(
-    home: Path, tmp_path: Path, libraries: list[str], slices: list[str]
+def test_each_slice_and_each_library_is_tried_alone() -> None:
+    assert {name for alone in ALONE for name in (*ALWAYS, *alone.works)} == WORKS.keys()
+    assert {name for alone in ALONE for name in alone.asked} == NEEDED.keys()
+
+
+@pytest.mark.parametrize("alone", ALONE, ids=["+".join(alone.libraries) for alone in ALONE])
+async def test_a_slice_works_with_its_own_libraries_alone_and_what_needs_others_names_them_with_their_command(
+    home: Path, tmp_path: Path, alone: Alone
 ) -> None:
-    async with server_without(home, tmp_path, *libraries) as client:
+    async with server_without(home, tmp_path, NEEDED.keys() - set(alone.libraries)) as client:
         answers = Answers(client)
-        for library in libraries:
+        for library in alone.asked:
             extra, calls = NEEDED[library]
             for call in calls:
                 command = f"not installed. Install it with: pip install 'mlops-mcp[{extra}]'"
                 await answers.refuse(call, library, command)
-        await answers.succeed(*others(*slices))
+        await answers.succeed(*(WORKS[name] for name in (*alone.works, *ALWAYS)))
 
 
 @dataclass
@@ -286,7 +309,7 @@ async def test_a_postgresql_that_lives_needs_a_driver_which_is_named(home: Path,
         threading.Thread(target=_say_no, args=(listening,), daemon=True).start()
         port = listening.getsockname()[1]
         address = f"postgresql://127.0.0.1:{port}/m"
-        async with server_without(home, tmp_path, "psycopg", MLFLOW_TRACKING_URI=address) as client:
+        async with server_without(home, tmp_path, ["psycopg"], MLFLOW_TRACKING_URI=address) as client:
             await Answers(client).refuse(RUN, "psycopg is not installed", "pip install 'mlops-mcp[postgres]'")
 
 

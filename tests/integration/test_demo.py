@@ -7,25 +7,42 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mlops_mcp.config.load import load
+from mlops_mcp.examples.credit_risk import agent, demo
+
 pytestmark = pytest.mark.slow
 
 
-def test_the_demo_runs_the_whole_lifecycle_and_leaves_nothing_running(environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_demo_runs_the_whole_lifecycle_twice_on_a_folder_and_leaves_nothing_running(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     variables = {**os.environ, **environ, "COLUMNS": "160"}
-    for attempt in ("on an empty folder", "on the same folder again"):
-        done = subprocess.run(
-            [sys.executable, "-m", "mlops_mcp.server", "demo"],
-            env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{attempt}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        score = re.search(r"test AUC (0\.\d+) \[(0\.\d+), (0\.\d+)\], dummy 0\.50", done.stdout)
-        assert score, done.stdout
-        assert float(score[1]) > 0.93
-        assert "rightly failed" in done.stdout
-        assert "chance of default" in done.stdout
-    home = environ["MLOPS_HOME"]
-    left = [process for process in psutil.process_iter() if _belongs_to(process, home)]
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops_mcp.server", "demo"],
+        env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    _require_findings(done.stdout)
+
+    # The folder holds everything already; how long the search is does not matter now.
+    monkeypatch.setattr(agent, "TRIALS", 1)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    code = demo.run(load(environ).settings, keep=False)
+    said = capfd.readouterr()
+    assert code == 0, f"{said.out[-3000:]}\n{said.err[-3000:]}"
+    _require_findings(said.out)
+
+    left = [process for process in psutil.process_iter() if _belongs_to(process, environ["MLOPS_HOME"])]
     assert left == []
+
+
+def _require_findings(said: str) -> None:
+    score = re.search(r"test AUC (0\.\d+) \[(0\.\d+), (0\.\d+)\], dummy 0\.50", said)
+    assert score, said
+    assert float(score[1]) > 0.93
+    assert "rightly failed" in said
+    assert "chance of default" in said
 
 
 def _belongs_to(process: psutil.Process, home: str) -> bool:

@@ -22,6 +22,9 @@ from ..conftest import StdioClient, finished, server_pids
 
 pytestmark = pytest.mark.slow
 
+# Between two looks, which would else take the time of the work that is looked at.
+PAUSE_S = 0.1
+
 
 @pytest.fixture
 def rows(tmp_path: Path) -> str:
@@ -32,7 +35,12 @@ def rows(tmp_path: Path) -> str:
 
 
 def search(rows: str, **changes: object) -> dict[str, Any]:
-    return {"dataset": rows, "target": "y", "algorithm": "XGBoost", "experiment": "long", **changes}
+    """A search whose trials are small: it is long by their number alone."""
+    space = {"max_depth": [1, 3], "n_estimators": [2, 9]}
+    return {
+        "dataset": rows, "target": "y", "algorithm": "XGBoost", "search_space": space, "folds": 2, "experiment": "long",
+        **changes,
+    }  # fmt: skip
 
 
 async def answer(client: Client, tool: str, **arguments: object) -> dict[str, Any]:
@@ -52,6 +60,7 @@ async def job_of(client: Client, ready: Callable[[dict[str, Any]], object] = boo
             listed = (await answer(client, "list_jobs"))["items"]
             if listed and ready(listed[0]):
                 return dict(listed[0])
+            await asyncio.sleep(PAUSE_S)
 
 
 async def test_a_job_goes_on_when_its_caller_gives_up_and_another_client_reads_its_result(
@@ -93,14 +102,14 @@ async def test_a_search_that_is_cancelled_keeps_its_best_and_leaves_no_run_open(
     assert study["best"]["value"] >= ended["partial"]["best_value"]
     async with asyncio.timeout(120):
         while (await answer(client, "search_runs", experiment="long", where="status = 'RUNNING'"))["items"]:
-            pass
+            await asyncio.sleep(PAUSE_S)
     parent = await answer(client, "get_run", run=ended["partial"]["run"])
     assert parent["status"] == "KILLED"
 
 
 async def test_a_budget_of_time_ends_a_search_in_order(client: Client, rows: str) -> None:
     found: dict[str, Any] = {}
-    for budget_s in (4, 40, 120):  # a busy machine may use up a small one before the first trial, and is cut off then
+    for budget_s in (4, 12, 36, 120):  # a busy machine may use up a small one before the first trial, and is cut off then
         result = await finished(client, "tune_model", **search(rows, n_trials=2000, budget_s=budget_s, wait_s=50))
         found = result.structured_content or {}
         if found.get("state") == "done":

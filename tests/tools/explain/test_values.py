@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import shap
 
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.explain import values
@@ -50,6 +49,8 @@ def test_a_linear_contribution_is_what_the_answer_gains_on_the_mean_over_the_bac
 @pytest.mark.parametrize("algorithm", ["XGBoost", "LightGBM", "RandomForest", "HistGradientBoosting"])
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_contributions_to_every_class_are_those_of_shaps_tree_explainer(algorithm: str, count: int) -> None:
+    import shap
+
     frame = rows()[["a", "b", "c"]]
     params = {"max_iter": 12} if algorithm == "HistGradientBoosting" else SMALL
     model = fitted(frame, classes(rows(), count), algorithm, **params)
@@ -100,6 +101,8 @@ def test_interactions_add_up_to_the_contributions(algorithm: str, columns: list[
 def test_interactions_are_those_of_shaps_tree_explainer_however_many_are_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    import shap
+
     model = fitted(rows()[["a", "b", "c"]], classes(rows(), 3), "XGBoost", **SMALL)
     theirs = shap.TreeExplainer(model.model).shap_interaction_values(np.asarray(model.columns)[:40])
     expected = np.abs(np.asarray(theirs)).mean(axis=0)

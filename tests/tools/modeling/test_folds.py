@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
 
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.modeling.folds import folds, units_of
@@ -27,6 +29,30 @@ def test_a_group_is_never_on_both_sides(strata: np.ndarray | None) -> None:
     units, _ = units_of(FRAME, FRAME[["x"]], "who")
     for fitted, held in folds(FRAME, strata, units, "", 3, 0).pairs:
         assert not {*FRAME["who"].iloc[fitted]} & {*FRAME["who"].iloc[held]}
+
+
+def test_many_single_rows_are_spread_evenly_in_bundles_and_copies_still_stay_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+    best = StratifiedGroupKFold._find_best_fold
+
+    def counting(self: StratifiedGroupKFold, **given: Any) -> int:
+        looked.append(1)
+        return int(best(self, **given))
+
+    monkeypatch.setattr(StratifiedGroupKFold, "_find_best_fold", counting)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": [*range(20_000), *range(300), *range(100)]})
+    strata = (rng.random(len(frame)) < 0.1).astype(int)
+    units, _ = units_of(frame, frame, "x")
+    pairs = folds(frame, strata, units, "", 3, 0).pairs
+    assert len(looked) < 1000
+    assert sorted(np.concatenate([held for _, held in pairs])) == list(range(len(frame)))
+    for fitted, held in pairs:
+        assert not {*frame["x"].iloc[fitted]} & {*frame["x"].iloc[held]}
+        assert abs(len(held) / len(frame) - 1 / 3) < 0.01
+        assert abs(strata[held].mean() - strata.mean()) < 0.005
 
 
 def test_rows_without_a_group_stand_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -45,6 +46,15 @@ def family(folder: Path) -> list[int]:
 
 def runs(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+async def asking(jobs: Jobs, row: JobRow) -> JobRow:
+    """The job, as soon as it asks something."""
+    async with asyncio.timeout(120):
+        while not (row := await jobs.get(row.id)).asks:
+            assert row.state in ("queued", "running")
+            await asyncio.sleep(0.01)
+    return row
 
 
 @pytest.mark.parametrize("kind", ["loop", "boost", "sleep", "family"])
@@ -181,8 +191,7 @@ async def test_work_that_watches_its_time_ends_in_order(jobs: Jobs, hard: Any, t
 
 async def test_a_job_waits_for_the_answers_to_its_questions(jobs: Jobs, hard: Any, tmp_path: Path) -> None:
     row = await jobs.submit(Submission("x", hard.asks, hard.Request(folder=str(tmp_path))))
-    while not (row := await jobs.get(row.id)).asks:
-        pass
+    row = await asking(jobs, row)
     assert set(json.loads(row.asks or "")) == {"name", "age"}
     row = await jobs.answer(row.id, {"name": "Ann", "shoe": 43})
     assert set(json.loads(row.asks or "")) == {"age"}
@@ -210,11 +219,10 @@ async def test_a_second_question_gets_its_own_answer_even_if_it_is_the_same_and_
 ) -> None:
     row = await jobs.submit(Submission("x", hard.asks_twice, hard.Request(folder=str(tmp_path))))
     for _ in range(2):
-        while not (row := await jobs.get(row.id)).asks:
-            assert row.state in ("queued", "running")
+        row = await asking(jobs, row)
         await jobs.answer(row.id, {"sure": "y" * 100_000})
         while (await jobs.get(row.id)).asks == row.asks and (await jobs.get(row.id)).answers:
-            pass
+            await asyncio.sleep(0.01)
     row = await ended(jobs, row)
     assert json.loads(row.result or "")["total"] == 100_000
 

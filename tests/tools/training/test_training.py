@@ -12,6 +12,7 @@ from mlops_mcp.tools.modeling.card import CARD_FILE, MODEL_FILE, digest
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracking.client import get_run
 from mlops_mcp.tools.training import client
 from mlops_mcp.tools.training.models import EvaluateRequest, Trained, TrainRequest
 
@@ -19,6 +20,12 @@ pytestmark = pytest.mark.slow
 
 LOANS = Path(__file__).parents[3] / "examples" / "credit_risk" / "loan_table.parquet"
 NUMBERS = ["person_age", "person_income", "person_emp_length", "loan_amnt", "loan_int_rate"]
+
+# Few trees say as much of what is tested here as the default of hundreds.
+FEW: dict[str, dict[str, int]] = {
+    **{name: {"n_estimators": 20} for name in ("XGBoost", "LightGBM", "RandomForest")},
+    "HistGradientBoosting": {"max_iter": 20},
+}
 
 
 def train(work: Work, dataset: str, **changes: object) -> Trained:
@@ -67,7 +74,7 @@ def test_logistic_regression_scores_exactly_as_plain_scikit_learn_does(work: Wor
 def test_every_classifier_survives_storage_missing_values_and_unseen_categories(
     work: Work, loans: str, algorithm: str
 ) -> None:
-    model = find_model(work, train(work, loans, algorithm=algorithm).model)
+    model = find_model(work, train(work, loans, algorithm=algorithm, params=FEW.get(algorithm, {})).model)
     rows = resolve(work, loans).frame().head(20).copy()
     rows.loc[rows.index[0], "loan_intent"] = "SPACE"
     rows.loc[rows.index[1], "loan_intent"] = None
@@ -93,13 +100,18 @@ def test_an_unseen_category_is_scored_as_missing_and_not_as_another_one(work: Wo
 
 @pytest.mark.parametrize("algorithm", ["XGBoost", "LightGBM", "RandomForest", "LinearRegression", "Ridge", "Lasso"])
 def test_every_regressor_predicts_a_number(work: Work, loans: str, algorithm: str) -> None:
-    trained = train(work, loans, algorithm=algorithm, target="loan_int_rate", features=["loan_amnt", "loan_intent"])
+    trained = train(
+        work, loans, algorithm=algorithm, target="loan_int_rate", features=["loan_amnt", "loan_intent"],
+        params=FEW.get(algorithm, {}),
+    )  # fmt: skip
     assert (trained.task, trained.classes) == ("regression", [])
     assert (trained.train["rmse"] or 9) < 5
 
 
 def test_text_labels_of_three_classes_come_back_as_they_were(work: Work, loans: str) -> None:
-    trained = train(work, loans, target="person_home_ownership", features=NUMBERS, algorithm="LightGBM")
+    trained = train(
+        work, loans, target="person_home_ownership", features=NUMBERS, algorithm="LightGBM", params=FEW["LightGBM"]
+    )
     assert trained.classes == ["MORTGAGE", "OTHER", "OWN", "RENT"]
     assert 0.5 < (trained.train["auc"] or 0) <= 1
 
@@ -135,6 +147,16 @@ def test_training_that_cannot_work_names_the_way_out(
 ) -> None:
     with pytest.raises(ToolFailure, match=says):
         train(work, loans, **changes)
+
+
+def test_the_run_of_a_model_holds_how_it_was_trained_on_what_and_how_well(work: Work, loans: str) -> None:
+    trained = train(work, loans, features=NUMBERS, params={"n_estimators": 5}, seed=3)
+    run = get_run(work, trained.run, ["*"])
+    assert run.params == {"algorithm": "XGBoost", "target": "loan_status", "seed": "3", "n_estimators": "5"}
+    scores = {f"train_{name}": pytest.approx(value) for name, value in trained.train.items()}
+    assert {name: run.metrics[name] for name in scores} == scores
+    assert get_run(work, trained.run).tags["dataset"] == loans
+    assert (run.status, run.models) == ("FINISHED", [trained.model])
 
 
 def test_the_model_is_refused_when_its_file_was_changed(work: Work, loans: str) -> None:
