@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ToolFailure
 from ..runtime.work import Work
 from ..undo import deletes
-from .bounds import few
+from .bounds import few, named
 from .models import QueryResult
 from .preview import first_rows
 from .readers import plain_names
@@ -35,6 +35,7 @@ def query_dataset(work: Work, sql: str, name: str) -> QueryResult:
         with work.tracer.span("duckdb", tables=len(views)):
             table, renamed = plain_names(run(connection, sql, work.settings.data))
     notes = ["it reads the clock or draws identifiers: run again, it may return others"] if statement.timely else []
+    notes += _durations(sources)
     notes += renamed if table.num_rows else [*renamed, "it returns no rows"]
     parents = list(dict.fromkeys(source.handle for source in sources.values()))
     made = save(work, table, name or _named_after(list(sources.values())), parents, "query_dataset", notes, sql)
@@ -55,6 +56,20 @@ def _views(sources: Mapping[str, Dataset]) -> dict[str, Path]:
                 f"{table!r} and another name differ by case alone", "Pass the handle of one: load_dataset gives it."
             )
     return views
+
+
+def _durations(sources: Mapping[str, Dataset]) -> list[str]:
+    """What Parquet, and so DuckDB, knows of spans of time: their numbers."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = [
+        f"{table}.{field.name} ({field.type.unit})"
+        for table, source in sources.items()
+        for field in pq.read_schema(source.path)
+        if pa.types.is_duration(field.type)
+    ]
+    return [f"durations are whole numbers here: {named(found)}"] if found else []
 
 
 def _named_after(sources: list[Dataset]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 100_000
+LEFT_S = 600.0
 # What no Parquet file holds, and Arrow as bytes that only DuckDB understands.
 UNSTORABLE = ("INTERVAL", "UNION", "BIT", "BIGNUM", "VARINT", "GEOMETRY", "TIME WITH TIME ZONE")
 
@@ -31,8 +34,9 @@ def sandbox(settings: Settings, database: str = ":memory:") -> Generator[duckdb.
     """
     import duckdb
 
-    data = settings.data
-    with TemporaryDirectory(dir=private_folder(settings.home / "queries"), ignore_cleanup_errors=True) as spill:
+    data, folder = settings.data, private_folder(settings.home / "queries")
+    _remove_left(folder, data.query_timeout_s)
+    with TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as spill:
         given = _configuration(data, Path(spill))
         connection = duckdb.connect(database, read_only=database != ":memory:", config=given)
         try:
@@ -40,6 +44,14 @@ def sandbox(settings: Settings, database: str = ":memory:") -> Generator[duckdb.
             yield connection
         finally:
             connection.close()
+
+
+def _remove_left(folder: Path, timeout_s: float) -> None:
+    """Delete what processes that were killed in a query have left behind."""
+    for left in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > timeout_s + LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _configuration(data: DataSettings, spill: Path) -> dict[str, str]:

@@ -202,7 +202,7 @@ def _write(table: pa.Table, folder: Path) -> str:
             pq.write_table(table.combine_chunks(), draft, compression="zstd")
         except pa.ArrowNotImplementedError as error:
             raise ToolFailure(
-                f"a column cannot be stored: {error}", "Leave it out of the file, or store it plain."
+                f"a column cannot be stored: {error}", "Cast it, e.g. to VARCHAR, or leave it out."
             ) from error
         with draft.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]

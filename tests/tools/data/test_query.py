@@ -236,3 +236,10 @@ def test_columns_of_every_stored_type_pass_through(work: Work) -> None:
     assert answer.drop_columns("n").to_pylist() == kept.drop_columns("n").to_pylist()
     assert answer["n"].to_pylist() == [None]
     assert pq.read_schema(resolve(work, "kinds").path).names == answer.column_names
+
+
+def test_durations_are_numbers_and_it_is_said(work: Work) -> None:
+    save(work, pa.table({"d": pa.array([5_000_000], pa.duration("us"))}), "spans", [], "t")
+    answer = query_dataset(work, "select * from spans", "")
+    assert answer.first_rows == [{"d": 5_000_000}]
+    assert answer.notes == ["durations are whole numbers here: spans.d (us)"]
