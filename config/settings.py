@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 Capture = Literal["full", "metadata", "off"]
 OPIK_CLOUD = "https://www.comet.com/opik/api"
+DATABASES = ("postgresql://", "postgres://", "sqlite:///", "duckdb:///")
 # A waiting task costs a scheduler nothing, a process here some 60 MB.
 CLUSTER_SLOTS = 8
 
@@ -29,8 +30,24 @@ class ServerSettings(Section):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
+def _database(url: SecretStr) -> SecretStr:
+    """The address is not quoted: it may hold a password."""
+    if not url.get_secret_value().startswith(DATABASES):
+        raise ValueError(f"an address that starts with {', '.join(DATABASES)}")
+    return url
+
+
+Source = Annotated[SecretStr, AfterValidator(_database)]
+SourceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$")]
+
+
 class DataSettings(Section):
     roots: tuple[Path, ...]
+    sources: dict[SourceName, Source]
+    query_timeout_s: Annotated[float, Field(gt=0)]
+    query_memory_mb: Annotated[int, Field(ge=64)]
+    query_spill_mb: Annotated[int, Field(ge=0)]
+    max_mb: Annotated[int, Field(ge=1)]
 
 
 def _when(given: object) -> object:

@@ -9,6 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Modules that share something expensive of the session: one PostgreSQL server, one Dask cluster.
 TOGETHER = {
+    "tests/tools/data/test_postgres_source.py": "cluster",
     "tests/tools/runtime/test_outcomes.py": "cluster",
     "tests/tools/runtime/test_servers.py": "cluster",
     "tests/tools/runtime/test_table.py": "cluster",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -13,11 +13,11 @@ MAX_LISTED = 200
 MAX_NAMED = 8
 
 
-def readable(settings: Settings, path: str) -> Path:
-    """The resolved path of a file that tools may read.
+def readable(settings: Settings, path: str, is_wanted: Callable[[Path], bool] = Path.is_file) -> Path:
+    """The resolved path of a file that tools may read, or of a folder that `is_wanted`.
 
     Raises:
-        ToolFailure: it lies outside the roots, does not exist, is a folder, or is no path at all.
+        ToolFailure: it lies outside the roots, does not exist, is another folder, or is no path at all.
     """
     named, roots = path.removeprefix("file:"), settings.roots
     if not named.strip():
@@ -26,7 +26,7 @@ def readable(settings: Settings, path: str) -> Path:
         source = Path(named).expanduser().resolve()
         if not _below(source, roots):
             raise ToolFailure(f"{path[:200]!r} lies outside the readable folders", f"Readable: {_listed(roots)}.")
-        if source.is_file():
+        if source.is_file() or is_wanted(source):
             return source
         raise _no_file(path[:200], source, roots)
     except (OSError, RuntimeError, ValueError) as error:

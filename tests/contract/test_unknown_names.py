@@ -25,6 +25,7 @@ def _each(pair: tuple[Arguments, Arguments], **more: Any) -> tuple[Arguments, Ar
 
 CALLS: dict[str, tuple[Arguments, Arguments]] = {
     "load_dataset": ({"path": "nothing.csv"}, {"path": "/nothing/at/all.parquet"}),
+    "query_dataset": ({"sql": "select * from nothing"}, {"sql": "drop table nothing"}),
     "generate_dataset": ({"kind": "nothing"}, {"kynd": "e2i_classification"}),
     "list_datasets": ({"cursor": "nothing"}, {"nothing": 1}),
     "describe_dataset": NO_DATA,

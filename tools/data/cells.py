@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import ToolFailure
 from .models import ColumnKind, ReadOptions
-from .moments import Times, epoch_of, from_epoch, times_of, times_of_day
+from .moments import Times, epoch_of, from_epoch, times_by, times_of, times_of_day
 from .numerals import Decimal, Numbers, numbers_of
 
 if TYPE_CHECKING:
@@ -175,6 +175,10 @@ def as_kind(
         return _checked(
             name, cells, Column(cells.placed(truths := _truths(cells.words, WORDS))), truths, "booleans", options
         )
+    if kind == "time" and options.time_format:
+        values = times_by(cells.words, options.time_format)
+        said = (f"times read as {options.time_format}",)
+        return _checked(name, cells, Column(cells.placed(values), said), values, "times of that format", options)
     if kind == "time":
         counted = _plain(column, convention, cells.missing)
         if counted is not None and (unit := epoch_of(counted)):

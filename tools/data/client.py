@@ -13,7 +13,7 @@ from .models import DatasetInfo, DatasetLine, ReadOptions, SharedRows, Split, Sp
 from .profile import comparable
 from .shared import shared_rows, sharing
 from .split import Shares, Strategy, by_chance, by_class, by_time, ends, positive_rate, straddling, together
-from .store import Dataset, load_file, resolve, save, stored
+from .store import Dataset, load_file, load_source, resolve, save, stored
 from .synthetic import Kind, generate
 
 if TYPE_CHECKING:
@@ -26,13 +26,23 @@ SHOWN_SOURCE = 100
 NAME_LENGTH = 63
 
 
-def load_dataset(work: Work, path: str, name: str, options: ReadOptions | None = None) -> DatasetInfo:
-    """The answer names at most 60 columns; the dataset itself knows all."""
-    info = load_file(work, path, name, options).info
+def load_dataset(
+    work: Work, path: str, name: str, options: ReadOptions | None = None, source: str = "", sql: str = ""
+) -> DatasetInfo:
+    """A file, or what a statement returns of a database; the answer names at most 60 columns, the dataset knows all."""
+    if bool(path) == bool(source) or (sql and not source):
+        raise ToolFailure("pass either `path` or `source` with `sql`", f"Sources: {_sources(work)}.")
+    made = load_source(work, source, sql, name, options) if source else load_file(work, path, name, options)
+    info = made.info
     shown = few(info.columns, SHOWN_COLUMNS, 2000)
     more = len(info.columns) - len(shown)
     left_out = [f"{more} more columns; describe_dataset pages through all"] if more else []
-    return info.model_copy(update={"columns": shown, "notes": [*info.notes, *left_out]})
+    said = {"columns": shown, "notes": [*info.notes, *left_out], "undo": deletes(info.dataset)}
+    return info.model_copy(update=said)
+
+
+def _sources(work: Work) -> str:
+    return named(work.settings.data.sources) or "none yet, data.sources in the configuration names them"
 
 
 def generate_dataset(work: Work, kind: Kind, rows: int, seed: int, name: str) -> DatasetInfo:

@@ -193,7 +193,8 @@ def _recast(
     import pyarrow as pa
 
     found = column.type
-    if pa.types.is_string(found) or pa.types.is_large_string(found):
+    written = kind == "time" and options.time_format and pa.types.is_integer(found)
+    if written or pa.types.is_string(found) or pa.types.is_large_string(found):
         return as_kind(name, column.cast(pa.string()), kind, convention, options)
     same = {
         "number": pa.types.is_integer(found) or pa.types.is_floating(found) or pa.types.is_decimal(found),

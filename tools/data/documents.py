@@ -134,7 +134,7 @@ def _from_rows(name: str, rows: Sequence[Sequence[Any]], names: Sequence[str]) -
 
 def named_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[pa.Table, list[str]]:
     """Rows of values under distinct names, each column with the type of its values."""
-    return _table({name: [row[place] for row in rows] for place, name in enumerate(names)})
+    return table_of({name: [row[place] for row in rows] for place, name in enumerate(names)})
 
 
 def _from_objects(name: str, rows: Sequence[Any]) -> tuple[pa.Table, list[str]]:
@@ -142,7 +142,7 @@ def _from_objects(name: str, rows: Sequence[Any]) -> tuple[pa.Table, list[str]]:
         raise ToolFailure(f"{name} holds no objects" if rows else f"{name} holds no rows", SHAPES)
     flat = [_object(list(_paths(row))) for row in rows]
     labels = dict.fromkeys(label for row in flat for label in row)
-    return _table({label: [row.get(label) for row in flat] for label in labels})
+    return table_of({label: [row.get(label) for row in flat] for label in labels})
 
 
 def _paths(row: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
@@ -164,17 +164,18 @@ def _from_object(name: str, whole: Mapping[str, Any]) -> tuple[pa.Table, list[st
         left = [key for key in whole if key != lists[0]]
         return table, [f"rows are those of {lists[0]!r}{f'; left out: {named(left)}' if left else ''}", *notes]
     if values and all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1:
-        table, notes = _table(dict(whole))
+        table, notes = table_of(dict(whole))
         return table, ["an object of columns", *notes]
     if len(values) > 0 and all(isinstance(value, dict) for value in values):
         rows = list(dict.fromkeys(key for value in values for key in value))
         if all(key.isdigit() for key in rows):
-            table, notes = _table({key: [value.get(row) for row in rows] for key, value in whole.items()})
+            table, notes = table_of({key: [value.get(row) for row in rows] for key, value in whole.items()})
             return table, ["an object of columns", *notes]
     return _from_objects(name, [whole])
 
 
-def _table(columns: Mapping[str, Sequence[Any]]) -> tuple[pa.Table, list[str]]:
+def table_of(columns: Mapping[str, Sequence[Any]]) -> tuple[pa.Table, list[str]]:
+    """Columns of Python values, each with the type that they share; and what is text since they share none."""
     import pyarrow as pa
 
     made = {label: array_of(values) for label, values in columns.items()}

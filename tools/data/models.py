@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict
 from ..estimates import Estimate, Statistic, Verdict
 
 ColumnKind = Literal["text", "number", "time", "boolean"]
+Cell = bool | int | float | str | None
 
 
 class ReadOptions(BaseModel):
     """How to read a file: what is left out is detected and said.
 
     `quote` may be "none"; `sheet` names a sheet of a workbook or a file of a zip; `types` are by column, and text keeps
-    cells as written; `bad_cells` are those that `types` cannot take, `bad_rows` those with too many or few cells.
+    cells as written; `time_format` is how strptime reads columns of type time; `bad_cells` are those that `types`
+    cannot take, `bad_rows` those with too many or few cells.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -28,6 +30,7 @@ class ReadOptions(BaseModel):
     decimal: Literal["", ".", ","] = ""
     day_first: bool | None = None
     types: dict[str, ColumnKind] | None = None
+    time_format: str = ""
     null_values: list[str] | None = None
     bad_cells: Literal["", "null"] = ""
     bad_rows: Literal["", "drop", "pad"] = ""
@@ -47,13 +50,26 @@ class ReadOptions(BaseModel):
 
 
 class DatasetInfo(BaseModel):
-    """An immutable dataset. The handle holds the digest of its content."""
+    """An immutable dataset. The handle holds the digest of its content; `sql` is the query that gave it."""
 
     dataset: str
     rows: int
     columns: list[str]
     source: str
     created: str
+    notes: list[str] = []
+    sql: str | None = None
+    undo: str | None = None
+
+
+class QueryResult(BaseModel):
+    """What a query returned, as a dataset: columns with their types, and the first rows."""
+
+    dataset: str
+    rows: int
+    columns: dict[str, str]
+    first_rows: list[dict[str, Cell]]
+    sources: list[str]
     notes: list[str] = []
     undo: str | None = None
 

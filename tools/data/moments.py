@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..errors import ToolFailure
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -82,6 +84,21 @@ def times_of(words: pa.Array, day_first: bool | None, wanted: bool) -> Times:
     values = pc.cast(utc, pa.timestamp("us", "UTC")) if some else utc
     said = _said(ordered, first, short, some, any(item.fine for item in read))
     return Times(values, said, "" if wanted else reason, ordered and first is None, proven)
+
+
+def times_by(words: pa.Array, form: str) -> pa.Array:
+    """Each text as a timestamp[us] by a format of strptime, in UTC where that holds an offset; null where it fits not.
+
+    Raises:
+        ToolFailure: it names no part of a time.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if "%" not in form:
+        raise ToolFailure(f"time_format {form!r} names no part of a time", "E.g. '%Y%m%d' or '%d-%b-%y %H:%M'.")
+    values = pc.strptime(words, format=form, unit="us", error_is_null=True)
+    return pc.cast(values, pa.timestamp("us", "UTC" if "%z" in form else None))
 
 
 def _order(numeric: list[pa.StructArray], day_first: bool | None) -> tuple[bool | None, bool | None, bool]:

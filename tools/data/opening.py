@@ -19,7 +19,8 @@ from .bounds import named
 from .models import ReadOptions
 
 Format = Literal["parquet", "feather", "stream", "workbook", "json", "delimited"]
-UNPACKED_AT_MOST = 1 << 31
+# An archive that holds itself would never end.
+DEEPEST = 4
 # What binary files begin with: more than a word that may name the first column of a text.
 MAGIC: dict[bytes, Format] = {
     b"PAR1\x15": "parquet",
@@ -75,28 +76,31 @@ class Opened:
         return "json" if TEXTS.get(self.suffix) == "json" else "delimited"
 
 
-def opened(path: Path, options: ReadOptions) -> Opened:
+def opened(path: Path, options: ReadOptions, max_mb: int) -> Opened:
     """The file, unpacked as often as it was packed.
 
     Raises:
-        ToolFailure: a damaged or too large archive, or one of several files without the name of one.
+        ToolFailure: a damaged archive, one that unpacks to more than so many megabytes or holds archives in archives,
+            or one of several files without the name of one.
     """
     file = Opened(path.name, path.read_bytes())
-    while (unpacked := _unpacked(file, options)) is not None:
+    for _ in range(DEEPEST):
+        if (unpacked := _unpacked(file, options, max_mb)) is None:
+            return file
         file = unpacked
-    return file
+    raise ToolFailure(f"{path.name} holds archives in archives", "Pass the file itself.")
 
 
-def _unpacked(file: Opened, options: ReadOptions) -> Opened | None:
+def _unpacked(file: Opened, options: ReadOptions, max_mb: int) -> Opened | None:
     """What a packed file holds; None where it is not packed."""
     if file.data.startswith(ZIPS):
-        return _member(file, options)
+        return _member(file, options, max_mb)
     codec = next((codec for magic, codec in _streams().items() if file.data.startswith(magic)), None)
     if codec is None:
         return None
     try:
         with codec(BytesIO(file.data)) as stream:
-            data = _bounded(file.name, stream)
+            data = _bounded(file.name, stream, max_mb)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ToolFailure(f"{file.name} is compressed and damaged: {error}", "Pass a whole file.") from error
     inner = file.name if file.suffix not in PACKED else PurePath(file.name).stem
@@ -123,27 +127,34 @@ def _zstd(packed: IO[bytes]) -> IO[bytes]:
     return stream
 
 
-def _bounded(name: str, stream: IO[bytes]) -> bytes:
+def _bounded(name: str, stream: IO[bytes], max_mb: int) -> bytes:
     """All that a stream holds, up to a bound: a small archive may hold more than the machine."""
     blocks, size = list[bytes](), 0
     while block := stream.read(1 << 20):
         blocks.append(block)
         size += len(block)
-        if size > UNPACKED_AT_MOST:
-            raise ToolFailure(f"{name} unpacks to more than {UNPACKED_AT_MOST >> 30} GiB", "Pass it as Parquet.")
+        if size > max_mb << 20:
+            raise _too_large(name, max_mb)
     return b"".join(blocks)
 
 
-def _member(file: Opened, options: ReadOptions) -> Opened | None:
+def _too_large(name: str, max_mb: int) -> ToolFailure:
+    return ToolFailure(f"{name} unpacks to more than {max_mb} MB (data.max_mb)", "Pass it in parts, or as Parquet.")
+
+
+def _member(file: Opened, options: ReadOptions, max_mb: int) -> Opened | None:
     """The file in a zip, the chosen one of several; None for a workbook, which is a zip as well."""
     try:
         with zipfile.ZipFile(BytesIO(file.data)) as archive:
             names = [name for name in archive.namelist() if _is_data(name)]
             if any(name in WORKBOOKS for name in names):
+                # Its reader takes what is in it as it is.
+                if sum(part.file_size for part in archive.infolist()) > max_mb << 20:
+                    raise _too_large(file.name, max_mb)
                 return None
             chosen = _chosen(file.name, names, options.sheet)
             with archive.open(chosen) as stream:
-                data = _bounded(file.name, stream)
+                data = _bounded(file.name, stream, max_mb)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ToolFailure(
             f"{file.name} begins like a zip or workbook, but is damaged: {error}", "Pass a whole file."

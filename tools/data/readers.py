@@ -11,6 +11,7 @@ from .bounds import named
 from .columns import retyped, typed
 from .delimited import read_delimited
 from .documents import read_json
+from .folder import read_folder
 from .layout import distinct
 from .models import ReadOptions
 from .opening import Opened, opened
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def read_table(path: Path, options: ReadOptions) -> tuple[pa.Table, list[str]]:
-    """A file of any readable format, and notes on how it was read.
+def read_table(path: Path, options: ReadOptions, max_mb: int) -> tuple[pa.Table, list[str]]:
+    """A file of any readable format, or a folder of Parquet files, and notes on how it was read.
+
+    Args:
+        max_mb: what a packed file may unpack to.
 
     Raises:
         ToolFailure: an unknown format, a file its reader refuses, or one that can be read in two ways.
@@ -29,20 +33,27 @@ def read_table(path: Path, options: ReadOptions) -> tuple[pa.Table, list[str]]:
     import pyarrow as pa
 
     try:
-        file = opened(path, options)
+        if path.is_dir():
+            return retype(*read_folder(path, max_mb), options)
+        file = opened(path, options, max_mb)
         if file.format == "delimited":
             text, separator, notes = read_delimited(file, options)
             table, said = typed(text, options, separator)
         else:
             table, notes = READERS[file.format](file, options)
-            table, renamed = _distinct(table)
-            table, said = retyped(table, options)
-            said = [*renamed, *said]
+            table, said = retype(table, [], options)
     except (pa.ArrowException, UnicodeDecodeError, ValueError, OSError) as error:
         raise ToolFailure(
             f"{path.name} cannot be read: {str(error)[:300]}", "Check the file and its format."
         ) from error
     return table, [*file.notes, *notes, *said]
+
+
+def retype(table: pa.Table, notes: list[str], options: ReadOptions) -> tuple[pa.Table, list[str]]:
+    """A table that came with types, under plain names and with those types that were asked for."""
+    table, renamed = plain_names(table)
+    table, said = retyped(table, options)
+    return table, [*notes, *renamed, *said]
 
 
 def normalise(table: pa.Table) -> tuple[pa.Table, list[str]]:
@@ -77,7 +88,7 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType) -> tuple[pa.ChunkedArray
 
     kind = column.type
     try:
-        return column.cast(target), not (pa.types.is_decimal(kind) or pa.types.is_date(kind) or _is_binary(kind))
+        return column.cast(target), _is_whole(kind) or not (pa.types.is_decimal(kind) or _is_other(kind))
     except pa.ArrowInvalid:
         if pa.types.is_string(target):
             return None, False
@@ -107,6 +118,19 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
+def _is_whole(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_decimal(kind) and kind.scale == 0
+
+
+def _is_other(kind: pa.DataType) -> bool:
+    """Whether a column means something else once it is plain."""
+    import pyarrow as pa
+
+    return pa.types.is_date(kind) or _is_binary(kind)
+
+
 def _is_binary(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
@@ -114,7 +138,7 @@ def _is_binary(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _distinct(table: pa.Table) -> tuple[pa.Table, list[str]]:
+def plain_names(table: pa.Table) -> tuple[pa.Table, list[str]]:
     """Names that every tool can take; those that change are said."""
     cleaned = [name.strip().replace("`", "") or f"column_{place}" for place, name in enumerate(table.column_names, 1)]
     names = distinct(cleaned)

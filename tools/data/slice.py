@@ -6,7 +6,15 @@ from ..slices import Slice
 
 SLICE = Slice(
     floor=4,
-    preload=("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "pyarrow.json", "pyarrow.feather", "pandas"),
+    preload=(
+        "pyarrow.parquet",
+        "pyarrow.compute",
+        "pyarrow.csv",
+        "pyarrow.json",
+        "pyarrow.feather",
+        "pandas",
+        "duckdb",
+    ),
     handles=("dataset",),
     removes=("dataset",),
     opens=("store", "models", "client", "readers", "identity", "split", "areas"),

@@ -212,7 +212,9 @@ def times_of(name: str, column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]
     import pyarrow as pa
 
     kind, notes = column.type, list[str]()
-    missing = ToolFailure(f"{name} has missing times", "Drop those rows first, or split at random.")
+    missing = ToolFailure(
+        f"{name} has missing times", f"Keep the others by query_dataset: WHERE {name} IS NOT NULL; or split at random."
+    )
     if column.null_count:
         raise missing
     if pa.types.is_string(kind):
@@ -240,5 +242,5 @@ def _parsed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _notimes(name: str, why: str) -> ToolFailure:
-    way_out = "Pass a column of times or numbers, write ISO-8601 (2024-03-01) to the file, or split at random."
+    way_out = "Pass a column of times or numbers, make one by query_dataset (strptime), or split at random."
     return ToolFailure(f"{name} {why}", way_out)

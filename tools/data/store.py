@@ -22,8 +22,10 @@ from ..storage.state_files import draft_of, private_file, private_folder, remove
 from ..undo import deletes
 from ..user_files import readable
 from .bounds import named
+from .folder import holds_parquet
 from .models import DatasetInfo, ReadOptions
-from .readers import normalise, read_table
+from .readers import normalise, read_table, retype
+from .sources import PREFIX, read_source, table_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,12 +76,15 @@ class Dataset:
 
 
 def resolve(work: Work, text: str) -> Dataset:
-    """The dataset behind a handle, a bare name or the path of a readable file, which is loaded on the way.
+    """The dataset behind a handle or a bare name; a readable file, or `source:<name>/<table>`, is loaded on the way.
 
     Raises:
-        ToolFailure: nothing of that name, several versions of it, or a file that may not or cannot be read.
+        ToolFailure: nothing of that name, several versions of it, or a file or source that may not or cannot be read.
     """
-    if _looks_like_path(text):
+    if text.strip().startswith(PREFIX):
+        source, sql, name = table_in(text)
+        return load_source(work, source, sql, name)
+    if looks_like_path(text):
         return load_file(work, text, "")
     wanted = parse(text, "dataset")
     if not re.fullmatch(NAME[1:-1], wanted.name):
@@ -96,20 +101,45 @@ def resolve(work: Work, text: str) -> Dataset:
 
 
 def load_file(work: Work, path: str, name: str, options: ReadOptions | None = None) -> Dataset:
-    """Read a file below one of the configured roots into the store.
+    """Read a file, or a folder of Parquet files, below one of the configured roots into the store.
 
     Raises:
         ToolFailure: the server is read-only, or the file may not or cannot be read.
     """
-    if work.settings.server.read_only:
-        raise ToolFailure("this server is read-only, and loading a file stores it", "Pass the handle of a dataset.")
-    source = readable(work.settings, path)
-    table, notes = read_table(source, options or ReadOptions())
+    require_writable(work, "a file")
+    source = readable(work.settings, path, holds_parquet)
+    table, notes = read_table(source, options or ReadOptions(), work.settings.data.max_mb)
     return save(work, table, name or slug(source.stem), [f"file:{source}"], "load_dataset", notes)
 
 
-def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str, notes: Sequence[str] = ()) -> Dataset:
-    """Store a table under the digest of its Parquet file and record what it was made from.
+def load_source(work: Work, source: str, sql: str, name: str, options: ReadOptions | None = None) -> Dataset:
+    """Read a statement of a configured database into the store; it is kept with the dataset.
+
+    Raises:
+        ToolFailure: the server is read-only, or the source or the statement will not do.
+    """
+    require_writable(work, "rows")
+    label = source.strip().removeprefix(PREFIX)
+    table, notes = retype(*read_source(work, label, sql), options or ReadOptions())
+    return save(work, table, name or slug(label), [f"{PREFIX}{label}"], "load_dataset", notes, sql)
+
+
+def require_writable(work: Work, what: str) -> None:
+    """Raises ToolFailure on a read-only server."""
+    if work.settings.server.read_only:
+        raise ToolFailure(f"this server is read-only, and loading {what} stores it", "Pass the handle of a dataset.")
+
+
+def save(
+    work: Work,
+    table: pa.Table,
+    name: str,
+    parents: Iterable[str],
+    by: str,
+    notes: Sequence[str] = (),
+    sql: str | None = None,
+) -> Dataset:
+    """Store a table under the digest of its Parquet file and record what it was made from, and by which query.
 
     The same content under the same name is the same dataset; its notes are those of this time.
     """
@@ -126,6 +156,7 @@ def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str
             source=sources[0] if sources else by,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             notes=[*notes, *changed],
+            sql=sql,
         )
         card = card_of(work, handle)
         with changing(work):
@@ -177,16 +208,17 @@ def _exact(work: Work, handle: Handle) -> Dataset:
 
 
 def _unknown(work: Work, text: str) -> ToolFailure:
-    handles = (f"dataset:{card.stem}" for card in cards(work))
-    return unknown("dataset", text[:200], handles, "list_datasets shows all. Or pass the path of a file.")
+    found = [card.stem for card in cards(work)]
+    names = [f"dataset:{each}" for each in found] if "@" in text else [each.partition("@")[0] for each in found]
+    return unknown("dataset", text[:200], names, "list_datasets shows all. Or pass the path of a file.")
 
 
-def _looks_like_path(text: str) -> bool:
+def looks_like_path(text: str) -> bool:
     """Handles of every kind come first: `dataset:odd.csv` and `model:a/1` are no files."""
     kind, colon, _ = text.strip().partition(":")
     if colon and kind in handle_kinds():
         return False
-    return text.startswith(("~", "file:")) or "/" in text or Path(text).suffix != ""
+    return text.startswith(("~", "file:", PREFIX)) or "/" in text or Path(text).suffix != ""
 
 
 def _write(table: pa.Table, draft: Path) -> str:
@@ -196,10 +228,11 @@ def _write(table: pa.Table, draft: Path) -> str:
 
     os.close(private_file(draft))
     try:
-        pq.write_table(table, draft, compression="zstd")
+        # However many pieces it came in, the same rows make the same file.
+        pq.write_table(table.combine_chunks(), draft, compression="zstd")
     except pa.ArrowNotImplementedError as error:
         raise ToolFailure(
-            f"a column cannot be stored: {error}", "Leave it out of the file, or store it plain."
+            f"a column cannot be stored: {error}", "Cast it, e.g. to VARCHAR, or leave it out."
         ) from error
     with draft.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]

@@ -9,8 +9,17 @@ from pydantic import Field, WithJsonSchema
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from . import client, comparison, description
-from .models import CompareRequest, DatasetComparison, DatasetInfo, DatasetLine, DatasetProfile, ReadOptions, Split
+from . import client, comparison, description, query
+from .models import (
+    CompareRequest,
+    DatasetComparison,
+    DatasetInfo,
+    DatasetLine,
+    DatasetProfile,
+    QueryResult,
+    ReadOptions,
+    Split,
+)
 from .split import Strategy
 from .synthetic import Kind
 
@@ -18,7 +27,7 @@ Dataset = Annotated[str, Field(description="Handle, bare name or file path.")]
 # Each option with a schema of its own would cost as much as two tools.
 OPTIONS = (
     "Where notes or errors ask: encoding, separator, quote, header (bool), skip_rows, decimal, day_first (bool), types"
-    " {column: text|number|time|boolean}, null_values [], bad_cells null, bad_rows drop|pad, sheet."
+    " {column: text|number|time|boolean}, time_format, null_values [], bad_cells null, bad_rows drop|pad, sheet."
 )
 Options = Annotated[ReadOptions | None, WithJsonSchema({"type": "object", "description": OPTIONS})]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -26,12 +35,25 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 async def load_dataset(
     context: Injected,
-    path: Annotated[str, Field(description="Parquet, Feather, CSV, JSON, Excel; packed too.")],
-    name: Annotated[str, Field(description="Default: the file's name.")] = "",
+    path: Annotated[str, Field(description="Parquet (folders too), Feather, CSV, JSON, Excel; packed too.")] = "",
+    name: Annotated[str, Field(description="Default: the file's or source's.")] = "",
     options: Options = None,
+    source: Annotated[str, Field(description="Database named in data.sources, instead of a file.")] = "",
+    sql: Annotated[str, Field(description="One SELECT, for `source`.")] = "",
 ) -> DatasetInfo:
-    """Load a file as an immutable dataset; its notes say how it was read."""
-    return await context.call(client.load_dataset, path, name, options)
+    """Load a file, or rows of a database, as an immutable dataset; its notes say how it was read."""
+    return await context.call(client.load_dataset, path, name, options, source, sql)
+
+
+async def query_dataset(
+    context: Injected,
+    sql: Annotated[
+        str, Field(description='One DuckDB SELECT; tables are datasets: loans, "dataset:loans@3f2a9c81d0be", "a.csv".')
+    ],
+    name: str = "",
+) -> QueryResult:
+    """Filter, cast, rename, derive, deduplicate, aggregate or join datasets by SQL into a new dataset."""
+    return await context.call(query.query_dataset, sql, name)
 
 
 async def generate_dataset(
@@ -94,9 +116,10 @@ async def split_dataset(
 
 TOOLSET = Toolset(
     name="data",
-    description="Load, generate, describe, compare and split datasets.",
+    description="Load, query, generate, describe, compare and split datasets.",
     tools=(
         writes(load_dataset, "Load dataset", idempotent=True),
+        writes(query_dataset, "Query dataset", idempotent=True),
         writes(generate_dataset, "Generate dataset", idempotent=True),
         reads(list_datasets, "List datasets"),
         reads(describe_dataset, "Describe dataset"),

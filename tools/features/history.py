@@ -42,7 +42,7 @@ class Rows:
         if (dtypes[view.entity] == "string") != (view.entity_type == "string") or dtypes[view.entity] not in KEY_TYPES:
             raise ToolFailure(
                 f"{view.entity} is {dtypes[view.entity]} in {self.source.handle}, {view.entity_type} in {view.handle}",
-                "Load the file again with options types={column: …}.",
+                f"Cast it by query_dataset: SELECT * REPLACE ({view.entity}::… AS {view.entity}) FROM ….",
             )
         asked = pa.table(
             {

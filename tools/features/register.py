@@ -169,7 +169,7 @@ def _check_clashes(existing: Mapping[str, Definition], wanted: Definition) -> No
         if other.name != wanted.name and other.entity == wanted.entity and other.entity_type != wanted.entity_type:
             raise ToolFailure(
                 f"{wanted.entity} is {wanted.entity_type} here, but {other.entity_type} in {other.handle}",
-                "Cast the column, or rename it in one of the files.",
+                f"Cast or rename it by query_dataset: SELECT * REPLACE ({wanted.entity}::… AS {wanted.entity}) FROM ….",
             )
     before = existing.get(wanted.name)
     if before is None:
@@ -182,7 +182,7 @@ def _check_clashes(existing: Mapping[str, Definition], wanted: Definition) -> No
     if changed or before.entity_type != wanted.entity_type:
         raise ToolFailure(
             f"{before.handle} has other types for {', '.join(changed) or wanted.entity}",
-            "Cast the columns, or register under another view name.",
+            "Cast the columns by query_dataset, or register under another view name.",
         )
 
 
@@ -197,7 +197,10 @@ def _check_roles(
             times = [column for column, kind in dtypes.items() if kind == "timestamp"]
             raise unknown(f"time column of {source.handle}", name, times)
         if reason := bad_name(name, dtypes):
-            raise ToolFailure(f"{name!r} cannot name a time column: {reason}", "Rename it in the file.")
+            raise ToolFailure(
+                f"{name!r} cannot name a time column: {reason}",
+                f'Rename it by query_dataset: SELECT * RENAME ("{name}" AS …) FROM ….',
+            )
     if len({entity, timestamp, created}) < 3:
         raise ToolFailure("key, time and created time are three columns", "Name each once.")
 

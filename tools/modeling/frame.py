@@ -96,7 +96,8 @@ def _feature(values: pd.Series) -> Feature:
     name = str(values.name)
     if values.dtype.kind in TIMES:
         raise ToolFailure(
-            f"{name} is a time, which is no feature by itself", "Leave it out, or add e.g. its month to the file."
+            f"{name} is a time, which is no feature by itself",
+            f"Leave it out, or derive e.g. month({name}) by query_dataset.",
         )
     if _nested(values):
         raise ToolFailure(f"{name} holds nested values, which are no feature", "Leave it out.")
@@ -182,10 +183,13 @@ def number(values: pd.Series) -> pd.Series:
     if bad := values[numbers.isna() & values.notna()].head(3).tolist():
         raise ToolFailure(
             f"{values.name} must be a number, but holds {bad}",
-            "Load the file again with these as null_values, or leave the column out.",
+            f"Make them missing by query_dataset: TRY_CAST({values.name} AS DOUBLE); or leave the column out.",
         )
     if np.isinf(numbers).any():
-        raise ToolFailure(f"{values.name} holds infinite numbers", "Replace them in the file, or leave the column out.")
+        raise ToolFailure(
+            f"{values.name} holds infinite numbers",
+            f"Filter them by query_dataset: WHERE isfinite({values.name}); or leave the column out.",
+        )
     return numbers
 
 

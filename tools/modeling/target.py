@@ -120,4 +120,7 @@ def encode(target: pd.Series, card: ModelCard) -> np.ndarray:
 
 def _require_complete(target: pd.Series) -> None:
     if missing := int(target.isna().sum()):
-        raise ToolFailure(f"the target {target.name!r} is missing in {missing} rows", "Pass rows that have one.")
+        raise ToolFailure(
+            f"the target {target.name!r} is missing in {missing} rows",
+            f"Keep those that have one by query_dataset: WHERE {target.name} IS NOT NULL.",
+        )

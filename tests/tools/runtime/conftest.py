@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from importlib import import_module
@@ -27,7 +26,6 @@ from mlops_mcp.tools.runtime.template.preload import wanted
 from mlops_mcp.tools.slices import SLICES
 
 from .outcomes import SOURCE
-from .postgres import running, search_path
 
 
 @pytest.fixture(scope="session")
@@ -63,17 +61,6 @@ def scheduler(hard_folder: Path) -> Generator[str]:
     finally:
         sys.path.remove(str(hard_folder))
         os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
-
-
-@pytest.fixture(scope="session")
-def postgres(needs: Callable[..., str]) -> Generator[str]:
-    """The address of an empty PostgreSQL database."""
-    path = search_path()
-    # A socket's path is short, and the folders of tests are closed to the account that the server runs as.
-    with tempfile.TemporaryDirectory(prefix="pg") as folder:
-        os.chmod(folder, 0o755)
-        with running(Path(folder), lambda name: needs(name, "install postgresql", path)) as address:
-            yield address
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

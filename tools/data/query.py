@@ -1,0 +1,95 @@
+"""Datasets asked by SQL; the answer is a dataset as well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import ToolFailure
+from ..runtime.work import Work
+from ..undo import deletes
+from .bounds import few, named
+from .models import QueryResult
+from .preview import first_rows
+from .readers import plain_names
+from .sandbox import lock, run, sandbox
+from .statement import query_of
+from .store import Dataset, looks_like_path, resolve, save
+
+SHOWN_COLUMNS = 40
+
+
+def query_dataset(work: Work, sql: str, name: str) -> QueryResult:
+    """Run one query over datasets and store what it returns.
+
+    Tables are datasets by bare name, handle or path. The same query over the same data gives the same dataset.
+
+    Raises:
+        ToolFailure: it is no single query, is wrong, names what is no dataset, or exceeds a limit.
+    """
+    with sandbox(work.settings) as connection:
+        statement = query_of(connection, sql)
+        sources = {table: _dataset(work, table) for table in statement.datasets}
+        views = _views(sources)
+        lock(connection, views)
+        with work.tracer.span("duckdb", tables=len(views)):
+            table, renamed = plain_names(run(connection, sql, work.settings.data))
+    notes = ["it reads the clock or draws identifiers: run again, it may return others"] if statement.timely else []
+    notes += _durations(sources)
+    notes += renamed if table.num_rows else [*renamed, "it returns no rows"]
+    parents = list(dict.fromkeys(source.handle for source in sources.values()))
+    made = save(work, table, name or _named_after(list(sources.values())), parents, "query_dataset", notes, sql)
+    return _told(made, parents)
+
+
+def _dataset(work: Work, table: str) -> Dataset:
+    """The dataset behind a table's name, whose case SQL does not tell apart."""
+    return resolve(work, table if looks_like_path(table) else table.lower())
+
+
+def _views(sources: Mapping[str, Dataset]) -> dict[str, Path]:
+    """Name -> file; names that differ by case alone are one name in SQL."""
+    views = dict[str, Path]()
+    for table, source in sources.items():
+        if views.setdefault(table.lower(), source.path) != source.path:
+            raise ToolFailure(
+                f"{table!r} and another name differ by case alone", "Pass the handle of one: load_dataset gives it."
+            )
+    return views
+
+
+def _durations(sources: Mapping[str, Dataset]) -> list[str]:
+    """What Parquet, and so DuckDB, knows of spans of time: their numbers."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = [
+        f"{table}.{field.name} ({field.type.unit})"
+        for table, source in sources.items()
+        for field in pq.read_schema(source.path)
+        if pa.types.is_duration(field.type)
+    ]
+    return [f"durations are whole numbers here: {named(found)}"] if found else []
+
+
+def _named_after(sources: list[Dataset]) -> str:
+    """A name for the result, after what it was made of."""
+    first = sources[0].name if sources else "values"
+    return first if first.endswith("_query") else f"{first[:57]}_query"
+
+
+def _told(made: Dataset, parents: list[str]) -> QueryResult:
+    stored = made.table()
+    shown = few(made.info.columns, SHOWN_COLUMNS, 1500)
+    rows, cut = first_rows(stored)
+    more = len(made.info.columns) - len(shown)
+    cut += [f"{more} more columns; describe_dataset pages through all"] if more else []
+    return QueryResult(
+        dataset=made.handle,
+        rows=made.info.rows,
+        columns={column: str(stored.schema.field(column).type) for column in shown},
+        first_rows=rows,
+        sources=parents,
+        notes=[*made.info.notes, *cut],
+        undo=deletes(made.handle),
+    )

@@ -1,0 +1,161 @@
+"""DuckDB behind locks: it reads the files that it is given and nothing else, and is bounded in time and memory."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from ...config.settings import DataSettings, Settings
+from ..errors import OutOfMemory, ToolFailure
+from ..storage.state_files import private_folder
+from .statement import said
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+BATCH = 100_000
+LEFT_S = 600.0
+# What no Parquet file holds, and Arrow as bytes that only DuckDB understands.
+UNSTORABLE = ("INTERVAL", "UNION", "BIT", "BIGNUM", "VARINT", "GEOMETRY", "TIME WITH TIME ZONE")
+
+
+@contextmanager
+def sandbox(settings: Settings, database: str = ":memory:") -> Generator[duckdb.DuckDBPyConnection]:
+    """A connection that is not locked yet: `lock` it before it is given SQL of an agent.
+
+    One thread: sums of floats, and rows that no order is asked for, come out alike each time.
+    """
+    import duckdb
+
+    data, folder = settings.data, private_folder(settings.home / "queries")
+    _remove_left(folder, data.query_timeout_s)
+    with TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as spill:
+        given = _configuration(data, Path(spill))
+        connection = duckdb.connect(database, read_only=database != ":memory:", config=given)
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection
+        finally:
+            connection.close()
+
+
+def _remove_left(folder: Path, timeout_s: float) -> None:
+    """Delete what processes that were killed in a query have left behind."""
+    for left in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > timeout_s + LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _configuration(data: DataSettings, spill: Path) -> dict[str, str]:
+    return {
+        "threads": "1",
+        "memory_limit": f"{data.query_memory_mb}MiB",
+        "temp_directory": str(spill / "spill"),
+        "max_temp_directory_size": f"{data.query_spill_mb}MiB",
+        "home_directory": str(spill),
+        "secret_directory": str(spill),
+        "python_enable_replacements": "false",
+        "autoload_known_extensions": "false",
+        "autoinstall_known_extensions": "false",
+        "allow_community_extensions": "false",
+        "allow_persistent_secrets": "false",
+    }
+
+
+def lock(connection: duckdb.DuckDBPyConnection, views: Mapping[str, Path]) -> None:
+    """Show Parquet files under names, and close the door to every other file, the network and all settings."""
+    paths = [str(path) for path in dict.fromkeys(views.values())]
+    connection.execute(f"set allowed_paths = [{', '.join(map(_literal, paths))}]")
+    for name, path in views.items():
+        scan = f"read_parquet({_literal(str(path))}, hive_partitioning = false)"
+        connection.execute(f"create view {quoted(name)} as select * from {scan}")
+    connection.execute("set enable_external_access = false")
+    # Samples and random numbers are the same each time as well.
+    connection.execute("select setseed(0.5)")
+    connection.execute("set lock_configuration = true")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted(name: str) -> str:
+    """A name as SQL writes it, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def run(connection: duckdb.DuckDBPyConnection, sql: str, data: DataSettings) -> pa.Table:
+    """The rows of a query, within the limits of time, memory and size.
+
+    Raises:
+        ToolFailure: the query is wrong, takes too long, or returns too much or what cannot be stored.
+    """
+    import duckdb
+
+    try:
+        with _interrupted(connection, data.query_timeout_s):
+            relation = connection.sql(sql)
+            _require_storable(relation.columns, relation.types)
+            reader = relation.to_arrow_reader(BATCH)
+            return bounded(reader.schema, reader, data)
+    except duckdb.InterruptException:
+        raise too_slow(data) from None
+    except (duckdb.OutOfMemoryException, MemoryError):
+        limit = f"the query needs more than {data.query_memory_mb} MB (data.query_memory_mb)"
+        raise OutOfMemory(limit, "Filter rows, select fewer columns, or aggregate first.") from None
+    except duckdb.Error as error:
+        raise ToolFailure(said(error), "DESCRIBE <dataset> lists its columns with their types.") from None
+
+
+def too_slow(data: DataSettings) -> ToolFailure:
+    """A query was ended, since its time was up."""
+    limit = f"the query took longer than {data.query_timeout_s:g} s (data.query_timeout_s)"
+    return ToolFailure(limit, "Filter first, join on keys, or aggregate in steps.")
+
+
+def too_large(data: DataSettings, rows: int) -> ToolFailure:
+    """A query returned more than a dataset may hold, after so many rows."""
+    limit = f"the result is larger than {data.max_mb} MB (data.max_mb): {rows} rows and more"
+    return ToolFailure(limit, "Filter rows, select fewer columns, or aggregate.")
+
+
+@contextmanager
+def _interrupted(connection: duckdb.DuckDBPyConnection, seconds: float) -> Generator[None]:
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _require_storable(names: Sequence[str], types: Sequence[Any]) -> None:
+    for name, kind in zip(names, types, strict=True):
+        if any(word in str(kind).upper() for word in UNSTORABLE):
+            raise ToolFailure(f"{name} is {kind}, which no dataset holds", f"Cast it: {quoted(name)}::VARCHAR.")
+
+
+def bounded(schema: pa.Schema, batches: Iterable[pa.RecordBatch], data: DataSettings) -> pa.Table:
+    """All batches as a table.
+
+    Raises:
+        ToolFailure: they hold more than the limit.
+    """
+    import pyarrow as pa
+
+    kept, size = list[pa.RecordBatch](), 0
+    for batch in batches:
+        kept.append(batch)
+        size += batch.nbytes
+        if size > data.max_mb << 20:
+            raise too_large(data, sum(each.num_rows for each in kept))
+    return pa.Table.from_batches(kept, schema)
