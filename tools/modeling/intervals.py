@@ -77,16 +77,23 @@ def _delong(truth: np.ndarray, prediction: np.ndarray, clusters: np.ndarray | No
     counts = np.bincount(truth, minlength=prediction.shape[1])
     if not counts.all():
         return _none("AUC needs every class among the rows")
-    classes = [1] if prediction.shape[1] == 2 else range(prediction.shape[1])
-    parts = [_placements(truth == position, prediction[:, position]) for position in classes]
-    area, influence = float(np.mean([part[0] for part in parts])), np.mean([part[1] for part in parts], axis=0)
-    variance, freedom = _spread(influence, truth, clusters)
+    area, influence = influences(truth, prediction)
+    variance, freedom = spread(influence, truth, clusters)
     if not variance > 0 or counts.min() < 2:
         return _newcombe(area, _independent(truth, clusters)) if len(counts) == 2 else _none("AUC shows no spread here")
     half = float(t.ppf((1 + LEVEL) / 2, freedom)) * variance**0.5 / (area * (1 - area))
     centre = np.log(area / (1 - area))
     low, high = (float(1 / (1 + np.exp(-bound))) for bound in (centre - half, centre + half))
     return Interval((low, high), "logit-DeLong" if clusters is None else "logit-DeLong by cluster")
+
+
+def influences(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, np.ndarray]:
+    """The area, of more than two classes the mean of one against the rest, and how much each row moves it."""
+    import numpy as np
+
+    classes = [1] if prediction.shape[1] == 2 else range(prediction.shape[1])
+    parts = [_placements(truth == position, prediction[:, position]) for position in classes]
+    return float(np.mean([part[0] for part in parts])), np.mean([part[1] for part in parts], axis=0)
 
 
 def _placements(positive: np.ndarray, score: np.ndarray) -> tuple[float, np.ndarray]:
@@ -103,7 +110,7 @@ def _placements(positive: np.ndarray, score: np.ndarray) -> tuple[float, np.ndar
     return area, (placed - area) / np.where(positive, count, others)
 
 
-def _spread(influence: np.ndarray, classes: np.ndarray, clusters: np.ndarray | None) -> tuple[float, float]:
+def spread(influence: np.ndarray, classes: np.ndarray, clusters: np.ndarray | None) -> tuple[float, float]:
     """The variance of a sum of influences and its degrees of freedom."""
     import numpy as np
 

@@ -67,10 +67,14 @@ class Rows:
     target: np.ndarray
     units: np.ndarray | None = None
 
+    def take(self, index: np.ndarray) -> Rows:
+        units = self.units[index] if self.units is not None else None
+        return Rows(self.features.iloc[index], self.target[index], units)
+
 
 @dataclass(frozen=True)
 class PredictionObjective:
-    """`pairs` are rows to fit on and rows to score on."""
+    """`pairs` are rows to fit on and rows to score on. The parameters of the card hold for every point."""
 
     card: ModelCard
     metric: Metric
@@ -88,7 +92,7 @@ class PredictionObjective:
         return parameters(algorithm(self.card.algorithm), self.card.task)
 
     def steps(self, params: dict[str, Any]) -> Iterator[float]:
-        card = self.card.model_copy(update={"params": params})
+        card = self.card.model_copy(update={"params": self.card.params | params})
         for train, held_out in self.pairs:
             pipeline = fit(card, train.features, train.target, self.threads, train.units)
             yield self.metric.score(held_out.target, scores(pipeline, held_out.features, card))
@@ -159,7 +163,7 @@ def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[O
     else:
         strata = rows.target if card.task == "classification" else None
         cut = folds(prepared.frame, strata, prepared.units, request.time, request.folds, request.seed)
-        pairs = [(_take(rows, train), _take(rows, held_out)) for train, held_out in cut.pairs]
+        pairs = [(rows.take(train), rows.take(held_out)) for train, held_out in cut.pairs]
         scored_on, notes = f"{cut.said} of {source.handle}", [*notes, *cut.notes]
     return PredictionObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
 
@@ -211,11 +215,6 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
         scored_on = f"{cut.said} of {source.handle}"
     pairs = [(train, EffectScorer.on(card, held, effect_encoder(card, train))) for train, held in parts]
     return EffectObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
-
-
-def _take(rows: Rows, index: np.ndarray) -> Rows:
-    units = rows.units[index] if rows.units is not None else None
-    return Rows(rows.features.iloc[index], rows.target[index], units)
 
 
 def _whole_values(distribution: Any) -> list[int]:

@@ -10,5 +10,5 @@ SLICE = Slice(
     libraries=("optuna",),
     stands_on=("modeling",),
     preload=("optuna", "optuna.storages"),
-    handles=("study",),
+    handles=("study", "comparison"),
 )

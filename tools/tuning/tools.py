@@ -9,8 +9,8 @@ from pydantic import Field, JsonValue
 from ..modeling.target import TaskChoice
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from . import client
-from .models import Study, Tuned, TuneRequest
+from . import client, compare
+from .models import CompareRequest, Comparison, Study, Tuned, TuneRequest
 
 
 async def tune_model(
@@ -57,8 +57,50 @@ async def get_study(context: Injected, study: Annotated[str, Field(description="
     return await context.call(client.get_study, study)
 
 
+async def compare_models(
+    context: Injected,
+    dataset: Annotated[str, Field(description="To fit on, and to cut into folds without `test`.")],
+    target: str,
+    candidates: Annotated[list[JsonValue], Field(description="Algorithms, {algorithm, params}, trained models.")],
+    metric: str = "",
+    folds: int = 5,
+    repeats: int = 2,
+    tune_trials: Annotated[int, Field(description="Search each fit's parameters, inside its own rows.")] = 0,
+    test: Annotated[str, Field(description="Dataset to compare on instead of folds.")] = "",
+    task: TaskChoice = "auto",
+    positive: str = "",
+    group: str = "",
+    time: str = "",
+    features: list[str] | None = None,
+    exclude: list[str] | None = None,
+    experiment: str = "",
+    seed: int = 0,
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Comparison]:
+    """Compare models on the same folds or rows: scores, the baseline, every difference with its interval and verdict.
+    One candidate: cross-validation."""
+    request = CompareRequest(
+        dataset=dataset, target=target, candidates=candidates, metric=metric, folds=folds, repeats=repeats,
+        tune_trials=tune_trials, test=test, task=task, positive=positive, group=group, time=time,
+        features=features or [], exclude=exclude or [], experiment=experiment, seed=seed,
+    )  # fmt: skip
+    return await context.submit(compare.compare_models, request, wait_s)
+
+
+async def get_comparison(
+    context: Injected, comparison: str, candidate: Annotated[str, Field(description="Adds its folds.")] = ""
+) -> Comparison:
+    """Read a comparison again."""
+    return await context.call(compare.get_comparison, comparison, candidate)
+
+
 TOOLSET = Toolset(
     name="tuning",
-    description="Hyper-parameter search.",
-    tools=(writes(tune_model, "Tune model", job="long"), reads(get_study, "Get study")),
+    description="Compare models, search hyper-parameters.",
+    tools=(
+        writes(tune_model, "Tune model", job="long"),
+        reads(get_study, "Get study"),
+        writes(compare_models, "Compare models", job="long"),
+        reads(get_comparison, "Get comparison"),
+    ),
 )

@@ -1,0 +1,155 @@
+"""How much better one model is than another, over the same folds or on the same rows.
+
+Over folds: the corrected resampled t of Nadeau & Bengio (2003, Machine Learning 52), since the rows that models are
+fitted on overlap; over repeated folds as Bouckaert & Frank (2004) use it. On rows: areas as DeLong, DeLong &
+Clarke-Pearson (1988) compare correlated ones, over clusters as Obuchowski (1997); every other score by the BCa
+bootstrap of the difference, which draws the same rows for both. Of many differences: Holm (1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .intervals import LEVEL, influences, interval, spread
+from .metrics import Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .resampled import Weighted
+
+OVER_FOLDS = "corrected resampled t"
+# What a difference may be of rounding alone, as a share of the scores.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean or a difference; `p` is the two-sided one of no difference, None where the data give none.
+
+    `bounds` are None with a `reason`.
+    """
+
+    value: float
+    bounds: tuple[float, float] | None
+    p: float | None
+    method: str = ""
+    reason: str = ""
+
+
+def over_folds(values: Sequence[float], sizes: Sequence[tuple[int, int]], around: float = 0.0) -> Difference:
+    """The mean over folds, how sure it is, and whether it is `around`.
+
+    Args:
+        values: one for each fold, e.g. the differences of two scores.
+        sizes: the rows fitted on and scored on of each fold.
+    """
+    import numpy as np
+    from scipy.stats import t
+
+    count, mean = len(values), float(np.mean(values))
+    if count < 2:
+        return Difference(mean, None, None, reason="one fold has no spread")
+    deviation, least = float(np.std(values, ddof=1)), ROUNDING * max(abs(mean), abs(around), 1.0)
+    if deviation <= least and abs(mean - around) <= least:
+        return Difference(mean, None, None, reason="every fold says the same")
+    if deviation <= least:
+        # Without any spread, e.g. of a perfect order, what one row weighs stands for it.
+        deviation = 1 / min(held for _, held in sizes)
+    ratio = sum(held for _, held in sizes) / sum(fitted for fitted, _ in sizes)
+    error = deviation * (1 / count + ratio) ** 0.5
+    half = float(t.ppf((1 + LEVEL) / 2, count - 1)) * error
+    p = 2 * float(t.sf(abs(mean - around) / error, count - 1))
+    return Difference(mean, (mean - half, mean + half), p, f"{LEVEL:.0%} {OVER_FOLDS}, {count} folds")
+
+
+def on_rows(
+    metric: Metric, truth: np.ndarray, one: np.ndarray, other: np.ndarray, clusters: np.ndarray | None = None
+) -> Difference:
+    """The score of one less that of the other on the same rows.
+
+    Args:
+        clusters: the group of each row, as whole numbers from 0; rows of one group are not independent.
+
+    Raises:
+        Undefined: these rows have no such score.
+    """
+    value = metric.score(truth, one) - metric.score(truth, other)
+    if metric.resampled is None:
+        return _areas(truth, one, other, clusters)
+    if (one == other).all():
+        return Difference(value, None, None, reason="both answer the same on every row")
+    found = interval(_difference_of(metric), truth, _both(one, other), clusters)
+    if found.bounds is None:
+        return Difference(value, None, None, reason=found.reason)
+    return Difference(value, found.bounds, _p_of(value, found.bounds), f"{LEVEL:.0%} paired {found.method}")
+
+
+def _areas(truth: np.ndarray, one: np.ndarray, other: np.ndarray, clusters: np.ndarray | None) -> Difference:
+    import numpy as np
+    from scipy.stats import t
+
+    (first, of_first), (second, of_second) = influences(truth, one), influences(truth, other)
+    value = first - second
+    variance, freedom = spread(of_first - of_second, truth, clusters)
+    if not variance > ROUNDING**2:
+        return Difference(value, None, None, reason="both put the rows in the same order")
+    if np.bincount(truth).min() < 2:
+        return Difference(value, None, None, reason="a class has one row")
+    error, way = variance**0.5, "" if clusters is None else " by cluster"
+    half = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
+    bounds = (max(value - half, -1.0), min(value + half, 1.0))
+    return Difference(value, bounds, 2 * float(t.sf(abs(value) / error, freedom)), f"{LEVEL:.0%} paired DeLong{way}")
+
+
+def _both(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Two predictions as one array of shape (rows, 2, …)."""
+    import numpy as np
+
+    return np.stack([one, other], axis=1)
+
+
+def _difference_of(metric: Metric) -> Metric:
+    """The metric whose prediction is two predictions, and whose score is the difference of theirs."""
+    many = metric.resampled
+    assert many is not None
+
+    def resampled(truth: np.ndarray, prediction: np.ndarray, units: np.ndarray) -> Weighted:
+        one, other = many(truth, prediction[:, 0], units), many(truth, prediction[:, 1], units)
+        return lambda weights: one(weights) - other(weights)
+
+    def score(truth: np.ndarray, prediction: np.ndarray) -> float:
+        return metric.score(truth, prediction[:, 0]) - metric.score(truth, prediction[:, 1])
+
+    return replace(metric, score=score, resampled=resampled, outcomes=None)
+
+
+def _p_of(value: float, bounds: tuple[float, float]) -> float:
+    """From an interval: how far nothing lies from the value, in distances to the bound on its side.
+
+    Altman & Bland (2011), BMJ 343:d2304. It is below 1 - LEVEL exactly where the interval leaves nothing out.
+    """
+    from scipy.stats import norm
+
+    near = value - bounds[0] if value > 0 else bounds[1] - value
+    if near <= 0:
+        return 1.0
+    return 2 * float(norm.sf(float(norm.ppf((1 + LEVEL) / 2)) * abs(value) / near))
+
+
+def holm(found: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """The p values of many questions, each raised so that all of them together hold the level (Holm 1979)."""
+    raised, least = dict[tuple[str, str], float](), 0.0
+    for place, (key, p) in enumerate(sorted(found.items(), key=lambda entry: entry[1])):
+        least = max(least, min(1.0, p * (len(found) - place)))
+        raised[key] = least
+    return raised
+
+
+def shown(p: float | None, gain: float) -> int:
+    """1 where a gain is beyond doubt, -1 where a loss is, else 0."""
+    if p is None or p >= 1 - LEVEL - ROUNDING:
+        return 0
+    return 1 if gain > 0 else -1
