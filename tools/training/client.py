@@ -18,8 +18,10 @@ from ..modeling.rows import Rows, overlap, rows_of
 from ..modeling.store import log_model, record_model, require_ready
 from ..runtime.work import Work
 from ..tracking.client import end_run, log_run, start_run
+from ..undo import deletes
 from .evaluation import evaluate_model
 from .models import AlgorithmLine, Algorithms, Trained, TrainRequest
+from .recipe import complete
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,23 +55,25 @@ class HeldOut:
         }
 
 
-def list_algorithms(_work: Work) -> Algorithms:
+def list_algorithms(_work: Work, name: str) -> Algorithms:
+    """All of them in brief, or one by name with its parameters."""
     lines = [
         AlgorithmLine(
             name=entry.name,
             library=entry.library,
             tasks=sorted(entry.estimators),
-            defaults=dict(entry.defaults),
-            search_space=dict(entry.space),
             install=None if entry.installed else f"pip install 'mlops-mcp[{entry.extra}]'",
+            defaults=dict(entry.defaults) if name else None,
+            search_space=dict(entry.space) if name else None,
         )
-        for entry in ALGORITHMS
+        for entry in ([algorithm(name)] if name else ALGORITHMS)
     ]
     return Algorithms(algorithms=lines)
 
 
 def train_model(work: Work, request: TrainRequest) -> Trained:
     """Fit one model and log it, its parameters and scores in a run."""
+    request = complete(work.home, request)
     _require_predictive(request.algorithm)
     require_ready(work, request.algorithm, request.run)
     prepared = prepare(resolve(work, request.dataset), _question(request), request.params)
@@ -104,6 +108,7 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
         folds=held.folds,
         fit_seconds=round(took, 3),
         notes=[*notes, *_of_fit(pipeline, prepared), *held.notes, *_not_shown(card)],
+        undo=deletes(model),
     )
 
 
@@ -218,7 +223,7 @@ def _log(
     params = {"algorithm": prepared.card.algorithm, "target": request.target, "seed": request.seed, **request.params}
     log_run(work, run, params, metrics, 0, {"dataset": prepared.source.handle})
     model = log_model(work, pipeline, prepared.card, identity, prepared.features.head(SAMPLE_ROWS), rows)
-    parents = [prepared.source.handle, *([request.validation] if request.validation else [])]
+    parents = [prepared.source.handle, *filter(None, (request.validation, request.study))]
     record_model(work, model, parents, "train_model")
     if own:
         end_run(work, run, "FINISHED")

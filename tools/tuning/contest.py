@@ -12,12 +12,13 @@ from ..errors import ToolFailure
 from ..modeling.card import ModelCard
 from ..modeling.folds import repeated, units_of
 from ..modeling.frame import design
-from ..modeling.metrics import Metric, Undefined, metric_named
+from ..modeling.metrics import Metric, defined, metric_named
 from ..modeling.pipelines import fit, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
 from ..modeling.rows import overlap, rows_of, trained_rows
 from ..modeling.shipped import canonical
 from ..modeling.store import load_pipeline
+from ..modeling.target import guess
 from ..runtime.work import Work
 from .candidates import Candidate, check_tasks
 from .models import CompareRequest
@@ -114,7 +115,7 @@ def score_on_rows(work: Work, request: CompareRequest, contest: Contest, test: s
     contest.truth = held.target
     group = base.card.group if base.card.group in held.frame.columns else ""
     contest.clusters, _ = units_of(held.frame, held.features, group)
-    contest.dummy_prediction = _dummy(base.card, base.target, len(held.target))
+    contest.dummy_prediction = guess(base.card, base.target, len(held.target))
     contest.notes += held.notes if source.handle != base.source.handle else []
     for number, entry in enumerate(contest.entries, start=1):
         work.progress(number - 1, len(contest.entries), f"{entry.candidate.label} on {len(held.target)} rows")
@@ -172,7 +173,7 @@ def _score_fold(
     base, metric, running = contest.base, contest.metric, contest.running
     contest.sizes.append((len(fitted), len(held)))
     truth = base.target[held]
-    contest.dummy.append(_scored(metric, truth, _dummy(base.card, base.target[fitted], len(held))))
+    contest.dummy.append(defined(metric, truth, guess(base.card, base.target[fitted], len(held))))
     for number, entry in enumerate(running):
         done = place[0] - 1 + number / len(running)
         work.progress(done, place[1], f"fold {place[0]} of {place[1]}: {entry.candidate.label}")
@@ -180,7 +181,7 @@ def _score_fold(
         try:
             with work.tracer.span("fit and score", candidate=entry.candidate.label, fold=place[0]):
                 answer = _fitted(work, request, contest, entry, fitted, entry.features.iloc[held])
-                entry.scores.append(_scored(metric, truth, answer))
+                entry.scores.append(defined(metric, truth, answer))
         except ToolFailure as failure:
             entry.error = str(failure)
         entry.seconds += time.perf_counter() - began
@@ -233,19 +234,3 @@ def _shared(work: Work, contest: Contest, entry: Entry, held: Prepared) -> list[
     return [
         f"{entry.candidate.label}: {note}" for note in overlap(trained, rows_of(held.frame, card), groups).notes(column)
     ]
-
-
-def _dummy(card: ModelCard, target: np.ndarray, rows: int) -> np.ndarray:
-    """What is answered without features: the class shares, or the mean, of the rows that were fitted on."""
-    import numpy as np
-
-    if card.task == "regression":
-        return np.full(rows, target.mean())
-    return np.tile(np.bincount(target, minlength=len(card.classes)) / len(target), (rows, 1))
-
-
-def _scored(metric: Metric, truth: np.ndarray, answer: np.ndarray) -> float | None:
-    try:
-        return float(metric.score(truth, answer))
-    except Undefined:
-        return None

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from ..estimates import Estimate, Statistic
 from ..modeling.target import TaskChoice
+
+
+class EffectQuestion(BaseModel):
+    """What an effect is of; `dose` says that a treatment of few numbers is an amount, not arms."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    treatment: str = ""
+    controls: list[str] = []
+    dose: bool = False
 
 
 class TuneRequest(BaseModel):
@@ -17,34 +27,38 @@ class TuneRequest(BaseModel):
     search_space: dict[str, JsonValue]
     n_trials: int
     metric: str
-    direction: str
     study: str
     features: list[str]
     exclude: list[str]
-    treatment: str
-    controls: list[str]
     experiment: str
-    run: str
     seed: int
     task: TaskChoice = "auto"
     positive: str = ""
     group: str = ""
     time: str = ""
+    effect: EffectQuestion = EffectQuestion()
+    refit: bool = False
+    test: str = ""
 
 
 class Trial(BaseModel):
+    """`value` is the mean over `folds`, and `std` their spread."""
+
     number: int
     state: str
-    value: float | None
+    value: Statistic | None
+    std: Statistic | None = None
+    folds: list[Statistic] = []
     params: dict[str, JsonValue]
-    seconds: float | None = None
+    seconds: Statistic | None = None
 
 
 class Tuned(BaseModel):
     """A finished search. `default_value` is the score of the algorithm's own parameters, tried first.
 
-    `corrected_value` is best_value less its optimism, by the folds it was chosen on. Where the algorithm's own
-    parameters are the best, `best_params` may be empty.
+    `corrected_value` is best_value less its optimism, by the folds it was chosen on; the verdict of `score` allows for
+    that. Where the algorithm's own parameters are the best, `best_params` may be empty. `trials_before` are those that
+    the study had. `model` is refitted with best_params to all rows, and `test` its score on rows it was not chosen by.
     """
 
     study: str
@@ -54,18 +68,24 @@ class Tuned(BaseModel):
     task: str = ""
     positive: str | None = None
     scored_on: str
-    best_value: float
-    corrected_value: float | None = None
+    best_value: Statistic
+    corrected_value: Statistic | None = None
+    score: Estimate | None = None
+    best_folds: list[Statistic] = []
     best_params: dict[str, JsonValue]
-    default_value: float | None
+    default_value: Statistic | None
+    trials_before: int = 0
     trials: int
     pruned: int
     failed: int
     search_space: dict[str, str]
-    importance: dict[str, float]
+    importance: dict[str, Statistic]
     run: str
-    seconds: float
+    model: str | None = None
+    test: Estimate | None = None
+    seconds: Statistic
     notes: list[str] = []
+    undo: str | None = None
 
 
 class Study(BaseModel):
@@ -78,7 +98,7 @@ class Study(BaseModel):
     states: dict[str, int]
     best: Trial | None
     top: list[Trial]
-    importance: dict[str, float]
+    importance: dict[str, Statistic]
 
 
 class CompareRequest(BaseModel):

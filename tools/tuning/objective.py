@@ -21,12 +21,13 @@ from ..modeling.effects import (
     fit_effect,
 )
 from ..modeling.folds import folds
-from ..modeling.metrics import Metric, metric_named
+from ..modeling.metrics import Metric, defined, metric_named
 from ..modeling.pipelines import fit, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
 from ..modeling.rows import overlap, rows_of
+from ..modeling.target import guess
 from ..runtime.work import Work
-from .models import TuneRequest
+from .models import EffectQuestion, TuneRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,16 @@ class Objective(Protocol):
     @property
     def parts(self) -> int:
         """Into how many steps the score of one point falls."""
+        ...
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """The rows fitted on and scored on of each step."""
+        ...
+
+    @property
+    def baseline(self) -> list[float | None]:
+        """The score of what needs no features on each step, None where it has none."""
         ...
 
     def check(self, space: Mapping[str, Any]) -> None:
@@ -85,6 +96,18 @@ class PredictionObjective:
     def parts(self) -> int:
         return len(self.pairs)
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        return [(len(train.target), len(held_out.target)) for train, held_out in self.pairs]
+
+    @property
+    def baseline(self) -> list[float | None]:
+        """Of the class shares, or the mean, of the rows fitted on."""
+        return [
+            defined(self.metric, held_out.target, guess(self.card, train.target, len(held_out.target)))
+            for train, held_out in self.pairs
+        ]
+
     def check(self, space: Mapping[str, Any]) -> None:
         check_parameters(algorithm(self.card.algorithm), self.card.task, space)
 
@@ -100,16 +123,29 @@ class PredictionObjective:
 
 @dataclass(frozen=True)
 class EffectObjective:
-    """`pairs` are rows to fit on and econml's RScorer on other rows, whose first stages are fitted only once."""
+    """`pairs` are rows to fit on and econml's RScorer on other rows, whose first stages are fitted only once.
+
+    `held_out` counts these other rows.
+    """
 
     card: ModelCard
     metric: Metric
     pairs: list[tuple[EffectRows, EffectScorer]]
+    held_out: list[int]
     threads: int
 
     @property
     def parts(self) -> int:
         return len(self.pairs)
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        return [(len(train.places), held_out) for (train, _), held_out in zip(self.pairs, self.held_out, strict=True)]
+
+    @property
+    def baseline(self) -> list[float | None]:
+        """An R-score is how much better than one effect for all rows, so that this one has 0."""
+        return [0.0] * len(self.pairs)
 
     def check(self, space: Mapping[str, Any]) -> None:
         check_effect_parameters(self.card, space)
@@ -135,10 +171,10 @@ def open_objective(work: Work, request: TuneRequest) -> tuple[Objective, str, li
     source.require([request.target])
     if "effect" in algorithm(request.algorithm).estimators:
         return _of_effect(work, request, source)
-    if request.treatment or request.controls:
+    if request.effect != EffectQuestion():
         raise ToolFailure(
-            f"{request.algorithm} predicts, and takes no treatment and no controls",
-            "Leave them out, or tune CausalForest or LinearDML.",
+            f"{request.algorithm} predicts, and takes no effect",
+            "Leave it out, or tune CausalForest or LinearDML.",
         )
     return _of_prediction(work, request, source)
 
@@ -152,7 +188,7 @@ def _check_limits(request: TuneRequest) -> None:
 
 
 def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:
-    prepared = prepare(source, _question(request), {})
+    prepared = prepare(source, question(request), {})
     card, notes = prepared.card, prepared.notes
     metric = metric_named(request.metric, card)
     rows = Rows(prepared.features, prepared.target, prepared.units)
@@ -168,7 +204,7 @@ def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[O
     return PredictionObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
 
 
-def _question(request: TuneRequest) -> Question:
+def question(request: TuneRequest) -> Question:
     return Question(
         target=request.target, algorithm=request.algorithm, task=request.task, positive=request.positive,
         features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
@@ -190,22 +226,28 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
             f"{request.algorithm} takes no task, positive, group or time",
             "Leave them out, or tune a model that predicts.",
         )
-    if not request.treatment or not request.features:
+    if request.refit or request.test:
         raise ToolFailure(
-            f"{request.algorithm} needs a `treatment`, and `features` that its effect may vary with",
-            "Name them, and other confounders as `controls`.",
+            "an effect is not predicted, so nothing is refitted or tested here",
+            f"Pass best_params on: estimate_effect(estimator={request.algorithm!r}, params=…).",
+        )
+    treatment, controls = request.effect.treatment, request.effect.controls
+    if not treatment or not request.features:
+        raise ToolFailure(
+            f"{request.algorithm} needs effect={{'treatment': …}}, and `features` that the effect may vary with",
+            "Name them, and other confounders as the controls of `effect`.",
         )
     frame = source.frame()
     card = effect_card(
-        source, frame, request.algorithm, request.treatment, request.target, request.features, request.controls, {},
-        request.seed,
+        source, frame, request.algorithm, treatment, request.target, request.features, controls, {},
+        request.seed, dose=request.effect.dose,
     )  # fmt: skip
     metric, rows = metric_named(request.metric, card), effect_rows(frame, card)
     notes = [f"pass best_params on as estimate_effect(estimator={card.algorithm!r}, params=…)"]
     notes += [f"{rows.dropped} rows without treatment or outcome were dropped"] if rows.dropped else []
     if request.validation:
         held = resolve(work, request.validation)
-        held.require([request.treatment, request.target])
+        held.require([treatment, request.target])
         parts = [(rows, effect_rows(held.frame(), card))]
         scored_on = held.handle
     else:
@@ -214,7 +256,8 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
         parts = [(rows.take(train), rows.take(held_out)) for train, held_out in cut.pairs]
         scored_on = f"{cut.said} of {source.handle}"
     pairs = [(train, EffectScorer.on(card, held, effect_encoder(card, train))) for train, held in parts]
-    return EffectObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
+    held_out = [len(held.places) for _, held in parts]
+    return EffectObjective(card, metric, pairs, held_out, work.settings.runtime.job_threads), scored_on, notes
 
 
 def _whole_values(distribution: Any) -> list[int]:

@@ -25,19 +25,18 @@ STATUS: dict[str, RunStatus] = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAI
 
 @dataclass(frozen=True)
 class TrialLog:
-    """`run` is the parent run; it is ended here only if it was opened here."""
+    """`run` is the parent run."""
 
     work: Work
     run: str
     experiment: str
     metric: str
-    own: bool
 
     @classmethod
     def open(cls, work: Work, request: TuneRequest, study: str, metric: str) -> TrialLog:
-        run = request.run or start_run(work, request.experiment, f"tune {request.algorithm}", {"study": study}).run
-        work.afterwards(close_abandoned, run, "" if request.run else run)
-        return cls(work, run, request.experiment, metric, own=not request.run)
+        run = start_run(work, request.experiment, f"tune {request.algorithm}", {"study": study}).run
+        work.afterwards(close_abandoned, run, run)
+        return cls(work, run, request.experiment, metric)
 
     def add(self, trial: FrozenTrial) -> None:
         tags = {"mlflow.parentRunId": self.run.removeprefix("run:"), "trial_state": trial.state.name}
@@ -48,8 +47,7 @@ class TrialLog:
 
     def close(self, study: Study) -> None:
         log_run(self.work, self.run, {}, {f"best_{self.metric}": study.best_value}, 0, {"study": study.study_name})
-        if self.own:
-            end_run(self.work, self.run, "FINISHED")
+        end_run(self.work, self.run, "FINISHED")
 
 
 def log_comparison(work: Work, request: CompareRequest, made: Comparison) -> str:

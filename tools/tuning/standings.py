@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..estimates import Estimate, Verdict
 from ..modeling.intervals import LEVEL, Interval, interval
-from ..modeling.metrics import Metric, Undefined
+from ..modeling.metrics import Metric, Undefined, defined
 from ..modeling.paired import Difference, holm, on_rows, over_folds, shown
 from ..numbers import finite
 from .contest import Contest, Entry
@@ -55,36 +55,6 @@ def winner(order: list[Contender], found: list[Pair]) -> str | None:
     others = [pair for pair in found if pair.first == first.candidate]
     better = bool(others) and all(pair.difference.verdict == "better" for pair in others)
     return first.candidate if better and first.score and first.score.verdict == "above_baseline" else None
-
-
-def score_of_folds(
-    metric: Metric,
-    scores: list[float],
-    dummy: list[float],
-    sizes: list[tuple[int, int]],
-    rows: tuple[int, int | None],
-    less: float = 0.0,
-) -> Estimate:
-    """A score over folds, how sure it is, and whether it is beyond doubt that it is not the baseline's.
-
-    Args:
-        dummy: the baseline's score on each fold.
-        rows: how many, and how many of the positive class.
-        less: what the scores are too good by, since they were chosen; the interval stays around their mean.
-    """
-    sign = 1 if metric.direction == "maximize" else -1
-    mean = over_folds(scores, sizes)
-    gained = over_folds([sign * (one - other) for one, other in zip(scores, dummy, strict=True)], sizes, less)
-    return Estimate(
-        value=mean.value,
-        interval=within(metric, mean.bounds),
-        method=mean.method or None,
-        baseline=sum(dummy) / len(dummy),
-        n=rows[0],
-        positives=rows[1],
-        verdict=AGAINST_BASELINE[shown(gained.p, gained.value - less)],
-        reason=mean.reason or None,
-    )
 
 
 def within(metric: Metric, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -138,7 +108,7 @@ def _score_on_rows(contest: Contest, prediction: np.ndarray) -> Estimate:
         value=value,
         interval=found.bounds,
         method=f"{LEVEL:.0%} {found.method}" if found.bounds else None,
-        baseline=_defined(contest.metric, truth, dummy),
+        baseline=defined(contest.metric, truth, dummy),
         n=len(truth),
         positives=positives(truth, contest.base.card.binary),
         reason=found.reason or None,
@@ -185,13 +155,6 @@ def _estimate(contest: Contest, found: Difference, verdicts: Mapping[int, Verdic
         n=len(contest.truth) if contest.truth is not None else len(contest.base.target),
         verdict=verdicts[shown(p, sign * found.value)], reason=found.reason or None,
     )  # fmt: skip
-
-
-def _defined(metric: Metric, truth: np.ndarray, prediction: np.ndarray) -> float | None:
-    try:
-        return float(metric.score(truth, prediction))
-    except Undefined:
-        return None
 
 
 def _rank(metric: Metric, each: Contender) -> tuple[bool, float]:
