@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,19 +113,46 @@ def save(work: Work, table: pa.Table, name: str, parents: Iterable[str], by: str
     clean, changed = normalise(table)
     folder = work.home / "datasets"
     digest = _write(clean, private_folder(folder))
-    path = _file(work, digest)
-    handle, sources = Handle("dataset", name, digest), list(parents)
+    return _described(
+        work, Handle("dataset", name, digest), clean.num_rows, clean.column_names, list(parents), by, [*notes, *changed]
+    )
+
+
+def save_parts(work: Work, parts: Iterable[pa.Table], name: str, parents: Iterable[str], by: str) -> Dataset:
+    """`save` for rows that come some at a time, in tables of the same plain columns, of which there is at least one."""
+    import pyarrow.parquet as pq
+
+    check_name(name, "dataset")
+    folder = private_folder(work.home / "datasets")
+    remove_old_drafts(folder / ROWS)
+    rows, columns = 0, list[str]()
+    with draft_of(folder / ROWS) as draft, ExitStack() as stack:
+        os.close(private_file(draft))
+        writer: pq.ParquetWriter | None = None
+        for part in parts:
+            writer = writer or stack.enter_context(pq.ParquetWriter(draft, part.schema, compression="zstd"))
+            writer.write_table(part)
+            rows, columns = rows + part.num_rows, part.column_names
+        stack.close()
+        digest = _placed(draft, folder)
+    return _described(work, Handle("dataset", name, digest), rows, columns, list(parents), by, [])
+
+
+def _described(
+    work: Work, handle: Handle, rows: int, columns: list[str], sources: list[str], by: str, notes: list[str]
+) -> Dataset:
+    """Store what is said of a file that is in its place."""
     info = DatasetInfo(
         dataset=str(handle),
-        rows=clean.num_rows,
-        columns=clean.column_names,
+        rows=rows,
+        columns=columns,
         source=sources[0] if sources else by,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        notes=[*notes, *changed],
+        notes=notes,
     )
-    kept = _write_card(folder / f"{name}@{digest}.json", info)
+    kept = _write_card(work.home / "datasets" / f"{handle.name}@{handle.version}.json", info)
     Lineage(work.home).record(str(handle), sources, by)
-    return Dataset(kept.model_copy(update={"notes": info.notes}), path)
+    return Dataset(kept.model_copy(update={"notes": info.notes}), _file(work, handle.version))
 
 
 def stored(work: Work) -> list[DatasetInfo]:
@@ -171,9 +199,13 @@ def _write(table: pa.Table, folder: Path) -> str:
             raise ToolFailure(
                 f"a column cannot be stored: {error}", "Leave it out of the file, or store it plain."
             ) from error
-        with draft.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
-        draft.replace(folder / f"{digest}.parquet")
+        return _placed(draft, folder)
+
+
+def _placed(draft: Path, folder: Path) -> str:
+    with draft.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
+    draft.replace(folder / f"{digest}.parquet")
     return digest
 
 

@@ -8,5 +8,6 @@ SLICE = Slice(
     floor=5,
     extra="serving",
     libraries=("bentoml",),
+    stands_on=("modeling",),
     handles=("bento", "endpoint"),
 )

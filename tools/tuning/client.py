@@ -16,7 +16,7 @@ from ..modeling.metrics import Direction
 from ..modeling.searches import Search, record
 from ..modeling.store import require_ready
 from ..runtime.work import Work
-from .found import Found, best_first, best_value, importance, trial_view
+from .found import Found, best_first, best_value, importance, of_score, trial_view
 from .models import Study, Tuned, TuneRequest
 from .objective import Objective, open_objective
 from .refit import check_refit, refitted
@@ -53,14 +53,18 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
         log = TrialLog.open(work, request, name, objective.metric.name)
         trials = JobTrials(study, space, work.job, not inside)
 
+        found = Found(study, objective, space, scored_on, trials.before, notes)
+
         def so_far() -> Tuned:
             record(work.home, _as_search(study, objective.card, request, space))
-            found = Found(study, objective, space, scored_on, trials.before, notes)
             return found.told(log.run, time.monotonic() - began)
 
         _search(work, trials, objective, request, log, so_far)
         Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
-        made = so_far().model_copy(update={"importance": importance(study)})
+        score, made = found.judged(), so_far()
+        made = made.model_copy(
+            update={"score": score, "importance": importance(study), "notes": [*of_score(score), *made.notes]}
+        )
         if request.refit or request.test:
             made = refitted(work, request, made)
         log.close(study)

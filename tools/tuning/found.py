@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import ToolFailure
 from ..estimates import Estimate
-from ..modeling.metrics import Metric
-from ..modeling.paired import over_folds, shown
+from ..modeling.paired import on_rows, over_folds, shown
 from ..numbers import finite
 from ..undo import deletes
 from .models import Trial, Tuned
 from .objective import Objective
 from .sampling import by_fold, optimism
 from .space import contains, describe
-from .standings import AGAINST_BASELINE, within
+from .standings import AGAINST_BASELINE, positives, within
 from .trials import DEFAULT
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 FEWEST_POINTS = 4
 OPTIMISTIC = "best_value was searched for, so it is optimistic: `test` scores the refitted model on other rows"
-
-ONE_PART = "one validation dataset has no folds, and the parameters were chosen by it: pass `test`"
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,6 @@ class Found:
         states = [trial.state.name for trial in trials]
         best, card = best_first(self.study)[0], self.objective.card
         less = optimism(trials, best, self.study.direction.name == "MAXIMIZE")
-        score = self._score(by_fold(best), abs(less or 0.0))
         return Tuned(
             study=f"study:{self.study.study_name}",
             algorithm=card.algorithm,
@@ -57,7 +54,7 @@ class Found:
             positive=card.positive,
             best_value=self.study.best_value,
             corrected_value=self.study.best_value - less if less is not None else None,
-            score=score,
+            score=self._score(by_fold(best)),
             best_folds=by_fold(best),
             best_params=best.params,
             default_value=trials[0].value,
@@ -69,28 +66,44 @@ class Found:
             importance={},
             run=run,
             seconds=round(seconds, 1),
-            notes=[
-                *self.notes,
-                *self._of_trials(len(trials)),
-                *self._of_best(best),
-                *_of_score(score),
-                OPTIMISTIC,
-            ],
+            notes=[*self.notes, *self._of_trials(len(trials)), *self._of_best(best), OPTIMISTIC],
             undo=deletes(f"study:{self.study.study_name}"),
         )
 
-    def _score(self, scores: Sequence[float], optimism: float) -> Estimate:
-        """The best score; whether it is the baseline's is asked of what is left of it without its optimism."""
-        metric, rows = self.objective.metric, self.objective.card.rows
+    def judged(self) -> Estimate:
+        """The best score, and whether it is beyond doubt that it is not a guess's.
+
+        Asked of the rows of all parts, none of which was fitted on when it was scored, with the p value times the
+        trials among which it was chosen (Bonferroni).
+        """
+        metric, best, card = self.objective.metric, best_first(self.study)[0], self.objective.card
+        score = self._score(by_fold(best))
+        try:
+            told = self.objective.answers(best.params)
+            found = on_rows(metric, told.truth, told.prediction, told.baseline, told.clusters)
+        except ToolFailure as failure:
+            return score.model_copy(update={"verdict": "not_evaluated", "reason": str(failure)})
+        p = None if found.p is None else found.p * len(self.study.get_trials(deepcopy=False))
+        gain = found.value if metric.direction == "maximize" else -found.value
+        return score.model_copy(
+            update={
+                "n": len(told.truth),
+                "positives": positives(told.truth, card.binary),
+                "verdict": AGAINST_BASELINE[shown(p, gain)],
+                "reason": score.reason or found.reason or None,
+            }
+        )
+
+    def _score(self, scores: Sequence[float]) -> Estimate:
         baseline = [score for score in self.objective.baseline if score is not None]
-        if 1 < len(scores) == len(baseline):
-            return score_of_folds(metric, scores, baseline, self.objective.sizes, rows, optimism)
+        mean = over_folds(scores, self.objective.sizes)
         return Estimate(
-            value=sum(scores) / len(scores),
+            value=mean.value,
+            interval=within(self.objective.metric, mean.bounds),
+            method=mean.method or None,
             baseline=sum(baseline) / len(baseline) if baseline else None,
-            n=rows,
-            verdict="not_evaluated",
-            reason=f"{metric.name} is undefined for a guess without features" if len(scores) > 1 else ONE_PART,
+            n=self.objective.card.rows,
+            reason=mean.reason or None,
         )
 
     def _of_trials(self, ended: int) -> list[str]:
@@ -106,40 +119,11 @@ class Found:
         return []
 
 
-def _of_score(score: Estimate) -> list[str]:
+def of_score(score: Estimate) -> list[str]:
     said = {"not_distinguishable": "not distinguishable from", "below_baseline": "worse than"}
     if score.verdict not in said:
         return []
     return [f"the best score is {said[score.verdict]} that of a guess without features ({score.baseline:.4g})"]
-
-
-def score_of_folds(
-    metric: Metric,
-    scores: Sequence[float],
-    baseline: Sequence[float],
-    sizes: Sequence[tuple[int, int]],
-    rows: int,
-    optimism: float = 0.0,
-) -> Estimate:
-    """A score over folds, how sure it is, and whether it is beyond doubt that it is not the baseline's.
-
-    Args:
-        baseline: the baseline's score on each fold.
-        optimism: what the scores are too good by, since they were chosen; the interval stays around their mean.
-    """
-    sign = 1 if metric.direction == "maximize" else -1
-    mean = over_folds(scores, sizes)
-    gains = [sign * (one - other) for one, other in zip(scores, baseline, strict=True)]
-    gained = over_folds(gains, sizes, optimism)
-    return Estimate(
-        value=mean.value,
-        interval=within(metric, mean.bounds),
-        method=mean.method or None,
-        baseline=sum(baseline) / len(baseline),
-        n=rows,
-        verdict=AGAINST_BASELINE[shown(gained.p, gained.value - optimism)],
-        reason=mean.reason or None,
-    )
 
 
 def best_first(study: OptunaStudy) -> list[FrozenTrial]:

@@ -57,8 +57,8 @@ class Tuned(BaseModel):
     """A finished search. `default_value` is the score of the algorithm's own parameters, tried first.
 
     `corrected_value` is best_value less its optimism, by the folds it was chosen on; the verdict of `score` allows for
-    that. Where the algorithm's own parameters are the best, `best_params` may be empty. `trials_before` are those that
-    the study had. `model` is refitted with best_params to all rows, and `test` its score on rows it was not chosen by.
+    the choice. Where the algorithm's own parameters are the best, `best_params` may be empty. The study had
+    `trials_before`. `model` is refitted with best_params to all rows, `test` its score on rows it was not chosen by.
     """
 
     study: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +37,19 @@ if TYPE_CHECKING:
 TREES_TOGETHER = 4
 
 
+@dataclass(frozen=True)
+class Answers:
+    """Truth and predictions as a metric takes them, those of one guess for all rows, and which rows belong together.
+
+    A guess of its own for each fold would be worse than one: the rows of a fold are what is missing where it is fitted.
+    """
+
+    truth: np.ndarray
+    prediction: np.ndarray
+    baseline: np.ndarray
+    clusters: np.ndarray | None = None
+
+
 class Objective(Protocol):
     """Scores points on the same rows, whatever the point."""
 
@@ -69,6 +82,10 @@ class Objective(Protocol):
 
     def steps(self, params: dict[str, Any]) -> Iterator[float]:
         """The score on each part in turn."""
+        ...
+
+    def answers(self, params: dict[str, Any]) -> Answers:
+        """What models of these parameters say of the rows of all parts, each fitted without them."""
         ...
 
 
@@ -120,6 +137,17 @@ class PredictionObjective:
             pipeline = fit(card, train.features, train.target, self.threads, train.units)
             yield self.metric.score(held_out.target, scores(pipeline, held_out.features, card))
 
+    def answers(self, params: dict[str, Any]) -> Answers:
+        import numpy as np
+
+        card = self.card.model_copy(update={"params": self.card.params | params})
+        truth, units = (np.concatenate([held_out.target for _, held_out in self.pairs]), _joined(self.pairs))
+        told = [
+            scores(fit(card, train.features, train.target, self.threads, train.units), held_out.features, card)
+            for train, held_out in self.pairs
+        ]
+        return Answers(truth, np.concatenate(told), guess(card, truth, len(truth)), units)
+
 
 @dataclass(frozen=True)
 class EffectObjective:
@@ -162,6 +190,15 @@ class EffectObjective:
         card = self.card.model_copy(update={"params": params})
         for train, scorer in self.pairs:
             yield scorer.score(fit_effect(card, train, self.threads))
+
+    def answers(self, params: dict[str, Any]) -> Answers:
+        import numpy as np
+
+        card = self.card.model_copy(update={"params": params})
+        found = [scorer.parts(fit_effect(card, train, self.threads)) for train, scorer in self.pairs]
+        truth, effects = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        constant = (truth[:, 0] @ truth[:, 1]) / (truth[:, 1] @ truth[:, 1])
+        return Answers(truth, effects, np.full(len(effects), constant))
 
 
 def open_objective(work: Work, request: TuneRequest) -> tuple[Objective, str, list[str]]:
@@ -258,6 +295,14 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
     pairs = [(train, EffectScorer.on(card, held, effect_encoder(card, train))) for train, held in parts]
     held_out = [len(held.places) for _, held in parts]
     return EffectObjective(card, metric, pairs, held_out, work.settings.runtime.job_threads), scored_on, notes
+
+
+def _joined(pairs: Sequence[tuple[Rows, Rows]]) -> np.ndarray | None:
+    """Which of the rows scored on belong together, numbered without gaps."""
+    import numpy as np
+
+    known = [held_out.units for _, held_out in pairs if held_out.units is not None]
+    return np.unique(np.concatenate(known), return_inverse=True)[1] if len(known) == len(pairs) else None
 
 
 def _whole_values(distribution: Any) -> list[int]:
