@@ -153,7 +153,6 @@ async def test_algorithms_tuning_and_evaluation(call: Call, loans: str) -> None:
         },
         n_trials=3,
         metric="auc",
-        direction="maximize",
         budget_s=60,
         study="xgb_tuning",
         experiment="tuning",

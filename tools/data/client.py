@@ -8,7 +8,7 @@ from ..errors import ToolFailure
 from ..paging import Page, page
 from ..runtime.work import Work
 from ..undo import deletes
-from .bounds import few
+from .bounds import few, named
 from .models import DatasetInfo, DatasetLine, ReadOptions, SharedRows, Split, SplitPart
 from .profile import comparable
 from .shared import shared_rows, sharing

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,32 +145,73 @@ def save(
     """
     check_name(name, "dataset")
     clean, changed = normalise(table)
-    folder, sources = private_folder(datasets(work)), list(parents)
-    remove_old_drafts(folder / ROWS)
-    with draft_of(folder / ROWS) as draft:
-        handle = Handle("dataset", name, _write(clean, draft))
-        info = DatasetInfo(
-            dataset=str(handle),
-            rows=clean.num_rows,
-            columns=clean.column_names,
-            source=sources[0] if sources else by,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            notes=[*notes, *changed],
-            sql=sql,
-        )
-        card = card_of(work, handle)
-        with changing(work):
-            new = not card.is_file()
-            draft.replace(file_of(work, handle.version))
-            kept = _write_card(card, info)
-    Lineage(work.home).record(str(handle), sources, by)
-    shown = {"notes": info.notes, "undo": deletes(str(handle)) if new else None}
-    return Dataset(kept.model_copy(update=shown), file_of(work, handle.version), new)
+    with _draft(work) as draft:
+        _write(clean, draft)
+        return _stored(work, draft, name, _Origin(list(parents), by, [*notes, *changed], sql))
 
 
 def changing(work: Work) -> AbstractContextManager[None]:
     """Held by who gives a file its card or takes one away: names may share the file of the same content."""
     return locked(datasets(work) / ".lock", PATIENCE_S, "the datasets are being changed by another call")
+
+
+def save_parts(work: Work, parts: Iterable[pa.Table], name: str, parents: Iterable[str], by: str) -> Dataset:
+    """`save` for rows that come some at a time, in tables of the same plain columns, of which there is at least one."""
+    import pyarrow.parquet as pq
+
+    check_name(name, "dataset")
+    with _draft(work) as draft:
+        os.close(private_file(draft))
+        with ExitStack() as stack:
+            writer: pq.ParquetWriter | None = None
+            for part in parts:
+                writer = writer or stack.enter_context(pq.ParquetWriter(draft, part.schema, compression="zstd"))
+                writer.write_table(part)
+        return _stored(work, draft, name, _Origin(list(parents), by))
+
+
+@contextmanager
+def _draft(work: Work) -> Generator[Path]:
+    name = private_folder(datasets(work)) / ROWS
+    remove_old_drafts(name)
+    with draft_of(name) as draft:
+        yield draft
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where rows come from: the tool that made them, of what, and by which query."""
+
+    parents: list[str]
+    by: str
+    notes: list[str] = field(default_factory=list)
+    sql: str | None = None
+
+
+def _stored(work: Work, draft: Path, name: str, origin: _Origin) -> Dataset:
+    """Give a written file its name, which is its digest, and its card."""
+    import pyarrow.parquet as pq
+
+    with draft.open("rb") as file:
+        handle = Handle("dataset", name, hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH])
+    schema, rows = pq.read_schema(draft), pq.read_metadata(draft).num_rows
+    info = DatasetInfo(
+        dataset=str(handle),
+        rows=rows,
+        columns=schema.names,
+        source=origin.parents[0] if origin.parents else origin.by,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        notes=origin.notes,
+        sql=origin.sql,
+    )
+    card = card_of(work, handle)
+    with changing(work):
+        new = not card.is_file()
+        draft.replace(file_of(work, handle.version))
+        kept = _write_card(card, info)
+    Lineage(work.home).record(str(handle), origin.parents, origin.by)
+    shown = {"notes": info.notes, "undo": deletes(str(handle)) if new else None}
+    return Dataset(kept.model_copy(update=shown), file_of(work, handle.version), new)
 
 
 def stored(work: Work) -> list[DatasetInfo]:
@@ -221,8 +262,7 @@ def looks_like_path(text: str) -> bool:
     return text.startswith(("~", "file:", PREFIX)) or "/" in text or Path(text).suffix != ""
 
 
-def _write(table: pa.Table, draft: Path) -> str:
-    """Write the rows; the digest that names the file."""
+def _write(table: pa.Table, draft: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -234,8 +274,6 @@ def _write(table: pa.Table, draft: Path) -> str:
         raise ToolFailure(
             f"a column cannot be stored: {error}", "Cast it, e.g. to VARCHAR, or leave it out."
         ) from error
-    with draft.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
 
 
 def _write_card(path: Path, info: DatasetInfo) -> DatasetInfo:

@@ -78,7 +78,9 @@ def folds(
         ToolFailure: too few rows, classes, groups or moments for so many folds.
     """
     if time:
-        return _in_time(frame, time, count)
+        cut = _in_time(frame, time, count)
+        _require_all_strata(cut, strata)
+        return cut
     import numpy as np
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
@@ -94,7 +96,37 @@ def folds(
     together = units if strata is None or units is None else _bundled(strata, units, count, seed)
     pairs = kind(count, shuffle=True, random_state=seed).split(np.zeros(len(frame)), strata, together)
     whole = "" if units is None else " of whole groups"
-    return Folds(list(pairs), f"{count} {'stratified ' if strata is not None else ''}folds{whole}", units, [])
+    cut = Folds(list(pairs), f"{count} {'stratified ' if strata is not None else ''}folds{whole}", units, [])
+    _require_all_strata(cut, strata)
+    return cut
+
+
+def repeated(
+    frame: pd.DataFrame,
+    strata: np.ndarray | None,
+    units: np.ndarray | None,
+    time: str,
+    count: int,
+    seed: int,
+    repeats: int,
+) -> Folds:
+    """`folds` cut several times, each time by another seed; in time they would be the same, so they are cut once."""
+    cuts = [folds(frame, strata, units, time, count, seed + each) for each in range(1 if time else repeats)]
+    times = f", {len(cuts)} times" if len(cuts) > 1 else ""
+    return Folds([pair for cut in cuts for pair in cut.pairs], cuts[0].said + times, units, cuts[0].notes)
+
+
+def _require_all_strata(cut: Folds, strata: np.ndarray | None) -> None:
+    """Whole groups and times can leave a class out of what is fitted, and no model can know it then."""
+    import numpy as np
+
+    kinds = 0 if strata is None else len(np.unique(strata))
+    for number, (fitted, _) in enumerate(cut.pairs, start=1):
+        if strata is not None and len(np.unique(strata[fitted])) < kinds:
+            raise ToolFailure(
+                f"fold {number} would be fitted on rows of {len(np.unique(strata[fitted]))} of {kinds} classes",
+                "Use fewer folds, or a test dataset.",
+            )
 
 
 def _bundled(strata: np.ndarray, units: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -6,6 +6,7 @@ beyond the range of a number as at its edge.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .card import ModelCard, Seen
@@ -37,26 +38,62 @@ def surprises(design: pd.DataFrame, card: ModelCard) -> list[str]:
     Args:
         design: what `frame.design` made of the rows.
     """
-    if not card.seen and card.features:
-        return ["what this model saw in training is not known, so unseen values were not counted"]
-    notes = [note for name in card.names for note in _surprise(name, design[name], card.seen[name])]
-    more = len(notes) - SHOWN
-    return notes if more <= 0 else [*notes[:SHOWN], f"{more} more such features"]
+    found = Surprises(card)
+    found.count(design)
+    return found.notes()
 
 
-def _surprise(name: str, values: pd.Series, seen: Seen) -> list[str]:
-    rows, missing = len(values), int(values.isna().sum())
+@dataclass
+class _Strange:
+    """How many rows of one feature are missing, outside of the range, or of an unseen level, and some of these."""
+
+    missing: int = 0
+    outside: int = 0
+    unseen: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Surprises:
+    """Counts over rows that come in parts."""
+
+    card: ModelCard
+    rows: int = 0
+    _strange: dict[str, _Strange] = field(default_factory=dict)
+
+    def count(self, design: pd.DataFrame) -> None:
+        """Add the rows of one part, as `frame.design` made them."""
+        self.rows += len(design)
+        for name in self.card.names if self.card.seen else ():
+            _count(self._strange.setdefault(name, _Strange()), design[name], self.card.seen[name])
+
+    def notes(self) -> list[str]:
+        if not self.card.seen and self.card.features:
+            return ["what this model saw in training is not known, so unseen values were not counted"]
+        notes = [note for name, found in self._strange.items() for note in self._of(name, found)]
+        more = len(notes) - SHOWN
+        return notes if more <= 0 else [*notes[:SHOWN], f"{more} more such features"]
+
+    def _of(self, name: str, found: _Strange) -> list[str]:
+        seen, rows = self.card.seen[name], self.rows
+        notes: list[str] = []
+        if found.missing and not seen.missing:
+            notes.append(f"{name} is missing in {found.missing} of {rows} rows, and never was in training")
+        if found.outside:
+            notes.append(f"{name} is outside of {seen.low:.6g} to {seen.high:.6g} in {found.outside} of {rows} rows")
+        if found.unseen:
+            shown = ", ".join(repr(text[:30]) for text in found.examples)
+            notes.append(f"{name} holds values unseen in training in {found.unseen} of {rows} rows, e.g. {shown}")
+        return notes
+
+
+def _count(found: _Strange, values: pd.Series, seen: Seen) -> None:
     known = values.dropna()
-    notes: list[str] = []
-    if missing and not seen.missing:
-        notes.append(f"{name} is missing in {missing} of {rows} rows, and never was in training")
+    found.missing += len(values) - len(known)
     if seen.low is not None and seen.high is not None:
-        outside = int(((known < seen.low) | (known > seen.high)).sum())
-        if outside:
-            notes.append(f"{name} is outside of {seen.low:.6g} to {seen.high:.6g} in {outside} of {rows} rows")
+        found.outside += int(((known < seen.low) | (known > seen.high)).sum())
     elif seen.levels:
         strange = known[~known.isin(seen.levels)]
-        if len(strange):
-            shown = ", ".join(repr(str(text)[:30]) for text in strange.unique()[:EXAMPLES])
-            notes.append(f"{name} holds values unseen in training in {len(strange)} of {rows} rows, e.g. {shown}")
-    return notes
+        found.unseen += len(strange)
+        more = [str(text) for text in strange.unique().tolist() if str(text) not in found.examples]
+        found.examples += more[: EXAMPLES - len(found.examples)]

@@ -89,6 +89,14 @@ def measured(card: ModelCard, truth: np.ndarray, prediction: np.ndarray) -> Scor
     return Scores(values, reasons)
 
 
+def defined(metric: Metric, truth: np.ndarray, prediction: np.ndarray) -> float | None:
+    """A score, or None where these rows have none."""
+    try:
+        return finite(metric.score(truth, prediction))
+    except Undefined:
+        return None
+
+
 def _all() -> list[Metric]:
     return [*_classification(), *_regression(), *_effects()]
 

@@ -118,6 +118,15 @@ def encode(target: pd.Series, card: ModelCard) -> np.ndarray:
     return np.array([position[label] for label in target.tolist()], dtype=np.int64)
 
 
+def guess(card: ModelCard, target: np.ndarray, rows: int) -> np.ndarray:
+    """What a model without features would answer: the class shares, or the mean, of an encoded target."""
+    import numpy as np
+
+    if card.task == "regression":
+        return np.full(rows, target.mean())
+    return np.tile(np.bincount(target, minlength=len(card.classes)) / len(target), (rows, 1))
+
+
 def _require_complete(target: pd.Series) -> None:
     if missing := int(target.isna().sum()):
         raise ToolFailure(

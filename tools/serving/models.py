@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from ..estimates import Statistic
 from ..modeling.card import Feature, Label, Seen, Task
 
 State = Literal["ready", "starting", "degraded", "dead"]
@@ -178,3 +179,31 @@ class Prediction(BaseModel):
     classes: list[Label] = []
     ms: float
     notes: list[str] = []
+
+
+class BatchRequest(BaseModel):
+    """`columns` are those to keep; null for all."""
+
+    model: str
+    dataset: str
+    name: str = ""
+    columns: list[str] | None = None
+
+
+class Predicted(BaseModel):
+    """A dataset of predictions, a row for each row in their order; `columns` are those that were added.
+
+    `counts` are predictions by class; of numbers there are `mean`, `low` and `high`. Notes count what training had
+    none of.
+    """
+
+    dataset: str
+    model: str
+    rows: int
+    columns: list[str]
+    counts: dict[str, int] = {}
+    mean: Statistic | None = None
+    low: Statistic | None = None
+    high: Statistic | None = None
+    notes: list[str] = []
+    undo: str | None = None

@@ -10,14 +10,16 @@ from ..handles import NewName
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from . import client
+from . import batch, client
 from .models import (
+    BatchRequest,
     Deployed,
     DeployRequest,
     EndpointLine,
     Packaged,
     PackageRequest,
     Percent,
+    Predicted,
     Prediction,
     Resources,
     Row,
@@ -74,6 +76,19 @@ async def predict(
     return await context.call(client.predict, endpoint, rows)
 
 
+async def predict_dataset(
+    context: Injected,
+    model: Annotated[str, Field(description="Or endpoint:<name>, for the model it serves.")],
+    dataset: str,
+    name: NewName = "",
+    columns: Annotated[list[str] | None, Field(description="To keep; default: all.")] = None,
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Predicted]:
+    """Predict every row of a dataset: a dataset of predictions and probabilities, or effects."""
+    request = BatchRequest(model=model, dataset=dataset, name=name, columns=columns)
+    return await context.submit(batch.predict_dataset, request, wait_s)
+
+
 async def list_endpoints(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[EndpointLine]:
     """List endpoints: state, traffic, URL and memory, as their processes are now."""
     return await context.call(client.list_endpoints, limit, cursor)
@@ -92,6 +107,7 @@ TOOLSET = Toolset(
         writes(deploy_model, "Deploy model", job="short", destructive=True),
         writes(set_traffic, "Set traffic", idempotent=True),
         reads(predict, "Predict"),
+        writes(predict_dataset, "Predict dataset", job="long", idempotent=True),
         reads(list_endpoints, "List endpoints"),
         writes(stop_endpoint, "Stop endpoint", destructive=True, idempotent=True),
     ),

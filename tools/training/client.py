@@ -20,6 +20,7 @@ from ..undo import deletes
 from .evaluation import evaluate_model
 from .keeping import keep, obstacle
 from .models import AlgorithmLine, Algorithms, Trained, TrainRequest
+from .recipe import complete
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,23 +53,25 @@ class HeldOut:
         }
 
 
-def list_algorithms(_work: Work) -> Algorithms:
+def list_algorithms(_work: Work, name: str) -> Algorithms:
+    """All of them in brief, or one by name with its parameters."""
     lines = [
         AlgorithmLine(
             name=entry.name,
             library=entry.library,
             tasks=sorted(entry.estimators),
-            defaults=dict(entry.defaults),
-            search_space=dict(entry.space),
             install=None if entry.installed else f"pip install 'mlops-mcp[{entry.extra}]'",
+            defaults=dict(entry.defaults) if name else None,
+            search_space=dict(entry.space) if name else None,
         )
-        for entry in ALGORITHMS
+        for entry in ([algorithm(name)] if name else ALGORITHMS)
     ]
     return Algorithms(algorithms=lines)
 
 
 def train_model(work: Work, request: TrainRequest) -> Trained:
     """Fit one model and log it, its parameters and scores in a run."""
+    request = complete(work.home, request)
     _require_predictive(request.algorithm)
     silence = obstacle(work, request)
     prepared = prepare(resolve(work, request.dataset), _question(request), request.params)

@@ -77,7 +77,7 @@ def _record(work: Work, request: TrainRequest, prepared: Prepared, metrics: dict
         request=exact.model_dump(mode="json"),
         params={"algorithm": prepared.card.algorithm, "target": request.target, "seed": request.seed, **request.params},
         metrics=metrics,
-        parents=[source, *filter(None, [validation])],
+        parents=[source, *filter(None, [validation, request.study])],
         versions=versions(),
         machine=machine(),
         threads=work.settings.runtime.job_threads,

@@ -25,6 +25,7 @@ class TrainRequest(BaseModel):
     positive: str = ""
     group: str = ""
     time: str = ""
+    study: str = ""
 
 
 class Trained(BaseModel):
@@ -84,17 +85,17 @@ class Evaluation(BaseModel):
 
 
 class AlgorithmLine(BaseModel):
-    """An algorithm: tasks, the library, its starting parameters and its default search space.
+    """An algorithm; `install` says how to get its library where it is missing.
 
-    `install` says how to get the library where it is missing.
+    Of one that is asked for by name also its starting parameters and its default search space.
     """
 
     name: str
     library: str
     tasks: list[str]
-    defaults: dict[str, JsonValue]
-    search_space: dict[str, JsonValue]
     install: str | None = None
+    defaults: dict[str, JsonValue] | None = None
+    search_space: dict[str, JsonValue] | None = None
 
 
 class Algorithms(BaseModel):

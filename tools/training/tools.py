@@ -15,16 +15,19 @@ from .models import Algorithms, EvaluateRequest, Evaluation, ReproduceRequest, R
 Dataset = Annotated[str, Field(description="Handle or file path.")]
 
 
-async def list_algorithms(context: Injected) -> Algorithms:
-    """List algorithms with their tasks, starting parameters and default search spaces."""
-    return await context.call(client.list_algorithms)
+async def list_algorithms(
+    context: Injected, name: Annotated[str, Field(description="Adds its parameters and search space.")] = ""
+) -> Algorithms:
+    """List algorithms and their tasks."""
+    return await context.call(client.list_algorithms, name)
 
 
 async def train_model(
     context: Injected,
     dataset: Dataset,
-    target: str,
-    algorithm: str = "XGBoost",
+    target: str = "",
+    algorithm: Annotated[str, Field(description="Default: XGBoost.")] = "",
+    study: Annotated[str, Field(description="Use its best parameters.")] = "",
     params: Annotated[dict[str, JsonValue] | None, Field(description="Over the algorithm's defaults.")] = None,
     features: Annotated[list[str] | None, Field(description="Default: all that can be.")] = None,
     exclude: list[str] | None = None,
@@ -33,7 +36,7 @@ async def train_model(
     positive: str = "",
     group: str = "",
     time: str = "",
-    run: Annotated[str, Field(description="Log into this run; default: a new one.")] = "",
+    run: Annotated[str, Field(description="Default: a new one.")] = "",
     experiment: str = "",
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
@@ -42,7 +45,7 @@ async def train_model(
     request = TrainRequest(
         dataset=dataset, target=target, algorithm=algorithm, task=task, params=params or {}, features=features or [],
         exclude=exclude or [], validation=validation, run=run, experiment=experiment, seed=seed,
-        positive=positive, group=group, time=time,
+        positive=positive, group=group, time=time, study=study,
     )  # fmt: skip
     return await context.submit(client.train_model, request, wait_s)
 

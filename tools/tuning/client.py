@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -16,28 +15,26 @@ from ..modeling.card import ModelCard
 from ..modeling.metrics import Direction
 from ..modeling.searches import Search, record
 from ..modeling.store import require_ready
-from ..numbers import finite
 from ..runtime.work import Work
 from ..undo import deletes
-from .models import Study, Trial, Tuned, TuneRequest
+from .found import Found, best_first, best_value, importance, of_score, trial_view
+from .models import Study, Tuned, TuneRequest
 from .objective import Objective, open_objective
+from .refit import check_refit, refitted
 from .report import TrialLog
-from .sampling import optimism, sampler
-from .space import contains, describe, kinds, read_space
+from .sampling import sampler
+from .space import contains, kinds, read_space
 from .storage import driving, find_study, require_storage
-from .trials import DEFAULT, JobTrials, job_begun
+from .trials import JobTrials, job_begun
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study as OptunaStudy
-    from optuna.trial import FrozenTrial
     from optuna.trial import Trial as OptunaTrial
 
 # What a library takes for a parameter that its constructor leaves at None (XGBoost's documentation).
 FALLBACKS = {"min_child_weight": 1.0, "reg_lambda": 1.0, "reg_alpha": 0.0, "gamma": 0.0}
 GIVE_UP_AFTER = 5
-FEWEST_POINTS = 4
-OPTIMISTIC = "best_value was searched for, so it is optimistic: evaluate the trained model on other data"
 TOP = 5
 
 
@@ -45,32 +42,41 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
     """Search until the trials or the time are used up, on a study that can be resumed by its name."""
     began = time.monotonic()
     require_storage(work)
-    require_ready(work, request.algorithm, request.run)
+    require_ready(work, request.algorithm)
     space = read_space(request.search_space or algorithm(request.algorithm).space)
     objective, scored_on, notes = open_objective(work, request)
     objective.check(space)
-    direction = objective.metric.direction
-    if request.direction not in ("", direction):
-        raise ToolFailure(
-            f"{objective.metric.name} is better when it is {objective.metric.direction}d", "Leave direction out."
-        )
+    check_refit(work, request, objective.card)
     name = _study_name(request, objective.card, job_begun(work.job))
     with driving(work, name) as storage:
-        study = _open(storage, name, direction, objective, request, space)
+        study = _open(storage, name, objective.metric.direction, objective, request, space)
         inside = _enqueue_default(study, objective, space)
         log = TrialLog.open(work, request, name, objective.metric.name)
+        trials = JobTrials(study, space, work.job, not inside)
+
+        found = Found(study, objective, space, scored_on, trials.before, notes)
 
         def so_far() -> Tuned:
-            return _result(study, objective, space, scored_on, log.run, time.monotonic() - began, notes)
+            record(work.home, _as_search(study, objective.card, request, space))
+            return found.told(log.run, time.monotonic() - began)
 
-        trials = JobTrials(study, space, work.job, not inside)
         _search(work, trials, objective, request, log, so_far)
+        Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
+        score, made = found.judged(), so_far()
+        made = made.model_copy(
+            update={"score": score, "importance": importance(study), "notes": [*of_score(score), *made.notes]}
+        )
+        if request.refit or request.test:
+            made = refitted(work, request, made)
         log.close(study)
-    record(work.home, _as_search(name, objective.card, request, space))
-    Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
-    # Trials that were added to a study cannot be taken out again.
-    undo = deletes(f"study:{name}", log.run if log.own else None) if trials.alone else None
-    return so_far().model_copy(update={"importance": _importance(study), "undo": undo})
+    return made.model_copy(update={"undo": _undo(made, log, trials)})
+
+
+def _undo(made: Tuned, log: TrialLog, trials: JobTrials) -> str | None:
+    """Trials that were added to a study cannot be taken out again."""
+    own = (made.study, log.run) if not trials.before else ()
+    handles = [*filter(None, (made.model, *own))]
+    return deletes(*handles) if handles else None
 
 
 def get_study(work: Work, study: str) -> Study:
@@ -78,16 +84,16 @@ def get_study(work: Work, study: str) -> Study:
     found = find_study(work, study)
     trials = found.get_trials(deepcopy=False)
     states = [trial.state.name.lower() for trial in trials]
-    top = _best_first(found)
+    top = best_first(found)
     return Study(
         study=f"study:{found.study_name}",
         direction=found.direction.name.lower(),
         metric=found.user_attrs.get("metric"),
         algorithm=found.user_attrs.get("algorithm"),
         states={state: states.count(state) for state in sorted(set(states))},
-        best=_trial(top[0]) if top else None,
-        top=[_trial(trial) for trial in top[:TOP]],
-        importance=_importance(found),
+        best=trial_view(top[0]) if top else None,
+        top=[trial_view(trial) for trial in top[:TOP]],
+        importance=importance(found),
     )
 
 
@@ -103,9 +109,22 @@ def _study_name(request: TuneRequest, card: ModelCard, begun: float) -> str:
     return f"{card.algorithm.lower()}_{data.name[:24]}_{stamp}"
 
 
-def _as_search(name: str, card: ModelCard, request: TuneRequest, space: Mapping[str, BaseDistribution]) -> Search:
-    scored_on = request.validation or card.dataset
-    return Search(study=name, algorithm=card.algorithm, target=card.target, params=list(space), dataset=scored_on)
+def _as_search(
+    study: OptunaStudy, card: ModelCard, request: TuneRequest, space: Mapping[str, BaseDistribution]
+) -> Search:
+    return Search(
+        study=study.study_name,
+        algorithm=card.algorithm,
+        target=card.target,
+        params=list(space),
+        dataset=request.validation or card.dataset,
+        best=best_first(study)[0].params,
+        task=card.task,
+        features=card.names,
+        positive=request.positive,
+        group=request.group,
+        time=request.time,
+    )
 
 
 def _open(
@@ -155,8 +174,9 @@ def _identity(objective: Objective, request: TuneRequest) -> dict[str, Any]:
         "validation": request.validation,
         "folds": request.folds if not request.validation else 0,
         "features": objective.card.names,
-        "treatment": request.treatment,
-        "controls": request.controls,
+        "treatment": request.effect.treatment,
+        "controls": request.effect.controls,
+        "dose": request.effect.dose,
         "task": objective.card.task,
         "positive": objective.card.positive or "",
         "group": request.group,
@@ -188,18 +208,18 @@ def _search(
     while (done := trials.finished()) < request.n_trials:
         if work.out_of_time():
             break
-        work.progress(done, request.n_trials, f"trial {done + 1}/{request.n_trials}", _best_value(study))
+        work.progress(done, request.n_trials, f"trial {done + 1}/{request.n_trials}", best_value(study))
         trial = trials.next()
         with work.tracer.span(f"trial {trial.number}", params=trial.params) as span:
             failure = _score(study, trial, objective)
             span.set_output({"value": study.trials[trial.number].value, "failure": failure})
         log.add(study.trials[trial.number])
-        if _best_value(study) is not None:
+        if best_value(study) is not None:
             work.keep(so_far())
         failures = [*failures, failure] if failure else []
         if len(failures) >= GIVE_UP_AFTER:
             raise ToolFailure(f"{GIVE_UP_AFTER} trials in a row failed: {failures[-1]}", "Change the search space.")
-    if _best_value(study) is None:
+    if best_value(study) is None:
         raise ToolFailure("no trial finished", "Allow more time, or change the search space.")
 
 
@@ -220,86 +240,3 @@ def _score(study: OptunaStudy, trial: OptunaTrial, objective: Objective) -> str:
         return str(failure)
     study.tell(trial, sum(values) / len(values))
     return ""
-
-
-def _result(
-    study: OptunaStudy,
-    objective: Objective,
-    space: dict[str, BaseDistribution],
-    scored_on: str,
-    run: str,
-    seconds: float,
-    notes: list[str],
-) -> Tuned:
-    trials = study.get_trials(deepcopy=False)
-    states = [trial.state.name for trial in trials]
-    best = _best_first(study)[0]
-    less = optimism(trials, best, study.direction.name == "MAXIMIZE")
-    return Tuned(
-        study=f"study:{study.study_name}",
-        algorithm=objective.card.algorithm,
-        metric=objective.metric.name,
-        direction=study.direction.name.lower(),
-        scored_on=scored_on,
-        task=objective.card.task,
-        positive=objective.card.positive,
-        best_value=study.best_value,
-        corrected_value=study.best_value - less if less is not None else None,
-        best_params=best.params,
-        default_value=trials[0].value,
-        trials=states.count("COMPLETE"),
-        pruned=states.count("PRUNED"),
-        failed=states.count("FAIL"),
-        search_space={name: describe(distribution) for name, distribution in space.items()},
-        importance={},
-        run=run,
-        seconds=round(seconds, 1),
-        notes=[*notes, *_of_best(best, space), OPTIMISTIC],
-    )
-
-
-def _of_best(best: FrozenTrial, space: Mapping[str, BaseDistribution]) -> list[str]:
-    if best.user_attrs.get(DEFAULT):
-        return ["no point was better than the algorithm's own parameters, so best_params is empty"]
-    if best.number and not contains(space, best.params):
-        return ["best_params come from an earlier search of this study and lie outside of this search space"]
-    return []
-
-
-def _best_first(study: OptunaStudy) -> list[FrozenTrial]:
-    from optuna.trial import TrialState
-
-    complete = study.get_trials(states=[TrialState.COMPLETE])
-    sign = -1 if study.direction.name == "MAXIMIZE" else 1
-    return sorted(complete, key=lambda trial: sign * (trial.value if trial.value is not None else float("inf")))
-
-
-def _best_value(study: OptunaStudy) -> float | None:
-    best = _best_first(study)
-    return finite(best[0].value) if best else None
-
-
-def _importance(study: OptunaStudy) -> dict[str, float]:
-    """Share of each parameter (PED-ANOVA); empty before there are different points to compare."""
-    from optuna.importance import get_param_importances
-
-    points = {json.dumps(trial.params, sort_keys=True): trial.params for trial in _best_first(study) if trial.params}
-    if len(points) < FEWEST_POINTS:
-        return {}
-    names = sorted(set.intersection(*(set(point) for point in points.values())))
-    try:
-        shares = get_param_importances(study, params=names)
-    except (ValueError, RuntimeError):
-        return {}
-    return {name: round(share, 4) for name, share in shares.items()}
-
-
-def _trial(trial: FrozenTrial) -> Trial:
-    took = trial.duration.total_seconds() if trial.duration else None
-    return Trial(
-        number=trial.number,
-        state=trial.state.name.lower(),
-        value=finite(trial.value),
-        params=trial.params,
-        seconds=round(took, 2) if took is not None else None,
-    )

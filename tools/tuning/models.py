@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
-from ..estimates import Statistic
+from ..estimates import Estimate, Statistic
 from ..modeling.target import TaskChoice
+
+
+class EffectQuestion(BaseModel):
+    """What an effect is of; `dose` says that a treatment of few numbers is an amount, not arms."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    treatment: str = ""
+    controls: list[str] = []
+    dose: bool = False
 
 
 class TuneRequest(BaseModel):
@@ -17,34 +27,38 @@ class TuneRequest(BaseModel):
     search_space: dict[str, JsonValue]
     n_trials: int
     metric: str
-    direction: str
     study: str
     features: list[str]
     exclude: list[str]
-    treatment: str
-    controls: list[str]
     experiment: str
-    run: str
     seed: int
     task: TaskChoice = "auto"
     positive: str = ""
     group: str = ""
     time: str = ""
+    effect: EffectQuestion = EffectQuestion()
+    refit: bool = False
+    test: str = ""
 
 
 class Trial(BaseModel):
+    """`value` is the mean over `folds`, and `std` their spread."""
+
     number: int
     state: str
-    value: float | None
+    value: Statistic | None
+    std: Statistic | None = None
+    folds: list[Statistic] = []
     params: dict[str, JsonValue]
-    seconds: float | None = None
+    seconds: Statistic | None = None
 
 
 class Tuned(BaseModel):
     """A finished search. `default_value` is the score of the algorithm's own parameters, tried first.
 
-    `corrected_value` is best_value less its optimism, by the folds it was chosen on. Where the algorithm's own
-    parameters are the best, `best_params` may be empty.
+    `corrected_value` is best_value less its optimism, by the folds it was chosen on; the verdict of `score` allows for
+    the choice. Where the algorithm's own parameters are the best, `best_params` may be empty. The study had
+    `trials_before`. `model` is refitted with best_params to all rows, `test` its score on rows it was not chosen by.
     """
 
     study: str
@@ -54,17 +68,22 @@ class Tuned(BaseModel):
     task: str = ""
     positive: str | None = None
     scored_on: str
-    best_value: float
-    corrected_value: float | None = None
+    best_value: Statistic
+    corrected_value: Statistic | None = None
+    score: Estimate | None = None
+    best_folds: list[Statistic] = []
     best_params: dict[str, JsonValue]
-    default_value: float | None
+    default_value: Statistic | None
+    trials_before: int = 0
     trials: int
     pruned: int
     failed: int
     search_space: dict[str, str]
-    importance: dict[str, float]
+    importance: dict[str, Statistic]
     run: str
-    seconds: float
+    model: str | None = None
+    test: Estimate | None = None
+    seconds: Statistic
     notes: list[str] = []
     undo: str | None = None
 
@@ -90,4 +109,72 @@ class Study(BaseModel):
     states: dict[str, int]
     best: Trial | None
     top: list[Trial]
-    importance: dict[str, float]
+    importance: dict[str, Statistic]
+
+
+class CompareRequest(BaseModel):
+    dataset: str
+    target: str
+    candidates: list[JsonValue]
+    metric: str = ""
+    folds: int = 5
+    repeats: int = 2
+    tune_trials: int = 0
+    test: str = ""
+    task: TaskChoice = "auto"
+    positive: str = ""
+    group: str = ""
+    time: str = ""
+    features: list[str] = []
+    exclude: list[str] = []
+    experiment: str = ""
+    seed: int = 0
+
+
+class Contender(BaseModel):
+    """One candidate. The verdict of its score is against the baseline, which uses no features.
+
+    `std` is the spread over folds; `folds` (null: undefined there) and `tuned` (what each fold's own search found) are
+    told by get_comparison of one candidate. `error` says why it could not be scored.
+    """
+
+    candidate: str
+    params: dict[str, JsonValue] = {}
+    score: Estimate | None = None
+    std: Statistic | None = None
+    seconds: Statistic = 0.0
+    folds: list[Statistic | None] = []
+    tuned: list[dict[str, JsonValue]] = []
+    error: str | None = None
+
+
+class Pair(BaseModel):
+    """The score of the first less that of the second, and whether the first is better, by `p_holm`.
+
+    `p_holm` is the p value of no difference, raised since there are many pairs; each interval stands for itself.
+    """
+
+    first: str
+    second: str
+    difference: Estimate
+    p_holm: Statistic | None = None
+
+
+class Comparison(BaseModel):
+    """Candidates on the same rows, best first. `winner` is better than every other one beyond doubt, else null."""
+
+    comparison: str
+    metric: str
+    direction: str
+    task: str
+    positive: str | None = None
+    scored_on: str
+    rows: int
+    winner: str | None = None
+    candidates: list[Contender]
+    pairs: list[Pair] = []
+    omitted_pairs: int = 0
+    run: str = ""
+    seconds: Statistic
+    notes: list[str] = []
+    undo: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,12 +21,13 @@ from ..modeling.effects import (
     fit_effect,
 )
 from ..modeling.folds import folds
-from ..modeling.metrics import Metric, metric_named
+from ..modeling.metrics import Metric, defined, metric_named
 from ..modeling.pipelines import fit, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
 from ..modeling.rows import overlap, rows_of
+from ..modeling.target import guess
 from ..runtime.work import Work
-from .models import TuneRequest
+from .models import EffectQuestion, TuneRequest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,19 @@ if TYPE_CHECKING:
 
 # econml grows the trees of a causal forest in groups of this size.
 TREES_TOGETHER = 4
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Truth and predictions as a metric takes them, those of one guess for all rows, and which rows belong together.
+
+    A guess of its own for each fold would be worse than one: the rows of a fold are what is missing where it is fitted.
+    """
+
+    truth: np.ndarray
+    prediction: np.ndarray
+    baseline: np.ndarray
+    clusters: np.ndarray | None = None
 
 
 class Objective(Protocol):
@@ -48,6 +62,16 @@ class Objective(Protocol):
         """Into how many steps the score of one point falls."""
         ...
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """The rows fitted on and scored on of each step."""
+        ...
+
+    @property
+    def baseline(self) -> list[float | None]:
+        """The score of what needs no features on each step, None where it has none."""
+        ...
+
     def check(self, space: Mapping[str, Any]) -> None:
         """Raise the failure that names what is wrong with the parameters of a search space."""
         ...
@@ -60,6 +84,10 @@ class Objective(Protocol):
         """The score on each part in turn."""
         ...
 
+    def answers(self, params: dict[str, Any]) -> Answers:
+        """What models of these parameters say of the rows of all parts, each fitted without them."""
+        ...
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -67,10 +95,14 @@ class Rows:
     target: np.ndarray
     units: np.ndarray | None = None
 
+    def take(self, index: np.ndarray) -> Rows:
+        units = self.units[index] if self.units is not None else None
+        return Rows(self.features.iloc[index], self.target[index], units)
+
 
 @dataclass(frozen=True)
 class PredictionObjective:
-    """`pairs` are rows to fit on and rows to score on."""
+    """`pairs` are rows to fit on and rows to score on. The parameters of the card hold for every point."""
 
     card: ModelCard
     metric: Metric
@@ -81,6 +113,18 @@ class PredictionObjective:
     def parts(self) -> int:
         return len(self.pairs)
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        return [(len(train.target), len(held_out.target)) for train, held_out in self.pairs]
+
+    @property
+    def baseline(self) -> list[float | None]:
+        """Of the class shares, or the mean, of the rows fitted on."""
+        return [
+            defined(self.metric, held_out.target, guess(self.card, train.target, len(held_out.target)))
+            for train, held_out in self.pairs
+        ]
+
     def check(self, space: Mapping[str, Any]) -> None:
         check_parameters(algorithm(self.card.algorithm), self.card.task, space)
 
@@ -88,24 +132,48 @@ class PredictionObjective:
         return parameters(algorithm(self.card.algorithm), self.card.task)
 
     def steps(self, params: dict[str, Any]) -> Iterator[float]:
-        card = self.card.model_copy(update={"params": params})
+        card = self.card.model_copy(update={"params": self.card.params | params})
         for train, held_out in self.pairs:
             pipeline = fit(card, train.features, train.target, self.threads, train.units)
             yield self.metric.score(held_out.target, scores(pipeline, held_out.features, card))
 
+    def answers(self, params: dict[str, Any]) -> Answers:
+        import numpy as np
+
+        card = self.card.model_copy(update={"params": self.card.params | params})
+        truth, units = (np.concatenate([held_out.target for _, held_out in self.pairs]), _joined(self.pairs))
+        told = [
+            scores(fit(card, train.features, train.target, self.threads, train.units), held_out.features, card)
+            for train, held_out in self.pairs
+        ]
+        return Answers(truth, np.concatenate(told), guess(card, truth, len(truth)), units)
+
 
 @dataclass(frozen=True)
 class EffectObjective:
-    """`pairs` are rows to fit on and econml's RScorer on other rows, whose first stages are fitted only once."""
+    """`pairs` are rows to fit on and econml's RScorer on other rows, whose first stages are fitted only once.
+
+    `held_out` counts these other rows.
+    """
 
     card: ModelCard
     metric: Metric
     pairs: list[tuple[EffectRows, EffectScorer]]
+    held_out: list[int]
     threads: int
 
     @property
     def parts(self) -> int:
         return len(self.pairs)
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        return [(len(train.places), held_out) for (train, _), held_out in zip(self.pairs, self.held_out, strict=True)]
+
+    @property
+    def baseline(self) -> list[float | None]:
+        """An R-score is how much better than one effect for all rows, so that this one has 0."""
+        return [0.0] * len(self.pairs)
 
     def check(self, space: Mapping[str, Any]) -> None:
         check_effect_parameters(self.card, space)
@@ -123,6 +191,15 @@ class EffectObjective:
         for train, scorer in self.pairs:
             yield scorer.score(fit_effect(card, train, self.threads))
 
+    def answers(self, params: dict[str, Any]) -> Answers:
+        import numpy as np
+
+        card = self.card.model_copy(update={"params": params})
+        found = [scorer.parts(fit_effect(card, train, self.threads)) for train, scorer in self.pairs]
+        truth, effects = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        constant = (truth[:, 0] @ truth[:, 1]) / (truth[:, 1] @ truth[:, 1])
+        return Answers(truth, effects, np.full(len(effects), constant))
+
 
 def open_objective(work: Work, request: TuneRequest) -> tuple[Objective, str, list[str]]:
     """The objective of a request, what it is scored on, and notes on what was left out."""
@@ -131,10 +208,10 @@ def open_objective(work: Work, request: TuneRequest) -> tuple[Objective, str, li
     source.require([request.target])
     if "effect" in algorithm(request.algorithm).estimators:
         return _of_effect(work, request, source)
-    if request.treatment or request.controls:
+    if request.effect != EffectQuestion():
         raise ToolFailure(
-            f"{request.algorithm} predicts, and takes no treatment and no controls",
-            "Leave them out, or tune CausalForest or LinearDML.",
+            f"{request.algorithm} predicts, and takes no effect",
+            "Leave it out, or tune CausalForest or LinearDML.",
         )
     return _of_prediction(work, request, source)
 
@@ -148,7 +225,7 @@ def _check_limits(request: TuneRequest) -> None:
 
 
 def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:
-    prepared = prepare(source, _question(request), {})
+    prepared = prepare(source, question(request), {})
     card, notes = prepared.card, prepared.notes
     metric = metric_named(request.metric, card)
     rows = Rows(prepared.features, prepared.target, prepared.units)
@@ -159,12 +236,12 @@ def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[O
     else:
         strata = rows.target if card.task == "classification" else None
         cut = folds(prepared.frame, strata, prepared.units, request.time, request.folds, request.seed)
-        pairs = [(_take(rows, train), _take(rows, held_out)) for train, held_out in cut.pairs]
+        pairs = [(rows.take(train), rows.take(held_out)) for train, held_out in cut.pairs]
         scored_on, notes = f"{cut.said} of {source.handle}", [*notes, *cut.notes]
     return PredictionObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
 
 
-def _question(request: TuneRequest) -> Question:
+def question(request: TuneRequest) -> Question:
     return Question(
         target=request.target, algorithm=request.algorithm, task=request.task, positive=request.positive,
         features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
@@ -186,22 +263,28 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
             f"{request.algorithm} takes no task, positive, group or time",
             "Leave them out, or tune a model that predicts.",
         )
-    if not request.treatment or not request.features:
+    if request.refit or request.test:
         raise ToolFailure(
-            f"{request.algorithm} needs a `treatment`, and `features` that its effect may vary with",
-            "Name them, and other confounders as `controls`.",
+            "an effect is not predicted, so nothing is refitted or tested here",
+            f"Pass best_params on: estimate_effect(estimator={request.algorithm!r}, params=…).",
+        )
+    treatment, controls = request.effect.treatment, request.effect.controls
+    if not treatment or not request.features:
+        raise ToolFailure(
+            f"{request.algorithm} needs effect={{'treatment': …}}, and `features` that the effect may vary with",
+            "Name them, and other confounders as the controls of `effect`.",
         )
     frame = source.frame()
     card = effect_card(
-        source, frame, request.algorithm, request.treatment, request.target, request.features, request.controls, {},
-        request.seed,
+        source, frame, request.algorithm, treatment, request.target, request.features, controls, {},
+        request.seed, dose=request.effect.dose,
     )  # fmt: skip
     metric, rows = metric_named(request.metric, card), effect_rows(frame, card)
     notes = [f"pass best_params on as estimate_effect(estimator={card.algorithm!r}, params=…)"]
     notes += [f"{rows.dropped} rows without treatment or outcome were dropped"] if rows.dropped else []
     if request.validation:
         held = resolve(work, request.validation)
-        held.require([request.treatment, request.target])
+        held.require([treatment, request.target])
         parts = [(rows, effect_rows(held.frame(), card))]
         scored_on = held.handle
     else:
@@ -210,12 +293,16 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
         parts = [(rows.take(train), rows.take(held_out)) for train, held_out in cut.pairs]
         scored_on = f"{cut.said} of {source.handle}"
     pairs = [(train, EffectScorer.on(card, held, effect_encoder(card, train))) for train, held in parts]
-    return EffectObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
+    held_out = [len(held.places) for _, held in parts]
+    return EffectObjective(card, metric, pairs, held_out, work.settings.runtime.job_threads), scored_on, notes
 
 
-def _take(rows: Rows, index: np.ndarray) -> Rows:
-    units = rows.units[index] if rows.units is not None else None
-    return Rows(rows.features.iloc[index], rows.target[index], units)
+def _joined(pairs: Sequence[tuple[Rows, Rows]]) -> np.ndarray | None:
+    """Which of the rows scored on belong together, numbered without gaps."""
+    import numpy as np
+
+    known = [held_out.units for _, held_out in pairs if held_out.units is not None]
+    return np.unique(np.concatenate(known), return_inverse=True)[1] if len(known) == len(pairs) else None
 
 
 def _whole_values(distribution: Any) -> list[int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..handles import parse
 from ..locks import locked
-from ..removal import Found, Gone, Removal, Remover, erase
+from ..removal import Found, Gone, Removal, Remover, erase, kept
 from ..runtime.work import Work
+from .compare import comparisons
 from .storage import driver, find_study, forget, journal
 
 
@@ -23,4 +24,9 @@ def remove(work: Work, found: Found) -> None:
         erase(work.settings, found.paths)
 
 
-REMOVAL = Removal(removers={"study": Remover(find, remove)})
+REMOVAL = Removal(
+    removers={
+        "study": Remover(find, remove),
+        "comparison": kept("comparison", comparisons, "compare_models makes one."),
+    }
+)

@@ -1,14 +1,19 @@
-"""Every trial as an MLflow run below the run of its search, as Optuna's own MLflowCallback shows them."""
+"""Every trial, and every candidate of a comparison, as an MLflow run below the run of the whole.
+
+Optuna's own MLflowCallback shows trials so.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
+
 from ..runtime.work import Work
 from ..tracking.client import close_abandoned, end_run, log_run, start_run
 from ..tracking.models import RunStatus
-from .models import TuneRequest
+from .models import CompareRequest, Comparison, Contender, TuneRequest
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -20,19 +25,18 @@ STATUS: dict[str, RunStatus] = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAI
 
 @dataclass(frozen=True)
 class TrialLog:
-    """`run` is the parent run; it is ended here only if it was opened here."""
+    """`run` is the parent run."""
 
     work: Work
     run: str
     experiment: str
     metric: str
-    own: bool
 
     @classmethod
     def open(cls, work: Work, request: TuneRequest, study: str, metric: str) -> TrialLog:
-        run = request.run or start_run(work, request.experiment, f"tune {request.algorithm}", {"study": study}).run
-        work.afterwards(close_abandoned, run, "" if request.run else run)
-        return cls(work, run, request.experiment, metric, own=not request.run)
+        run = start_run(work, request.experiment, f"tune {request.algorithm}", {"study": study}).run
+        work.afterwards(close_abandoned, run, run)
+        return cls(work, run, request.experiment, metric)
 
     def add(self, trial: FrozenTrial) -> None:
         tags = {"mlflow.parentRunId": self.run.removeprefix("run:"), "trial_state": trial.state.name}
@@ -43,5 +47,33 @@ class TrialLog:
 
     def close(self, study: Study) -> None:
         log_run(self.work, self.run, {}, {f"best_{self.metric}": study.best_value}, 0, {"study": study.study_name})
-        if self.own:
-            end_run(self.work, self.run, "FINISHED")
+        end_run(self.work, self.run, "FINISHED")
+
+
+def log_comparison(work: Work, request: CompareRequest, made: Comparison) -> str:
+    """Log a comparison and its candidates; the handle of its run."""
+    tags = {"comparison": made.comparison, "dataset": request.dataset, "scored_on": made.scored_on}
+    run = start_run(work, request.experiment, f"compare {request.target}", tags).run
+    work.afterwards(close_abandoned, run, run)
+    params: dict[str, JsonValue] = {
+        "target": request.target, "metric": made.metric, "folds": request.folds, "repeats": request.repeats,
+        "tune_trials": request.tune_trials, "seed": request.seed, "winner": made.winner,
+    }  # fmt: skip
+    log_run(work, run, params, {}, 0, {})
+    for each in made.candidates:
+        _log_candidate(work, request.experiment, run, made.metric, each)
+    end_run(work, run, "FINISHED")
+    return run
+
+
+def _log_candidate(work: Work, experiment: str, parent: str, metric: str, each: Contender) -> None:
+    child = start_run(work, experiment, each.candidate, {"mlflow.parentRunId": parent.removeprefix("run:")}).run
+    value = each.score.value if each.score else None
+    means = {metric: value, f"{metric}_std": each.std, "seconds": each.seconds}
+    log_run(
+        work, child, dict(each.params), {name: number for name, number in means.items() if number is not None}, 0, {}
+    )
+    for step, score in enumerate(each.folds):
+        if score is not None:
+            log_run(work, child, {}, {f"{metric}_fold": score}, step, {})
+    end_run(work, child, "FAILED" if each.error else "FINISHED")

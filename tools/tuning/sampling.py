@@ -32,15 +32,15 @@ def optimism(trials: Sequence[FrozenTrial], best: FrozenTrial, maximize: bool) -
     On each fold some trial is better than the one that is best on all: the mean of these gains (Tibshirani &
     Tibshirani 2009, Annals of Applied Statistics 3). It is rather too large than too small after many trials.
     """
-    scored = [folds for trial in trials if trial.state.name == "COMPLETE" and (folds := _by_fold(trial))]
-    own = _by_fold(best)
+    scored = [folds for trial in trials if trial.state.name == "COMPLETE" and (folds := by_fold(trial))]
+    own = by_fold(best)
     if len(own) < 2 or len(scored) < 2:
         return None
     choose = max if maximize else min
     return sum(choose(each) for each in zip(*scored, strict=True)) / len(own) - sum(own) / len(own)
 
 
-def _by_fold(trial: FrozenTrial) -> list[float]:
+def by_fold(trial: FrozenTrial) -> list[float]:
     """The score on each fold, of which a trial reports the running means."""
     means = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
     return [mean * (step + 1) - (means[step - 1] * step if step else 0.0) for step, mean in enumerate(means)]

@@ -10,6 +10,6 @@ SLICE = Slice(
     libraries=("optuna",),
     stands_on=("modeling",),
     preload=("optuna", "optuna.storages"),
-    handles=("study",),
-    removes=("study",),
+    handles=("study", "comparison"),
+    removes=("study", "comparison"),
 )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, WithJsonSchema
 
 from ..modeling.target import TaskChoice
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from . import client, studies
-from .models import Study, StudyLine, Tuned, TuneRequest
+from . import client, compare, studies
+from .models import CompareRequest, Comparison, EffectQuestion, Study, StudyLine, Tuned, TuneRequest
+
+# A schema of its own would cost as much as half a tool.
+EFFECT = "treatment, controls, dose"
+Effect = Annotated[EffectQuestion | None, WithJsonSchema({"type": "object", "description": EFFECT})]
 
 
 async def tune_model(
@@ -21,34 +25,32 @@ async def tune_model(
     algorithm: str = "XGBoost",
     search_space: Annotated[
         dict[str, JsonValue] | None,
-        Field(description="name: [low, high] | {low, high, log} | {choices}"),
+        Field(description="[low, high], {low, high, log}, {choices}"),
     ] = None,
-    n_trials: int = 50,
+    n_trials: Annotated[int, Field(description="In all.")] = 50,
     metric: str = "",
-    direction: str = "",
     validation: str = "",
     folds: int = 3,
     features: list[str] | None = None,
     exclude: list[str] | None = None,
-    treatment: str = "",
-    controls: list[str] | None = None,
+    effect: Effect = None,
     task: TaskChoice = "auto",
     positive: str = "",
     group: str = "",
     time: str = "",
     study: str = "",
+    refit: bool = False,
+    test: str = "",
     experiment: str = "",
-    run: str = "",
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Tuned]:
-    """Search hyper-parameters (Optuna)."""
+    """Search parameters."""
     request = TuneRequest(
         dataset=dataset, target=target, algorithm=algorithm, search_space=search_space or {}, n_trials=n_trials,
-        metric=metric, direction=direction, validation=validation, folds=folds,
-        features=features or [], exclude=exclude or [], treatment=treatment,
-        controls=controls or [], study=study, experiment=experiment, run=run, seed=seed,
-        task=task, positive=positive, group=group, time=time,
+        metric=metric, validation=validation, folds=folds, features=features or [], exclude=exclude or [],
+        effect=effect or EffectQuestion(), study=study, experiment=experiment, seed=seed, task=task,
+        positive=positive, group=group, time=time, refit=refit, test=test,
     )  # fmt: skip
     return await context.submit(client.tune_model, request, wait_s)
 
@@ -63,12 +65,51 @@ async def list_studies(context: Injected, limit: Limit = 20, cursor: Cursor = ""
     return await context.call(studies.list_studies, limit, cursor)
 
 
+async def compare_models(
+    context: Injected,
+    dataset: str,
+    target: str,
+    candidates: Annotated[list[JsonValue], Field(description="Algorithms, {algorithm, params}, models.")],
+    metric: str = "",
+    folds: int = 5,
+    repeats: int = 2,
+    tune_trials: Annotated[int, Field(description="Nested.")] = 0,
+    test: Annotated[str, Field(description="Dataset instead of folds.")] = "",
+    task: TaskChoice = "auto",
+    positive: str = "",
+    group: str = "",
+    time: str = "",
+    features: list[str] | None = None,
+    exclude: list[str] | None = None,
+    experiment: str = "",
+    seed: int = 0,
+    wait_s: Wait = DEFAULT_WAIT_S,
+) -> JobView[Comparison]:
+    """Compare models on the same rows: scores, baseline, each difference with interval and verdict. One candidate:
+    cross-validation."""
+    request = CompareRequest(
+        dataset=dataset, target=target, candidates=candidates, metric=metric, folds=folds, repeats=repeats,
+        tune_trials=tune_trials, test=test, task=task, positive=positive, group=group, time=time,
+        features=features or [], exclude=exclude or [], experiment=experiment, seed=seed,
+    )  # fmt: skip
+    return await context.submit(compare.compare_models, request, wait_s)
+
+
+async def get_comparison(
+    context: Injected, comparison: str, candidate: Annotated[str, Field(description="Adds its folds.")] = ""
+) -> Comparison:
+    """Read a comparison again."""
+    return await context.call(compare.get_comparison, comparison, candidate)
+
+
 TOOLSET = Toolset(
     name="tuning",
-    description="Hyper-parameter search.",
+    description="Compare models, search hyper-parameters.",
     tools=(
         writes(tune_model, "Tune model", job="long"),
         reads(get_study, "Get study"),
         reads(list_studies, "List studies"),
+        writes(compare_models, "Compare models", job="long"),
+        reads(get_comparison, "Get comparison"),
     ),
 )

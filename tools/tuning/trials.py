@@ -31,7 +31,7 @@ def job_begun(job: str) -> float:
 
 @dataclass
 class JobTrials:
-    """One job's trials of a study that nobody else drives meanwhile.
+    """One job's trials of a study that nobody else drives meanwhile; `before` counts those of the jobs before it.
 
     `default_first` says that a new study begins with a trial without parameters.
     """
@@ -40,20 +40,16 @@ class JobTrials:
     space: Mapping[str, BaseDistribution]
     job: str
     default_first: bool = False
-    _before: int = field(init=False)
+    before: int = field(init=False)
 
     def __post_init__(self) -> None:
         self._give_up_others()
-        self._before = 0 if self.job else self._ended()
+        others = [trial for trial in self._ended() if not self.job or trial.user_attrs.get(JOB, "") != self.job]
+        self.before = len(others)
 
     def finished(self) -> int:
-        """How many trials of this job have ended, also in attempts before this one."""
-        return self._ended() - self._before
-
-    @property
-    def alone(self) -> bool:
-        """Whether no other search has trials in the study."""
-        return self.finished() == sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
+        """How many trials of the study have ended, whoever made them."""
+        return len(self._ended())
 
     def next(self) -> Trial:
         """The trial that a driver which died has left running, or a new one."""
@@ -80,9 +76,8 @@ class JobTrials:
             if not all(same_distribution(self.space.get(name), each) for name, each in trial.distributions.items()):
                 self.study.tell(trial.number, state=TrialState.FAIL)
 
-    def _ended(self) -> int:
-        trials = self.study.get_trials(deepcopy=False)
-        return sum(trial.state.is_finished() and trial.user_attrs.get(JOB, "") == self.job for trial in trials)
+    def _ended(self) -> list[FrozenTrial]:
+        return [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> None:

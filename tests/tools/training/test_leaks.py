@@ -63,8 +63,8 @@ def evaluate(work: Work, model: str, dataset: str, **changes: object) -> Evaluat
 def tune(work: Work, dataset: str, **changes: object) -> Tuned:
     request: dict[str, object] = {
         "dataset": dataset, "target": "y", "algorithm": "XGBoost", "validation": "", "folds": 3,
-        "search_space": {"n_estimators": [20, 60]}, "n_trials": 2, "metric": "", "direction": "", "study": "",
-        "features": [], "exclude": [], "treatment": "", "controls": [], "experiment": "", "run": "", "seed": 0,
+        "search_space": {"n_estimators": [20, 60]}, "n_trials": 2, "metric": "", "study": "",
+        "features": [], "exclude": [], "experiment": "", "seed": 0,
     }  # fmt: skip
     return tune_model(work, TuneRequest.model_validate(request | changes))
 

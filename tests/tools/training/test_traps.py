@@ -160,7 +160,7 @@ def test_columns_without_text_names_are_called_by_their_numbers(work: Work, tmp_
 
 
 def test_an_algorithm_whose_library_is_missing_says_what_to_install(work: Work, tmp_path: Path) -> None:
-    lines = {line.name: line for line in client.list_algorithms(work).algorithms}
+    lines = {line.name: line for line in client.list_algorithms(work, "").algorithms}
     missing = [line for line in lines.values() if line.install]
     assert {"XGBoost", "CausalForest", "LinearDML", "CatBoost", "Lasso"} <= lines.keys()
     for line in missing:

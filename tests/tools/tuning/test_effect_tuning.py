@@ -18,6 +18,7 @@ from mlops_mcp.tools.tuning.space import read_space
 
 pytestmark = pytest.mark.slow
 
+OF = {"treatment": "t", "controls": ["w"]}
 SMALL = {"n_estimators": {"low": 20, "high": 60, "step": 20}, "min_samples_leaf": [5, 60]}
 
 
@@ -43,9 +44,8 @@ def others(tmp_path: Path) -> str:
 def tune(work: Work, rows: str, **changes: object) -> Tuned:
     request: dict[str, object] = {
         "dataset": rows, "target": "y", "algorithm": "CausalForest", "validation": "", "folds": 2,
-        "search_space": SMALL, "n_trials": 2, "metric": "", "direction": "", "study": "",
-        "features": ["x"], "exclude": [], "treatment": "t", "controls": ["w"], "experiment": "tune", "run": "",
-        "seed": 0,
+        "search_space": SMALL, "n_trials": 2, "metric": "", "study": "",
+        "features": ["x"], "exclude": [], "effect": OF, "experiment": "tune", "seed": 0,
     }  # fmt: skip
     return client.tune_model(work, TuneRequest.model_validate(request | changes))
 
@@ -71,9 +71,9 @@ def test_each_trial_of_an_effect_is_a_run_and_the_study_resumes(work: Work, rows
     tuned = tune(work, rows, study="forest")
     children = search_runs(work, "tune", f"tags.`mlflow.parentRunId` = '{tuned.run[4:]}'", "", 50, "").items
     assert max(child.metrics["r_score"] for child in children) == tuned.best_value
-    assert tune(work, rows, study="forest", n_trials=1).trials == 3
+    assert tune(work, rows, study="forest", n_trials=3).trials == 3
     with pytest.raises(ToolFailure, match="another controls"):
-        tune(work, rows, study="forest", controls=[])
+        tune(work, rows, study="forest", effect={"treatment": "t"})
 
 
 @pytest.mark.parametrize("name", ["CausalForest", "LinearDML"])
@@ -86,17 +86,17 @@ def test_the_default_space_holds_the_default_parameters(work: Work, rows: str, n
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"treatment": ""}, "needs a `treatment`"),
+        ({"effect": {}}, "needs effect="),
         ({"features": []}, "features"),
-        ({"treatment": "tt"}, "Did you mean t"),
-        ({"controls": ["v"]}, "unknown column"),
-        ({"controls": ["y"]}, "different columns"),
+        ({"effect": {"treatment": "tt"}}, "Did you mean t"),
+        ({"effect": OF | {"controls": ["v"]}}, "unknown column"),
+        ({"effect": OF | {"controls": ["y"]}}, "different columns"),
         ({"metric": "auc"}, "r_score"),
-        ({"direction": "minimize"}, "better when it is maximized"),
+        ({"refit": True}, "nothing is refitted"),
         ({"search_space": {"n_estimators": [10, 50]}}, "divisible by 4"),
         ({"search_space": {"max_dept": [2, 5]}}, "Did you mean max_depth"),
         ({"search_space": {"model_y__max_itr": [20, 50]}}, "Did you mean max_iter"),
-        ({"algorithm": "XGBoost"}, "takes no treatment"),
+        ({"algorithm": "XGBoost"}, "takes no effect"),
         ({"n_trials": 0}, "must be 1 to 2000"),
         ({"folds": 1}, "must be 2 to 20"),
     ],
@@ -112,5 +112,5 @@ def test_more_folds_than_rows_of_a_class_are_refused(work: Work, tmp_path: Path)
     with pytest.raises(ToolFailure, match="3 folds need as many rows of each class, not 2"):
         tune(
             work, str(tmp_path / "rare.parquet"), algorithm="LogisticRegression", features=["x"], folds=3,
-            treatment="", controls=[], search_space={},
+            effect={}, search_space={},
         )  # fmt: skip

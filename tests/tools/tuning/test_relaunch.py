@@ -40,8 +40,8 @@ async def test_a_search_that_is_killed_twice_ends_with_exactly_its_trials(settin
     jobs = Jobs(settings.model_copy(update={"runtime": runtime}))
     request = TuneRequest(
         dataset=rows, target="y", algorithm="LogisticRegression", validation="", folds=2, search_space={},
-        n_trials=TRIALS, metric="", direction="", study="", features=[], exclude=[], treatment="", controls=[],
-        experiment="", run="", seed=0,
+        n_trials=TRIALS, metric="", study="", features=[], exclude=[],
+        experiment="", seed=0,
     )  # fmt: skip
     row = await jobs.submit(Submission("tune_model", tune_model, request))
     reached = 0

@@ -1,0 +1,165 @@
+"""A whole dataset through a model, in parts that fit into memory however many rows there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..data.store import Dataset, resolve, save_parts
+from ..errors import ToolFailure
+from ..handles import slug
+from ..modeling.card import ModelCard, digest
+from ..modeling.effects import treatment_of
+from ..modeling.frame import design
+from ..modeling.inputs import Surprises
+from ..modeling.pipelines import scores
+from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
+from ..runtime.work import Work
+from ..undo import deletes
+from . import endpoints
+from .bentos import find_bento
+from .models import BatchRequest, Predicted
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+PART_ROWS = 50_000
+ENDPOINT = "endpoint:"
+SHOWN_CLASSES = 20
+Answer = Callable[["pd.DataFrame"], "np.ndarray"]
+
+
+@dataclass
+class Answers:
+    """What a model says of rows, as columns by name, and what it has said so far.
+
+    `names` are columns of the dataset, beside which each of ours needs a name of its own.
+    """
+
+    card: ModelCard
+    answer: Answer
+    names: list[str]
+    surprises: Surprises
+    counts: dict[str, int] = field(default_factory=dict)
+    total: float = 0.0
+    bounds: tuple[float, float] = (float("inf"), float("-inf"))
+
+    @property
+    def columns(self) -> list[str]:
+        """`prediction` and a probability for each class, or the effect of each arm."""
+        card = self.card
+        if card.task == "effect":
+            treatment = treatment_of(card)
+            plain = [f"effect_{arm}" for arm in treatment.levels[1:]] if treatment.several else ["effect"]
+        else:
+            plain = ["prediction", *(f"probability_{label}" for label in card.classes)]
+        places = range(1, len(self.names) + 2)
+        return next(
+            named
+            for place in places
+            if not {*(named := plain if place == 1 else [f"{name}_{place}" for name in plain])} & {*self.names}
+        )
+
+    def of(self, frame: pd.DataFrame) -> dict[str, pa.Array]:
+        """The columns of ours for some rows."""
+        import numpy as np
+        import pyarrow as pa
+
+        inputs = design(frame, self.card)
+        self.surprises.count(inputs)
+        found = self.answer(inputs)
+        if not self.card.classes:
+            self._note_numbers(found)
+            parts = [found] if found.ndim == 1 else list(found.T)
+            return dict(zip(self.columns, (pa.array(np.ascontiguousarray(part)) for part in parts), strict=True))
+        chosen = found.argmax(axis=1)
+        for place, count in enumerate(np.bincount(chosen, minlength=len(self.card.classes)).tolist()):
+            label = str(self.card.classes[place])
+            self.counts[label] = self.counts.get(label, 0) + count
+        labels = pa.array(self.card.classes).take(pa.array(chosen))
+        return dict(zip(self.columns, [labels, *(pa.array(part) for part in found.T.copy())], strict=True))
+
+    def _note_numbers(self, found: np.ndarray) -> None:
+        if found.ndim == 1 and len(found):
+            self.total += float(found.sum())
+            self.bounds = (min(self.bounds[0], float(found.min())), max(self.bounds[1], float(found.max())))
+
+
+def predict_dataset(work: Work, request: BatchRequest) -> Predicted:
+    """Store what a model says of every row, in the order of the rows, beside some or all of their columns.
+
+    An endpoint stands for the model that it serves: the rows do not go through it.
+    """
+    model = _model(work, request.model)
+    source = resolve(work, request.dataset)
+    kept = list(source.require(request.columns if request.columns is not None else source.info.columns))
+    answers = Answers(model.card, _answer(work, model), kept, Surprises(model.card))
+    if not source.info.rows:
+        raise ToolFailure(f"{source.handle} has no rows", "Pass a dataset that has.")
+    parents = [source.handle, model.uri, *([request.model] if request.model.startswith(ENDPOINT) else [])]
+    name = request.name or slug(f"{source.name[:40]}_predictions")
+    with work.tracer.span("predict", model=model.handle, rows=source.info.rows):
+        made = save_parts(work, _parts(work, source, kept, answers), name, parents, "predict_dataset")
+    numbers = not answers.counts and answers.bounds[0] <= answers.bounds[1]
+    likeliest = sorted(answers.counts.items(), key=lambda entry: -entry[1])[:SHOWN_CLASSES]
+    return Predicted(
+        dataset=made.handle,
+        model=model.handle,
+        rows=made.info.rows,
+        columns=answers.columns,
+        counts=dict(likeliest),
+        mean=answers.total / made.info.rows if numbers else None,
+        low=answers.bounds[0] if numbers else None,
+        high=answers.bounds[1] if numbers else None,
+        notes=answers.surprises.notes(),
+        undo=deletes(made.handle),
+    )
+
+
+def _model(work: Work, text: str) -> StoredModel:
+    """The model of that name, or the one that an endpoint serves."""
+    if not text.startswith(ENDPOINT):
+        return find_model(work, text, effects=True)
+    state = endpoints.read(work, text)
+    bentos = [find_bento(work, each.bento) for each in state.deployments if each.ready and each.percent]
+    served = {bento.spec.sha256: bento for bento in bentos}
+    if len(served) != 1:
+        models = ", ".join(dict.fromkeys(bento.spec.model_uri for bento in bentos)) or "none"
+        raise ToolFailure(f"{text} serves {len(served)} models: {models}", "Pass one of them as `model`.")
+    bento = next(iter(served.values()))
+    model = find_model(work, bento.spec.model_uri)
+    if digest(model.file) != bento.spec.sha256:
+        raise ToolFailure(f"{model.uri} is not the model that {text} serves any more", "Pass the model to use.")
+    return model
+
+
+def _answer(work: Work, model: StoredModel) -> Answer:
+    """Probabilities of shape (rows, classes), numbers or effects of shape (rows,), or of several arms (rows, arms)."""
+    if model.card.task == "effect":
+        return load_effect_model(work, model).effects
+    pipeline = load_pipeline(model)
+    return lambda inputs: scores(pipeline, inputs, model.card)
+
+
+def _parts(work: Work, source: Dataset, kept: list[str], answers: Answers) -> Generator[pa.Table]:
+    """The rows as they will be stored, some at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    read = list(dict.fromkeys([*kept, *answers.card.names]))
+    if absent := [name for name in read if name not in source.info.columns]:
+        raise ToolFailure(
+            f"{source.handle} lacks {', '.join(absent[:10])}, which the model needs",
+            "Pass rows like those of training.",
+        )
+    done, total = 0, source.info.rows
+    with pq.ParquetFile(source.path) as file:
+        for batch in file.iter_batches(PART_ROWS, columns=read or None):
+            work.progress(done, total, f"row {done} of {total}")
+            made = answers.of(batch.to_pandas())
+            columns: Mapping[str, Any] = {name: batch.column(name) for name in kept} | made
+            yield pa.table(dict(columns))
+            done += batch.num_rows

@@ -1,0 +1,236 @@
+"""The same rows for every candidate: folds of a dataset, or another dataset, and how each one scores there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..data.store import resolve
+from ..errors import ToolFailure
+from ..modeling.card import ModelCard
+from ..modeling.folds import repeated, units_of
+from ..modeling.frame import design
+from ..modeling.metrics import Metric, defined, metric_named
+from ..modeling.pipelines import fit, scores
+from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
+from ..modeling.rows import overlap, rows_of, trained_rows
+from ..modeling.shipped import canonical
+from ..modeling.store import load_pipeline
+from ..modeling.target import guess
+from ..runtime.work import Work
+from .candidates import Candidate, check_tasks
+from .models import CompareRequest
+from .nested import searched
+from .objective import Rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+FEWEST_FOLDS = 2
+
+
+@dataclass
+class Entry:
+    """A candidate on the rows of the contest, and what has come of it.
+
+    `scores` has one for each fold, None where it is undefined; `prediction` is that on the test rows.
+    """
+
+    candidate: Candidate
+    card: ModelCard
+    features: pd.DataFrame
+    scores: list[float | None] = field(default_factory=list)
+    prediction: np.ndarray | None = None
+    tuned: list[Mapping[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass
+class Contest:
+    """`base` are the rows to fit on, `sizes` the rows fitted and scored of each fold, `dummy` scores without features.
+
+    With test rows, `truth`, `clusters` and the dummy's prediction are theirs, and there are no folds.
+    """
+
+    base: Prepared
+    metric: Metric
+    entries: list[Entry]
+    scored_on: str
+    notes: list[str]
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    dummy: list[float | None] = field(default_factory=list)
+    truth: np.ndarray | None = None
+    clusters: np.ndarray | None = None
+    dummy_prediction: np.ndarray | None = None
+
+    @property
+    def running(self) -> list[Entry]:
+        return [entry for entry in self.entries if not entry.error]
+
+
+def opened(work: Work, request: CompareRequest, candidates: Sequence[Candidate]) -> tuple[Contest, str]:
+    """The contest before anybody has scored, and the dataset of the test rows, if there is one."""
+    source = resolve(work, request.dataset)
+    base = prepare(source, _question(request, candidates[0].algorithm), {})
+    card = base.card
+    _require_two_values(base)
+    check_tasks(candidates, card.task, card.target)
+    test = request.test
+    if not test and all(each.stored for each in candidates) and not _seen_any(work, candidates, base):
+        test = source.handle
+    entries = [_entry(each, base, bool(test)) for each in candidates]
+    again = [each.label for each in candidates if each.stored and not test]
+    notes = [f"fitted again on each fold, with its own parameters and features: {', '.join(again)}"] if again else []
+    metric = metric_named(request.metric, card)
+    return Contest(base, metric, entries, "", [*base.notes, *notes]), test
+
+
+def score_on_folds(work: Work, request: CompareRequest, contest: Contest, each: Callable[[], None]) -> None:
+    """Fit every candidate on every fold, and call `each` after a fold; out of time, what is done is what counts."""
+    base = contest.base
+    strata = base.target if base.card.task == "classification" else None
+    cut = repeated(base.frame, strata, base.units, request.time, request.folds, request.seed, request.repeats)
+    contest.scored_on = f"{cut.said} of {base.source.handle}"
+    contest.notes += cut.notes
+    for number, (fitted, held) in enumerate(cut.pairs, start=1):
+        if work.out_of_time():
+            contest.notes.append(f"time was up after {number - 1} of {len(cut.pairs)} folds, which are compared")
+            break
+        _score_fold(work, request, contest, fitted, held, (number, len(cut.pairs)))
+        if number >= FEWEST_FOLDS and contest.running:
+            each()
+    if len(contest.sizes) < FEWEST_FOLDS:
+        raise ToolFailure("time was up before two folds were scored", "Allow more time, or fewer candidates or trials.")
+
+
+def score_on_rows(work: Work, request: CompareRequest, contest: Contest, test: str) -> None:
+    """Trained models answer as they are, algorithms are fitted to the dataset."""
+    base, source = contest.base, resolve(work, test)
+    held = held_out_rows(source, base.card)
+    contest.scored_on = source.handle
+    contest.truth = held.target
+    group = base.card.group if base.card.group in held.frame.columns else ""
+    contest.clusters, _ = units_of(held.frame, held.features, group)
+    contest.dummy_prediction = guess(base.card, base.target, len(held.target))
+    contest.notes += held.notes if source.handle != base.source.handle else []
+    for number, entry in enumerate(contest.entries, start=1):
+        work.progress(number - 1, len(contest.entries), f"{entry.candidate.label} on {len(held.target)} rows")
+        began = time.perf_counter()
+        try:
+            entry.prediction = _predicted(work, request, contest, entry, held.frame)
+            contest.notes += _shared(work, contest, entry, held)
+        except ToolFailure as failure:
+            entry.error = str(failure)
+        entry.seconds = time.perf_counter() - began
+
+
+def _question(request: CompareRequest, algorithm: str) -> Question:
+    return Question(
+        target=request.target, algorithm=algorithm, task=request.task, positive=request.positive,
+        features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
+    )  # fmt: skip
+
+
+def _require_two_values(base: Prepared) -> None:
+    import numpy as np
+
+    if len(np.unique(base.target)) < 2:
+        raise ToolFailure(f"{base.card.target} is the same in every row", "There is nothing to learn.")
+
+
+def _seen_any(work: Work, candidates: Sequence[Candidate], base: Prepared) -> bool:
+    """Whether any of the models was trained on any of the rows, or it is not known."""
+    for each in candidates:
+        assert each.stored is not None
+        trained = trained_rows(work, each.stored.folder, each.stored.card)
+        if trained is None or overlap(trained, rows_of(base.frame, each.stored.card)).same:
+            return True
+    return False
+
+
+def _entry(candidate: Candidate, base: Prepared, as_it_is: bool) -> Entry:
+    """Trained models keep their columns; where they are fitted again, the classes are those of the rows."""
+    if candidate.stored is None:
+        card = base.card.model_copy(update={"algorithm": candidate.algorithm, "params": dict(candidate.params)})
+        return Entry(candidate, card, base.features)
+    own = candidate.stored.card
+    card = own if as_it_is else own.model_copy(update={"classes": base.card.classes, "rows": base.card.rows})
+    return Entry(candidate, card, base.features if as_it_is else design(base.frame, own))
+
+
+def _score_fold(
+    work: Work,
+    request: CompareRequest,
+    contest: Contest,
+    fitted: np.ndarray,
+    held: np.ndarray,
+    place: tuple[int, int],
+) -> None:
+    base, metric, running = contest.base, contest.metric, contest.running
+    contest.sizes.append((len(fitted), len(held)))
+    truth = base.target[held]
+    contest.dummy.append(defined(metric, truth, guess(base.card, base.target[fitted], len(held))))
+    for number, entry in enumerate(running):
+        done = place[0] - 1 + number / len(running)
+        work.progress(done, place[1], f"fold {place[0]} of {place[1]}: {entry.candidate.label}")
+        began = time.perf_counter()
+        try:
+            with work.tracer.span("fit and score", candidate=entry.candidate.label, fold=place[0]):
+                answer = _fitted(work, request, contest, entry, fitted, entry.features.iloc[held])
+                entry.scores.append(defined(metric, truth, answer))
+        except ToolFailure as failure:
+            entry.error = str(failure)
+        entry.seconds += time.perf_counter() - began
+
+
+def _fitted(
+    work: Work, request: CompareRequest, contest: Contest, entry: Entry, fitted: np.ndarray, asked: pd.DataFrame
+) -> np.ndarray:
+    """The answers to some rows of a model fitted on others, among which its parameters are searched first."""
+    base, threads = contest.base, work.settings.runtime.job_threads
+    rows, card = Rows(entry.features, base.target, base.units).take(fitted), entry.card
+    if request.tune_trials:
+        found = searched(
+            card, contest.metric, base.frame.iloc[fitted], rows, request.time, request.tune_trials, request.seed,
+            threads,
+        )  # fmt: skip
+        entry.tuned.append(found)
+        card = card.model_copy(update={"params": card.params | dict(found)})
+    return scores(fit(card, rows.features, rows.target, threads, rows.units), asked, card)
+
+
+def _predicted(work: Work, request: CompareRequest, contest: Contest, entry: Entry, frame: pd.DataFrame) -> np.ndarray:
+    import numpy as np
+
+    stored, base = entry.candidate.stored, contest.base
+    if stored is None:
+        return _fitted(work, request, contest, entry, np.arange(len(base.target)), design(frame, base.card))
+    return _aligned(scores(load_pipeline(stored), design(frame, stored.card), stored.card), stored.card, base.card)
+
+
+def _aligned(found: np.ndarray, card: ModelCard, wanted: ModelCard) -> np.ndarray:
+    """Probabilities in the order of the classes of the contest."""
+    if not wanted.classes:
+        return found
+    own, order = ([canonical(label) for label in each.classes] for each in (card, wanted))
+    if set(own) != set(order):
+        raise ToolFailure(f"its classes are {', '.join(own[:5])}, and those of the rows {', '.join(order[:5])}")
+    return found[:, [own.index(label) for label in order]]
+
+
+def _shared(work: Work, contest: Contest, entry: Entry, held: Prepared) -> list[str]:
+    """What the test rows share with those that a candidate was fitted to."""
+    stored, base = entry.candidate.stored, contest.base
+    card = stored.card if stored else base.card
+    column = card.group or card.likely_group
+    trained = trained_rows(work, stored.folder, card) if stored else rows_of(base.frame, card, column)
+    if trained is None:
+        return [f"{entry.candidate.label}: which rows it was trained on is not known any more"]
+    groups = held.frame[column] if column in held.frame.columns else None
+    return [
+        f"{entry.candidate.label}: {note}" for note in overlap(trained, rows_of(held.frame, card), groups).notes(column)
+    ]
