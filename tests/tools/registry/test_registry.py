@@ -1,7 +1,9 @@
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,14 @@ import pandas as pd
 import pytest
 from pydantic import JsonValue
 
+from mlops_mcp.config.load import load
 from mlops_mcp.resources.registry import model_card, version_card
 from mlops_mcp.resources.runs import run_card
 from mlops_mcp.tools.errors import ToolFailure, Unavailable
 from mlops_mcp.tools.modeling.store import find_model
 from mlops_mcp.tools.registry import client, stages
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracking.backend import mlflow_client
 from mlops_mcp.tools.tracking.client import start_run
 from mlops_mcp.tools.training.client import train_model
@@ -22,14 +26,43 @@ from mlops_mcp.tools.training.models import TrainRequest
 
 pytestmark = pytest.mark.slow
 
+# Where MLflow's store keeps them.
+PATHS = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
 
-@pytest.fixture
-def models(work: Work, tmp_path: Path) -> list[str]:
-    """Two trained models."""
+
+@dataclass(frozen=True)
+class Trained:
+    home: Path
+    models: list[str]
+
+
+def write_rows(folder: Path) -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=200), "z": rng.normal(size=200)})
-    frame.assign(y=(frame["x"] > 0).astype(int)).to_parquet(tmp_path / "rows.parquet")
-    return [train(work, tmp_path, "LogisticRegression", {"C": c}) for c in (1.0, 2.0)]
+    frame.assign(y=(frame["x"] > 0).astype(int)).to_parquet(folder / "rows.parquet")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A state folder with two models."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_rows(folder)
+    settings = load({"MLOPS_HOME": str(folder / "home"), "MLOPS_CONFIG": os.devnull}, {"data.roots": [str(folder)]})
+    work = Work(settings.settings, Tracer(lambda _span: None))
+    return Trained(work.home, [train(work, folder, "LogisticRegression", {"C": c}) for c in (1.0, 2.0)])
+
+
+@pytest.fixture
+def models(work: Work, trained: Trained, tmp_path: Path) -> list[str]:
+    """Two trained models, in a copy of that folder: MLflow keeps whole paths."""
+    write_rows(tmp_path)
+    shutil.copytree(trained.home, work.home)
+    with closing(sqlite3.connect(work.home / "mlflow.db")) as db:
+        for table, column in PATHS:
+            moved = f"update {table} set {column} = replace({column}, ?, ?)"
+            db.execute(moved, (str(trained.home), str(work.home)))
+        db.commit()
+    return trained.models
 
 
 def train(work: Work, folder: Path, algorithm: str, params: dict[str, JsonValue]) -> str:

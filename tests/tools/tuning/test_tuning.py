@@ -1,4 +1,3 @@
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,9 +127,19 @@ def test_an_unknown_study_names_those_there_are(work: Work, rows: str) -> None:
         client.get_study(work, "study:mien")
 
 
-def test_the_end_of_its_time_ends_the_search_with_what_it_has(work: Work, rows: str) -> None:
-    hurried = replace(work, ends_at=time.monotonic() + 0.5)
-    assert 1 <= tune(hurried, rows, n_trials=2000).trials < 2000
+def test_the_end_of_its_time_ends_the_search_with_what_it_has(
+    work: Work, rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([False, False, False])
+    monkeypatch.setattr(Work, "out_of_time", lambda _work: next(looks, True))
+    assert tune(work, rows, n_trials=2000).trials == 3
+
+
+def test_parameters_that_the_algorithm_does_not_have_are_refused_before_there_is_a_study(work: Work, rows: str) -> None:
+    with pytest.raises(ToolFailure, match="unknown parameter"):
+        tune(work, rows, study="mine", search_space={"CC": [1, 2]})
+    with pytest.raises(ToolFailure, match="unknown study"):
+        client.get_study(work, "study:mine")
 
 
 def test_the_best_so_far_is_kept_after_every_trial(work: Work, rows: str) -> None:
