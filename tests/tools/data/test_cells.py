@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlops_mcp.tools.data.description import describe_dataset
+from mlops_mcp.tools.data.models import ReadOptions
+from mlops_mcp.tools.data.store import load_file
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.work import Work
 
@@ -183,3 +187,24 @@ def test_columns_that_are_nearly_numbers_in_great_number_keep_the_notes_short(lo
     notes = load("\n".join([",".join(names), *rows])).info.notes
     assert sum(map(len, notes)) < 2000
     assert any("nearly numbers or times as well" in note for note in notes)
+
+
+def test_times_of_a_format_are_read_by_it_from_text_and_from_numbers(load: Load) -> None:
+    rows = "a,b\n31JAN2024,20240131\n,20240201\n"
+    stored = load(rows, types={"a": "time"}, time_format="%d%b%Y")
+    assert stored.table()["a"].to_pylist() == [datetime(2024, 1, 31), None]
+    assert "times read as %d%b%Y: a" in stored.info.notes
+    numbers = load(rows, types={"b": "time"}, time_format="%Y%m%d")
+    assert numbers.table()["b"].to_pylist() == [datetime(2024, 1, 31), datetime(2024, 2, 1)]
+    zoned = load("t\n2024-01-31 10:00 +0200\n", types={"t": "time"}, time_format="%Y-%m-%d %H:%M %z")
+    assert zoned.table()["t"].to_pylist() == [datetime(2024, 1, 31, 8, tzinfo=UTC)]
+    with pytest.raises(ToolFailure, match="0 of 1 cells are times of that format"):
+        load(rows, types={"a": "time"}, time_format="%Y")
+    with pytest.raises(ToolFailure, match="names no part of a time"):
+        load(rows, types={"a": "time"}, time_format="iso")
+
+
+def test_a_format_reads_numbers_of_typed_files_too(work: Work, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"d": [20240131]}), tmp_path / "d.parquet")
+    options = ReadOptions(types={"d": "time"}, time_format="%Y%m%d")
+    assert load_file(work, str(tmp_path / "d.parquet"), "", options).table()["d"].to_pylist() == [datetime(2024, 1, 31)]

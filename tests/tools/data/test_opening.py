@@ -17,6 +17,7 @@ import pytest
 from mlops_mcp.tools.data.store import load_file
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
 
 from .conftest import Load
 
@@ -124,3 +125,39 @@ def test_zero_bytes_are_left_out_and_counted(load: Load) -> None:
     stored = load(b"a,b\n1,x\n2,y\0\0\n")
     assert stored.table().to_pydict() == ROWS
     assert "2 zero bytes left out, the first in line 3" in stored.info.notes
+
+
+@pytest.mark.parametrize("pack", ["gz", "bz2", "xz", "zst", "zip", "xlsx"])
+def test_what_unpacks_to_more_than_the_setting_is_refused(work: Work, tmp_path: Path, pack: str) -> None:
+    bomb = b"a,b\n" + b"0,0\n" * (1 << 19)
+    packed = {
+        "gz": lambda: gzip.compress(bomb),
+        "bz2": lambda: bz2.compress(bomb),
+        "xz": lambda: lzma.compress(bomb),
+        "zst": lambda: bytes(pa.compress(bomb, codec="zstd", asbytes=True)),
+        "zip": lambda: zipped(("r.csv", bomb)),
+        "xlsx": lambda: zipped(("xl/workbook.xml", bomb)),
+    }
+    path = tmp_path / f"r.{pack}"
+    path.write_bytes(packed[pack]())
+    data = work.settings.data.model_copy(update={"max_mb": 1})
+    small = Work(work.settings.model_copy(update={"data": data}), Tracer(lambda _span: None))
+    with pytest.raises(ToolFailure, match=r"unpacks to more than 1 MB \(data\.max_mb\)"):
+        load_file(small, str(path), "")
+
+
+def test_archives_in_archives_end(load: Load) -> None:
+    nested = CSV
+    for _ in range(3):
+        nested = zipped(("r.zip", nested))
+    assert load(nested, "r.zip").table().to_pydict() == ROWS
+    for _ in range(3):
+        nested = zipped(("r.zip", nested))
+    with pytest.raises(ToolFailure, match="archives in archives"):
+        load(nested, "r.zip")
+
+
+def test_names_in_an_archive_lead_nowhere(load: Load, tmp_path: Path) -> None:
+    stored = load(zipped(("../../escaped.csv", CSV)), "r.zip")
+    assert stored.table().to_pydict() == ROWS
+    assert not list(tmp_path.parent.glob("**/escaped.csv"))

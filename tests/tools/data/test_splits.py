@@ -41,7 +41,7 @@ def test_whole_numbers_beyond_what_a_real_number_holds_survive_beside_missing_on
 
 
 def test_text_that_is_no_iso_time_is_not_sorted_by_its_letters(work: Work, tmp_path: Path) -> None:
-    with pytest.raises(ToolFailure, match=r"'1/1/2024'.* Pass a column of times or numbers, write ISO-8601"):
+    with pytest.raises(ToolFailure, match=r"'1/1/2024'.* Pass a column of times or numbers, make one by query_dataset"):
         split(work, tmp_path, {"day": DAYS}, "time", "day")
 
 
