@@ -165,7 +165,7 @@ def _check_roles(
             times = [column for column, kind in dtypes.items() if kind == "timestamp"]
             raise unknown(f"time column of {source.handle}", name, times)
         if reason := bad_name(name, dtypes):
-            raise ToolFailure(f"{name!r} cannot name a time column: {reason}", "Rename it in the file.")
+            raise ToolFailure(f"{name!r} cannot name a time column: {reason}", "Rename it with query_dataset.")
     if len({entity, timestamp, created}) < 3:
         raise ToolFailure("key, time and created time are three columns", "Name each once.")
 

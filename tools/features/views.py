@@ -170,7 +170,7 @@ def check_columns(source: Dataset, dtypes: Mapping[str, DType | None], names: It
                 f"Use {', '.join(get_args(DType))}.",
             )
         if reason := bad_name(name, dtypes):
-            raise ToolFailure(f"{name!r} cannot name a feature or key: {reason}", "Rename the column in the file.")
+            raise ToolFailure(f"{name!r} cannot name a feature or key: {reason}", "Rename it with query_dataset.")
 
 
 def bad_name(name: str, columns: Iterable[str]) -> str:

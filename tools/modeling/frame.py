@@ -96,7 +96,7 @@ def _feature(values: pd.Series) -> Feature:
     name = str(values.name)
     if values.dtype.kind in TIMES:
         raise ToolFailure(
-            f"{name} is a time, which is no feature by itself", "Leave it out, or add e.g. its month to the file."
+            f"{name} is a time, which is no feature by itself", "Leave it out, or add its month by query_dataset."
         )
     if _nested(values):
         raise ToolFailure(f"{name} holds nested values, which are no feature", "Leave it out.")
@@ -185,7 +185,7 @@ def number(values: pd.Series) -> pd.Series:
             "Load the file again with these as null_values, or leave the column out.",
         )
     if np.isinf(numbers).any():
-        raise ToolFailure(f"{values.name} holds infinite numbers", "Replace them in the file, or leave the column out.")
+        raise ToolFailure(f"{values.name} holds infinite numbers", "Replace them by query_dataset, or leave it out.")
     return numbers
 
 
