@@ -1,7 +1,8 @@
 """How often the intervals of `estimate_effect` hold the truth, and how wide they are: `python benchmarks/effects.py`.
 
-`python benchmarks/effects.py [repetitions] [design …]` prints a line per design: coverage of the 95 % interval (of
-these rows, and of the population), bias, median standard error, the median width over the ideal one (3.92 standard
+`python benchmarks/effects.py [repetitions] [first seed] [design ...]` prints a line per design: coverage of the 95 %
+interval (of these rows, and of the population), bias, root mean square of the errors in standard errors, median
+standard error, the median width over the ideal one (that of the efficient bound where it is known, else 3.92 standard
 deviations of the error), the share of verdicts on overlap that were "good", and the seconds of a repetition. The truth
 is the mean effect over the rows drawn.
 """
@@ -32,12 +33,17 @@ LIMITS = {"coverage": 0.92, "width": 1.3, "good": 0.95}
 
 @dataclass(frozen=True)
 class Drawn:
-    """Outcome, treatment, covariates, and the effect on each row; of a treatment drawn by lot or not."""
+    """Outcome, treatment, covariates, and the effect on each row; of a treatment drawn by lot or not.
+
+    `ideal` are the least standard errors of the average over all rows and over the treated: the efficiency bound of
+    Hahn, "On the role of the propensity score in efficient semiparametric estimation", 1998, for these very rows.
+    """
 
     outcome: Any
     treatment: Any
     covariates: Any
     effects: Any
+    ideal: dict[Target, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Result:
     coverage: float
     population: float
     bias: float
+    off: float
     error: float
     width: float
     good: float
@@ -69,9 +76,10 @@ def confounded(rows: int) -> Callable[[int], Drawn]:
     def draw(seed: int) -> Drawn:
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(rows, 5))
-        treated = (rng.random(rows) < _logistic(0.7 * (x[:, 0] + x[:, 1]))).astype(int)
-        effects = 1 + 0.5 * x[:, 0]
-        return Drawn(effects * treated + 2 * x[:, 1] + x[:, 0] + rng.normal(size=rows), treated, x, effects)
+        chances = _logistic(0.7 * (x[:, 0] + x[:, 1]))
+        treated, effects = (rng.random(rows) < chances).astype(int), 1 + 0.5 * x[:, 0]
+        outcome = effects * treated + 2 * x[:, 1] + x[:, 0] + rng.normal(size=rows)
+        return Drawn(outcome, treated, x, effects, _bound(chances, 1.0))
 
     return draw
 
@@ -104,9 +112,17 @@ def trial(rows: int, share: float, noise: float) -> Callable[[int], Drawn]:
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(rows, 5))
         treated = (rng.random(rows) < share).astype(int)
-        return Drawn(0.3 * treated + x[:, 0] + noise * rng.normal(size=rows), treated, x, np.full(rows, 0.3))
+        outcome = 0.3 * treated + x[:, 0] + noise * rng.normal(size=rows)
+        return Drawn(outcome, treated, x, np.full(rows, 0.3), _bound(np.full(rows, share), noise))
 
     return draw
+
+
+def _bound(chances: Any, noise: float) -> dict[Target, float]:
+    """Of rows with these chances, and noise of one spread in either arm."""
+    every = noise * np.sqrt(np.mean(1 / chances + 1 / (1 - chances)) / len(chances))
+    treated = noise * np.sqrt(np.mean(chances + chances**2 / (1 - chances)) / len(chances)) / np.mean(chances)
+    return {"all": float(every), "treated": float(treated)}
 
 
 DESIGNS: dict[str, Callable[[int], Drawn]] = {
@@ -125,6 +141,7 @@ DESIGNS: dict[str, Callable[[int], Drawn]] = {
 def simulate(design: str, seeds: Sequence[int]) -> dict[Target, Result]:
     """Estimate on each seed's rows, in the order of their treatment, as files often have it."""
     kept: dict[Target, list[tuple[float, Contrast, Overlap]]] = {"all": [], "treated": []}
+    ideal: dict[Target, list[float]] = {"all": [], "treated": []}
     before = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:
@@ -135,19 +152,21 @@ def simulate(design: str, seeds: Sequence[int]) -> dict[Target, Result]:
                 each = contrast(sample, 1, target)
                 effects = drawn.effects if target == "all" else drawn.effects[drawn.treatment == 1]
                 found.append((float(effects.mean()), each, overlap(sample, [each], target).verdict))
+                ideal[target] += [drawn.ideal[target]] if drawn.ideal else []
     seconds = (time.process_time() - before) / len(seeds)
-    return {target: _result(found, seconds) for target, found in kept.items()}
+    return {target: _result(found, ideal[target], seconds) for target, found in kept.items()}
 
 
-def _result(found: list[tuple[float, Contrast, Overlap]], seconds: float) -> Result:
-    errors = [each.effect - truth for truth, each, _ in found]
-    error = float(np.median([each.error for _, each, _ in found]))
+def _result(found: list[tuple[float, Contrast, Overlap]], ideal: list[float], seconds: float) -> Result:
+    errors = np.array([each.effect - truth for truth, each, _ in found])
+    claimed = np.array([each.error for _, each, _ in found])
     return Result(
         coverage=float(np.mean([_holds(each.interval(), truth) for truth, each, _ in found])),
         population=float(np.mean([_holds(each.population_interval(), truth) for truth, each, _ in found])),
-        bias=float(np.mean(errors)),
-        error=error,
-        width=error / float(np.std(errors)),
+        bias=float(errors.mean()),
+        off=float(np.sqrt(np.mean((errors / claimed) ** 2))),
+        error=float(np.median(claimed)),
+        width=float(np.median(claimed / (ideal or errors.std()))),
         good=float(np.mean([verdict == "good" for *_, verdict in found])),
         seconds=seconds,
     )
@@ -165,7 +184,7 @@ def _asked(drawn: Drawn, folder: Path) -> tuple[EffectRequest, Dataset]:
     info = DatasetInfo(dataset="dataset:rows@0", rows=len(frame), columns=[*frame.columns], source="", created="")
     request = EffectRequest(
         dataset=info.dataset, treatment="t", outcome="y", effect_modifiers=[], controls=names, estimator="LinearDML",
-        params={}, name="", run="", experiment="", seed=0,
+        params={}, run="", experiment="", seed=0,
     )  # fmt: skip
     return request, Dataset(info, path)
 
@@ -175,11 +194,11 @@ def _logistic(values: Any) -> Any:
 
 
 def main() -> int:
-    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    repetitions, first = (int(text) for text in [*sys.argv[1:3], "100", "0"][:2]) if len(sys.argv) > 2 else (100, 0)
     worst = 0
     print(f"{'design':<18}{'target':<9}" + "".join(f"{name:>11}" for name in Result.__dataclass_fields__))
-    for design in sys.argv[2:] or DESIGNS:
-        for target, found in simulate(design, range(repetitions)).items():
+    for design in sys.argv[3:] or DESIGNS:
+        for target, found in simulate(design, range(first, first + repetitions)).items():
             print(f"{design:<18}{target:<9}" + "".join(f"{value:>11.3f}" for value in vars(found).values()), flush=True)
             bad = found.coverage < LIMITS["coverage"] or found.width > LIMITS["width"]
             worst += bad or (design.startswith("trial") and found.good < LIMITS["good"])

@@ -113,7 +113,7 @@ def _is_title(key: str, child: Any) -> bool:
 
 def _terse(node: dict[str, Any]) -> dict[str, Any]:
     """An argument that may be left out needs no null, no empty default and no empty choice beside the others."""
-    if node.get("default", 0) is None or node.get("default") == "":
+    if node.get("default", 0) is None or node.get("default") == "" or node.get("default") is False:
         node.pop("default")
         if isinstance(node.get("enum"), list):
             node["enum"] = [choice for choice in node["enum"] if choice != ""]

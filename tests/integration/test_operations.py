@@ -195,7 +195,7 @@ async def test_effects(call: Call) -> None:
         controls=["patient_volume", "specialty", "call_frequency"],
     )
     # One interval of twenty misses the truth, so the estimate itself is held against it.
-    assert abs(found["effect"] - 2.0) < 0.3 < found["naive_difference"] - 2.0
+    assert abs(found["effect"]["value"] - 2.0) < 0.3 < found["difference"]["value"] - 2.0
     assert found["overlap"]["verdict"] in ("good", "weak")
 
 

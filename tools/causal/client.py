@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..data.store import Dataset, resolve, save
 from ..handles import slug
@@ -10,17 +10,21 @@ from ..modeling.effects import EffectModel
 from ..modeling.store import log_effect_model, record_model, require_ready
 from ..runtime.work import Work
 from ..tracking.client import end_run, log_run, start_run
-from .average import around, naive
-from .estimate import Averages, averages, by_row, check, fitted, per_unit
-from .models import ArmEffect, Effect, EffectRequest
+from ..undo import deletes
+from .answers import Answer, answer
+from .estimate import averages, by_row, check, fitted
+from .models import Effect, EffectRequest, Segment
 from .notes import compares, estimand, notes
 from .overlap import quantiles
 from .question import Question, question
+from .refute import refuted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE_ROWS = 5
+# Segments in an answer; of more, the surest.
+SHOWN = 12
 
 
 def estimate_effect(work: Work, request: EffectRequest) -> Effect:
@@ -29,60 +33,35 @@ def estimate_effect(work: Work, request: EffectRequest) -> Effect:
     source = resolve(work, request.dataset)
     asked, threads = question(request, source), work.settings.runtime.job_threads
     check(asked)
-    work.progress(1, 4, "first stages, overlap and average")
+    work.progress(1, 5, "first stages, overlap and average")
     found = averages(asked, request.target, threads)
-    work.progress(2, 4, f"fitting {asked.card.algorithm} on {len(asked.rows.places)} rows")
+    work.progress(2, 5, f"fitting {asked.card.algorithm} on {len(asked.rows.places)} rows")
     with work.tracer.span("fit", estimator=asked.card.algorithm, rows=len(asked.rows.places)):
         model = fitted(asked, found, threads)
-    arms = arm_effects(asked, found)
-    average = _average(asked, found, model, arms, threads)
-    table = by_row(asked, found, model)
-    work.progress(3, 4, "logging to MLflow")
-    run, uri = _log(work, request, asked, model, average, arms)
+    said, table = answer(asked, found, model, request.target, threads), by_row(asked, found, model)
+    work.progress(3, 5, "attempts to refute it" if request.refute else "no attempts to refute it were asked for")
+    refutation = refuted(asked, found, request.target, threads) if request.refute else []
+    work.progress(4, 5, "logging to MLflow")
+    run, uri = _log(work, request, asked, model, said)
     made = _store(work, request, asked, table, uri)
+    shown, parts = _shown(work, request, asked, said)
     return Effect(
         treatment=request.treatment, outcome=request.outcome, estimator=request.estimator,
-        estimand=estimand(request, asked), compares=compares(asked), rows=len(asked.rows.places),
-        treated=1 - asked.sizes[0] / sum(asked.sizes) if asked.arms else None, **average,
-        arms=arms if len(arms) > 1 else [], effect_quantiles=_quantiles(table), effects=made.handle, model=uri, run=run,
-        overlap=found.overlap, first_stage=found.chosen, notes=notes(request, asked, found, model, table),
+        estimand=estimand(request, asked), compares=compares(asked), rows=len(asked.rows.places), effect=said.effect,
+        **said.one, means=said.means, arms=said.arms if len(said.arms) > 1 else [], heterogeneity=said.heterogeneity,
+        segments=shown, segments_dataset=parts, strongest_pair=said.strongest_pair, effect_quantiles=_quantiles(table),
+        effects=made.handle, model=uri, run=run, overlap=found.overlap, balance=said.balance, first_stage=found.chosen,
+        refutation=refutation, notes=notes(request, asked, found, model, table, said, refutation),
+        undo=_undo(request, run, [made.handle, *([parts] if parts else [])]),
     )  # fmt: skip
 
 
-def arm_effects(asked: Question, found: Averages) -> list[ArmEffect]:
-    """Each arm against the untreated, adjusted and naive."""
-    rows, made = asked.rows, []
-    for arm, each in enumerate(found.contrasts, start=1):
-        plain, error = naive(rows.outcome, rows.treatment == arm, rows.treatment == 0)
-        made.append(
-            ArmEffect(
-                arm=asked.arms[arm], rows=asked.sizes[arm], effect=each.effect, interval=each.interval(),
-                population_interval=each.population_interval(), naive_difference=plain,
-                naive_interval=around(plain, error),
-            )
-        )  # fmt: skip
-    return made
+def _undo(request: EffectRequest, run: str, datasets: list[str]) -> str:
+    """A run that was given is the caller's."""
+    return "; ".join(map(deletes, datasets if request.run else [run, *datasets]))
 
 
-def _average(
-    asked: Question, found: Averages, model: EffectModel, arms: list[ArmEffect], threads: int
-) -> dict[str, Any]:
-    """The fields of the answer that hold one effect; of several arms there is none."""
-    names = ("effect", "interval", "population_interval", "naive_difference", "naive_interval")
-    if not arms:
-        effect, bounds = per_unit(asked, found, model, threads)
-        return dict.fromkeys(names) | {"effect": effect, "interval": bounds}
-    return {name: getattr(arms[0], name) if len(arms) == 1 else None for name in names}
-
-
-def _log(
-    work: Work,
-    request: EffectRequest,
-    asked: Question,
-    model: EffectModel,
-    average: dict[str, Any],
-    arms: list[ArmEffect],
-) -> tuple[str, str]:
+def _log(work: Work, request: EffectRequest, asked: Question, model: EffectModel, said: Answer) -> tuple[str, str]:
     """The run and the model in it."""
     card = asked.card
     run = request.run or start_run(work, request.experiment, f"effect of {request.treatment}", {}).run
@@ -90,7 +69,7 @@ def _log(
         "algorithm": card.algorithm, "treatment": request.treatment, "target": request.outcome, "seed": request.seed,
         "estimand": estimand(request, asked), **request.params,
     }  # fmt: skip
-    log_run(work, run, params, _metrics(average, arms), 0, {"dataset": card.dataset})
+    log_run(work, run, params, _metrics(said), 0, {"dataset": card.dataset})
     sample = asked.rows.modifiers.head(SAMPLE_ROWS)
     uri = log_effect_model(work, model, card, run.removeprefix("run:"), sample)
     record_model(work, uri, [card.dataset], "estimate_effect")
@@ -99,15 +78,34 @@ def _log(
     return f"run:{run.removeprefix('run:')}", uri
 
 
-def _metrics(average: dict[str, Any], arms: list[ArmEffect]) -> dict[str, float]:
-    every = [("effect", average["effect"], average["interval"])]
-    if len(arms) > 1:
-        every = [(f"effect_{slug(each.arm)}", each.effect, each.interval) for each in arms]
+def _metrics(said: Answer) -> dict[str, float]:
+    every = [("effect", said.effect)]
+    if len(said.arms) > 1:
+        every = [(f"effect_{slug(each.arm)}", each.effect) for each in said.arms]
     return {
         name + end: value
-        for name, effect, bounds in every
-        for end, value in (("", effect), ("_lower", bounds[0]), ("_upper", bounds[1]))
+        for name, each in every
+        if each is not None
+        for end, value in zip(("", "_lower", "_upper"), (each.value, *(each.interval or ())), strict=False)
+        if value is not None
     }
+
+
+def _shown(work: Work, request: EffectRequest, asked: Question, said: Answer) -> tuple[list[Segment], str | None]:
+    """The segments of the answer and, where there are too many, the dataset of all."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if len(said.segments) <= SHOWN:
+        return said.segments, None
+    surest = sorted(said.segments, key=lambda one: (one.p is None, one.p or 0.0))[:SHOWN]
+    rows = [one.model_dump() for one in said.segments]
+    frame = pd.DataFrame(rows).drop(columns="interval")
+    for place, name in enumerate(("lower", "upper")):
+        frame[name] = [row["interval"][place] if row["interval"] else None for row in rows]
+    table = pa.Table.from_pandas(frame.astype({"lower": float, "upper": float}), preserve_index=False)
+    name = slug(f"segments_of_{request.treatment}_on_{request.outcome}")
+    return surest, save(work, table, name, [asked.card.dataset], "estimate_effect").handle
 
 
 def _store(work: Work, request: EffectRequest, asked: Question, effects: pd.DataFrame, model: str) -> Dataset:

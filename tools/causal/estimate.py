@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,14 @@ from ..modeling.effects import (
     stages,
     unfitted,
 )
-from .average import Contrast, Sample, contrast
+from .average import LEVEL, Contrast, Sample, contrast
 from .models import FirstStage, Overlapping, Target
 from .overlap import overlap
 from .question import Question
 from .stages import (
     NO_COVARIATES,
-    Stage,
     arm_folds,
+    by_lot,
     outcome_candidates,
     outcome_stage,
     outcome_stages,
@@ -53,75 +53,101 @@ class Averages:
     overlap: Overlapping = field(default_factory=lambda: Overlapping(verdict="not_evaluated"))
 
 
-def averages(asked: Question, target: Target, threads: int) -> Averages:
-    """Choose first stages and, where there are arms, compare each with the untreated."""
-    return _of_arms(asked, target, threads) if asked.arms else _of_amount(asked, threads)
+def averages(
+    asked: Question,
+    target: Target,
+    threads: int,
+    only: Collection[str] = (),
+    columns: np.ndarray | None = None,
+) -> Averages:
+    """Choose first stages and, where there are arms, compare each with the untreated.
+
+    Args:
+        only: names of the candidates to choose from; all if empty.
+        columns: the covariates as numbers; by default those of the question.
+    """
+    columns = covariates(asked) if columns is None else columns
+    if not asked.arms:
+        return _of_amount(asked, columns, threads)
+    return _of_arms(asked, target, columns, _Offered(asked, only, columns.shape[1], threads))
 
 
-def _of_arms(asked: Question, target: Target, threads: int) -> Averages:
+@dataclass(frozen=True)
+class _Offered:
+    """The candidates for the first stages: what the caller has set takes the place of the choice, and without
+    covariates there is none."""
+
+    asked: Question
+    only: Collection[str]
+    width: int
+    threads: int
+
+    def of_outcome(self, rows: int) -> dict[str, Any]:
+        return self._some("model_y", outcome_candidates(rows, self.width, self.asked.card.seed, self.threads))
+
+    def of_treatment(self) -> dict[str, Any]:
+        return self._some(
+            "model_t", treatment_candidates(len(self.asked.rows.places), self.asked.card.seed, self.threads)
+        )
+
+    def of_amount(self, stage: str) -> dict[str, Any]:
+        rows = len(self.asked.rows.places)
+        return self._some(stage, outcome_candidates(rows, self.width, self.asked.card.seed, self.threads))
+
+    def _some(self, stage: str, every: dict[str, Any]) -> dict[str, Any]:
+        if stage_parameters(self.asked.card, stage):
+            outcome, treatment = stages(self.asked.card)
+            return {"boosting as given": outcome if stage == "model_y" else treatment}
+        if not self.asked.covered:
+            return {name: model for name, model in every.items() if name in NO_COVARIATES}
+        return {name: model for name, model in every.items() if name in self.only} or every
+
+
+def _of_arms(asked: Question, target: Target, columns: np.ndarray, offered: _Offered) -> Averages:
     import numpy as np
 
-    rows, columns = asked.rows, _columns(asked)
+    rows = asked.rows
     spread = float(rows.outcome.std()) or 1.0
     folds = arm_folds(rows.treatment, asked.groups, asked.card.seed)
-    smallest = min(asked.sizes)
-    of_treatment = treatment_stage(
-        _candidates(asked, "model_t", treatment_candidates(len(columns), asked.card.seed, threads)),
-        columns, rows.treatment, folds,
-    )  # fmt: skip
+    of_treatment = (
+        by_lot(rows.treatment)
+        if asked.randomised
+        else treatment_stage(offered.of_treatment(), columns, rows.treatment, folds)
+    )
     of_outcome = outcome_stages(
-        _candidates(asked, "model_y", outcome_candidates(smallest, columns.shape[1], asked.card.seed, threads)),
-        columns, rows.outcome / spread, rows.treatment, folds,
-    )  # fmt: skip
+        offered.of_outcome(min(asked.sizes)), columns, rows.outcome / spread, rows.treatment, folds
+    )
     outcomes = np.column_stack([stage.predicted for stage in of_outcome]) * spread
     sample = Sample(rows.outcome, rows.treatment, outcomes, of_treatment.predicted, asked.groups)
     contrasts = [contrast(sample, arm, target) for arm in range(1, len(asked.arms))]
-    named = {"treatment": of_treatment} | {
-        f"outcome where {asked.treatment.column} = {arm}": stage
+    said = [] if asked.randomised else [of_treatment.said("treatment", "log_loss")]
+    said += [
+        stage.said(f"outcome where {asked.treatment.column} = {arm}", "rmse", spread)
         for arm, stage in zip(asked.arms, of_outcome, strict=True)
-    }
+    ]
     largest = of_outcome[int(np.argmax(asked.sizes))]
-    covered = bool(asked.card.features or asked.treatment.controls)
-    verdict = overlap(sample, contrasts, target) if covered else Overlapping(verdict="not_evaluated")
-    return Averages(
-        (largest.model, of_treatment.model), _said(named), not of_treatment.sure, sample, contrasts, verdict
-    )
+    verdict = overlap(sample, contrasts, target) if asked.covered else Overlapping(verdict="not_evaluated")
+    return Averages((largest.model, of_treatment.model), said, not of_treatment.sure, sample, contrasts, verdict)
 
 
-def _of_amount(asked: Question, threads: int) -> Averages:
-    rows, columns = asked.rows, _columns(asked)
+def _of_amount(asked: Question, columns: np.ndarray, threads: int) -> Averages:
+    rows, offered = asked.rows, _Offered(asked, (), columns.shape[1], threads)
     folds = plain_folds(len(columns), asked.card.seed)
-    found = {
-        name: outcome_stage(
-            _candidates(asked, stage, outcome_candidates(len(columns), columns.shape[1], asked.card.seed, threads)),
-            columns, values / (float(values.std()) or 1.0), folds,
-        )
-        for name, stage, values in (
-            ("treatment", "model_t", rows.treatment), ("outcome", "model_y", rows.outcome)
-        )
-    }  # fmt: skip
-    return Averages((found["outcome"].model, found["treatment"].model), _said(found), not found["treatment"].sure)
+    spreads = [float(values.std()) or 1.0 for values in (rows.treatment, rows.outcome)]
+    treatment, outcome = (
+        outcome_stage(offered.of_amount(stage), columns, values / spread, folds)
+        for stage, values, spread in zip(("model_t", "model_y"), (rows.treatment, rows.outcome), spreads, strict=True)
+    )
+    said = [treatment.said("treatment", "rmse", spreads[0]), outcome.said("outcome", "rmse", spreads[1])]
+    return Averages((outcome.model, treatment.model), said, not treatment.sure)
 
 
-def _columns(asked: Question) -> np.ndarray:
+def covariates(asked: Question) -> np.ndarray:
+    """Modifiers and controls as numbers; one column of zeros if there are none."""
     import numpy as np
 
     found = confounders(asked.card, asked.rows)
     return np.zeros((len(asked.rows.places), 1)) if found is None else found
-
-
-def _candidates(asked: Question, stage: str, every: dict[str, Any]) -> dict[str, Any]:
-    """What the caller has set takes the place of the choice; without covariates there is none."""
-    if stage_parameters(asked.card, stage):
-        outcome, treatment = stages(asked.card)
-        return {"boosting as given": outcome if stage == "model_y" else treatment}
-    if not asked.card.features and not asked.treatment.controls:
-        return {name: model for name, model in every.items() if name in NO_COVARIATES}
-    return every
-
-
-def _said(found: dict[str, Stage]) -> list[FirstStage]:
-    return [FirstStage(of=of, model=stage.name, skill=round(stage.skill, 4)) for of, stage in found.items()]
 
 
 def fitted(asked: Question, found: Averages, threads: int) -> EffectModel:
@@ -129,7 +155,7 @@ def fitted(asked: Question, found: Averages, threads: int) -> EffectModel:
     return fit_effect(asked.card, asked.rows, threads, found.first)
 
 
-def per_unit(asked: Question, found: Averages, model: EffectModel, threads: int) -> tuple[float, list[float]]:
+def per_unit(asked: Question, found: Averages, model: EffectModel, threads: int) -> tuple[float, tuple[float, float]]:
     """The average effect of one unit of an amount, always LinearDML's: a forest's own interval is far too wide."""
     card = asked.card.model_copy(update={"algorithm": "LinearDML", "params": _linear_params(asked, threads)})
     if card.algorithm != asked.card.algorithm:
@@ -138,8 +164,8 @@ def per_unit(asked: Question, found: Averages, model: EffectModel, threads: int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         effect = model.scale * float(model.estimator.ate(inputs))
-        bounds = [model.scale * float(bound) for bound in model.estimator.ate_interval(inputs, alpha=0.05)]
-    return effect, bounds
+        low, high = (model.scale * float(bound) for bound in model.estimator.ate_interval(inputs, alpha=1 - LEVEL))
+    return effect, (low, high)
 
 
 def _linear_params(asked: Question, threads: int) -> dict[str, Any]:
@@ -179,7 +205,7 @@ def _parts(asked: Question, found: Averages, model: EffectModel) -> Sequence[np.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         inference = model.estimator.const_marginal_effect_inference(model.inputs(asked.rows.modifiers))
-        parts = (inference.point_estimate, *inference.conf_int(alpha=0.05))
+        parts = (inference.point_estimate, *inference.conf_int(alpha=1 - LEVEL))
     return [model.scale * per_row(part, size).reshape(size, -1) for part in parts]
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..estimates import Estimate
 from ..modeling.effects import EffectModel
+from .answers import Answer
 from .estimate import Averages
 from .models import EffectRequest
+from .plain import FEW_EVENTS, rare
 from .question import Question
 
 if TYPE_CHECKING:
@@ -28,33 +31,60 @@ def compares(asked: Question) -> str:
 
 
 def notes(
-    request: EffectRequest, asked: Question, found: Averages, model: EffectModel, table: pd.DataFrame
+    request: EffectRequest,
+    asked: Question,
+    found: Averages,
+    model: EffectModel,
+    table: pd.DataFrame,
+    said: Answer,
+    refutation: list[Estimate],
 ) -> list[str]:
-    said = [*asked.notes, *_confounding(asked, found), *_overlap(request, found), *_rows(asked, found, table)]
+    told = [
+        *asked.notes, *_confounding(asked, found), *_lottery(asked, said), *_overlap(request, found),
+        *_events(asked, found), *_rows(asked, found, table),
+    ]  # fmt: skip
+    if failed := [str(each.method) for each in refutation if each.verdict == "failed"]:
+        told.append(f"refuted by {', '.join(failed)}: the covariates or the first stages do not bear this effect")
     if model.warnings:
-        said.append("effect modifiers repeat each other: effects hold, their intervals by row do not")
+        told.append("effect modifiers repeat each other: effects hold, their intervals by row do not")
     if request.estimator == "CausalForest":
-        said.append("intervals of single rows held the truth in 77 to 89 % of simulations, not in 95 %")
-    if request.group and request.effect_modifiers:
-        said.append(f"intervals of single rows do not know that rows of one {request.group} belong together")
-    return said
+        told.append("intervals of single rows held the truth in 77 to 89 % of simulations, not in 95 %")
+    if request.cluster and request.effect_modifiers:
+        told.append(f"intervals of single rows do not know that rows of one {request.cluster} belong together")
+    return told
 
 
 def _confounding(asked: Question, found: Averages) -> list[str]:
-    if not asked.card.features and not asked.treatment.controls:
-        return ["no covariates were given: this is no more than the naive difference"]
     skills = {stage.of: stage.skill for stage in found.chosen}
+    poor = [of for of, skill in skills.items() if of != "treatment" and skill <= 0]
+    if not asked.covered:
+        return [] if asked.randomised else ["no covariates were given: this is no more than the naive difference"]
     said = []
-    if found.by_chance:
+    if found.by_chance and not asked.randomised:
         said.append(
             f"the covariates do not tell who was treated (skill {skills['treatment']:.3f}, within chance), as after "
             "randomisation; if it was not, hidden confounders may remain"
         )
-    else:
+    elif not asked.randomised:
         said.append("holds only if the covariates include everything that drives both treatment and outcome")
-    if poor := [of for of, skill in skills.items() if of != "treatment" and skill <= 0]:
+    if poor:
         said.append(f"the covariates tell nothing of the {', of the '.join(poor)} (skill at most 0)")
     return said
+
+
+def _lottery(asked: Question, said: Answer) -> list[str]:
+    if said.suspect is None:
+        return []
+    name, p = said.suspect
+    return [f"{name} differs between the arms as a lottery hardly ever makes it (p = {p:.1g}): leave `randomised` out"]
+
+
+def _events(asked: Question, found: Averages) -> list[str]:
+    if found.sample is None:
+        return []
+    few = {name: rare(found.sample, arm) for arm, name in enumerate(asked.arms)}
+    named = ", ".join(f"{count} rows of {name}" for name, count in few.items() if count is not None)
+    return [f"the rarer outcome is that of {named}, under {FEW_EVENTS}: trust `difference`"] if named else []
 
 
 def _overlap(request: EffectRequest, found: Averages) -> list[str]:

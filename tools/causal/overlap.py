@@ -48,10 +48,10 @@ def overlap(sample: Sample, contrasts: Sequence[Contrast], target: Target) -> Ov
     worst = max(parts, key=lambda part: (RANKS.index(part.verdict), -part.share))
     return Overlapping(
         verdict=worst.verdict,
-        propensity={name: round(value, 4) for name, value in quantiles(1 - sample.chances[:, 0]).items()},
-        without_counterpart=round(worst.alone, 4),
+        propensity=quantiles(1 - sample.chances[:, 0]),
+        without_counterpart=worst.alone,
         effective_rows=round(worst.rows),
-        effective_share=round(worst.share, 4),
+        effective_share=worst.share,
     )
 
 

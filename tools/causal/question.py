@@ -10,6 +10,7 @@ from ..errors import ToolFailure
 from ..modeling.arms import guessed, left_out, show
 from ..modeling.card import ModelCard, Treatment
 from ..modeling.effects import EffectRows, effect_card, effect_rows, rare_rows, treatment_of
+from ..modeling.frame import TIMES, choose_features, number
 from .models import EffectRequest
 
 if TYPE_CHECKING:
@@ -18,17 +19,25 @@ if TYPE_CHECKING:
 
 # Standard errors by fewer groups are too small: Cameron, Miller, "A practitioner's guide to cluster-robust
 # inference", 2015.
-MIN_GROUPS, MIN_ARM_GROUPS = 10, 5
+MIN_GROUPS, MIN_ARM_GROUPS, FEW_GROUPS = 10, 5, 30
+# Columns of segments, each of which is another test to correct for.
+MOST_COLUMNS = 8
 
 
 @dataclass(frozen=True)
 class Question:
-    """The card and the rows of a request; `groups` numbers the group of each row."""
+    """The card and the rows of a request.
+
+    `groups` numbers the cluster of each row; `by` are the columns of the segments that were asked for, with the index
+    of the rows. `randomised` says that the treatment was drawn by lot, whatever the covariates.
+    """
 
     card: ModelCard
     rows: EffectRows
     groups: np.ndarray | None
+    by: pd.DataFrame
     notes: list[str]
+    randomised: bool = False
 
     @property
     def treatment(self) -> Treatment:
@@ -38,6 +47,11 @@ class Question:
     def arms(self) -> list[str]:
         """The names of the levels; none if the treatment is an amount."""
         return [show(level) for level in self.treatment.levels]
+
+    @property
+    def covered(self) -> bool:
+        """Whether there is anything to adjust for."""
+        return bool(self.card.features or self.treatment.controls)
 
     @property
     def sizes(self) -> list[int]:
@@ -53,35 +67,65 @@ def question(request: EffectRequest, source: Dataset) -> Question:
     frame = source.frame()
     card = effect_card(
         source, frame, request.estimator, request.treatment, request.outcome, request.effect_modifiers,
-        request.controls, request.params, request.seed, request.control, request.dose,
+        request.controls, request.params, request.seed, request.control, request.target == "unit",
     )  # fmt: skip
     treatment = treatment_of(card)
-    if not treatment.discrete and (request.target == "treated" or request.group):
-        raise ToolFailure(
-            f"{request.treatment} is an amount: nobody is untreated, and groups are not known to its interval",
-            "Leave `target` and `group` out.",
-        )
+    if not treatment.discrete:
+        _require_arms(request)
+    source.require(request.by)
     values = frame[request.treatment]
     few = left_out(values, treatment)
     rows = effect_rows(frame.assign(**{request.treatment: values.mask(few)}), card)
-    groups = _groups(frame, request, source, rows) if request.group else None
+    groups = _groups(frame, request, source, rows) if request.cluster else None
     notes = [*_dropped(rows, values[few]), *_arms(request, treatment), *_missing(rows), *_rare(rows)]
-    return Question(card, rows, groups, notes)
+    if groups is not None and groups.max() < FEW_GROUPS:
+        notes.append(f"{groups.max() + 1} clusters are few: the interval is a rough one")
+    return Question(card, rows, groups, _by(frame, request, rows), notes, request.randomised)
+
+
+def _require_arms(request: EffectRequest) -> None:
+    """Of an amount nobody is untreated, and its interval knows no clusters."""
+    asked = {
+        "target='treated'": request.target == "treated", "cluster": request.cluster, "by": request.by,
+        "randomised": request.randomised, "refute": request.refute,
+    }  # fmt: skip
+    if unmet := [name for name, given in asked.items() if given]:
+        raise ToolFailure(
+            f"{request.treatment} is an amount: nobody is untreated, and {', '.join(unmet)} need arms",
+            "Leave these out, or cut the amount into arms with query_dataset.",
+        )
+
+
+def _by(frame: pd.DataFrame, request: EffectRequest, rows: EffectRows) -> pd.DataFrame:
+    names = list(dict.fromkeys(request.by))
+    if set(names) & {request.treatment, request.outcome}:
+        raise ToolFailure("treatment and outcome cannot be segments", "Name columns known before the treatment.")
+    if len(names) > MOST_COLUMNS:
+        raise ToolFailure(f"{len(names)} columns in `by`", f"Name at most {MOST_COLUMNS}.")
+    for name in names:
+        if frame[name].dtype.kind not in TIMES:
+            feature = choose_features(frame, request.outcome, [name], [])[0][0]
+            _ = number(frame[name]) if feature.kind == "number" else None
+    return frame[names].iloc[rows.places].reset_index(drop=True)
 
 
 def _groups(frame: pd.DataFrame, request: EffectRequest, source: Dataset, rows: EffectRows) -> np.ndarray:
     import numpy as np
     import pandas as pd
 
-    source.require([request.group])
-    known = frame[request.group].iloc[rows.places]
+    source.require([request.cluster])
+    if request.cluster in (request.treatment, request.outcome):
+        raise ToolFailure("treatment and outcome cannot be clusters", "Name the column of what was drawn together.")
+    known = frame[request.cluster].iloc[rows.places]
     if missing := int(known.isna().sum()):
-        raise ToolFailure(f"{request.group} is missing in {missing} rows", "Name a column that is complete.")
+        raise ToolFailure(
+            f"{request.cluster} is missing in {missing} rows", "Name a complete column, or drop these by query_dataset."
+        )
     codes = pd.factorize(known)[0]
     fewest = min(len(np.unique(codes[rows.treatment == arm])) for arm in np.unique(rows.treatment))
     if codes.max() + 1 < MIN_GROUPS or fewest < MIN_ARM_GROUPS:
         raise ToolFailure(
-            f"{codes.max() + 1} groups of {request.group}, {fewest} in one arm, are too few for an interval",
+            f"{codes.max() + 1} clusters of {request.cluster}, {fewest} in one arm, are too few for an interval",
             f"It takes {MIN_GROUPS}, and {MIN_ARM_GROUPS} in each arm.",
         )
     return codes
@@ -99,7 +143,7 @@ def _dropped(rows: EffectRows, few: pd.Series) -> list[str]:
 def _arms(request: EffectRequest, treatment: Treatment) -> list[str]:
     levels = treatment.levels
     if treatment.several and isinstance(levels[0], float):
-        return [f"each of the {len(levels)} values of {request.treatment} is an arm: dose=true asks per unit"]
+        return [f"each of the {len(levels)} values of {request.treatment} is an arm: target='unit' asks per unit of it"]
     if levels and not request.control and guessed(levels):
         return [f"{show(levels[0])} was taken for untreated, being the first: `control` names another"]
     return []

@@ -15,9 +15,10 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ToolFailure
+from .models import FirstStage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ TREES = 30
 WIDE = 300
 # Those that are also fitted to all arms together.
 LINEAR = ("lasso", "ridge")
+POOLED = ", arms pooled"
 # Where nothing is known of the rows these are the mean, and the shares of the arms.
 NO_COVARIATES = ("ridge", "logit (C=0.003)")
 LEAST_CHANCE = 1e-6
@@ -40,14 +42,21 @@ class Stage:
     """The candidate that won, unfitted, for folds of a third of the rows, with its out-of-fold predictions.
 
     `skill` is the share of the loss (squared error or log-loss) of the mean or of the shares of the arms that it
-    saves: 1 is perfect, 0 no better, below 0 worse. `sure` says that it is above 0 by two standard errors.
+    saves: 1 is perfect, 0 no better, below 0 worse. `sure` says that it is above 0 by two standard errors; `loss` is
+    the mean one.
     """
 
     name: str
     model: Any
     predicted: np.ndarray
+    loss: float
     skill: float
     sure: bool
+
+    def said(self, of: str, metric: Literal["rmse", "log_loss"], spread: float = 1.0) -> FirstStage:
+        """Args: `spread` is the unit that the outcome was measured in."""
+        loss = self.loss if metric == "log_loss" else math.sqrt(self.loss) * spread
+        return FirstStage(of=of, model=self.name, metric=metric, loss=loss, skill=round(self.skill, 4))
 
     @classmethod
     def best(
@@ -62,7 +71,8 @@ class Stage:
         gain, worst = base - losses[name], float(base.mean())
         sure = float(gain.mean()) > 2 * float(gain.std()) / math.sqrt(len(gain))
         model = _sized(candidates[name], 2 * len(base) // 3)
-        return cls(name, model, predicted[name], float(gain.mean()) / worst if worst else 0.0, sure)
+        skill = float(gain.mean()) / worst if worst else 0.0
+        return cls(name, model, predicted[name], float(losses[name].mean()), skill, sure)
 
 
 def outcome_candidates(rows: int, width: int, seed: int, threads: int) -> dict[str, Any]:
@@ -104,7 +114,7 @@ def arm_folds(arms: np.ndarray, groups: np.ndarray | None, seed: int) -> list[Fo
         made = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(np.zeros(len(arms)), arms, groups)
     folds = list(made)
     if any(len(np.unique(arms[train])) < arms.max() + 1 for train, _ in folds):
-        raise ToolFailure("the groups of an arm are too few to leave some out", "Use more groups, or none.")
+        raise ToolFailure("the clusters of an arm are too few to leave some out", "Use more clusters, or none.")
     return folds
 
 
@@ -138,7 +148,7 @@ def outcome_stages(
     """
     import numpy as np
 
-    pooled = {f"{name}, arms pooled": model for name, model in candidates.items() if name in LINEAR}
+    pooled = {name + POOLED: model for name, model in candidates.items() if name in LINEAR}
     dummies = np.eye(arms.max() + 1)[:, 1:]
     made = []
     for arm in range(arms.max() + 1):
@@ -198,6 +208,16 @@ def treatment_stage(
     every = np.arange(len(arms))
     losses = {name: -np.log(found[every, arms]) for name, found in chances.items()}
     return Stage.best(candidates, chances, losses, -np.log(shares[arms]))
+
+
+def by_lot(arms: np.ndarray) -> Stage:
+    """What is known of a treatment that was drawn by lot: the shares of the arms, whatever the covariates."""
+    import numpy as np
+    from sklearn.dummy import DummyClassifier
+
+    shares = np.bincount(arms) / len(arms)
+    model, loss = DummyClassifier(strategy="prior"), float(-np.log(shares[arms]).mean())
+    return Stage("shares of the arms", model, np.tile(shares, (len(arms), 1)), loss, 0.0, False)
 
 
 def _crossed(

@@ -14,28 +14,30 @@ from .models import Effect, EffectRequest, Estimator, Target
 
 async def estimate_effect(
     context: Injected,
-    dataset: Annotated[str, Field(description="Handle or file path.")],
+    dataset: str,
     treatment: str,
     outcome: str,
-    effect_modifiers: Annotated[list[str] | None, Field(description="The effect may vary with these.")] = None,
-    controls: Annotated[list[str] | None, Field(description="Confounders.")] = None,
-    target: Annotated[Target, Field(description="ATE or ATT.")] = "all",
-    control: str = "",
-    dose: Annotated[bool, Field(description="Effect per unit.")] = False,
-    group: str = "",
+    effect_modifiers: Annotated[list[str] | None, Field(description="The effect varies with these.")] = None,
+    controls: list[str] | None = None,
+    by: Annotated[list[str] | None, Field(description="Segments.")] = None,
+    randomised: bool = False,
+    cluster: str = "",
+    target: Annotated[Target, Field(description="ATE, ATT, dose.")] = "all",
+    control: Annotated[str, Field(description="Untreated value.")] = "",
+    refute: bool = False,
     estimator: Estimator = "LinearDML",
     params: dict[str, JsonValue] | None = None,
-    name: str = "",
     run: str = "",
     experiment: str = "",
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Effect]:
-    """Estimate and log a treatment effect: average (AIPW), per row (econml), overlap, naive difference."""
+    """Effect of a treatment: average, by segment and row, with checks; logged."""
     request = EffectRequest(
         dataset=dataset, treatment=treatment, outcome=outcome, effect_modifiers=effect_modifiers or [],
-        controls=controls or [], estimator=estimator, params=params or {}, name=name, run=run,
-        experiment=experiment, seed=seed, target=target, control=control, dose=dose, group=group,
+        controls=controls or [], estimator=estimator, params=params or {}, run=run, experiment=experiment,
+        seed=seed, target=target, control=control, cluster=cluster, by=by or [], randomised=randomised,
+        refute=refute,
     )  # fmt: skip
     return await context.submit(client.estimate_effect, request, wait_s)
 

@@ -124,7 +124,7 @@ def guessed(levels: list[Level]) -> bool:
 def _amount(counts: pd.Series, dose: bool) -> bool:
     if isinstance(counts.index[0], str):
         if dose:
-            raise ToolFailure("a dose must be numbers", "Leave `dose` out: each text is an arm.")
+            raise ToolFailure("an effect per unit is of numbers", "Leave `target` out: each text is an arm.")
         return False
     if dose or len(counts) > FEW_NUMBERS:
         return True

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+import statsmodels.stats.weightstats as sms
 from statsmodels.treatment.treatment_effects import TreatmentEffect
 
-from mlops_mcp.tools.causal.average import Sample, contrast, least_chance, naive
+from mlops_mcp.tools.causal.average import Sample, contrast, least_chance
 from mlops_mcp.tools.causal.models import Target
 from mlops_mcp.tools.causal.overlap import overlap
+from mlops_mcp.tools.causal.plain import plain_error
 
 WHOM: tuple[Target, ...] = ("all", "treated")
 
@@ -79,20 +81,22 @@ def constant(arms: np.ndarray, outcome: np.ndarray, groups: np.ndarray | None = 
     return Sample(outcome, arms, np.tile(means, (len(arms), 1)), np.tile(share, (len(arms), 1)), groups)
 
 
-def test_without_covariates_it_is_the_naive_difference_with_the_error_of_welch() -> None:
+def test_without_covariates_it_is_the_naive_difference_with_the_interval_of_welch() -> None:
     rng = np.random.default_rng(2)
     arms, outcome = np.repeat([0, 1, 2], [500, 300, 200]), rng.normal(size=1000) * np.repeat([1, 2, 3], [500, 300, 200])
     for arm in (1, 2):
-        found, (difference, error) = (
-            contrast(constant(arms, outcome), arm, "all"),
-            naive(outcome, arms == arm, arms == 0),
+        sample = constant(arms, outcome)
+        found, welch = (
+            contrast(sample, arm, "all"),
+            sms.CompareMeans.from_data(outcome[arms == arm], outcome[arms == 0]),
         )
-        assert found.effect == pytest.approx(difference)
-        assert found.error == pytest.approx(error, rel=1e-2)
+        assert found.effect == pytest.approx(outcome[arms == arm].mean() - outcome[arms == 0].mean())
+        assert found.interval() == pytest.approx(welch.tconfint_diff(usevar="unequal"), rel=1e-6)
+        assert plain_error(sample.take(arms != 3 - arm), arm)[0] == pytest.approx(found.error)
         assert found.effective == pytest.approx((np.sum(arms == arm), 500))
 
 
-def test_errors_by_group_are_those_of_least_squares_with_clusters() -> None:
+def test_errors_by_cluster_are_those_of_least_squares_with_clusters() -> None:
     rng = np.random.default_rng(3)
     groups = np.repeat(np.arange(80), 10)
     arms = groups % 2

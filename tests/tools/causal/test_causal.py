@@ -40,9 +40,10 @@ def rows(tmp_path: Path) -> str:
     return write_rows(tmp_path, 1)
 
 
-def bounds(found: Effect) -> list[float]:
-    assert found.interval is not None
-    return found.interval
+def bounds(found: Effect) -> tuple[float, float]:
+    assert found.effect is not None
+    assert found.effect.interval is not None
+    return found.effect.interval
 
 
 def estimate(work: Work, rows: str, **changes: object) -> Effect:
@@ -62,10 +63,14 @@ def test_the_answer_holds_the_truth_beside_the_naive_difference_and_says_what_it
     assert (found.estimand, found.overlap.verdict) == ("average effect over all rows (ATE), by AIPW", "good")
     means, sizes = frame.groupby("t")["y"].mean(), frame["t"].value_counts()
     assert found.compares == f"t: 1 ({sizes[1]} rows) against 0 ({sizes[0]} rows)"
-    assert found.treated == pytest.approx(frame["t"].mean())
+    assert [(each.arm, each.n) for each in found.means] == [("0", sizes[0]), ("1", sizes[1])]
+    assert [each.value for each in found.means] == pytest.approx(means.tolist())
     welch = stats.ttest_ind(frame["y"][frame["t"] == 1], frame["y"][frame["t"] == 0], equal_var=False)
-    assert found.naive_difference == pytest.approx(means[1] - means[0])
-    assert found.naive_interval == pytest.approx(list(welch.confidence_interval(0.95)), rel=1e-2)
+    assert found.difference is not None
+    assert found.difference.value == pytest.approx(means[1] - means[0])
+    assert found.difference.interval == pytest.approx(tuple(welch.confidence_interval(0.95)), rel=1e-6)
+    assert found.effect is not None
+    assert (found.effect.verdict, found.effect.baseline, found.effect.n) == ("above_baseline", 0, len(frame))
 
 
 def test_the_effects_carry_the_row_numbers_of_their_source(work: Work, rows: str, tmp_path: Path) -> None:
@@ -91,7 +96,7 @@ def test_the_effect_of_each_row_follows_its_modifier(work: Work, rows: str) -> N
 
 def test_the_average_of_a_forest_is_that_of_all_estimators(work: Work, rows: str) -> None:
     found = estimate(work, rows, estimator="CausalForest", params={"n_estimators": 100})
-    assert (found.effect, found.interval) == (estimate(work, rows).effect, estimate(work, rows).interval)
+    assert found.effect == estimate(work, rows).effect
     low, high = bounds(found)
     assert low < true_effects(pd.read_parquet(rows)).mean() < high
     assert any("single rows" in note for note in found.notes)
@@ -112,7 +117,7 @@ def test_a_continuous_treatment_has_an_effect_per_unit_and_no_propensity(work: W
     low, high = bounds(found)
     assert low < 0 < high
     assert high - low < 0.3
-    assert (found.treated, found.overlap.verdict) == (None, "not_evaluated")
+    assert (found.means, found.overlap.verdict) == ([], "not_evaluated")
     assert "one unit more of dose" in found.estimand
 
 
@@ -154,14 +159,14 @@ def test_each_text_is_an_arm_in_answer_run_and_rows_and_what_takes_one_effect_re
     path = str(tmp_path / "arms.parquet")
     frame.assign(t=arm, y=frame["x"] + 3 * (arm == "drug A")).to_parquet(path)
     found = estimate(work, path)
-    assert (found.effect, found.interval, found.naive_difference) == (None, None, None)
+    assert (found.effect, found.difference, found.lift) == (None, None, None)
     assert [each.arm for each in found.arms] == ["drug A", "drug B"]
-    assert found.arms[0].effect == pytest.approx(3, abs=1e-2)
-    assert found.arms[1].effect == pytest.approx(0, abs=1e-2)
+    assert found.arms[0].effect.value == pytest.approx(3, abs=1e-2)
+    assert found.arms[1].effect.value == pytest.approx(0, abs=1e-2)
     effects = resolve(work, found.effects).frame()
     assert effects.groupby("arm")["row"].nunique().tolist() == [len(frame)] * 2
     assert effects.groupby("arm")["effect"].mean().tolist() == pytest.approx([3, 0], abs=0.2)
-    assert get_run(work, found.run).metrics["effect_drug_a"] == pytest.approx(found.arms[0].effect)
+    assert get_run(work, found.run).metrics["effect_drug_a"] == pytest.approx(found.arms[0].effect.value)
     with pytest.raises(ToolFailure, match="2 effects on each row"):
         explain_model(work, ExplainRequest(model=found.model, dataset=path, rows=5, label="", seed=0))
     with pytest.raises(ToolFailure, match="2 effects on each row"):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from mlops_mcp.tools.causal.client import arm_effects
+from mlops_mcp.tools.causal.answers import answer, arm_effects
 from mlops_mcp.tools.causal.estimate import Averages, averages, by_row, fitted, per_unit
 from mlops_mcp.tools.causal.models import EffectRequest
 from mlops_mcp.tools.causal.notes import compares, estimand, notes
@@ -45,7 +45,8 @@ class Asked:
         found = self.averages()
         model = fitted(self.question, found, 1)
         table = by_row(self.question, found, model)
-        return found, table, notes(self.request, self.question, found, model, table)
+        said = answer(self.question, found, model, self.request.target, 1)
+        return found, table, notes(self.request, self.question, found, model, table, said, [])
 
 
 def rows(count: int = 600, seed: int = 0, share: float = 0.5) -> pd.DataFrame:
@@ -91,19 +92,22 @@ def test_few_numbers_are_arms_unless_they_are_a_dose(tmp_path: Path) -> None:
     arm, x = rng.integers(0, 3, 1200), rng.normal(size=1200)
     frame = pd.DataFrame({"t": arm, "x": x, "y": np.array([0, 3, 0])[arm] + x + rng.normal(size=1200)})
     asked = Asked(tmp_path, frame, params=FEW_TREES)
-    found = arm_effects(asked.question, asked.averages())
+    averaged = asked.averages()
+    assert averaged.sample is not None
+    found = arm_effects(asked.question, averaged, averaged.sample, "all")
     naive = frame.groupby("t")["y"].mean()
     assert [each.arm for each in found] == ["1", "2"]
     for each, truth in zip(found, (3, 0), strict=True):
-        assert each.interval[0] < truth < each.interval[1]
-        assert each.naive_difference == pytest.approx(naive[int(each.arm)] - naive[0])
-    assert any("dose=true" in note for note in asked.question.notes)
-    dose = Asked(tmp_path, frame, dose=True, params=FEW_TREES)
+        assert each.effect.interval is not None
+        assert each.effect.interval[0] < truth < each.effect.interval[1]
+        assert each.difference.value == pytest.approx(naive[int(each.arm)] - naive[0])
+    assert any("target='unit'" in note for note in asked.question.notes)
+    dose = Asked(tmp_path, frame, target="unit", params=FEW_TREES)
     averaged = dose.averages()
     effect, bounds = per_unit(dose.question, averaged, fitted(dose.question, averaged, 1), 1)
     exact = sm.OLS(frame["y"], sm.add_constant(frame[["t", "x"]])).fit(cov_type="HC1")
     assert effect == pytest.approx(exact.params["t"], abs=0.02)
-    assert bounds == pytest.approx(list(exact.conf_int().loc["t"]), abs=0.02)
+    assert bounds == pytest.approx(tuple(exact.conf_int().loc["t"]), abs=0.02)
     assert "one unit" in estimand(dose.request, dose.question)
 
 
@@ -206,13 +210,13 @@ def test_effects_beyond_the_range_of_the_outcome_are_marked(tmp_path: Path) -> N
     assert any(note.startswith("1 effects by row exceed the range of the outcome") for note in said)
 
 
-def test_rows_of_a_group_widen_the_interval_and_too_few_groups_are_refused(tmp_path: Path) -> None:
+def test_rows_of_a_cluster_widen_the_interval_and_too_few_clusters_are_refused(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     group = np.repeat(np.arange(60), 20)
     frame = rows(1200).assign(c=group, t=group % 2)
     frame["y"] = 0.5 * frame["t"] + rng.normal(size=60)[group] + rng.normal(size=1200)
     alone, grouped = (
-        Asked(tmp_path, frame, group=name, params=FEW_TREES).averages().contrasts[0].error for name in ("", "c")
+        Asked(tmp_path, frame, cluster=name, params=FEW_TREES).averages().contrasts[0].error for name in ("", "c")
     )
     clusters = sm.OLS(frame["y"], sm.add_constant(frame[["t", "x"]])).fit(
         cov_type="cluster", cov_kwds={"groups": group}
@@ -220,9 +224,9 @@ def test_rows_of_a_group_widen_the_interval_and_too_few_groups_are_refused(tmp_p
     assert grouped == pytest.approx(clusters.bse["t"], rel=0.1)
     assert grouped > 2 * alone
     with pytest.raises(ToolFailure, match="too few for an interval"):
-        Asked(tmp_path, frame.assign(c=group // 10), group="c")
+        Asked(tmp_path, frame.assign(c=group // 10), cluster="c")
     with pytest.raises(ToolFailure, match="missing in 1 rows"):
-        Asked(tmp_path, frame.assign(c=np.array([None, *map(str, group[1:])], dtype=object)), group="c")
+        Asked(tmp_path, frame.assign(c=np.array([None, *map(str, group[1:])], dtype=object)), cluster="c")
 
 
 def test_parameters_of_a_first_stage_take_the_place_of_the_choice(tmp_path: Path) -> None:
