@@ -8,5 +8,5 @@ SLICE = Slice(
     floor=4,
     preload=("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "pyarrow.json", "pyarrow.feather", "pandas"),
     handles=("dataset",),
-    opens=("store", "models", "client", "readers", "identity", "split", "areas"),
+    opens=("store", "models", "client", "readers", "identity", "split", "areas", "cells", "pairs"),
 )
