@@ -50,7 +50,7 @@ def get_validation(work: Work, validation: str, rule: int, limit: int, cursor: s
         results=[_brief(result) for result in shown[:BRIEF_RESULTS]],
         values=values.items,
         next_cursor=values.next_cursor,
-        notes=[*whole.notes, *found.notes],
+        notes=[*([] if rule else whole.notes), *found.notes],
         undo=deletes(found.handle) if found.handle else None,
     )
 
@@ -95,9 +95,9 @@ def _stored(work: Work, text: str) -> Validation:
 
 
 def _chosen(whole: Validation, rule: int) -> list[RuleResult]:
-    """The result of one rule, else those that did not pass or have values that break them."""
+    """The result of one rule, else of those that did not pass."""
     if not rule:
-        return [result for result in whole.results if result.verdict != "passed" or result.unexpected]
+        return [result for result in whole.results if result.verdict != "passed"]
     found = [result for result in whole.results if result.rule == rule]
     if not found:
         raise unknown(f"rule of {whole.validation}", rule, (str(result.rule) for result in whole.results))

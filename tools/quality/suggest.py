@@ -36,7 +36,7 @@ WHOLE_VALUES = 10
 # How far a bound lies beyond what was seen, as a share of the range; and the same for missing values.
 MARGIN, MORE_MISSING = 0.1, 0.05
 TIMES = 6
-NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+NUMBER = r"^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*$"
 
 
 def suggest_suite(work: Work, dataset: str, name: str) -> SuggestedSuite:
