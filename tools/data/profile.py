@@ -138,8 +138,8 @@ def _range(known: pa.ChunkedArray) -> dict[str, object]:
     mean = finite(pc.mean(whole.cast(pa.float64(), safe=False)).as_py())
     middle = _middle(low.as_py(), high.as_py())
     ends = {"min": limits["min"].as_py(), "median": middle, "max": limits["max"].as_py()}
-    plain = {name: exact(value) for name, value in ends.items()}
-    return {**plain, "mean": mean, "std": _std(whole), "quantiles": _between(whole, plain.values())}
+    told = {name: exact(value) for name, value in ends.items()}
+    return {**told, "mean": mean, "std": _std(whole), "quantiles": _between(whole, told.values())}
 
 
 def _std(numbers: pa.ChunkedArray) -> float | None:

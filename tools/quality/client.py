@@ -15,7 +15,7 @@ from ..lineage import Lineage
 from ..paging import Page, page
 from ..runtime.work import Work
 from ..undo import deletes
-from .engine import Engine, run
+from .engine import Engine, Judged, run
 from .models import Condition, Expectation, RuleResult, StoredSuite, Suite, SuiteInfo, Validation, Verdict
 from .plain import shortened
 from .rows import conditions_for, select
@@ -66,15 +66,16 @@ def validate_dataset(
     stored, source = SuiteStore(work.settings).get(suite), resolve(work, dataset)
     conditions = conditions_for(source, split, row_condition)
     with work.tracer.span("read rows", dataset=source.handle):
-        subject = _subject(source, stored.expectations, conditions)
+        subject = subject_of(source, stored.expectations, conditions)
     with work.tracer.span("great expectations", rules=len(stored.expectations), rows=subject.table.num_rows):
-        results = run(work.once(Engine), subject, stored.expectations)
-    whole = _validation(source, stored, subject, results, time.perf_counter() - started)
+        judged = run(work.once(Engine), subject, stored.expectations)
+    whole = _validation(source, stored, subject, judged, time.perf_counter() - started)
+    whole = whole.model_copy(update={"row_condition": conditions})
     _keep(work, whole, stored)
     return _shortened(whole, detail)
 
 
-def _subject(source: Dataset, rules: Sequence[Expectation], conditions: Sequence[Condition]) -> Subject:
+def subject_of(source: Dataset, rules: Sequence[Expectation], conditions: Sequence[Condition]) -> Subject:
     """Only the columns that a rule or condition names are read; rules about columns see the names of all."""
     import pyarrow.parquet as pq
 
@@ -85,13 +86,15 @@ def _subject(source: Dataset, rules: Sequence[Expectation], conditions: Sequence
 
 
 def _validation(
-    source: Dataset, suite: StoredSuite, subject: Subject, results: list[RuleResult], seconds: float
+    source: Dataset, suite: StoredSuite, subject: Subject, judged: Sequence[Judged], seconds: float
 ) -> Validation:
+    results = [item.result for item in judged]
+    identity = f"validation:{uuid.uuid4().hex[:12]}"
     counts: Counter[Verdict] = Counter(result.verdict for result in results)
     gravest = {result.severity for result in results if result.verdict == "failed"}
     verdict: Verdict = "failed" if counts["failed"] else "not_evaluated" if counts["not_evaluated"] else "passed"
     return Validation(
-        validation=f"validation:{uuid.uuid4().hex[:12]}",
+        validation=identity,
         dataset=source.handle,
         suite=f"suite:{suite.name}",
         suite_version=suite.version,
@@ -103,10 +106,19 @@ def _validation(
         worst_failed=next((severity for severity in GRAVEST if severity in gravest), None),
         rows=source.info.rows,
         selected_rows=subject.table.num_rows,
+        broken_rows=broken_rows(judged),
         duration_seconds=round(seconds, 3),
         results=results,
         notes=_notes(subject, results),
+        undo=deletes(identity),
     )
+
+
+def broken_rows(judged: Sequence[Judged]) -> int | None:
+    """How many distinct rows break any rule; None where not all of them were named."""
+    if not all(item.complete for item in judged):
+        return None
+    return len({row for item in judged if item.result.verdict == "failed" for row in item.rows})
 
 
 def _notes(subject: Subject, results: Sequence[RuleResult]) -> list[str]:

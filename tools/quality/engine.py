@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...config.settings import Settings
 from ..errors import ToolFailure
-from .examples import COUNTED, broken_by
+from .examples import COUNTED, broken_by, rows_of
 from .models import Expectation, RuleResult
 from .obstacles import obstacle, scope_of, strange_set
 from .plain import plain, reason_of
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
 # They report no observed value at this level of detail even when they ran.
 WITHOUT_OBSERVED = "expect_column_distinct_values_"
 RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": COUNTED}
+COMPLETE = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A result and the rows that break the rule: the first ones, unless it is `complete`."""
+
+    result: RuleResult
+    rows: Sequence[int] = ()
+
+    @property
+    def complete(self) -> bool:
+        return self.result.verdict != "failed" or (self.result.unexpected or 0) <= len(self.rows)
 
 
 class Engine:
@@ -40,48 +54,58 @@ class Engine:
         asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
         self._batches = asset.add_batch_definition_whole_dataframe("whole")
 
-    def validate(self, frame: pd.DataFrame, rules: Sequence[Any]) -> dict[str, Any]:
-        """The raw result of each rule, by its key: their order is not that of the suite, and some come twice."""
+    def validate(self, frame: pd.DataFrame, rules: Sequence[Any], complete: bool = False) -> dict[str, Any]:
+        """The raw result of each rule, by its key: their order is not that of the suite, and some come twice.
+
+        Args:
+            complete: whether it names every row that breaks a rule, not only the first ones.
+        """
         import great_expectations as gx
 
         suite = gx.ExpectationSuite(name="suite", expectations=list(rules))
         batch = self._batches.get_batch(batch_parameters={"dataframe": frame})
-        results: list[Any] = batch.validate(suite, result_format=RESULT_FORMAT).results
+        results: list[Any] = batch.validate(suite, result_format=COMPLETE if complete else RESULT_FORMAT).results
         self._batches.get_batch(batch_parameters={"dataframe": frame.head(0)})  # lets go of the frame
         return {result.expectation_config.meta["key"]: result for result in results}
 
 
-def run(engine: Engine, subject: Subject, rules: Sequence[Expectation]) -> list[RuleResult]:
+def run(engine: Engine, subject: Subject, rules: Sequence[Expectation], complete: bool = False) -> list[Judged]:
     """One result per rule, in the order of the suite."""
-    results: dict[int, RuleResult] = {}
+    results: dict[int, Judged] = {}
     waiting: dict[Scope, list[int]] = {}
     for position, rule in enumerate(rules):
         if reason := obstacle(subject, rule):
-            results[position] = _result(position, rule, "not_evaluated", reason)
+            results[position] = Judged(_result(position, rule, "not_evaluated", reason))
         else:
             waiting.setdefault(scope_of(rule), []).append(position)
     for scope, positions in waiting.items():
         chosen = {position: rules[position] for position in positions}
-        results |= _evaluated(engine, subject, scope, chosen)
+        results |= _evaluated(engine, subject, scope, chosen, complete)
     return [results[position] for position in range(len(rules))]
 
 
 def _evaluated(
-    engine: Engine, subject: Subject, scope: Scope, rules: Mapping[int, Expectation]
-) -> dict[int, RuleResult]:
+    engine: Engine, subject: Subject, scope: Scope, rules: Mapping[int, Expectation], complete: bool
+) -> dict[int, Judged]:
     named = dict.fromkeys(column for rule in rules.values() for column in columns_of(rule))
     frame = subject.frame(scope, list(named) or subject.table.column_names[:1])
-    built, results = list[Any](), dict[int, RuleResult]()
+    built, results = list[Any](), dict[int, Judged]()
     for position, rule in rules.items():
         try:
             built.append(build(rule, times_for(rule, subject.kind(rule.kwargs.get("column"))), str(position)))
         except ToolFailure as failure:
-            results[position] = _result(position, rule, "not_evaluated", failure.message)
-    raw = engine.validate(frame, built) if built else {}
+            results[position] = Judged(_result(position, rule, "not_evaluated", failure.message))
+    raw = engine.validate(frame, built, complete) if built else {}
     waiting = {position: rule for position, rule in rules.items() if position not in results}
+    found = {position: raw.get(str(position)) for position in waiting}
     return results | {
-        position: _judged(subject, position, rule, raw.get(str(position))) for position, rule in waiting.items()
+        position: Judged(_judged(subject, position, rule, found[position]), _rows(found[position]))
+        for position, rule in waiting.items()
     }
+
+
+def _rows(raw: Any) -> list[int]:
+    return [] if raw is None or reason_of(raw.exception_info) else rows_of(raw.result)
 
 
 def _judged(subject: Subject, position: int, rule: Expectation, raw: Any) -> RuleResult:

@@ -22,14 +22,13 @@ COMPOUND = "expect_compound_columns_to_be_unique"
 
 def broken_by(subject: Subject, rule: Expectation, found: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a result that tell which values break the rule, from what the library found."""
-    rows = [int(row) for row in found.get("partial_unexpected_index_list") or []]
+    rows = rows_of(found)
     if not rows:
         values = found.get("partial_unexpected_list") or found.get("partial_missing_list") or _mismatched(found)
         shown = [plain(value) for value in list(values)[:EXAMPLES]]
         more = max(len(values) - len(shown), 0) or None
         return {"examples": [Example(value=value) for value in shown] or None, "more_values": more}
-    seen = _distinct(subject, rule, rows)
-    most = sorted(seen, key=lambda example: -(example.count or 0))
+    most = bad_values(subject, rule, rows)
     total = found.get("unexpected_count") or 0
     return {
         "examples": most[:EXAMPLES],
@@ -37,6 +36,16 @@ def broken_by(subject: Subject, rule: Expectation, found: Mapping[str, Any]) -> 
         "counted": len(rows) if total > len(rows) else None,
         "surplus": _surplus(subject, rule, total),
     }
+
+
+def rows_of(found: Mapping[str, Any]) -> list[int]:
+    """The numbers of the rows that the library names, all of them if it was asked for a complete result."""
+    return [int(row) for row in found.get("unexpected_index_list") or found.get("partial_unexpected_index_list") or []]
+
+
+def bad_values(subject: Subject, rule: Expectation, rows: Sequence[int]) -> list[Example]:
+    """The distinct values in these rows, the most frequent first."""
+    return sorted(_distinct(subject, rule, rows), key=lambda example: -(example.count or 0))
 
 
 def _distinct(subject: Subject, rule: Expectation, rows: Sequence[int]) -> list[Example]:

@@ -102,6 +102,58 @@ class Validation(BaseModel):
     worst_failed: Annotated[Severity | None, Field(description="Severity of the gravest failed rule.")] = None
     rows: int
     selected_rows: int
+    row_condition: list[Condition] = []
+    broken_rows: Annotated[int | None, Field(description="Distinct rows that break any rule.")] = None
     duration_seconds: float
     results: list[RuleResult]
     notes: list[str] = []
+    undo: str | None = None
+
+
+class StoredValidation(BaseModel):
+    """A validation read again, with the rows that break its rules or one of them.
+
+    `failing` holds these rows with their numbers in the dataset (`row`, from 1) and the rules they break (`rules`);
+    `values` are the distinct bad values of the one rule that was asked for.
+    """
+
+    validation: str
+    dataset: str
+    suite: str
+    suite_version: int
+    verdict: Verdict
+    rows: int
+    selected_rows: int
+    broken_rows: int | None
+    failing: str | None
+    results: list[RuleResult]
+    values: list[Example] = []
+    next_cursor: str | None = None
+    notes: list[str] = []
+    undo: str | None = None
+
+
+class SuggestedRule(Expectation):
+    """A rule and what in the data it comes from."""
+
+    reason: str
+
+
+class SuggestedSuite(BaseModel):
+    """A stored suite of rules that hold for a dataset, unless a reason says otherwise; get_suite shows all rules."""
+
+    suite: str
+    version: int
+    dataset: str
+    rules: int
+    expectations: list[SuggestedRule]
+    notes: list[str] = []
+    undo: str | None = None
+
+
+class ExpectationType(BaseModel):
+    """A type of rule; the kwargs with a * are needed."""
+
+    type: str
+    kwargs: str
+    about: str

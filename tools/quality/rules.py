@@ -88,7 +88,7 @@ def build(rule: Expectation, kwargs: dict[str, JsonValue], key: str) -> Any:
 
 def _checked(expectation: Expectation) -> Expectation:
     rule = expectation.model_copy(update={"type": _registered(expectation.type)})
-    fields = _fields(rule.type)
+    fields = fields_of(rule.type)
     for name in rule.kwargs:
         if name not in fields:
             hint = "Pass row_condition to validate_dataset." if name == "row_condition" else ""
@@ -104,10 +104,15 @@ def _checked(expectation: Expectation) -> Expectation:
     return rule
 
 
-def _registered(name: str) -> str:
+def registered() -> list[str]:
+    """The types that a suite may hold."""
     from great_expectations.expectations.registry import list_registered_expectation_implementations
 
-    types = [kind for kind in list_registered_expectation_implementations() if kind not in NOT_HERE]
+    return [kind for kind in list_registered_expectation_implementations() if kind not in NOT_HERE]
+
+
+def _registered(name: str) -> str:
+    types = registered()
     # Documents of the 0.x line write ..._A_to_be_greater_than_B.
     spelled = name.lower()
     if spelled in NOT_HERE:
@@ -117,7 +122,7 @@ def _registered(name: str) -> str:
     return spelled
 
 
-def _fields(kind: str) -> dict[str, bool]:
+def fields_of(kind: str) -> dict[str, bool]:
     """The kwargs of a type and whether each is required."""
     from great_expectations.expectations.registry import get_expectation_impl
 

@@ -8,8 +8,17 @@ from pydantic import Field
 
 from ..paging import Cursor, Limit, Page
 from ..spec import Injected, Toolset, reads, writes
-from . import client
-from .models import Condition, Expectation, Suite, SuiteInfo, Validation
+from . import client, failures, kinds, suggest
+from .models import (
+    Condition,
+    Expectation,
+    ExpectationType,
+    StoredValidation,
+    SuggestedSuite,
+    Suite,
+    SuiteInfo,
+    Validation,
+)
 
 SuiteHandle = Annotated[str, Field(description="suite:<name>, or suite:<name>@<version>.")]
 
@@ -18,6 +27,25 @@ async def create_suite(context: Injected, name: str, expectations: list[Expectat
     """Store rules as a suite, or as its next version. Types are those of Great Expectations, e.g.
     expect_column_values_to_be_between."""
     return await context.call(client.create_suite, name, expectations)
+
+
+async def suggest_suite(
+    context: Injected,
+    dataset: Annotated[str, Field(description="Handle, bare name or file path.")],
+    name: Annotated[str, Field(description="Default: that of the dataset with _suite.")] = "",
+) -> SuggestedSuite:
+    """Store rules that a dataset keeps as a suite, each with its reason; create_suite edits it."""
+    return await context.call(suggest.suggest_suite, dataset, name)
+
+
+async def list_expectations(
+    context: Injected,
+    search: Annotated[str, Field(description="E.g. unique.")] = "",
+    limit: Limit = 15,
+    cursor: Cursor = "",
+) -> Page[ExpectationType]:
+    """List the rule types of create_suite with their kwargs (* needed)."""
+    return await context.call(kinds.list_expectations, search, limit, cursor)
 
 
 async def get_suite(
@@ -51,14 +79,28 @@ async def validate_dataset(
     return await context.call(client.validate_dataset, dataset, suite, split, row_condition or [], detail)
 
 
+async def get_validation(
+    context: Injected,
+    validation: Annotated[str, Field(description="validation:<id>.")],
+    rule: Annotated[int, Field(ge=0, description="Its number; 0: all.")] = 0,
+    limit: Limit = 20,
+    cursor: Cursor = "",
+) -> StoredValidation:
+    """Read a validation again; failing rows become a dataset with their row numbers. With `rule`: its bad values."""
+    return await context.call(failures.get_validation, validation, rule, limit, cursor)
+
+
 TOOLSET = Toolset(
     name="quality",
     description="Data validation by suites of rules.",
     tools=(
         writes(create_suite, "Create suite", idempotent=True),
+        writes(suggest_suite, "Suggest suite", idempotent=True),
+        reads(list_expectations, "List expectations"),
         reads(get_suite, "Get suite"),
         reads(list_suites, "List suites"),
         reads(get_default_suite, "Get default suite"),
         writes(validate_dataset, "Validate dataset", idempotent=True),
+        writes(get_validation, "Get validation", idempotent=True),
     ),
 )
