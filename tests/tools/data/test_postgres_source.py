@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
-from mlops_mcp.tools.data.client import describe_dataset, load_dataset
+from mlops_mcp.tools.data.client import load_dataset
+from mlops_mcp.tools.data.description import describe_dataset
 from mlops_mcp.tools.data.query import query_dataset
 from mlops_mcp.tools.data.store import Dataset, load_source, resolve
 from mlops_mcp.tools.errors import ToolFailure, Unavailable

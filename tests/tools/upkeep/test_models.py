@@ -17,6 +17,7 @@ from mlops_mcp.tools.features import client as features
 from mlops_mcp.tools.features.models import MaterializeRequest
 from mlops_mcp.tools.modeling.store import find_model
 from mlops_mcp.tools.registry import client as registry
+from mlops_mcp.tools.registry import stages
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving.bentos import find_bento, model_folder
 from mlops_mcp.tools.serving.client import package_model
@@ -115,11 +116,11 @@ def test_a_model_goes_with_its_files_and_not_while_a_version_stands_for_it(house
 def test_a_version_in_production_stays_until_it_is_archived_and_the_name_goes_with_the_last(house: House) -> None:
     for algorithm in ("Ridge", "Lasso"):
         registry.register_model(house.work, house.train(algorithm).model, "credit", {}, "")
-    registry.transition_stage(house.work, "model:credit/2", "Production", True)
+    stages.transition_stage(house.work, "model:credit/2", "Production", True)
     with pytest.raises(ToolFailure, match="transition_stage\\(model='model:credit/2', stage='Archived'\\)"):
         house.remove("model:credit")
     assert house.remove("model:credit/1").handles == ["model:credit/1"]
-    registry.transition_stage(house.work, "model:credit/2", "Archived", True)
+    stages.transition_stage(house.work, "model:credit/2", "Archived", True)
     assert house.remove("model:credit/2").handles == ["model:credit/2", "model:credit"]
     assert "credit" not in registry.model_names(house.work)
     assert house.remove("model:credit").state == "already_gone"
