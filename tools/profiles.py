@@ -27,7 +27,7 @@ AGENTS = (
         "Turns a question into a problem: data, target, metric, what is known already.",
         (
             "load_dataset", "list_datasets", "describe_dataset", "get_default_suite", "list_algorithms",
-            "create_experiment", "search_runs", "list_models", "get_model",
+            "create_experiment", "list_experiments", "search_runs", "list_models", "get_model",
         ),
     ),
     AgentProfile(
@@ -46,7 +46,7 @@ AGENTS = (
         "Compares algorithms on the same rows and picks the one to tune.",
         (
             "describe_dataset", "list_algorithms", "create_experiment", "train_model", "evaluate_model", "search_runs",
-            "get_run", "list_models", "get_model", "get_latest_version", *JOBS,
+            "get_run", "compare_runs", "list_models", "get_model", "get_latest_version", *JOBS,
         ),
     ),
     AgentProfile(
@@ -72,8 +72,9 @@ AGENTS = (
         "Model deployer",
         "Takes an approved version to an endpoint and moves traffic to it.",
         (
-            "list_models", "get_model", "get_latest_version", "transition_stage", "package_model", "deploy_model",
-            "set_traffic", "predict", "list_endpoints", "stop_endpoint", "get_lineage", *JOBS,
+            "list_models", "get_model", "get_latest_version", "promote_model", "rollback_model", "transition_stage",
+            "package_model", "deploy_model", "set_traffic", "predict", "list_endpoints", "stop_endpoint", "get_lineage",
+            *JOBS,
         ),
     ),
     AgentProfile(
@@ -82,7 +83,8 @@ AGENTS = (
         "Watches the others: traces, jobs, endpoints, and what led to what.",
         (
             "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
-            "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "list_endpoints", *JOBS,
+            "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "compare_runs",
+            "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", *JOBS,
         ),
     ),
     AgentProfile(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..modeling.card import ModelCard
 
@@ -45,7 +45,7 @@ def _of_numbers(trained: pd.Series, others: pd.Series) -> Drift:
     import numpy as np
     from scipy.stats import ks_2samp
 
-    found = ks_2samp(trained.fillna(-np.inf), others.fillna(-np.inf), method="asymp")
+    found: Any = ks_2samp(trained.fillna(-np.inf), others.fillna(-np.inf), method="asymp")
     return Drift(str(trained.name), float(found.statistic), float(found.pvalue))
 
 
@@ -55,4 +55,5 @@ def _of_categories(trained: pd.Series, others: pd.Series) -> Drift:
 
     counts = pd.concat([part.value_counts(dropna=False) for part in (trained, others)], axis=1).fillna(0).to_numpy()
     distance = float(abs(counts / counts.sum(axis=0) @ [1, -1]).sum() / 2)
-    return Drift(str(trained.name), distance, float(chi2_contingency(counts).pvalue) if len(counts) > 1 else 1.0)
+    found: Any = chi2_contingency(counts) if len(counts) > 1 else None
+    return Drift(str(trained.name), distance, float(found.pvalue) if found else 1.0)

@@ -22,6 +22,7 @@ from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracking import artifacts
 from mlops_mcp.tools.tracking.backend import mlflow_client
+from mlops_mcp.tools.tracking.client import log_text
 from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import TrainRequest
 
@@ -123,6 +124,10 @@ def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 @pytest.fixture
 def shop(opened_once: Shop, request: pytest.FixtureRequest) -> Shop:
     return replace(opened_once, name=f"m{zlib.crc32(request.node.name.encode())}")
+
+
+def promote(shop: Shop, asked: dict[str, Any]) -> Promotion:
+    return shop.promote(**asked)
 
 
 def verdicts(found: Promotion) -> dict[str, str]:
@@ -258,7 +263,7 @@ def test_a_dataset_that_breaks_its_rules_promotes_nothing(shop: Shop, low: float
 
 def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one ends between the evidence of the first and its move."""
-    weak, strong, keep = shop.train("weak"), shop.train("strong"), promotion.log_text
+    weak, strong, keep = shop.train("weak"), shop.train("strong"), log_text
     inner: list[Promotion] = []
 
     def between(*arguments: Any) -> None:
@@ -293,7 +298,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shop: Shop, mo
 def test_a_wrong_argument_is_named_with_what_is_right(shop: Shop, change: dict[str, Any], says: str) -> None:
     shop.register("weak")
     with pytest.raises(ToolFailure, match=says):
-        shop.promote("weak", **change)
+        promote(shop, {"candidate": "weak"} | change)
 
 
 def test_a_rollback_puts_the_version_before_back_and_then_the_one_before_that(shop: Shop) -> None:

@@ -1,12 +1,13 @@
 import optuna
 import pytest
 
+from mlops_mcp.tools.modeling.metrics import Direction
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tuning.storage import driving
 from mlops_mcp.tools.tuning.studies import list_studies
 
 
-def study(work: Work, name: str, direction: str, values: list[float | None]) -> None:
+def study(work: Work, name: str, direction: Direction, values: list[float | None]) -> None:
     with driving(work, name) as storage:
         made = optuna.create_study(storage=storage, study_name=name, direction=direction)
         made.set_user_attr("metric", "auc")
