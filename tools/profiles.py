@@ -37,7 +37,7 @@ AGENTS = (
         (
             "load_dataset", "list_datasets", "describe_dataset", "create_suite", "get_suite", "list_suites",
             "get_default_suite", "validate_dataset", "register_features", "list_features", "get_historical_features",
-            "get_feature_statistics", "split_dataset", "get_lineage", *JOBS,
+            "get_feature_statistics", "split_dataset", "get_lineage", "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -55,7 +55,7 @@ AGENTS = (
         "Tunes, trains, evaluates and registers one model, all in one run.",
         (
             "get_historical_features", "start_run", "log_run", "log_artifact", "end_run", "tune_model", "get_study",
-            "train_model", "evaluate_model", "estimate_effect", "log_model", "register_model", *JOBS,
+            "train_model", "evaluate_model", "estimate_effect", "log_model", "register_model", "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -73,7 +73,7 @@ AGENTS = (
         "Takes an approved version to an endpoint and moves traffic to it.",
         (
             "list_models", "get_model", "get_latest_version", "transition_stage", "package_model", "deploy_model",
-            "set_traffic", "predict", "list_endpoints", "stop_endpoint", "get_lineage", *JOBS,
+            "set_traffic", "predict", "list_endpoints", "stop_endpoint", "get_lineage", "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -82,7 +82,7 @@ AGENTS = (
         "Watches the others: traces, jobs, endpoints, and what led to what.",
         (
             "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
-            "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "list_endpoints", *JOBS,
+            "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "list_endpoints", "clean_up", *JOBS,
         ),
     ),
     AgentProfile(
