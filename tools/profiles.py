@@ -37,7 +37,7 @@ AGENTS = (
         (
             "load_dataset", "list_datasets", "describe_dataset", "create_suite", "get_suite", "list_suites",
             "get_default_suite", "validate_dataset", "register_features", "list_features", "get_historical_features",
-            "get_feature_statistics", "split_dataset", "get_lineage", *JOBS,
+            "get_feature_statistics", "split_dataset", "get_lineage", "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -55,7 +55,7 @@ AGENTS = (
         "Tunes, trains, evaluates and registers one model, all in one run.",
         (
             "get_historical_features", "start_run", "log_run", "log_artifact", "end_run", "tune_model", "get_study",
-            "train_model", "evaluate_model", "estimate_effect", "log_model", "register_model", *JOBS,
+            "train_model", "evaluate_model", "estimate_effect", "log_model", "register_model", "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -74,7 +74,7 @@ AGENTS = (
         (
             "list_models", "get_model", "get_latest_version", "promote_model", "rollback_model", "transition_stage",
             "package_model", "deploy_model", "set_traffic", "predict", "list_endpoints", "stop_endpoint", "get_lineage",
-            *JOBS,
+            "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -84,7 +84,7 @@ AGENTS = (
         (
             "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
             "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "compare_runs",
-            "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", *JOBS,
+            "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", "clean_up", *JOBS,
         ),
     ),
     AgentProfile(

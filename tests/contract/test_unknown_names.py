@@ -104,6 +104,8 @@ CALLS: dict[str, tuple[Arguments, Arguments]] = {
     "get_job": NO_JOB,
     "list_jobs": ({"state": "nothing"}, {"cursor": "nothing"}),
     "cancel_job": NO_JOB,
+    "delete": ({"handle": "dataset:nothing"}, {"handle": ["nothing"], "dry_run": False}),
+    "clean_up": ({"older_than_days": -1}, {"nothing": 1}),
 }
 
 

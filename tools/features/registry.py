@@ -79,13 +79,20 @@ def online_keys(settings: Settings, view: str) -> int:
         return database.execute(f'select count(distinct entity_key) from "{table}"').fetchone()[0] if known else 0
 
 
-def forget_online(settings: Settings, view: str) -> None:
-    """Drop the online values of a view."""
-    table = f"{settings.feast.project}_{view}"
+def empty_online(settings: Settings, view: str) -> None:
+    """Delete the online values of a view, whose table stays for the next ones."""
+    _change_online(settings, f'delete from "{settings.feast.project}_{view}"')
+
+
+def drop_online(settings: Settings, view: str) -> None:
+    """Take the table of a view that is gone away."""
+    _change_online(settings, f'drop table if exists "{settings.feast.project}_{view}"')
+
+
+def _change_online(settings: Settings, statement: str) -> None:
     if _online(settings).is_file():
-        with closing(sqlite3.connect(_online(settings))) as database:
-            database.execute(f'drop table if exists "{table}"')
-            database.commit()
+        with closing(sqlite3.connect(_online(settings))) as database, database:
+            database.execute(statement)
 
 
 def online_store(work: Work) -> Any:

@@ -11,7 +11,7 @@ from ..removal import Found, Gone, Hold, Removal, Remover, erase
 from ..runtime.work import Work
 from ..undo import deletes
 from .online import mark_of, written
-from .registry import applying, changing, forget_online, opened
+from .registry import applying, changing, drop_online, empty_online, opened
 from .views import Definition, all_views, find_view, forget_view
 
 
@@ -28,16 +28,17 @@ def find_features(work: Work, text: str) -> Found:
 
 
 def remove_features(work: Work, found: Found) -> None:
-    """Online values first: what is left of a crash is a view that was not materialized."""
+    """The mark of its online values first: what is left of a crash is a view that was not materialized."""
     name = parse(found.handles[0], "features").name
     with changing(work, name), opened(work) as store:
         try:
             view = find_view(store, name)
         except ToolFailure:
             raise Gone(found.handles) from None
-        _forget_values(work, name)
+        erase(work.settings, [mark_of(work.settings, name)])
         with applying(work.settings):
             forget_view(store, view)
+        drop_online(work.settings, name)
 
 
 def find_online(work: Work, text: str) -> Found:
@@ -55,7 +56,8 @@ def remove_online(work: Work, found: Found) -> None:
     with changing(work, name):
         if written(work.settings, name) is None:
             raise Gone(found.handles)
-        _forget_values(work, name)
+        erase(work.settings, [mark_of(work.settings, name)])
+        empty_online(work.settings, name)
 
 
 def holds(work: Work, handles: Collection[str]) -> Iterator[Hold]:
@@ -68,11 +70,6 @@ def holds(work: Work, handles: Collection[str]) -> Iterator[Hold]:
         views: list[Definition] = all_views(store)
     for view in views:
         yield Hold(view.dataset, view.handle, deletes(view.handle))
-
-
-def _forget_values(work: Work, name: str) -> None:
-    erase(work.settings, [mark_of(work.settings, name)])
-    forget_online(work.settings, name)
 
 
 REMOVAL = Removal(

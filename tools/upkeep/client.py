@@ -78,9 +78,9 @@ def _target(work: Work, handle: str) -> Target:
     except Gone as gone:
         return Target(handle, remover, None, gone)
     except ToolFailure:
-        if not (gone := Lineage(work.home).deleted_under(handle)):
+        if not (before := Lineage(work.home).deleted_under(handle)):
             raise
-        return Target(handle, remover, None, Gone(tuple(gone)))
+        return Target(handle, remover, None, Gone(tuple(before)))
 
 
 def _holds(work: Work, targets: Sequence[Target]) -> list[Hold]:

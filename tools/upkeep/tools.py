@@ -10,17 +10,17 @@ from ..spec import Injected, Toolset, writes
 from . import client, sweep
 from .models import CleanUp, Deletion
 
-Handles = Annotated[str | list[str], Field(description="kind:name, one or several.", min_length=1)]
+Handles = Annotated[str | list[str], Field(description="kind:name", min_length=1)]
 
 
 async def delete(
     context: Injected,
     handle: Handles,
-    dry_run: Annotated[bool, Field(description="Only show what would go, and what needs it.")] = True,
-    restore: Annotated[bool, Field(description="Bring a deleted run or experiment back.")] = False,
+    dry_run: Annotated[bool, Field(description="Only show what would go and what needs it.")] = True,
+    restore: Annotated[bool, Field(description="Bring back a deleted run or experiment.")] = False,
 ) -> Deletion:
-    """Delete a dataset, suite, validation, feature view, run, experiment, model, version, study, explanation, bento
-    or job. What something alive needs is refused."""
+    """Delete what a handle names: dataset, suite, view, model, run, experiment, study, bento, … What something alive
+    needs is refused."""
     handles = [handle] if isinstance(handle, str) else handle
     return await context.call(client.delete, handles, dry_run, restore)
 

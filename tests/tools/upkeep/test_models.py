@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,13 +58,13 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Generator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     folder = tmp_path_factory.mktemp("upkeep")
     (folder / "empty.yaml").touch()
     environ = {"MLOPS_HOME": str(folder / "home"), "MLOPS_CONFIG": str(folder / "empty.yaml")}
     work = Work(load(environ).settings, Tracer(lambda _: None))
     rows = pa.table({"x": [float(n % 7) for n in range(60)], "y": [n % 7 + n * 0.37 for n in range(60)]})
-    yield House(work, save(work, rows, "rows", [], "test").handle)
+    return House(work, save(work, rows, "rows", [], "test").handle)
 
 
 def test_a_run_goes_with_those_below_it_and_comes_back(house: House) -> None:
@@ -117,7 +116,7 @@ def test_a_version_in_production_stays_until_it_is_archived_and_the_name_goes_wi
     for algorithm in ("Ridge", "Lasso"):
         registry.register_model(house.work, house.train(algorithm).model, "credit", {}, "")
     stages.transition_stage(house.work, "model:credit/2", "Production", True)
-    with pytest.raises(ToolFailure, match="transition_stage\\(model='model:credit/2', stage='Archived'\\)"):
+    with pytest.raises(ToolFailure, match=r"transition_stage\(model='model:credit/2', stage='Archived'\)"):
         house.remove("model:credit")
     assert house.remove("model:credit/1").handles == ["model:credit/1"]
     stages.transition_stage(house.work, "model:credit/2", "Archived", True)
@@ -136,7 +135,7 @@ def test_a_model_that_an_endpoint_serves_stays_and_a_bento_takes_its_copy_with_i
     )
     write(house.work, EndpointFile(endpoint="live", deployments=[running]))
     for handle in (first.bento, version, trained.model):
-        with pytest.raises(ToolFailure, match="stop_endpoint\\(endpoint='endpoint:live'\\)|delete"):
+        with pytest.raises(ToolFailure, match=r"stop_endpoint\(endpoint='endpoint:live'\)|delete"):
             house.remove(handle)
     with pytest.raises(ToolFailure, match="stop_endpoint"):
         house.remove("endpoint:live")
@@ -185,13 +184,15 @@ def test_a_view_goes_with_its_online_values_and_holds_its_dataset_until_then(hou
     frame = pd.DataFrame({"key": [1, 2, 3], "at": times, "f": [1.0, 2.0, 3.0]})
     data = save(house.work, pa.Table.from_pandas(frame), "facts", [], "test").handle
     view = features.register_features(house.work, data, "facts", "key", "at", [], "", None, "").view
-    features.materialize_features(house.work, MaterializeRequest(views=["facts"], start="", end=""))
-    with pytest.raises(ToolFailure, match="delete\\(handle='features:facts', dry_run=false\\) frees it"):
+    again = MaterializeRequest(views=["facts"], start="", end="")
+    features.materialize_features(house.work, again)
+    with pytest.raises(ToolFailure, match=r"delete\(handle='features:facts', dry_run=false\) frees it"):
         house.remove(data)
     assert "online:facts" in house.preview(view).handles
     assert house.remove("online:facts").state == "deleted"
     with pytest.raises(ToolFailure, match="never materialized"):
         features.get_online_features(house.work, ["facts:f"], [{"key": 1}])
+    assert features.materialize_features(house.work, again).undo == "delete(handle='online:facts', dry_run=false)"
     assert house.remove(view).state == "deleted"
     assert features.list_features(house.work, "", 10, "").items == []
     assert house.remove(data).state == "deleted"
