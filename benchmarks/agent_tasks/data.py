@@ -30,6 +30,10 @@ def leaky(seed: int, rows: int = 1200) -> pd.DataFrame:
     return pd.concat([frame, frame.sample(frac=0.1, random_state=seed)], ignore_index=True)
 
 
+# Rows that break each rule of `orders`: of the ids that are no longer unique, one is that of the first row.
+BROKEN = [12, 9, 8, 15, 5]
+
+
 def orders(seed: int, rows: int = 2000) -> pd.DataFrame:
     """Five rules are broken: 12 amounts below 0, 9 missing customers, 7 ids twice, 15 states, 5 late deliveries."""
     draw = np.random.default_rng(seed)
@@ -104,6 +108,15 @@ def visits(seed: int, rows: int = 800) -> tuple[pd.DataFrame, pd.DataFrame]:
         }
     )
     return asked, tests.drop_duplicates(["patient", "measured_at"])
+
+
+def known_at_visit(asked: pd.DataFrame, tests: pd.DataFrame, days: int) -> pd.Series:
+    """The newest value of each visit's patient, at most so many days old, by pandas."""
+    left, right = asked.sort_values("seen_at"), tests.sort_values("measured_at")
+    joined = pd.merge_asof(
+        left, right, left_on="seen_at", right_on="measured_at", by="patient", tolerance=pd.Timedelta(days, "D")
+    )
+    return joined["marker"]
 
 
 def month(seed: int, shifted: bool, rows: int = 2000) -> pd.DataFrame:

@@ -96,8 +96,8 @@ def test_without_mlflow_a_model_is_kept_used_and_later_logged_with_all_it_knows(
 
 def test_a_kept_model_is_packaged(away: Work, tmp_path: Path, rows: pd.DataFrame) -> None:
     kept = train(away, tmp_path)
-    bento, new = make_bento(away, PackageRequest(model=kept.model, name="", version="", batchable=False))
-    assert (new, bento.spec.model_handle) == (True, kept.model)
+    made = make_bento(away, PackageRequest(model=kept.model, name="", version="", batchable=False))
+    assert (made.built, made.model) == (True, kept.model)
 
 
 def test_mlflow_that_dies_while_a_model_is_fitted_costs_no_model(

@@ -151,7 +151,7 @@ def test_training_that_cannot_work_names_the_way_out(
 
 def test_the_run_of_a_model_holds_how_it_was_trained_on_what_and_how_well(work: Work, loans: str) -> None:
     trained = train(work, loans, features=NUMBERS, params={"n_estimators": 5}, seed=3)
-    run = get_run(work, trained.run, ["*"])
+    run = get_run(work, str(trained.run), ["*"])
     assert run.params == {"algorithm": "XGBoost", "target": "loan_status", "seed": "3", "n_estimators": "5"}
     scores = {f"train_{name}": pytest.approx(value) for name, value in trained.train.items()}
     assert {name: run.metrics[name] for name in scores} == scores
