@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from ..errors import unknown
 from ..handles import parse
 from ..locks import locked
 from ..removal import Found, Gone, Removal, Remover, erase, kept
 from ..runtime.work import Work
 from .compare import comparisons
-from .storage import driver, find_study, forget, journal
+from .storage import driver, forget, journal, names, require_storage
 
 
 def find(work: Work, text: str) -> Found:
-    name = find_study(work, text).study_name
+    require_storage(work)
+    name, known = parse(text, "study").name, names(work)
+    if name not in known:
+        raise unknown("study", text[:200], (f"study:{each}" for each in known), "tune_model makes one.")
     file = journal(work, name)
     return Found((f"study:{name}",), (file,) if file.is_file() else ())
 

@@ -91,9 +91,14 @@ def test_an_unknown_handle_names_near_ones_and_an_unknown_kind_the_kinds(load: L
         remove("trace:1")
 
 
-@pytest.mark.parametrize("handle", ["dataset:../../secrets", "dataset:*", "dataset:loans@*", "validation:../x"])
+@pytest.mark.parametrize(
+    "handle",
+    ["dataset:../../secrets", "dataset:*", "dataset:loans@*", "validation:../x", "study:../jobs/x", "endpoint:../x"],
+)
 def test_a_handle_cannot_lead_out_of_its_folder(handle: str, load: Load, remove: Remove, work: Work) -> None:
     load()
+    (work.home / "jobs").mkdir()
+    (work.home / "jobs" / "x.log").touch()
     with pytest.raises(ToolFailure, match="unknown"):
         remove(handle)
     assert len(_files(work)) == 2

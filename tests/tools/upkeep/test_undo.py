@@ -41,31 +41,27 @@ def call(client: Client) -> Call:
 
 @pytest.fixture
 def check(call: Call) -> Call:
-    """Calls a tool and its undo, and holds the state against the one before; then calls the tool again."""
+    """Calls a tool and its undo, and holds what the lists `of` show against what they showed; then calls it again."""
 
-    async def run(tool: str, **arguments: Any) -> dict[str, Any]:
-        before = await _state(call)
+    async def run(tool: str, of: tuple[str, ...] = ("list_datasets",), **arguments: Any) -> dict[str, Any]:
+        before = await _state(call, *of)
         made = await call(tool, **arguments)
-        assert await _state(call) != before, f"{tool} changed nothing"
+        assert await _state(call, *of) != before, f"{tool} changed nothing"
         undoing, given = parsed(made["undo"])
         await call(undoing, **given)
-        assert await _state(call) == before, f"{made['undo']} does not take {tool} back"
+        assert await _state(call, *of) == before, f"{made['undo']} does not take {tool} back"
         return await call(tool, **arguments)
 
     return run
 
 
-async def _state(call: Call) -> dict[str, Any]:
-    """All that the lists show, without what a run of a model that is gone does not change."""
-    views = (await call("list_features"))["items"]
-    return {
-        "datasets": [line["dataset"] for line in (await call("list_datasets", limit=50))["items"]],
-        "suites": [(line["suite"], line["version"]) for line in (await call("list_suites"))["items"]],
-        "views": [{key: value for key, value in view.items() if key not in ("notes", "undo")} for view in views],
-        "runs": [line["run"] for line in (await call("search_runs", limit=50))["items"]],
-        "models": (await call("list_models"))["items"],
-        "endpoints": [(line["endpoint"], line["traffic"]) for line in (await call("list_endpoints"))["items"]],
-    }
+async def _state(call: Call, *of: str) -> list[list[dict[str, Any]]]:
+    """All that some lists show, but for the words beside it and for what changes by itself."""
+    return [[_settled(line) for line in (await call(name, limit=50))["items"]] for name in of]
+
+
+def _settled(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key not in ("notes", "undo", "deployments")}
 
 
 @pytest.mark.slow
@@ -77,15 +73,18 @@ async def test_what_is_made_of_data_is_taken_back(check: Call, call: Call) -> No
     await check("split_dataset", **halves)
     assert (await call("split_dataset", **halves))["undo"] is None
     rule = {"type": "expect_column_to_exist", "kwargs": {"column": "a"}}
-    await check("create_suite", name="own", expectations=[rule])
-    await check("create_suite", name="own", expectations=[rule, {**rule, "kwargs": {"column": "b"}}])
+    await check("create_suite", of=("list_suites",), name="own", expectations=[rule])
+    await check(
+        "create_suite", of=("list_suites",), name="own", expectations=[rule, {**rule, "kwargs": {"column": "b"}}]
+    )
     zipcodes = (await call("load_dataset", path=ZIPCODES))["dataset"]
+    views = ("list_datasets", "list_features")
     view = {"view": "zip", "entity": "zipcode", "timestamp_column": "event_timestamp"}
-    await check("register_features", dataset=zipcodes, features=["city"], **view)
-    await check("register_features", dataset=zipcodes, features=["city", "state"], ttl_days=900.5, **view)
-    await check("register_feature", name="population", group="zip", entity="zipcode", dtype="int64")
+    await check("register_features", of=views, dataset=zipcodes, features=["city"], **view)
+    await check("register_features", of=views, dataset=zipcodes, features=["city", "state"], ttl_days=900.5, **view)
+    await check("register_feature", of=views, name="population", group="zip", entity="zipcode", dtype="int64")
     await check("get_historical_features", dataset=loaded["dataset"], features=["zip:city"])
-    await check("materialize_features", views=["zip"])
+    await check("materialize_features", of=views, views=["zip"])
 
 
 @pytest.mark.slow
@@ -96,9 +95,9 @@ async def test_what_is_logged_trained_and_searched_is_taken_back(check: Call, ca
     await call(undoing, **given)
     assert (await call("create_experiment", name="passing"))["undo"] == made["undo"]
     assert (await call("create_experiment", name="passing"))["undo"] is None
-    await check("start_run", experiment="passing", name="mine")
+    await check("start_run", of=("search_runs",), experiment="passing", name="mine")
     question = {"dataset": data, "target": "loan_status", "algorithm": "LogisticRegression"}
-    trained = await check("train_model", features=["loan_amnt"], validation=data, **question)
+    trained = await check("train_model", of=("search_runs",), features=["loan_amnt"], validation=data, **question)
     inside = (await call("start_run", experiment="passing"))["run"]
     own = await call("train_model", features=["loan_amnt"], validation=data, run=inside, **question)
     assert own["undo"] == deletes(own["model"])
@@ -106,7 +105,7 @@ async def test_what_is_logged_trained_and_searched_is_taken_back(check: Call, ca
     await call(undoing, **given)
     space = {"C": {"low": 0.1, "high": 1.0}}
     search = {"features": ["loan_amnt"], "validation": data, "search_space": space, "n_trials": 2, "study": "small"}
-    tuned = await check("tune_model", **question, **search)
+    tuned = await check("tune_model", of=("search_runs",), **question, **search)
     assert tuned["undo"] is not None
     assert (await call("tune_model", **question, **search))["undo"] is None
 
@@ -115,7 +114,8 @@ async def test_what_is_logged_trained_and_searched_is_taken_back(check: Call, ca
 async def test_train_register_serve_predict_undo_leaves_only_traces(call: Call) -> None:
     data = (await call("load_dataset", path=LOANS))["dataset"]
     await call("create_experiment", name="serving")
-    before = await _state(call)
+    everything = ("list_datasets", "search_runs", "list_models", "list_endpoints")
+    before = await _state(call, *everything)
     trained = await call(
         "train_model", dataset=data, target="loan_status", algorithm="LogisticRegression", features=["loan_amnt"],
         validation=data, experiment="serving",
@@ -131,7 +131,7 @@ async def test_train_register_serve_predict_undo_leaves_only_traces(call: Call) 
     for text in (packed["undo"], deletes(version), trained["undo"]):
         undoing, given = parsed(text)
         assert (await call(undoing, **given))["state"] == "deleted"
-    assert await _state(call) == before
+    assert await _state(call, *everything) == before
     lineage = await call("get_lineage", handle=data)
     assert {trained["model"], version, packed["bento"], "endpoint:credit"} <= {*lineage["deleted"]}
 
