@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,12 +16,12 @@ from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 
 
-def write(folder: Path, **files: dict[str, list[object]]) -> Path:
+def write(folder: Path, **files: Mapping[str, Sequence[object]]) -> Path:
     """Files by their path below the folder, where `__` stands for a slash."""
     for name, columns in files.items():
         path = folder / f"{name.replace('__', '/')}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table(columns), path)
+        pq.write_table(pa.table(dict(columns)), path)
     return folder
 
 
