@@ -26,7 +26,7 @@ AGENTS = (
         "Scope definer",
         "Turns a question into a problem: data, target, metric, what is known already.",
         (
-            "load_dataset", "list_datasets", "describe_dataset", "get_default_suite", "list_algorithms",
+            "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "get_default_suite", "list_algorithms",
             "create_experiment", "list_experiments", "search_runs", "list_models", "get_model",
         ),
     ),
@@ -35,7 +35,7 @@ AGENTS = (
         "Data preparer",
         "Makes data that can be trusted: loaded, validated, joined with features, split.",
         (
-            "load_dataset", "list_datasets", "describe_dataset", "create_suite", "get_suite", "list_suites",
+            "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "create_suite", "get_suite", "list_suites",
             "get_default_suite", "validate_dataset", "register_features", "list_features", "get_historical_features",
             "get_feature_statistics", "split_dataset", "get_lineage", "delete", *JOBS,
         ),

@@ -49,7 +49,8 @@ def generate_dataset(work: Work, kind: Kind, rows: int, seed: int, name: str) ->
     """Made-up data under a name that says so; the same arguments give the same dataset."""
     table, notes = generate(kind, rows, seed)
     label = f"{SYNTHETIC}{(name or kind).removeprefix(SYNTHETIC)}"
-    return save(work, table, label, [f"synthetic:{kind}/rows={rows}/seed={seed}"], "generate_dataset", notes).info
+    made = save(work, table, label, [f"synthetic:{kind}/rows={rows}/seed={seed}"], "generate_dataset", notes)
+    return made.info.model_copy(update={"undo": deletes(made.handle)})
 
 
 def list_datasets(work: Work, limit: int, cursor: str) -> Page[DatasetLine]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
 from ..runtime.work import Work
 from ..undo import deletes
 from .bounds import few, named
 from .models import QueryResult
-from .preview import first_rows
+from .preview import ROWS, first_rows
 from .readers import plain_names
 from .sandbox import lock, run, sandbox
 from .statement import query_of
 from .store import Dataset, looks_like_path, resolve, save
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SHOWN_COLUMNS = 40
 
@@ -78,8 +83,17 @@ def _named_after(sources: list[Dataset]) -> str:
     return first if first.endswith("_query") else f"{first[:57]}_query"
 
 
+def _head(made: Dataset) -> pa.Table:
+    """The first rows, without reading the others."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(made.path)
+    return pa.Table.from_batches(list(islice(file.iter_batches(ROWS), 1)), file.schema_arrow)
+
+
 def _told(made: Dataset, parents: list[str]) -> QueryResult:
-    stored = made.table()
+    stored = _head(made)
     shown = few(made.info.columns, SHOWN_COLUMNS, 1500)
     rows, cut = first_rows(stored)
     more = len(made.info.columns) - len(shown)

@@ -40,7 +40,7 @@ def sandbox(settings: Settings, database: str = ":memory:") -> Generator[duckdb.
         given = _configuration(data, Path(spill))
         connection = duckdb.connect(database, read_only=database != ":memory:", config=given)
         try:
-            connection.execute("set TimeZone = 'UTC'")
+            connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
             yield connection
         finally:
             connection.close()
@@ -54,7 +54,7 @@ def _remove_left(folder: Path, timeout_s: float) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _configuration(data: DataSettings, spill: Path) -> dict[str, str]:
+def _configuration(data: DataSettings, spill: Path) -> dict[str, str | bool | int | float | list[str]]:
     return {
         "threads": "1",
         "memory_limit": f"{data.query_memory_mb}MiB",

@@ -150,9 +150,9 @@ def _tables(node: Any, known: frozenset[str]) -> Iterator[tuple[str, ...]]:
         yield from _tables(value, known | {name} if recursive else known)
         known |= {name}
     if node.get("type") == "BASE_TABLE":
-        path = tuple(map(str, node["qualified_name"]["path"]))
+        path: list[str] = node["qualified_name"]["path"]
         if len(path) > 1 or path[0].lower() not in known:
-            yield path
+            yield tuple(path)
     for key, child in node.items():
         if key != "cte_map":
             yield from _tables(child, known)

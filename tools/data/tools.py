@@ -38,7 +38,9 @@ async def load_dataset(
     path: Annotated[str, Field(description="Parquet (folders too), Feather, CSV, JSON, Excel; packed too.")] = "",
     name: Annotated[str, Field(description="Default: the file's or source's.")] = "",
     options: Options = None,
-    source: Annotated[str, Field(description="Database named in data.sources, instead of a file.")] = "",
+    source: Annotated[
+        str, Field(description="Database of data.sources; source:<name>/<table> goes where a dataset goes.")
+    ] = "",
     sql: Annotated[str, Field(description="One SELECT, for `source`.")] = "",
 ) -> DatasetInfo:
     """Load a file, or rows of a database, as an immutable dataset; its notes say how it was read."""

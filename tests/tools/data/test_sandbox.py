@@ -172,6 +172,12 @@ def test_a_query_without_end_is_ended(work: Work, sql: str) -> None:
         query_dataset(bounded(work, query_timeout_s=0.5), sql, "")
 
 
+def test_a_query_prints_nothing(work: Work, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ToolFailure):
+        query_dataset(bounded(work, query_timeout_s=4), "select sum(hash(x)) as s from range(9000000000) t(x)", "")
+    assert "".join(capfd.readouterr()) == ""
+
+
 @pytest.mark.parametrize(
     "sql",
     [
