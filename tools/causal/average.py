@@ -105,7 +105,7 @@ def contrast(sample: Sample, arm: int, target: Target) -> Contrast:
     of_rows, freedom = error(sides[0] - sides[1])
     ratio = error(sides[0] / (base + effect) - sides[1] / base)[0] if min(base, base + effect) > 0 else None
     return Contrast(
-        effect, of_rows, error(varies + sides[0] - sides[1])[0], freedom, (_effective(above), _effective(below)),
+        effect, of_rows, max(of_rows, error(varies + sides[0] - sides[1])[0]), freedom, (_effective(above), _effective(below)),
         above + below, (base + effect, base), error(sides[1])[0], ratio, scores, share,
     )  # fmt: skip
 

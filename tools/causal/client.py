@@ -111,7 +111,7 @@ def _shown(work: Work, request: EffectRequest, asked: Question, said: Answer) ->
 def _store(work: Work, request: EffectRequest, asked: Question, effects: pd.DataFrame, model: str) -> Dataset:
     import pyarrow as pa
 
-    name = slug(request.name or f"effect_of_{request.treatment}_on_{request.outcome}")
+    name = slug(f"effect_of_{request.treatment}_on_{request.outcome}")
     table = pa.Table.from_pandas(effects, preserve_index=False)
     return save(work, table, name, [asked.card.dataset, model], "estimate_effect")
 
