@@ -51,7 +51,7 @@ def bounds(found: Effect) -> tuple[float, float]:
 def estimate(work: Work, rows: str, **changes: object) -> Effect:
     request: dict[str, object] = {
         "dataset": rows, "treatment": "t", "outcome": "y", "effect_modifiers": ["x"], "controls": ["w"],
-        "estimator": "LinearDML", "params": {}, "name": "", "run": "", "experiment": "", "seed": 0,
+        "estimator": "LinearDML", "params": {}, "run": "", "experiment": "", "seed": 0,
     }  # fmt: skip
     return client.estimate_effect(work, EffectRequest.model_validate(request | changes))
 

@@ -56,7 +56,7 @@ def test_a_trial_scores_what_econmls_scorer_says_of_the_same_model(work: Work, r
         work,
         EffectRequest(
             dataset=rows, treatment="t", outcome="y", effect_modifiers=["x"], controls=["w"],
-            estimator="CausalForest", params=tuned.best_params, name="", run="", experiment="", seed=0,
+            estimator="CausalForest", params=tuned.best_params, run="", experiment="", seed=0,
         ),
     )  # fmt: skip
     card = find_model(work, found.model, effects=True).card
