@@ -154,7 +154,7 @@ def _asked(drawn: Drawn, folder: Path) -> tuple[EffectRequest, Dataset]:
     info = DatasetInfo(dataset="dataset:rows@0", rows=len(drawn.frame), columns=names, source="", created="")
     request: dict[str, Any] = {
         "dataset": info.dataset, "treatment": "t", "outcome": "y", "effect_modifiers": [], "controls": [],
-        "estimator": "LinearDML", "params": {}, "name": "", "run": "", "experiment": "", "seed": 0,
+        "estimator": "LinearDML", "params": {}, "run": "", "experiment": "", "seed": 0,
     }  # fmt: skip
     return EffectRequest.model_validate(request | dict(drawn.asked)), Dataset(info, path)
 

@@ -103,10 +103,11 @@ def contrast(sample: Sample, arm: int, target: Target) -> Contrast:
         return mean_error(influence, sample.arms, sample.groups)
 
     of_rows, freedom = error(sides[0] - sides[1])
+    of_population = max(of_rows, error(varies + sides[0] - sides[1])[0])
     ratio = error(sides[0] / (base + effect) - sides[1] / base)[0] if min(base, base + effect) > 0 else None
     return Contrast(
-        effect, of_rows, error(varies + sides[0] - sides[1])[0], freedom, (_effective(above), _effective(below)),
-        above + below, (base + effect, base), error(sides[1])[0], ratio, scores, share,
+        effect, of_rows, of_population, freedom, (_effective(above), _effective(below)), above + below,
+        (base + effect, base), error(sides[1])[0], ratio, scores, share,
     )  # fmt: skip
 
 

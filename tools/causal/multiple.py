@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def corrected(p_values: Sequence[float | None]) -> list[float | None]:
@@ -10,5 +11,6 @@ def corrected(p_values: Sequence[float | None]) -> list[float | None]:
     from statsmodels.stats.multitest import multipletests
 
     known = [p for p in p_values if p is not None]
-    adjusted = iter(multipletests(known, method="holm")[1].tolist() if known else [])
-    return [None if p is None else next(adjusted) for p in p_values]
+    tested: Any = multipletests(known, method="holm") if known else (None, [])
+    adjusted = iter(tested[1])
+    return [None if p is None else float(next(adjusted)) for p in p_values]

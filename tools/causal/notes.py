@@ -57,15 +57,17 @@ def notes(
 def _confounding(asked: Question, found: Averages) -> list[str]:
     skills = {stage.of: stage.skill for stage in found.chosen}
     poor = [of for of, skill in skills.items() if of != "treatment" and skill <= 0]
+    if asked.randomised:
+        return []
     if not asked.covered:
-        return [] if asked.randomised else ["no covariates were given: this is no more than the naive difference"]
+        return ["no covariates were given: this is no more than the naive difference"]
     said = []
-    if found.by_chance and not asked.randomised:
+    if found.by_chance:
         said.append(
             f"the covariates do not tell who was treated (skill {skills['treatment']:.3f}, within chance), as after "
             "randomisation; if it was not, hidden confounders may remain"
         )
-    elif not asked.randomised:
+    else:
         said.append("holds only if the covariates include everything that drives both treatment and outcome")
     if poor:
         said.append(f"the covariates tell nothing of the {', of the '.join(poor)} (skill at most 0)")

@@ -25,8 +25,8 @@ def arm_mean(sample: Sample, arm: int, name: str) -> ArmMean:
     value, size = float(kept.outcome.mean()), len(kept.outcome)
     positives = int(kept.outcome.sum()) if is_rate(sample.outcome) else None
     if positives is not None and kept.groups is None:
-        low, high = proportion_confint(positives, size, 1 - LEVEL, method="wilson")
-        interval, method = (float(low), float(high)), "95 % Wilson"
+        bounds: Any = proportion_confint(positives, size, 1 - LEVEL, method="wilson")
+        interval, method = (float(bounds[0]), float(bounds[1])), "95 % Wilson"
     else:
         error, freedom = mean_error(kept.outcome - value, kept.arms, kept.groups)
         interval, method = around(value, error, freedom), f"95 % t{_clustered(kept)}"

@@ -76,6 +76,8 @@ def question(request: EffectRequest, source: Dataset) -> Question:
     values = frame[request.treatment]
     few = left_out(values, treatment)
     rows = effect_rows(frame.assign(**{request.treatment: values.mask(few)}), card)
+    if rows.outcome.min() == rows.outcome.max():
+        raise ToolFailure(f"{request.outcome} is the same in every row", "There is nothing to explain.")
     groups = _groups(frame, request, source, rows) if request.cluster else None
     notes = [*_dropped(rows, values[few]), *_arms(request, treatment), *_missing(rows), *_rare(rows)]
     if groups is not None and groups.max() < FEW_GROUPS:

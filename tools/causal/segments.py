@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..estimates import Verdict
 from .average import Contrast, Sample, contrast
@@ -198,6 +198,7 @@ def _independent(columns: np.ndarray, shares: np.ndarray) -> np.ndarray:
     known = centred[:, spread > SAME] / spread[spread > SAME]
     if not known.shape[1]:
         return np.ones((len(columns), 1))
-    _, upper, order = qr(known * np.sqrt(weights)[:, None], mode="economic", pivoting=True)
+    found: Any = qr(known * np.sqrt(weights)[:, None], mode="economic", pivoting=True)
+    _, upper, order = found
     kept = np.sort(order[: int((np.abs(np.diag(upper)) > SAME**0.5).sum())])
     return np.column_stack([np.ones(len(columns)), known[:, kept]])

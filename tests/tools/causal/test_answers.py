@@ -136,6 +136,16 @@ def test_the_strongest_pair_is_the_one_that_differs_from_all_others() -> None:
     assert strongest_pair(compared(of(frame)), frame[["g"]]) is None
 
 
+def test_clusters_of_one_row_each_change_nothing() -> None:
+    frame = lottery(6)
+    alone, each = (
+        contrast(by_shares(frame["t"].to_numpy(), frame["y"].to_numpy(), groups), 1, "all")
+        for groups in (None, np.random.default_rng(0).permutation(len(frame)))
+    )
+    assert each.interval() == pytest.approx(alone.interval())
+    assert each.population_interval() == pytest.approx(alone.population_interval())
+
+
 def test_variation_is_tested_as_by_least_squares_on_the_scores() -> None:
     frame = lottery(2)
     rng = np.random.default_rng(2)

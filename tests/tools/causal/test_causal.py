@@ -9,12 +9,14 @@ from mlops_mcp.tools.causal import client
 from mlops_mcp.tools.causal.models import Effect, EffectRequest
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.estimates import briefly
 from mlops_mcp.tools.explain.client import explain_model
 from mlops_mcp.tools.explain.models import ExplainRequest
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking.client import get_run
 from mlops_mcp.tools.training.client import evaluate_model
 from mlops_mcp.tools.training.models import EvaluateRequest
+from mlops_mcp.tools.undo import deletes
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +51,7 @@ def bounds(found: Effect) -> tuple[float, float]:
 def estimate(work: Work, rows: str, **changes: object) -> Effect:
     request: dict[str, object] = {
         "dataset": rows, "treatment": "t", "outcome": "y", "effect_modifiers": ["x"], "controls": ["w"],
-        "estimator": "LinearDML", "params": {}, "name": "", "run": "", "experiment": "", "seed": 0,
+        "estimator": "LinearDML", "params": {}, "run": "", "experiment": "", "seed": 0,
     }  # fmt: skip
     return client.estimate_effect(work, EffectRequest.model_validate(request | changes))
 
@@ -119,6 +121,84 @@ def test_a_continuous_treatment_has_an_effect_per_unit_and_no_propensity(work: W
     assert high - low < 0.3
     assert (found.means, found.overlap.verdict) == ([], "not_evaluated")
     assert "one unit more of dose" in found.estimand
+
+
+def tokens(found: Effect) -> float:
+    with briefly(True):
+        return len(found.model_dump_json()) / 4
+
+
+def test_a_lottery_of_mails_is_settled_by_one_call(work: Work, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    count = 4000
+    frame = pd.DataFrame(
+        {
+            "mail": rng.choice(["none", "sent"], count),
+            "who": rng.choice(["new", "old"], count),
+            "age": rng.normal(40, 9, count),
+        }
+    )
+    sent, new = frame["mail"] == "sent", frame["who"] == "new"
+    frame["visit"] = (rng.random(count) < 0.10 + 0.12 * (sent & new)).astype(int)
+    frame.to_parquet(tmp_path / "mails.parquet")
+    found = estimate(
+        work, str(tmp_path / "mails.parquet"), treatment="mail", outcome="visit", effect_modifiers=[],
+        controls=["who", "age"], by=["who", "age"], randomised=True,
+    )  # fmt: skip
+    rates = frame.groupby("mail")["visit"].mean()
+    assert [each.arm for each in found.means] == rates.index.tolist()
+    assert [each.value for each in found.means] == pytest.approx(rates.tolist())
+    assert found.effect is not None
+    assert found.difference is not None
+    assert found.lift is not None
+    assert found.difference.value == pytest.approx(rates["sent"] - rates["none"])
+    assert (found.effect.verdict, found.difference.verdict, found.lift.verdict) == ("above_baseline",) * 3
+    assert found.lift.value == pytest.approx(rates["sent"] / rates["none"] - 1, abs=0.05)
+    assert {one.column: one.verdict for one in found.heterogeneity} == {
+        "who": "above_baseline", "age": "not_distinguishable"
+    }  # fmt: skip
+    verdicts = {one.segment: one.verdict for one in found.segments if one.column == "who"}
+    assert verdicts == {"new": "above_baseline", "old": "not_distinguishable"}
+    assert found.strongest_pair is not None
+    assert found.strongest_pair.column == "who & age"
+    assert found.notes == []
+    assert found.undo == f"{deletes(found.run)}; {deletes(found.effects)}"
+    assert tokens(found) < 1500
+
+
+def test_confounded_schools_are_settled_by_one_call(work: Work, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    school = np.repeat(np.arange(76), 25)
+    x = rng.normal(size=len(school)) + rng.normal(size=76)[school]
+    treated = (rng.random(len(school)) < 1 / (1 + np.exp(-x))).astype(int)
+    outcome = 0.5 * treated + x + 2 * rng.normal(size=76)[school] + rng.normal(size=len(school))
+    frame = pd.DataFrame({"x": x, "t": treated, "y": outcome, "school": [f"S{number}" for number in school]})
+    frame.to_parquet(tmp_path / "schools.parquet")
+    found = estimate(work, str(tmp_path / "schools.parquet"), effect_modifiers=[], controls=["x"], cluster="school")
+    assert found.effect is not None
+    assert found.effect.method == "95 % AIPW, t by cluster"
+    low, high = bounds(found)
+    assert low < 0.5 < high
+    assert found.balance is not None
+    assert found.balance.worst[0].column == "x"
+    assert found.balance.above_before == 1
+    assert found.balance.above_after == 0
+    assert found.sensitivity is not None
+    assert found.sensitivity.robustness_value is not None
+    assert {stage.metric for stage in found.first_stage} == {"rmse", "log_loss"}
+    assert tokens(found) < 1200
+
+
+def test_many_segments_are_kept_as_a_dataset_and_the_surest_are_told(work: Work, rows: str, tmp_path: Path) -> None:
+    frame = pd.read_parquet(rows)
+    columns = {f"s{number}": np.arange(len(frame)) // 7**number % 7 for number in range(4)}
+    frame.assign(**columns).to_parquet(tmp_path / "many.parquet")
+    given: dict[str, object] = {"model_y__max_iter": 20, "model_t__max_iter": 20}
+    found = estimate(work, str(tmp_path / "many.parquet"), by=[*columns], params=given)
+    assert len(found.segments) == 12
+    assert found.segments_dataset is not None
+    every = resolve(work, found.segments_dataset).frame()
+    assert every["column"].value_counts().to_dict() == dict.fromkeys(columns, 4)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from mlops_mcp.tools.causal.estimate import Averages, averages, by_row, fitted, 
 from mlops_mcp.tools.causal.models import EffectRequest
 from mlops_mcp.tools.causal.notes import compares, estimand, notes
 from mlops_mcp.tools.causal.question import Question, question
+from mlops_mcp.tools.causal.refute import refuted
 from mlops_mcp.tools.data.models import DatasetInfo
 from mlops_mcp.tools.data.store import Dataset
 from mlops_mcp.tools.errors import ToolFailure
@@ -33,7 +34,7 @@ class Asked:
         info = DatasetInfo(dataset="dataset:rows@0", rows=len(frame), columns=[*frame.columns], source="", created="")
         request: dict[str, object] = {
             "dataset": info.dataset, "treatment": "t", "outcome": "y", "effect_modifiers": [], "controls": ["x"],
-            "estimator": "LinearDML", "params": {}, "name": "", "run": "", "experiment": "", "seed": 0,
+            "estimator": "LinearDML", "params": {}, "run": "", "experiment": "", "seed": 0,
         }  # fmt: skip
         self.request = EffectRequest.model_validate(request | changes)
         self.question: Question = question(self.request, Dataset(info, path))
@@ -227,6 +228,79 @@ def test_rows_of_a_cluster_widen_the_interval_and_too_few_clusters_are_refused(t
         Asked(tmp_path, frame.assign(c=group // 10), cluster="c")
     with pytest.raises(ToolFailure, match="missing in 1 rows"):
         Asked(tmp_path, frame.assign(c=np.array([None, *map(str, group[1:])], dtype=object)), cluster="c")
+
+
+def test_clusters_are_the_same_by_number_and_by_any_text(tmp_path: Path) -> None:
+    frame = rows(600)
+    numbers = np.random.default_rng(0).integers(0, 40, 600)
+    groups = [
+        Asked(tmp_path, frame.assign(c=values), cluster="c").question.groups
+        for values in (numbers, [f"Schüle {number}" for number in numbers], numbers.astype(float))
+    ]
+    codes = [None if found is None else found.tolist() for found in groups]
+    assert codes[0] is not None
+    assert codes == [codes[0]] * 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cluster": "two"}, "too few for an interval"),
+        ({"cluster": "t"}, "cannot be clusters"),
+        ({"cluster": "cc"}, "unknown column"),
+        ({"by": ["y"]}, "cannot be segments"),
+        ({"by": ["xx"]}, "unknown column"),
+        ({"by": ["lists"]}, "nested values"),
+        ({"by": ["endless"]}, "infinite"),
+        ({"by": ["nothing"]}, "no values at all"),
+        ({"by": [f"b{number}" for number in range(9)]}, "9 columns"),
+        ({"outcome": "same"}, "the same in every row"),
+        ({"treatment": "amount", "by": ["t"], "randomised": True, "refute": True}, "by, randomised, refute need arms"),
+        ({"treatment": "names", "target": "unit"}, "an effect per unit is of numbers"),
+    ],
+)
+def test_segments_and_clusters_that_make_no_sense_are_refused(
+    tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    lists = pd.Series([np.ones(2)] * 600, dtype=object)
+    frame = rows().assign(
+        two=np.arange(600) % 2, lists=lists, endless=np.inf, nothing=None, same=3.5, amount=np.arange(600.0),
+        names=np.where(np.arange(600) % 2, "a", "b"), **{f"b{number}": 1 for number in range(9)},
+    )  # fmt: skip
+    frame.loc[0, "endless"] = 1.0
+    with pytest.raises(ToolFailure, match=says):
+        Asked(tmp_path, frame, **changes)
+
+
+def test_a_treatment_that_was_drawn_by_lot_needs_no_model_of_who_was_treated(tmp_path: Path) -> None:
+    frame = rows(800, share=0.3)
+    frame["y"] += 3 * frame["x"]
+    asked = Asked(tmp_path, frame, randomised=True, by=["x"], params=FEW_TREES)
+    found, _, said = asked.answer()
+    assert found.sample is not None
+    assert found.sample.chances == pytest.approx(np.tile([1 - frame["t"].mean(), frame["t"].mean()], (800, 1)))
+    assert [stage.of for stage in found.chosen] == ["outcome where t = 0", "outcome where t = 1"]
+    arm = arm_effects(asked.question, found, found.sample, "all")[0]
+    assert arm.effect.interval is not None
+    assert arm.difference.interval is not None
+    assert arm.effect.interval[0] < 2 < arm.effect.interval[1]
+    # What the covariate explains no longer blurs the difference.
+    assert np.ptp(arm.effect.interval) < 0.7 * np.ptp(arm.difference.interval)
+    assert (found.overlap.verdict, arm.sensitivity, said) == ("good", None, [])
+    chosen = frame.assign(t=(frame["x"] + np.random.default_rng(1).normal(size=800) > 0).astype(int))
+    told = Asked(tmp_path, chosen, randomised=True, params=FEW_TREES).answer()[2]
+    assert any(note.startswith("x differs between the arms as a lottery hardly ever makes it") for note in told)
+
+
+def test_a_sound_effect_stands_up_to_attempts_to_refute_it(tmp_path: Path) -> None:
+    frame = rows()
+    asked = Asked(tmp_path, frame, params=FEW_TREES)
+    found = asked.averages()
+    lines = refuted(asked.question, found, "all", 1)
+    assert [line.verdict for line in lines] == ["passed"] * 3
+    assert [line.baseline for line in lines] == [0, found.contrasts[0].effect, found.contrasts[0].effect]
+    assert lines[0].value == pytest.approx(0, abs=0.3)
+    assert lines[2].value == pytest.approx(2, abs=0.3)
 
 
 def test_parameters_of_a_first_stage_take_the_place_of_the_choice(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_an_effect_model_is_registered_and_checked_and_not_packaged(
     treated = rng.integers(0, 2, len(frame))
     frame.assign(t=treated, out=frame["x"] + 2 * treated).to_parquet(tmp_path / "effect.parquet")
     request = {"dataset": str(tmp_path / "effect.parquet"), "treatment": "t", "outcome": "out", "controls": ["z"]}
-    more = {"effect_modifiers": ["x"], "estimator": "LinearDML", "params": {}, "name": "", "run": "", "experiment": ""}
+    more = {"effect_modifiers": ["x"], "estimator": "LinearDML", "params": {}, "run": "", "experiment": ""}
     found = estimate_effect(work, EffectRequest.model_validate(request | more | {"seed": 0}))
     version = client.register_model(work, found.model, "effects", {}, "")
     check = client.get_model(work, version.model, 5, True).check
