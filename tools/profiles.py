@@ -35,9 +35,9 @@ AGENTS = (
         "Data preparer",
         "Makes data that can be trusted: loaded, validated, joined with features, split.",
         (
-            "load_dataset", "list_datasets", "describe_dataset", "create_suite", "get_suite", "list_suites",
-            "get_default_suite", "validate_dataset", "register_features", "list_features", "get_historical_features",
-            "get_feature_statistics", "split_dataset", "get_lineage", *JOBS,
+            "load_dataset", "list_datasets", "describe_dataset", "suggest_suite", "create_suite", "get_suite",
+            "list_suites", "get_default_suite", "validate_dataset", "get_validation", "register_features",
+            "list_features", "get_historical_features", "get_feature_statistics", "split_dataset", "get_lineage", *JOBS,
         ),
     ),
     AgentProfile(
@@ -82,7 +82,8 @@ AGENTS = (
         "Watches the others: traces, jobs, endpoints, and what led to what.",
         (
             "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
-            "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "list_endpoints", *JOBS,
+            "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "list_endpoints", "compare_datasets",
+            *JOBS,
         ),
     ),
     AgentProfile(
