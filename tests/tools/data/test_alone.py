@@ -153,7 +153,8 @@ def test_a_target_that_cannot_be_scored_says_why(describe: Describe, case: str) 
 
 def test_columns_of_any_type_are_scored_or_left_out(describe: Describe) -> None:
     frame = clean().assign(
-        nothing=np.nan, flag=lambda f: f.noise > 0, lists=pd.Series([[1]] * ROWS), endless=lambda f: f.x.where(f.x < 1, np.inf),
+        nothing=np.nan, flag=lambda f: f.noise > 0, lists=pd.Series([[1]] * ROWS),
+        endless=lambda f: f.x.where(f.x < 1, np.inf),
         constant=1, words=lambda f: f.id + " and so on",
     )  # fmt: skip
     found = describe(frame, limit=20)
