@@ -1,5 +1,8 @@
 """A number that is another one plus a constant, or times one: what a change of unit or of a sensor looks like."""
 
+# The results of scipy's tests have fields that a checker does not see.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator
