@@ -26,7 +26,8 @@ AGENTS = (
         "Scope definer",
         "Turns a question into a problem: data, target, metric, what is known already.",
         (
-            "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "get_default_suite", "list_algorithms",
+            "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "get_default_suite",
+            "list_algorithms",
             "create_experiment", "list_experiments", "search_runs", "list_models", "get_model",
         ),
     ),
@@ -35,9 +36,10 @@ AGENTS = (
         "Data preparer",
         "Makes data that can be trusted: loaded, validated, joined with features, split.",
         (
-            "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "create_suite", "get_suite", "list_suites",
-            "get_default_suite", "validate_dataset", "register_features", "list_features", "get_historical_features",
-            "get_feature_statistics", "split_dataset", "get_lineage", "delete", *JOBS,
+            "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "suggest_suite", "create_suite",
+            "get_suite", "list_suites", "get_default_suite", "validate_dataset", "get_validation", "register_features",
+            "list_features", "get_historical_features", "get_feature_statistics", "split_dataset", "get_lineage",
+            "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -84,7 +86,8 @@ AGENTS = (
         (
             "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
             "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "compare_runs",
-            "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", "clean_up", *JOBS,
+            "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", "compare_datasets", "clean_up",
+            *JOBS,
         ),
     ),
     AgentProfile(

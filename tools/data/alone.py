@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 SCORED_ROWS, FEWEST = 10_000, 20
 # Of wide datasets fewer rows are scored, so that there are so many cells.
 SCORED_CELLS, LEAST_ROWS = 400_000, 1_000
-FOLDS, LEAVES, MOST_CLASSES = 5, 16, 100
+FOLDS, MOST_CLASSES = 5, 100
+# Of a tree: how many leaves it has, and the least share of the rows in one; more would learn noise.
+LEAVES, LEAF = {"classification": 8, "regression": 32}, {"classification": 1 / 30, "regression": 1 / 100}
 # Whole numbers of few values, each in some rows, are classes.
 FEW_VALUES, ROWS_OF_A_CLASS = 20, 5
 # A column that alone scores so much is a leak until it is shown to be none; the fewest rows of a class for that.
@@ -225,10 +227,8 @@ def _by_tree(column: np.ndarray, truth: np.ndarray, held: np.ndarray, task: str)
     if np.isnan(column).all():
         return np.broadcast_to(truth.mean(axis=0), (len(held), truth.shape[1]))
     # Of shares that are 0 or 1 the squared error is the Gini impurity.
-    least = max(ROWS_OF_A_CLASS, len(column) // (500 if task == "classification" else 100))
-    tree: Any = DecisionTreeRegressor(
-        max_leaf_nodes=LEAVES if task == "classification" else 2 * LEAVES, min_samples_leaf=least, random_state=0
-    )
+    least = max(ROWS_OF_A_CLASS, int(len(column) * LEAF[task]))
+    tree: Any = DecisionTreeRegressor(max_leaf_nodes=LEAVES[task], min_samples_leaf=least, random_state=0)
     answer: np.ndarray = tree.fit(column[:, None], truth).predict(held[:, None])
     return answer.reshape(len(held), -1)
 

@@ -154,7 +154,7 @@ def _changed(sides: Sides, key: str) -> dict[str, tuple[int, str | None]]:
     for name in one.columns.drop(key) if len(one) else ():
         pair_of = (one[name], two[name])
         differs = row_hashes(pair_of[0].to_frame()) != row_hashes(pair_of[1].to_frame())
-        rule = None
+        rule, known = None, np.zeros((0, 2))
         if differs.any() and all(pd.api.types.is_numeric_dtype(side) for side in pair_of):
             values = np.column_stack([side.to_numpy(dtype=float, na_value=np.nan) for side in pair_of])
             known = values[np.isfinite(values).all(axis=1)]

@@ -6,6 +6,9 @@ values: the same for a two by two table, or Fisher's exact test. All by scipy. T
 together (Benjamini & Hochberg 1995).
 """
 
+# The results of scipy's tests have fields that a checker does not see.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import zlib

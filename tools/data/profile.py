@@ -127,7 +127,7 @@ def _range(known: pa.ChunkedArray) -> dict[str, object]:
         middle = pc.quantile(whole, 0.5)[0]
         found = {"min": limits["min"], "median": middle, "max": limits["max"], "mean": pc.mean(whole)}
         plain = {name: finite(value.as_py()) for name, value in found.items()}
-        return plain | {"std": _std(whole), "quantiles": _between(whole, plain.values())}
+        return {**plain, "std": _std(whole), "quantiles": _between(whole, plain.values())}
     if not pa.types.is_integer(whole.type):
         return {}
     limits = pc.min_max(whole)

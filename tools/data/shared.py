@@ -33,7 +33,7 @@ def shared_rows(one: pd.DataFrame, two: pd.DataFrame, target: str = "", key: str
         alike=int(seen.sum()),
         conflicting=int((seen & ~agreeing).sum()) if target in one.columns else None,
         keys=_keys(one[key], two[key]) if key else None,
-        chance=bool(alike and len(np.unique(alike[0])) < KINDS_OF_ROWS * len(one)),
+        chance=len(features) < 2 or len(np.unique(np.concatenate(alike))) < KINDS_OF_ROWS * (len(one) + len(two)),
     )
 
 

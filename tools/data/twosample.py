@@ -96,9 +96,8 @@ def _scored(design: np.ndarray, current: np.ndarray, held: np.ndarray) -> np.nda
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     known = ~np.isnan(design[~held]).all(axis=0)
-    model: Any = HistGradientBoostingClassifier(
-        max_iter=TREES, max_leaf_nodes=LEAVES, early_stopping=False, random_state=0
-    )
+    make: Any = HistGradientBoostingClassifier
+    model = make(max_iter=TREES, max_leaf_nodes=LEAVES, early_stopping=False, random_state=0)
     if not known.any():
         return np.zeros(held.sum())
     fitted = model.fit(design[~held][:, known], current[~held])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -120,3 +122,66 @@ def test_the_parts_of_a_long_name_still_say_which_they_are(work: Work, tmp_path:
 def test_a_dataset_without_rows_is_not_split(work: Work, tmp_path: Path) -> None:
     with pytest.raises(ToolFailure, match="has no rows to split"):
         split(work, tmp_path, {"c": pa.array([], pa.string())}, "stratified", "c")
+
+
+def visits(seed: int = 0) -> dict[str, object]:
+    """Five rows of each of 60 customers, whose city is theirs."""
+    random = np.random.default_rng(seed)
+    customer = np.repeat(np.arange(60), 5)
+    return {
+        "customer": customer,
+        "city": random.choice(list("abcdefgh"), 60)[customer],
+        "amount": random.normal(size=300),
+        "y": random.integers(0, 2, 300),
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments", [("group", "customer", ""), ("group", "", "customer"), ("stratified", "y", "customer")]
+)
+def test_a_group_lies_in_one_part(work: Work, tmp_path: Path, arguments: tuple[Strategy, str, str]) -> None:
+    pq.write_table(pa.table(visits()), tmp_path / "rows.parquet")
+    strategy, column, group = arguments
+    made = client.split_dataset(work, str(tmp_path / "rows.parquet"), strategy, column, 0.2, 0.2, 0, group)
+    owned = [set(resolve(work, part).frame()["customer"]) for part in parts(made)]
+    assert sum(map(len, owned)) == len(set.union(*owned)) == 60
+    assert made.undo == "; ".join(f"delete(handle={part!r}, dry_run=false)" for part in parts(made))
+
+
+def test_a_split_by_group_needs_the_group(work: Work, tmp_path: Path) -> None:
+    with pytest.raises(ToolFailure, match="needs the column whose rows stay together"):
+        split(work, tmp_path, visits(), "group", "")
+
+
+def test_a_group_that_straddles_the_parts_is_said_with_numbers(work: Work, tmp_path: Path) -> None:
+    made = split(work, tmp_path, visits(), "random", "")
+    frames = [resolve(work, part).frame() for part in parts(made)]
+    owners = pd.concat([frame.assign(part=place) for place, frame in enumerate(frames)]).groupby("customer").part
+    said = f"{int((owners.nunique() > 1).sum())} of 60 lie in several parts"
+    assert [said in note for note in made.notes] == [True]
+
+
+def test_rows_that_parts_share_are_counted_with_those_of_another_target(work: Work, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x = np.tile(random.normal(size=100), 2)
+    columns = {"id": np.arange(200), "t": np.arange(200), "x": x, "z": x * 2, "y": [0] * 100 + [0] * 50 + [1] * 50}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    made = client.split_dataset(work, str(tmp_path / "rows.parquet"), "time", "t", 0, 0.25, 0, "", "y")
+    shared = made.shared["test in train"]
+    assert (shared.rows, shared.alike, shared.conflicting) == (0, 50, 50)
+    assert "50 of 50 rows of test (100%) are in train as well, 50 of them with another target" in made.notes
+
+
+def test_times_that_tie_at_a_cut_stay_together_and_are_said(work: Work, tmp_path: Path) -> None:
+    made = split(work, tmp_path, {"t": [1] * 50 + [2] * 30 + [3] * 20, "x": list(range(100))}, "time", "t", 0.3)
+    assert [part.rows for part in (made.train, made.validation, made.test) if part] == [50, 30, 20]
+    assert not any("share the t at a cut" in note for note in made.notes)
+    made = split(work, tmp_path, {"t": [1] * 40 + [2] * 30 + [3] * 30, "x": list(range(100))}, "time", "t", 0.3)
+    assert "60 rows share the t at a cut and stay in one part" in made.notes
+
+
+def test_a_time_that_a_random_split_ignores_is_said(work: Work, tmp_path: Path) -> None:
+    days = pa.array(np.arange("2024-01-01", "2024-07-19", dtype="datetime64[D]").astype("datetime64[us]"))
+    made = split(work, tmp_path, {"day": days, "x": list(range(len(days)))}, "random", "")
+    later = resolve(work, made.train.dataset).frame().day > resolve(work, made.test.dataset).frame().day.min()
+    assert made.notes[0].startswith(f"{int(later.sum())} rows of train are later than the first of test by day")
