@@ -160,7 +160,7 @@ def test_p_values_of_many_pairs_are_raised_as_statsmodels_raises_them(seed: int)
     pairs = list(combinations("abcde", 2))
     values = np.random.default_rng(seed).random(len(pairs)) ** 3
     raised = holm(dict(zip(pairs, values.tolist(), strict=True)))
-    expected = multipletests(values, method="holm")[1]
+    expected = np.asarray(multipletests(values, method="holm")[1], dtype=float)
     assert [raised[pair] for pair in pairs] == pytest.approx(expected.tolist())
 
 
