@@ -47,8 +47,9 @@ AGENTS = (
         "Model selector",
         "Compares algorithms on the same rows and picks the one to tune.",
         (
-            "describe_dataset", "list_algorithms", "create_experiment", "train_model", "evaluate_model", "search_runs",
-            "get_run", "compare_runs", "list_models", "get_model", "get_latest_version", *JOBS,
+            "describe_dataset", "list_algorithms", "create_experiment", "compare_models", "get_comparison",
+            "train_model", "evaluate_model", "search_runs", "get_run", "compare_runs", "list_models", "get_model",
+            "get_latest_version", *JOBS,
         ),
     ),
     AgentProfile(
@@ -96,7 +97,7 @@ AGENTS = (
         "Answers questions with predictions, fresh features and reasons.",
         (
             "list_endpoints", "get_latest_version", "get_model", "list_features", "materialize_features",
-            "get_online_features", "predict", "explain_prediction", "get_lineage", *JOBS,
+            "get_online_features", "predict", "predict_dataset", "explain_prediction", "get_lineage", *JOBS,
         ),
     ),
 )  # fmt: skip

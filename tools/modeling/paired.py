@@ -52,7 +52,7 @@ def over_folds(values: Sequence[float], sizes: Sequence[tuple[int, int]], around
     count, mean = len(values), float(np.mean(values))
     if count < 2:
         return Difference(mean, None, None, reason="one fold has no spread")
-    deviation, least = float(np.std(values, ddof=1)), ROUNDING * max(abs(mean), abs(around), 1.0)
+    deviation, least = float(np.std(values, ddof=1)), ROUNDING * max(abs(mean), abs(around))
     if deviation <= least and abs(mean - around) <= least:
         return Difference(mean, None, None, reason="every fold says the same")
     if deviation <= least:
