@@ -261,24 +261,40 @@ def test_a_dataset_that_breaks_its_rules_promotes_nothing(shop: Shop, low: float
     assert "of 1 rules" in str(found.gates)
 
 
-def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second one ends between the evidence of the first and its move."""
-    weak, strong, keep = shop.train("weak"), shop.train("strong"), log_text
+def promoted_meanwhile(shop: Shop, monkeypatch: pytest.MonkeyPatch, other: str) -> list[Promotion]:
+    """Another promotion, which runs between the evidence of the first one and its move."""
     inner: list[Promotion] = []
 
     def between(*arguments: Any) -> None:
         if not inner:
-            monkeypatch.setattr(promotion, "log_text", keep)
-            inner.append(shop.promote(strong))
-        keep(*arguments)
+            monkeypatch.setattr(promotion, "log_text", log_text)
+            inner.append(shop.promote(other))
+        log_text(*arguments)
 
     monkeypatch.setattr(promotion, "log_text", between)
+    return inner
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    weak = shop.train("weak")
+    inner = promoted_meanwhile(shop, monkeypatch, shop.train("strong"))
     late = shop.promote(weak)
     assert (inner[0].promoted, inner[0].model) == (True, shop.version(2))
     assert (late.promoted, late.verdict) == (False, "not_evaluated")
     assert "another version was put into Production meanwhile" in late.notes[-1]
     assert shop.in_production == shop.version(2)
     assert shop.tags(1)["promotion"].startswith("not_evaluated")
+
+
+def test_the_same_candidate_promoted_twice_at_once_is_promoted_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strong = shop.train("strong")
+    inner = promoted_meanwhile(shop, monkeypatch, strong)
+    with pytest.raises(ToolFailure, match=f"{shop.version(1)} was put into Production by another call meanwhile"):
+        shop.promote(strong)
+    assert inner[0].promoted
+    assert shop.tags(1)["promotion"].startswith("passed")
 
 
 @pytest.mark.parametrize(
