@@ -82,13 +82,13 @@ def _signature(contest: Contest) -> tuple[Verdict, str]:
     card = contest.candidate.card
     if contest.present is None:
         return "passed", f"nothing usable is in Production; it takes {len(card.names)} columns and gives {card.target}"
-    if problems := _differences(card, contest.present.card):
+    if problems := differences(card, contest.present.card):
         return "failed", "; ".join(problems)
     fewer = sorted(set(contest.present.card.names) - set(card.names))
     return "passed", "takes what is asked of the present one" + (f", without {', '.join(fewer[:SHOWN])}" * bool(fewer))
 
 
-def _differences(card: ModelCard, present: ModelCard) -> list[str]:
+def differences(card: ModelCard, present: ModelCard) -> list[str]:
     kinds = {feature.name: feature.kind for feature in present.features}
     problems: list[str] = []
     if card.target != present.target:

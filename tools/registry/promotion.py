@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ..data.store import Dataset, resolve
@@ -25,6 +25,7 @@ from .versions import bare_name, changing, check_name, handle_of, read_versions
 # Loading comes first: nothing can be said of a model that does not.
 ORDER: tuple[GateName, ...] = ("load", "signature", "validation", "drift", "comparison")
 EVIDENCE_CHARS = 500
+BY = "promote_model"
 LATE = "another version was put into Production meanwhile: call again to be compared with that one"
 
 
@@ -47,11 +48,7 @@ class Judgement:
     gates: list[Gate]
     comparison: Comparison | None
     notes: list[str]
-
-    @property
-    def verdict(self) -> Verdict:
-        said = {gate.verdict for gate in self.gates}
-        return "failed" if "failed" in said else "not_evaluated" if "not_evaluated" in said else "passed"
+    verdict: Verdict
 
 
 def promote_model(work: Work, request: PromoteRequest) -> Promotion:
@@ -72,15 +69,14 @@ def promote_model(work: Work, request: PromoteRequest) -> Promotion:
         raise ToolFailure(f"{before} is in Production already", f"get_model({before!r}) shows what is known of it.")
     found = _judged(work, request, source, candidate, before)
     run, report = _keep(work, candidate.version, found)
-    moved = _moved(work, request.name, candidate.version, before) if found.verdict == "passed" else None
-    late = found.verdict == "passed" and moved is None
-    if late:
-        found.notes.append(LATE)
+    moved = _moved(work, request.name, candidate, found) if found.verdict == "passed" else None
+    if moved is None and found.verdict == "passed":
         _tag(work, candidate.version, {"promotion": f"not_evaluated: {LATE}"})
+        found = replace(found, verdict="not_evaluated", notes=[*found.notes, LATE])
     return Promotion(
         model=candidate.version,
         promoted=moved is not None,
-        verdict="not_evaluated" if late else found.verdict,
+        verdict=found.verdict,
         before=before,
         comparison=found.comparison,
         gates=found.gates,
@@ -141,7 +137,7 @@ def _judged(
     """What each gate says; of a candidate that cannot be used only that."""
     if candidate.model is None:
         failed = Gate(gate="load", verdict="failed", evidence=candidate.failure)
-        return Judgement(source.handle, before, [failed], None, [])
+        return Judgement(source.handle, before, [failed], None, [], "failed")
     source.require([candidate.model.card.target, *([request.group] if request.group else [])])
     metric = metric_named(request.metric, candidate.model.card)
     present, notes = _usable(work, before)
@@ -153,18 +149,32 @@ def _judged(
             found.append(evaluated(name, contest))
             span.set_output(found[-1][0].model_dump())
     comparison = next((compared for _, compared in found if compared), None)
-    return Judgement(source.handle, before, [gate for gate, _ in found], comparison, notes)
+    gates = [gate for gate, _ in found]
+    return Judgement(source.handle, before, gates, comparison, notes, _overall(gates))
 
 
-def _moved(work: Work, name: str, version: str, before: str | None) -> Transition | None:
-    """The move, unless another version than the one it was compared with is in Production by now."""
+def _overall(gates: list[Gate]) -> Verdict:
+    said = {gate.verdict for gate in gates}
+    return "failed" if "failed" in said else "not_evaluated" if "not_evaluated" in said else "passed"
+
+
+def _moved(work: Work, name: str, candidate: Candidate, found: Judgement) -> Transition | None:
+    """The move, unless another version than the one it was compared with is in Production by now.
+
+    Raises:
+        ToolFailure: another call has put the same candidate there.
+    """
     with opened(work) as client, changing(work):
         versions = read_versions(client, name)
         present = versions.in_production
-        if (handle_of(present) if present else None) != before:
+        now = handle_of(present) if present else None
+        if now == candidate.version:
+            raise ToolFailure(
+                f"{now} was put into Production by another call meanwhile", f"get_model({now!r}) shows its evidence."
+            )
+        if now != found.before:
             return None
-        chosen = versions.named(parse_model(version))
-        return move(client, versions, chosen, "Production", True, "promote_model")
+        return move(client, versions, versions.named(parse_model(candidate.version)), "Production", True, BY)
 
 
 def _keep(work: Work, version: str, found: Judgement) -> tuple[str | None, str | None]:

@@ -48,7 +48,7 @@ def read_artifact(work: Work, run: str, path: str, offset: int) -> tuple[Artifac
         found, wanted = find_run(client, run), _clean(path)
         require_artifacts(found.info.artifact_uri or "")
         line = _file(client, found, wanted)
-        file = _fetched(client, found, wanted, Path(scratch))
+        file = _fetched(work, client, found, wanted, Path(scratch))
         size = file.stat().st_size
         about = Artifact(run=f"run:{found.info.run_id}", path=line.path, size=size, kind=_kind(file))
         if about.kind == "image":
@@ -109,12 +109,14 @@ def _file(client: MlflowClient, run: MlflowRun, path: str) -> ArtifactLine:
     return line
 
 
-def _fetched(client: MlflowClient, run: MlflowRun, path: str, folder: Path) -> Path:
+def _fetched(work: Work, client: MlflowClient, run: MlflowRun, path: str, folder: Path) -> Path:
     from mlflow.artifacts import download_artifacts
 
     model, _, inside = path.partition("/")
     if model in _models(run):
-        return Path(download_artifacts(artifact_uri=f"models:/{model}/{inside}", dst_path=str(folder)))
+        place = f"{client.get_logged_model(model).artifact_location}/{inside}"
+        uri = work.settings.tracking_uri
+        return Path(download_artifacts(artifact_uri=place, dst_path=str(folder), tracking_uri=uri))
     return Path(client.download_artifacts(run.info.run_id, path, str(folder)))
 
 

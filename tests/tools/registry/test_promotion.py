@@ -16,7 +16,7 @@ from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.quality.client import create_suite
 from mlops_mcp.tools.quality.models import Expectation
 from mlops_mcp.tools.registry import client, promotion, stages
-from mlops_mcp.tools.registry.gates import _differences
+from mlops_mcp.tools.registry.gates import differences
 from mlops_mcp.tools.registry.models import GateName, LogRequest, PromoteRequest, Promotion, Stage, Transition
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
@@ -166,7 +166,7 @@ def test_a_candidate_that_is_not_better_stays_out_and_keeps_the_evidence(shop: S
     assert tags["promotion.comparison"].startswith(f"failed: worse than {shop.version(1)}: auc")
     assert found.run is not None
     assert found.report == tags["promotion.report"]
-    text = artifacts.read_artifact(shop.work, found.run, found.report, 0)[0].text or ""
+    text = artifacts.read_artifact(shop.work, found.run, found.report or "", 0)[0].text or ""
     assert f"# Promotion of {shop.version(2)}: failed" in text
     assert all(gate.evidence in text for gate in found.gates)
     assert found.undo == f"delete(handle='{shop.version(2)}', dry_run=false)"
@@ -210,8 +210,8 @@ def test_a_candidate_with_other_classes_fails_its_signature(shop: Shop) -> None:
     shop.register("three")
     present = find_model(shop.work, shop.train("three")).card
     one = present.model_copy(update={"classes": [0, 1]})
-    assert _differences(one, present) == ["its classes are 0, 1, those of the present one 0, 1, 2"]
-    assert _differences(present, present.model_copy(update={"classes": [2, 1, 0]})) == []
+    assert differences(one, present) == ["its classes are 0, 1, those of the present one 0, 1, 2"]
+    assert differences(present, present.model_copy(update={"classes": [2, 1, 0]})) == []
 
 
 def test_a_present_version_that_does_not_load_is_replaced_by_what_beats_the_baseline(shop: Shop) -> None:
@@ -261,24 +261,40 @@ def test_a_dataset_that_breaks_its_rules_promotes_nothing(shop: Shop, low: float
     assert "of 1 rules" in str(found.gates)
 
 
-def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second one ends between the evidence of the first and its move."""
-    weak, strong, keep = shop.train("weak"), shop.train("strong"), log_text
+def promoted_meanwhile(shop: Shop, monkeypatch: pytest.MonkeyPatch, other: str) -> list[Promotion]:
+    """Another promotion, which runs between the evidence of the first one and its move."""
     inner: list[Promotion] = []
 
     def between(*arguments: Any) -> None:
         if not inner:
-            monkeypatch.setattr(promotion, "log_text", keep)
-            inner.append(shop.promote(strong))
-        keep(*arguments)
+            monkeypatch.setattr(promotion, "log_text", log_text)
+            inner.append(shop.promote(other))
+        log_text(*arguments)
 
     monkeypatch.setattr(promotion, "log_text", between)
+    return inner
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    weak = shop.train("weak")
+    inner = promoted_meanwhile(shop, monkeypatch, shop.train("strong"))
     late = shop.promote(weak)
     assert (inner[0].promoted, inner[0].model) == (True, shop.version(2))
     assert (late.promoted, late.verdict) == (False, "not_evaluated")
     assert "another version was put into Production meanwhile" in late.notes[-1]
     assert shop.in_production == shop.version(2)
     assert shop.tags(1)["promotion"].startswith("not_evaluated")
+
+
+def test_the_same_candidate_promoted_twice_at_once_is_promoted_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strong = shop.train("strong")
+    inner = promoted_meanwhile(shop, monkeypatch, strong)
+    with pytest.raises(ToolFailure, match=f"{shop.version(1)} was put into Production by another call meanwhile"):
+        shop.promote(strong)
+    assert inner[0].promoted
+    assert shop.tags(1)["promotion"].startswith("passed")
 
 
 @pytest.mark.parametrize(

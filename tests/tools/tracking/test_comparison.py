@@ -172,6 +172,23 @@ def test_text_is_read_in_parts_json_and_tables_as_such(work: Work, filed: str) -
     assert artifacts.read_artifact(work, filed, "p.png", 0)[1] == b"\x89PNG"
 
 
+def test_the_files_of_a_model_are_a_folder_of_its_run(work: Work, filed: str, tmp_path: Path) -> None:
+    from mlflow.entities import LoggedModelOutput
+
+    mlflow, made = mlflow_client(work), filed.removeprefix("run:")
+    (tmp_path / "model" / "deep").mkdir(parents=True)
+    (tmp_path / "model" / "deep" / "card.json").write_text("{}")
+    model = mlflow.create_logged_model(mlflow.get_run(made).info.experiment_id, source_run_id=made).model_id
+    mlflow.log_model_artifacts(model, str(tmp_path / "model"))
+    mlflow.log_outputs(made, [LoggedModelOutput(model, step=0)])
+    assert artifacts.list_artifacts(work, filed, "", 1, "").items[0].path == model
+    assert [line.path for line in artifacts.list_artifacts(work, filed, model, 9, "").items] == [f"{model}/deep"]
+    found, _ = artifacts.read_artifact(work, filed, f"{model}/deep/card.json", 0)
+    assert (found.text, found.kind, found.path) == ("{}", "json", f"{model}/deep/card.json")
+    with pytest.raises(ToolFailure, match="Did you mean"):
+        artifacts.read_artifact(work, filed, f"{model}/deep/cart.json", 0)
+
+
 @pytest.mark.parametrize(
     ("path", "says"),
     [
