@@ -140,7 +140,7 @@ def server_without(home: Path, folder: Path, absent: Iterable[str], **variables:
             command=sys.executable,
             args=["-m", "mlops_mcp.server", "serve"],
             env={
-                **{"PATH": os.environ["PATH"], "HOME": str(home), "MLOPS_HOME": str(home)},
+                "PATH": os.environ["PATH"], "HOME": str(home), "MLOPS_HOME": str(home),
                 **UNHURRIED, **hidden, **variables,
             },
             cwd=home,

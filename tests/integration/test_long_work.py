@@ -109,7 +109,12 @@ async def test_a_search_that_is_cancelled_keeps_its_best_and_leaves_no_run_open(
 
 async def test_a_budget_of_time_ends_a_search_in_order(client: Client, rows: str) -> None:
     found: dict[str, Any] = {}
-    for budget_s in (4, 12, 36, 120):  # a busy machine may use up a small one before the first trial, and is cut off then
+    for budget_s in (
+        4,
+        12,
+        36,
+        120,
+    ):  # a busy machine may use up a small one before the first trial, and is cut off then
         result = await finished(client, "tune_model", **search(rows, n_trials=2000, budget_s=budget_s, wait_s=50))
         found = result.structured_content or {}
         if found.get("state") == "done":
