@@ -21,6 +21,7 @@ LONGEST = (
     "tests/tools/causal/test_simulations.py",
     "tests/integration/test_demo.py",
     "tests/integration/test_degradation.py",
+    "tests/integration/test_missing_libraries.py",
     "tests/integration/test_long_work.py",
     "tests/tools/runtime/test_preload.py",
     "tests/tools/tuning/test_tuning.py",
