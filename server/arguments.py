@@ -32,9 +32,11 @@ def admitted(tool: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) 
     for argument in arguments:
         if argument not in known:
             raise unknown(f"argument of {tool}", argument, known, limit=20)
-    common = {name: value for name, value in arguments.items() if name in wire.COMMON}
-    own = {name: value for name, value in arguments.items() if name not in wire.COMMON}
-    return CallArguments(own, _key(tool, common.get(wire.KEY)), _full(tool, common), _budget(tool, common))
+    # A tool may have an argument of such a name, but of another shape: then it is the tool's own.
+    common = {name: value for name, value in arguments.items() if known[name] == wire.COMMON.get(name)}
+    own = {name: value for name, value in arguments.items() if name not in common}
+    full = _full(tool, common) or own.get(wire.DETAIL) == "full"
+    return CallArguments(own, _key(tool, common.get(wire.KEY)), full, _budget(tool, common))
 
 
 def _full(tool: str, common: Mapping[str, Any]) -> bool:

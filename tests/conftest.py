@@ -148,6 +148,14 @@ async def finished(client: Client, tool: str, **arguments: Any) -> CallToolResul
     return answer
 
 
+def lives(pid: int) -> bool:
+    """Whether a process does anything still: one that has ended may wait for ever to be reaped by who inherited it."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def server_pids() -> list[int]:
     """The servers that this process has started and that still run."""
     found: list[int] = []

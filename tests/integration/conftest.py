@@ -1,5 +1,7 @@
 """Call tools as an agent does: over MCP, following jobs to their end."""
 
+import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ import pandas as pd
 import pytest
 from mcp import Client
 from mcp.types import TextContent
+
+from .slices import prepare
 
 ROOT = Path(__file__).parents[2]
 LOANS = ROOT / "examples" / "credit_risk" / "loan_table.parquet"
@@ -51,3 +55,16 @@ def loans(tmp_path: Path) -> str:
     path = tmp_path / "loans.parquet"
     pd.read_parquet(LOANS).sample(3000, random_state=0).to_parquet(path, index=False)
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with a dataset, a feature view, a registered model and a study."""
+    home = tmp_path_factory.mktemp("prepared")
+    asyncio.run(prepare(home))
+    return home
+
+
+@pytest.fixture
+def home(prepared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "home"))

@@ -1,233 +1,43 @@
-"""What is missing or dead is named with its remedy, asked once, and everything else works on.
+"""What is dead is named with its remedy, asked once, and everything else works on.
 
 How long that takes is measured by `benchmarks/degradation.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import http.server
 import json
 import os
-import shutil
 import socket
-import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client, StdioServerParameters
 
-from mlops_mcp.config.load import load
-
-from ..conftest import UNHURRIED, connected
+from .slices import (
+    DEPLOY,
+    EVALUATE,
+    EXPLAIN,
+    FEATURES,
+    JOBS,
+    MATERIALIZE,
+    MODELS,
+    PACKAGE,
+    RUN,
+    STUDY,
+    TRACES,
+    TUNE,
+    VIEW,
+    Answers,
+    others,
+    server,
+)
 
 pytestmark = [pytest.mark.slow]
-
-ROWS = "synthetic_e2i_classification"
-Call = tuple[str, dict[str, Any]]
-
-# Loaded by every Python process below the server, workers, jobs and endpoints included.
-BLOCKER = """
-import os, sys
-
-absent = os.environ.get("PYTHON_ABSENT", "").split(",")
-
-class Without:
-    def __init__(self, finder):
-        self._finder = finder
-
-    def __getattr__(self, name):
-        return getattr(self._finder, name)
-
-    def find_spec(self, name, path=None, target=None):
-        return None if name.partition(".")[0] in absent else self._finder.find_spec(name, path, target)
-
-sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
-"""
-
-RULE = {"type": "expect_column_to_exist", "kwargs": {"column": "hcp_id"}}
-JOB = {"wait_s": 50}
-RUN: Call = ("start_run", {"name": "r"})
-MODELS: Call = ("list_models", {})
-EVALUATE: Call = ("evaluate_model", {"model": "model:tree/1", "dataset": ROWS, **JOB})
-PACKAGE: Call = ("package_model", {"model": "model:tree/1", "name": "fresh", **JOB})
-DEPLOY: Call = ("deploy_model", {"bento": "model:tree/1", "endpoint": "e", **JOB})
-SUITE: Call = ("create_suite", {"name": "s", "expectations": [RULE]})
-VALIDATE: Call = ("validate_dataset", {"dataset": ROWS, "suite": "e2i_classification_suite"})
-VIEW: Call = (
-    "register_features",
-    {"dataset": ROWS, "view": "calls", "entity": "hcp_id", "timestamp_column": "observation_date"},
-)
-FEATURES: Call = ("list_features", {})
-MATERIALIZE: Call = ("materialize_features", JOB)
-STUDY: Call = ("get_study", {"study": "study:search"})
-TUNE: Call = (
-    "tune_model",
-    {"dataset": ROWS, "target": "target", "algorithm": "LogisticRegression", "n_trials": 1, **JOB},
-)
-EXPLAIN: Call = ("explain_prediction", {"model": "model:tree/1", "dataset": ROWS, "index": 1})
-EFFECT: Call = (
-    "estimate_effect",
-    {"dataset": ROWS, "treatment": "treatment", "outcome": "outcome", "controls": ["patient_volume"], **JOB},
-)
-JOBS: Call = ("list_jobs", {})
-TRACES: Call = ("search_traces", {})
-
-# Slice -> a call that must work whenever what it stands on is there.
-WORKS: Mapping[str, Call] = {
-    "data": ("describe_dataset", {"dataset": ROWS}),
-    "quality": VALIDATE,
-    "features": FEATURES,
-    "tracking": RUN,
-    "registry": MODELS,
-    "training": ("list_algorithms", {}),
-    "tuning": STUDY,
-    "explain": EXPLAIN,
-    "serving": ("list_endpoints", {}),
-    "jobs": JOBS,
-    "observability": TRACES,
-}
-
-
-def train(algorithm: str) -> Call:
-    few = {"n_estimators": 10}
-    return (
-        "train_model",
-        {"dataset": ROWS, "target": "target", "algorithm": algorithm, "params": few, "exclude": ["hcp_id"], **JOB},
-    )
-
-
-class Answers:
-    """What a server answers to calls."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def ask(self, call: Call) -> tuple[bool, str, Any]:
-        """Whether it failed, what it said and what it made; a job is followed to its end."""
-        result = await self._client.call_tool(*call)
-        made = result.structured_content or {}
-        if made.get("state") in ("queued", "running") and call[0] != "cancel_job":
-            return await self.ask(("get_job", {"job": made["job"], "wait_s": 50}))
-        return bool(result.is_error), str(result.content), made
-
-    async def refuse(self, call: Call, *words: str) -> None:
-        failed, text, _ = await self.ask(call)
-        assert failed, f"{call[0]} succeeded: {text[:300]}"
-        assert [word for word in words if word not in text] == [], f"{call[0]}: {text[:600]}"
-
-    async def succeed(self, *calls: Call) -> None:
-        answers = [(call[0], await self.ask(call)) for call in calls]
-        assert {name: text[:400] for name, (failed, text, _) in answers if failed} == {}
-
-
-def server(home: Path, **variables: str) -> AbstractAsyncContextManager[Client]:
-    """A server in this process: its workers and jobs are forked from libraries that are loaded once for all tests."""
-    return connected(load({"MLOPS_HOME": str(home), "MLOPS_CONFIG": os.devnull, **variables}).settings)
-
-
-def server_without(home: Path, folder: Path, absent: Iterable[str], **variables: str) -> Client:
-    """A server in a process of its own, in which and below which these libraries cannot be found."""
-    (folder / "sitecustomize.py").write_text(BLOCKER, encoding="utf-8")
-    hidden = {"PYTHONPATH": str(folder), "PYTHON_ABSENT": ",".join(absent)}
-    return Client(
-        StdioServerParameters(
-            command=sys.executable,
-            args=["-m", "mlops_mcp.server", "serve"],
-            env={
-                "PATH": os.environ["PATH"], "HOME": str(home), "MLOPS_HOME": str(home),
-                **UNHURRIED, **hidden, **variables,
-            },
-            cwd=home,
-        )
-    )  # fmt: skip
-
-
-async def prepare(home: Path) -> None:
-    async with server(home) as client:
-        answers = Answers(client)
-        await answers.succeed(("generate_dataset", {"rows": 300}), VIEW)
-        *_, trained = await answers.ask(train("RandomForest"))
-        await answers.succeed(("register_model", {"model": trained["result"]["model"], "name": "tree"}))
-        tool, arguments = TUNE
-        await answers.succeed((tool, {**arguments, "study": "search"}))
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder with a dataset, a feature view, a registered model and a study."""
-    home = tmp_path_factory.mktemp("prepared")
-    asyncio.run(prepare(home))
-    return home
-
-
-@pytest.fixture
-def home(prepared: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(prepared, tmp_path / "home"))
-
-
-def others(*slices: str) -> list[Call]:
-    return [call for name, call in WORKS.items() if name not in slices]
-
-
-# Library -> the extra that brings it, and the calls that need it.
-NEEDED: Mapping[str, tuple[str, list[Call]]] = {
-    "mlflow": ("tracking", [RUN, MODELS, EVALUATE, PACKAGE, EXPLAIN]),
-    "great_expectations": ("quality", [SUITE, VALIDATE]),
-    "feast": ("features", [FEATURES, MATERIALIZE]),
-    "optuna": ("tuning", [STUDY, TUNE]),
-    "shap": ("explain", [EXPLAIN]),
-    "bentoml": ("serving", [PACKAGE, DEPLOY]),
-    "xgboost": ("training", [train("XGBoost")]),
-    "lightgbm": ("training", [train("LightGBM")]),
-    "econml": ("causal", [EFFECT]),
-    "opik": ("observability", []),
-}
-# What does its work with data, algorithms and our own state alone.
-ALWAYS = ("data", "training", "serving", "jobs", "observability")
-
-
-@dataclass(frozen=True)
-class Alone:
-    """Libraries without any of the others: the slices that work with them, and the absent ones that are asked for."""
-
-    libraries: tuple[str, ...]
-    works: tuple[str, ...]
-    asked: tuple[str, ...] = ()
-
-
-# Each slice works without every library that it does not stand on, and so without each of them.
-ALONE = [
-    Alone(("mlflow",), ("tracking", "registry"), tuple(NEEDED.keys() - {"mlflow"})),
-    Alone(("great_expectations", "bentoml"), ("quality",), ("mlflow",)),
-    Alone(("feast",), ("features",)),
-    Alone(("optuna",), ("tuning",)),
-    Alone(("mlflow", "shap"), ("explain",)),
-]
-
-
-def test_each_slice_and_each_library_is_tried_alone() -> None:
-    assert {name for alone in ALONE for name in (*ALWAYS, *alone.works)} == WORKS.keys()
-    assert {name for alone in ALONE for name in alone.asked} == NEEDED.keys()
-
-
-@pytest.mark.parametrize("alone", ALONE, ids=["+".join(alone.libraries) for alone in ALONE])
-async def test_a_slice_works_with_its_own_libraries_alone_and_what_needs_others_names_them_with_their_command(
-    home: Path, tmp_path: Path, alone: Alone
-) -> None:
-    async with server_without(home, tmp_path, NEEDED.keys() - set(alone.libraries)) as client:
-        answers = Answers(client)
-        for library in alone.asked:
-            extra, calls = NEEDED[library]
-            for call in calls:
-                command = f"not installed. Install it with: pip install 'mlops-mcp[{extra}]'"
-                await answers.refuse(call, library, command)
-        await answers.succeed(*(WORKS[name] for name in (*alone.works, *ALWAYS)))
 
 
 @dataclass
@@ -302,23 +112,6 @@ async def test_a_dead_mlflow_is_asked_once_a_call_and_named_and_tools_without_ml
                 assert dead.asked == (0 if backend is closed else number), f"{call[0]} asked more than once"
             await answers.succeed(*others("tracking", "registry", "explain"))
         assert dead.asked == (0 if backend is closed else 5)
-
-
-async def test_a_postgresql_that_lives_needs_a_driver_which_is_named(home: Path, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=_say_no, args=(listening,), daemon=True).start()
-        port = listening.getsockname()[1]
-        address = f"postgresql://127.0.0.1:{port}/m"
-        async with server_without(home, tmp_path, ["psycopg"], MLFLOW_TRACKING_URI=address) as client:
-            await Answers(client).refuse(RUN, "psycopg is not installed", "pip install 'mlops-mcp[postgres]'")
-
-
-def _say_no(listening: socket.socket) -> None:
-    """PostgreSQL's answer to a client that asks for TLS."""
-    connection, _ = listening.accept()
-    with connection:
-        connection.recv(8)
-        connection.sendall(b"N")
 
 
 async def test_the_documents_addresses_break_only_what_uses_mlflow(home: Path) -> None:

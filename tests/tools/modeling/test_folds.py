@@ -35,7 +35,7 @@ def test_many_single_rows_are_spread_evenly_in_bundles_and_copies_still_stay_tog
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked: list[int] = []
-    best = StratifiedGroupKFold._find_best_fold
+    best: Any = StratifiedGroupKFold._find_best_fold  # pyright: ignore[reportPrivateUsage]
 
     def counting(self: StratifiedGroupKFold, **given: Any) -> int:
         looked.append(1)

@@ -22,6 +22,7 @@ from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.models import Budget, Progress
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 
+from ...conftest import lives
 from .conftest import ended, logged, until
 
 pytestmark = pytest.mark.slow
@@ -44,10 +45,6 @@ def family(folder: Path) -> list[int]:
     return [int(line) for line in file.read_text().split()] if file.exists() else []
 
 
-def runs(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
 async def asking(jobs: Jobs, row: JobRow) -> JobRow:
     """The job, as soon as it asks something."""
     async with asyncio.timeout(120):
@@ -67,7 +64,7 @@ async def test_cancelling_leaves_no_process_and_keeps_what_was_reached(
     assert processes(row)
     row = await jobs.cancel(row.id)
     assert processes(row) == []
-    assert [pid for pid in family(tmp_path) if runs(pid)] == []
+    assert [pid for pid in family(tmp_path) if lives(pid)] == []
     assert row.state == "cancelled"
     assert json.loads((await jobs.get(row.id)).partial or "") == {"name": "kept", "total": 7.0}
 

@@ -9,11 +9,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+
+from ...conftest import lives
 
 pytestmark = pytest.mark.slow
 
@@ -224,5 +226,7 @@ def test_workers_and_the_template_die_with_the_server(tmp_path: Path) -> None:
 """,
         ended=-9,
     )
-    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in found if psutil.pid_exists(pid)], timeout=120)
-    assert not alive
+    deadline = time.monotonic() + 120
+    while any(map(lives, found)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
