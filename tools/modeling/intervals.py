@@ -1,4 +1,4 @@
-"""How sure a score is: intervals by the method that holds its level for this kind of score, and how it stands to another.
+"""How sure a score is, by the method that holds its level for this kind of score, and how it stands to another.
 
 Shares of rows: Wilson (1927), by scipy.stats; means of shares of different rows: put together by MOVER (Zou & Donner
 2008). AUC: DeLong, DeLong, Clarke-Pearson (1988) on the logit scale, with a t quantile by the degrees of freedom of
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..estimates import Verdict
 from . import studentised
 from .metrics import Metric, Scale
 
@@ -27,6 +26,8 @@ LEVEL = 0.95
 RESAMPLES = 2000
 # The bootstrap has no tails to show below this many rows or clusters.
 FEWEST_UNITS = 10
+# With fewer rows of one of two classes the interval of a mean loss holds the truth in 92 % of samples, or less.
+FEWEST_OF_A_CLASS = 2
 # The share of resamples that may lack a class before the rest says too little.
 UNDEFINED_SHARE = 0.1
 # More rows than this are drawn in as many blocks, which are put together by chance and so have the same spread.
@@ -71,6 +72,8 @@ def interval(
     if reason := _too_few(units, clusters):
         return _none(reason)
     if metric.losses is not None and metric.scale is not None and metric.outcomes is None:
+        if reason := _lacks_a_class(metric, truth, prediction):
+            return _none(reason)
         found = _of_losses(metric.losses(truth, prediction), units, clusters, random, level)
         return Interval(_scaled(metric.scale, found.bounds), found.method, found.reason)
     weighted = metric.resampled(truth, prediction, units)
@@ -112,11 +115,6 @@ def stands(
     found = _bca(lambda weights: first(weights) - second(weights), apart, units, clusters, random, LEVEL)
     side = _side(found, 0.0)
     return side if side is None else sign * side
-
-
-def against_baseline(side: int | None) -> Verdict | None:
-    verdicts: dict[int, Verdict] = {1: "above_baseline", 0: "not_distinguishable", -1: "below_baseline"}
-    return None if side is None else verdicts[side]
 
 
 def _side(found: Interval, value: float) -> int | None:
@@ -267,6 +265,16 @@ def _bca(
     if not low < high:
         return _none(SAME)
     return Interval((low, high), "BCa bootstrap" + ("" if clusters is None else " by cluster"))
+
+
+def _lacks_a_class(metric: Metric, truth: np.ndarray, prediction: np.ndarray) -> str:
+    """Of a class without rows to vary the losses say nothing, however sure those of the other one make the mean."""
+    import numpy as np
+
+    if metric.task != "classification" or prediction.shape[1] != 2:
+        return ""
+    least = int(np.bincount(truth, minlength=2).min())
+    return f"a class has {least} rows, at least {FEWEST_OF_A_CLASS} are needed" if least < FEWEST_OF_A_CLASS else ""
 
 
 def _too_few(units: np.ndarray, clusters: np.ndarray | None) -> str:

@@ -101,7 +101,7 @@ def test_the_training_rows_are_known_in_every_file_and_handle(work: Work, tmp_pa
         found = evaluate(work, trained.model, dataset)
         assert found.trained_on == count
         assert said(found.notes, f"{count} of {found.rows} rows were trained on") == (count > 0)
-    assert fair(evaluate(work, trained.model, made.test.dataset).score)
+    assert fair(evaluate(work, trained.model, made.test.dataset).score.value)
 
 
 def test_validation_and_search_on_training_rows_are_named(work: Work, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_copies_of_rows_stay_together_in_folds_and_parts(work: Work, tmp_path: P
     assert said(made.notes, "800 of 1200 rows are copies of others; copies stay in one part")
     trained = train(work, made.train.dataset)
     found = evaluate(work, trained.model, made.test.dataset)
-    assert (found.trained_on, fair(found.score)) == (0, True)
+    assert (found.trained_on, fair(found.score.value)) == (0, True)
     assert fair((trained.cross_validated or {})["auc"])
     assert said(trained.notes, "repeat the features of others")
     tuned = tune(work, dataset)
@@ -144,7 +144,7 @@ def test_groups_are_named_and_told_ones_stay_together(work: Work, tmp_path: Path
     leaky = train(work, loose.train.dataset, exclude=["customer"])
     assert said(leaky.notes, "group='customer'")
     found = evaluate(work, leaky.model, loose.test.dataset)
-    assert (found.score or 0) > 0.9
+    assert (found.score.value or 0) > 0.9
     known = (
         resolve(work, loose.test.dataset)
         .frame()["customer"]
@@ -155,7 +155,7 @@ def test_groups_are_named_and_told_ones_stay_together(work: Work, tmp_path: Path
     assert "customer" not in honest.features
     assert fair((honest.cross_validated or {})["auc"])
     whole = evaluate(work, honest.model, kept.test.dataset)
-    assert whole.interval_method == "95%, logit-DeLong by cluster"
+    assert whole.score.method == "95 % logit-DeLong by cluster"
     assert not said(whole.notes, "trained on")
     assert fair(tune(work, dataset, group="customer").best_value)
 
