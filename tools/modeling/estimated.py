@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..estimates import Estimate, Verdict
 from .card import ModelCard
-from .intervals import LEVEL, interval, stands
+from .intervals import LEVEL, Interval, interval, stands
 from .metrics import Metric, Undefined
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def estimated(metric: Metric, card: ModelCard, answers: Answers, level: float = 
         n=len(truth),
         positives=positives,
         verdict=None if plain is None else _verdict(metric, answers, seed),
-        reason=f"no interval: {found.reason}" if found.bounds is None else None,
+        reason=_why(found, answers, plain),
     )
 
 
@@ -68,6 +68,13 @@ def _plain(metric: Metric, answers: Answers) -> float | None:
         return metric.score(answers.truth, answers.baseline)
     except Undefined:
         return None
+
+
+def _why(found: Interval, answers: Answers, plain: float | None) -> str | None:
+    if found.bounds is None:
+        return f"no interval: {found.reason}"
+    lacks = answers.baseline is not None and plain is None
+    return "no verdict: the baseline has no such score" if lacks else None
 
 
 def _verdict(metric: Metric, answers: Answers, seed: int) -> Verdict | None:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 SHOWN = 8
 EXAMPLES = 3
 # Of many rows some lie a little beyond the range of the training rows. More than chance would have, one in so many
-# times, or any that is farther away than the range is wide, are named; of few rows every one.
+# times, or any that is farther away than the range is wide so many times, are named; of few rows every one.
 BY_CHANCE = 1e-4
+FAR = 10
 FEW_ROWS = 10
 
 
@@ -59,7 +60,7 @@ def _surprise(name: str, values: pd.Series, seen: Seen, trained: int) -> list[st
     if seen.low is not None and seen.high is not None:
         beyond = np.maximum(seen.low - known, known - seen.high)
         outside = int((beyond > 0).sum())
-        if outside and (beyond.max() > seen.high - seen.low or not _as_chance_has(outside, rows, trained)):
+        if outside and (beyond.max() > FAR * (seen.high - seen.low) or not _as_chance_has(outside, rows, trained)):
             notes.append(f"{name} is outside of {seen.low:.6g} to {seen.high:.6g} in {outside} of {rows} rows")
     elif seen.levels:
         strange = known[~known.isin(seen.levels)]

@@ -182,9 +182,9 @@ def _delong(truth: np.ndarray, prediction: np.ndarray, clusters: np.ndarray | No
     area, influence = float(np.mean([part[0] for part in parts])), np.mean([part[1] for part in parts], axis=0)
     variance, freedom = _spread(influence, truth, clusters)
     if not variance > 0 or counts.min() < 2:
-        if len(counts) > 2:
-            return _none("AUC shows no spread here")
-        return _newcombe(area, _independent(truth, clusters), level)
+        return _newcombe(
+            [(part[0], _independent(truth == of, clusters)) for part, of in zip(parts, classes, strict=True)], level
+        )
     half = float(t.ppf((1 + level) / 2, freedom)) * variance**0.5 / (area * (1 - area))
     centre = np.log(area / (1 - area))
     low, high = (float(1 / (1 + np.exp(-bound))) for bound in (centre - half, centre + half))
@@ -228,7 +228,16 @@ def _independent(classes: np.ndarray, clusters: np.ndarray | None) -> np.ndarray
     return np.array([len(rows) if clusters is None else len(set(clusters[rows].tolist())) for rows in each])
 
 
-def _newcombe(area: float, counts: np.ndarray, level: float) -> Interval:
+def _newcombe(areas: list[tuple[float, np.ndarray]], level: float) -> Interval:
+    """Of one area, with the rows of either side, or of the mean of several, whose bounds may all err at once."""
+    import numpy as np
+
+    found = np.array([_newcombe_of_one(area, counts, level) for area, counts in areas])
+    low, high = found.mean(axis=0)
+    return Interval((float(low), float(high)), "Newcombe")
+
+
+def _newcombe_of_one(area: float, counts: np.ndarray, level: float) -> tuple[float, float]:
     """Where the variance of Hanley and McNeil (1982) at the bound itself puts the area at the edge."""
     from scipy.optimize import brentq
     from scipy.stats import norm
@@ -243,7 +252,7 @@ def _newcombe(area: float, counts: np.ndarray, level: float) -> Interval:
     inner = min(max(area, edge), 1 - edge)
     low: Any = brentq(beyond, edge, inner) if beyond(edge) > 0 and area > edge else 0.0
     high: Any = brentq(beyond, inner, 1 - edge) if beyond(1 - edge) > 0 and area < 1 - edge else 1.0
-    return Interval((float(low), float(high)), "Newcombe")
+    return float(low), float(high)
 
 
 def _bca(

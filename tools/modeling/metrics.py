@@ -32,8 +32,9 @@ class Metric:
     For effects the truth is what first stages leave of outcome and treatment (rows, 2), see `effects.EffectScorer`.
     `resampled` gives the same score of many weightings of the rows at once. `outcomes` are the successes and failures
     of a score that is a share of rows, or the mean of such shares of different rows, else None. `losses` are those of
-    the rows: the less of them, the better the score. `scale` turns the mean of outcomes, else of losses, into the score; it
-    is None where that mean does not make it. `settled` says that one answer for all rows has the same score on any.
+    the rows: the less of them, the better the score. `scale` turns the mean of outcomes, else of losses, into the
+    score; it is None where that mean does not make it. `settled` says that one answer for all rows has the same score
+    on any.
     """
 
     name: str

@@ -10,7 +10,7 @@ from ..data.store import Dataset
 from ..errors import ToolFailure
 from .algorithms import algorithm
 from .card import ModelCard
-from .folds import check_roles, doubt, units_of
+from .folds import doubt, units_of
 from .frame import choose_features, design
 from .inputs import seen_in
 from .target import TaskChoice, classes_of, encode, labelled, settle_task
@@ -63,7 +63,6 @@ def prepare(source: Dataset, question: Question, params: Mapping[str, Any]) -> P
     Raises:
         ToolFailure: an unknown column, an algorithm that cannot do the task, or rows that cannot be learnt from.
     """
-    check_roles(question.group, question.time)
     roles = [column for column in (question.group, question.time) if column]
     source.require([question.target, *roles])
     frame, dropped = labelled(source.frame(), question.target)

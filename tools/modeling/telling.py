@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..data.identity import codes
 from .frame import TIMES
 from .prepared import Prepared
 
@@ -21,7 +22,7 @@ FEWEST_ROWS, FEWEST_OF_A_CLASS = 20, 6
 # A column alone is as good as the target itself: its AUC, or its R² over the ranks. Strong honest columns reach .99.
 ALONE, ALONE_R2 = 0.995, 0.998
 # One of few values is meant as a copy of the target from here on.
-FEW_VALUES, ALONE_OF_FEW = 20, 0.98
+FEW_VALUES, ALONE_OF_FEW = 20, 0.97
 # If the other columns together come so near, the target is easy, and no single column is strange.
 EASY, EASY_R2 = 0.97, 0.98
 # How unlikely chance must make it that group means of a target agree so well with a column.
@@ -197,7 +198,7 @@ def _means(prepared: Prepared) -> list[str]:
     found = [
         name
         for name in card.numbers[:LOOKED_AT_COLUMNS]
-        if any(_too_well(prepared.features[name], each) for each in _targets(prepared))
+        if any(_agrees(prepared, name, each) for each in _targets(prepared))
     ]
     return [
         f"{name} agrees with the mean of {card.target} in its rows better than chance lets it: it was made from "
@@ -213,20 +214,40 @@ def _targets(prepared: Prepared) -> Sequence[np.ndarray]:
     return [(target == position).astype(float) for position in range(len(classes) if len(classes) <= FOLDS * 2 else 0)]
 
 
-def _too_well(values: pd.Series, target: np.ndarray) -> bool:
-    """By the lower tail of the chi-square of means of a value's rows about that value."""
+def _agrees(prepared: Prepared, name: str, target: np.ndarray) -> bool:
+    """By the rows of each value of a column, and of each value of another that fixes its values."""
+    import numpy as np
+
+    numbers = prepared.features[name].to_numpy(dtype=float)
+    known = np.isfinite(numbers)
+    values, own = numbers[known], target[known]
+    # A mean lies among what it is the mean of.
+    if len(own) < FEWEST_ROWS or values.min() < own.min() or values.max() > own.max() or not (values % 1).any():
+        return False
+    places = [np.unique(values, return_inverse=True)[1]]
+    for other in map(str, prepared.frame.columns[:LOOKED_AT_COLUMNS]):
+        if other in (name, prepared.card.target) or prepared.frame[other].dtype.kind == "f":
+            continue
+        place = codes(prepared.frame[other])[known]
+        first = np.zeros(int(place.max()) + 1)
+        first[place] = values
+        if len(first) > places[0].max() + 1 and (first[place] == values).all():
+            places.append(np.unique(place, return_inverse=True)[1])
+    return any(_too_well(values, own, place) for place in places)
+
+
+def _too_well(values: np.ndarray, own: np.ndarray, place: np.ndarray) -> bool:
+    """By the lower tail of the chi-square of means of rows about the value that they share."""
     import numpy as np
     from scipy.stats import chi2
 
-    numbers = values.to_numpy(dtype=float)
-    known = np.isfinite(numbers)
-    distinct, place, counts = np.unique(numbers[known], return_inverse=True, return_counts=True)
-    own = target[known]
+    counts = np.bincount(place)
+    distinct = np.bincount(place, values) / counts
     if len(distinct) < 2 or 2 * len(distinct) > len(own) + 1:
         return False
     means = np.bincount(place, own) / counts
     within = np.bincount(place, (own - means[place]) ** 2)
-    is_share = set(np.unique(target)) <= {0.0, 1.0}
+    is_share = set(np.unique(own)) <= {0.0, 1.0}
     variance = distinct * (1 - distinct) if is_share else np.full(len(distinct), within.sum() / (len(own) - len(means)))
     used = (variance > 0) & (counts > 1)
     if used.sum() < FEWEST_MEANS and not _equal(means, distinct, used):
@@ -271,8 +292,10 @@ def _follows(times: pd.Series, target: np.ndarray, classes: bool) -> float:
     ordered = own[mixed][np.argsort(times.to_numpy()[known][mixed], kind="stable")]
     if classes:
         chance = float(((np.bincount(own) / len(own)) ** 2).sum())
+        if chance == 1:
+            return 0.0
         share = (float((ordered[1:] == ordered[:-1]).mean()) - chance) / (1 - chance)
-        sure = share * (1 - chance) / (chance * (1 - chance) / len(own)) ** 0.5 if chance < 1 else 0.0
+        sure = share * (1 - chance) / (chance * (1 - chance) / len(own)) ** 0.5
     else:
         share = float(np.corrcoef(ordered[1:], ordered[:-1])[0, 1])
         sure = share * len(own) ** 0.5

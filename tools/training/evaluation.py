@@ -130,14 +130,8 @@ def _answered_effects(work: Work, model: StoredModel, card: ModelCard, frame: pd
         frame.iloc[rows.places],
         rows.modifiers,
         None if trained is None else design(trained, card),
-        [*surprises(rows.modifiers, card), EFFECT_NOTE],
+        surprises(rows.modifiers, card),
     )
-
-
-EFFECT_NOTE = (
-    "r_score is how much better the effects fit than one effect for all (1 perfect, below 0 worse); true effects are "
-    "never seen, so it is estimated and small even for good models"
-)
 
 
 def _training_rows(work: Work, card: ModelCard) -> pd.DataFrame | None:

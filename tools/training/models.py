@@ -139,7 +139,8 @@ class Evaluation(BaseModel):
     `score` is the primary metric; its verdict is above_baseline where it is better, whichever way the metric runs. What
     is undefined is null, and `reason` or a note says why. `trained_on` counts the rows that the model was trained on,
     null if that is not known. `estimates`, `thresholds`, `calibration` and `slices` are there if asked for; thresholds
-    are chosen by these rows, so that they look a little better here than they are.
+    are chosen by these rows, so that they look a little better here than they are. The r_score of an effect model is
+    how much better its effects fit than one for all (1 perfect, below 0 worse); it is small even for good models.
     """
 
     model: str

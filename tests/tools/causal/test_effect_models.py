@@ -161,7 +161,7 @@ def test_the_score_on_other_rows_is_that_of_econmls_scorer(
     assert scored.score.value == pytest.approx(scorer.score(loaded), abs=1e-9)
     assert scored.score.baseline == pytest.approx(0, abs=1e-9)
     assert scored.score.interval is not None
-    assert scored.score.interval[0] < scored.score.value < scored.score.interval[1]
+    assert scored.score.interval[0] < (scored.score.value or 0) < scored.score.interval[1]
 
 
 def test_what_an_effect_model_cannot_be_scored_by_is_refused(work: Work, rows: str, others: str) -> None:

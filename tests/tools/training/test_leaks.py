@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -171,12 +172,31 @@ def test_a_coin_for_each_day_is_fair_in_the_order_of_time(work: Work, tmp_path: 
     assert tune(work, dataset, time="day").scored_on.startswith("3 folds in the order of day")
 
 
-def test_group_and_time_at_once_are_refused(work: Work, tmp_path: Path) -> None:
-    dataset = stored(work, tmp_path, by_customer())
-    with pytest.raises(ToolFailure, match="not both"):
-        train(work, dataset, group="customer", time="a")
-    with pytest.raises(ToolFailure, match="cannot keep groups together"):
-        cut(work, dataset, "time", "a", "customer")
+def test_groups_stay_whole_in_the_order_of_time(work: Work, tmp_path: Path) -> None:
+    frame = by_customer()
+    frame["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta((np.arange(len(frame)) + 2) // EACH, unit="D")
+    frame = frame.sample(frac=1, random_state=0)
+    dataset = stored(work, tmp_path, frame)
+    made = cut(work, dataset, "time", "day", "customer")
+    assert made.validation is not None
+    parts = [resolve(work, part.dataset).frame() for part in (made.train, made.validation, made.test)]
+    for earlier, later in pairwise(parts):
+        assert earlier["day"].max() < later["day"].min()
+        assert not {*earlier["customer"]} & {*later["customer"]}
+    lost = len(frame) - sum(map(len, parts))
+    assert 0 < lost < EACH * 2
+    assert said(made.notes, f"{lost} rows of groups that go on into a later part are in none")
+    trained = train(work, dataset, group="customer", time="day")
+    assert trained.folds == "3 folds in the order of day, each fitted on groups that ended before"
+    assert fair((trained.cross_validated or {})["auc"])
+
+
+def test_groups_that_never_end_are_refused_in_the_order_of_time(work: Work, tmp_path: Path) -> None:
+    frame = noise().assign(customer=[f"c{n % 30}" for n in range(ROWS)], day=range(ROWS))
+    dataset = stored(work, tmp_path, frame)
+    assert said(train(work, dataset, group="customer", time="day").notes, "not cross-validated: no group of rows ends")
+    with pytest.raises(ToolFailure, match="leave `group` out"):
+        cut(work, dataset, "time", "day", "customer")
     with pytest.raises(ToolFailure, match="Did you mean customer"):
         train(work, dataset, group="custmer")
 
