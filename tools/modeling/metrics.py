@@ -105,26 +105,11 @@ def _effects() -> list[Metric]:
 
 
 def _classification() -> list[Metric]:
+    return [*_of_chances(), *_of_labels()]
+
+
+def _of_chances() -> list[Metric]:
     from sklearn import metrics as sk
-
-    def of_labels(name: str, score: Callable[..., float], outcomes: Outcomes, scale: Scale = _as_it_is) -> Metric:
-        """A metric of hard labels; of the positive class when there are two, else the mean over classes."""
-
-        def apply(truth: np.ndarray, prediction: np.ndarray) -> float:
-            _require_some(name, truth, prediction)
-            average = "binary" if prediction.shape[1] == 2 else "macro"
-            return float(score(truth, prediction.argmax(1), average=average, zero_division=0))
-
-        return Metric(
-            name,
-            "classification",
-            "maximize",
-            apply,
-            resampled.of_labels(name),
-            outcomes=outcomes,
-            scale=scale,
-            settled=name == "recall",
-        )
 
     return [
         Metric("auc", "classification", "maximize", _auc, settled=True),
@@ -142,6 +127,26 @@ def _classification() -> list[Metric]:
             "brier", "classification", "minimize", lambda y, p: float(((y - p[:, 1]) ** 2).mean()), resampled.brier,
             binary_only=True, losses=lambda y, p: (y - p[:, 1]) ** 2, scale=_as_it_is,
         ),
+    ]  # fmt: skip
+
+
+def _of_labels() -> list[Metric]:
+    from sklearn import metrics as sk
+
+    def of(name: str, score: Callable[..., float], outcomes: Outcomes, scale: Scale = _as_it_is) -> Metric:
+        """Of the positive class when there are two, else the mean over classes."""
+
+        def apply(truth: np.ndarray, prediction: np.ndarray) -> float:
+            _require_some(name, truth, prediction)
+            average = "binary" if prediction.shape[1] == 2 else "macro"
+            return float(score(truth, prediction.argmax(1), average=average, zero_division=0))
+
+        return Metric(
+            name, "classification", "maximize", apply, resampled.of_labels(name), outcomes=outcomes, scale=scale,
+            settled=name == "recall",
+        )  # fmt: skip
+
+    return [
         Metric(
             "accuracy", "classification", "maximize", lambda y, p: sk.accuracy_score(y, p.argmax(1)),
             resampled.accuracy, outcomes=lambda y, p: [y == p.argmax(1)], losses=lambda y, p: y != p.argmax(1),
@@ -152,9 +157,9 @@ def _classification() -> list[Metric]:
             outcomes=lambda y, p: _by_class(y, p.argmax(1), sorted(set(y.tolist()))), scale=_as_it_is, settled=True,
         ),
         # Of the rows that are positive or taken for it the share j that are both makes F1 = 2j / (1 + j).
-        of_labels("f1", sk.f1_score, _both, lambda share: 2 * share / (1 + share)),
-        of_labels("precision", sk.precision_score, lambda y, p: _one_or_all(p.argmax(1), y, p)),
-        of_labels("recall", sk.recall_score, lambda y, p: _one_or_all(y, p.argmax(1), p)),
+        of("f1", sk.f1_score, _both, lambda share: 2 * share / (1 + share)),
+        of("precision", sk.precision_score, lambda y, p: _one_or_all(p.argmax(1), y, p)),
+        of("recall", sk.recall_score, lambda y, p: _one_or_all(y, p.argmax(1), p)),
     ]  # fmt: skip
 
 

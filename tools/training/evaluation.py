@@ -190,7 +190,7 @@ def _all(primary: Metric, score: Any, found: Answered) -> dict[str, Any]:
 
 
 def _thresholds(request: EvaluateRequest, found: Answered) -> list[Any]:
-    if "thresholds" not in request.show and request.at is None:
+    if "thresholds" not in request.show and not request.at:
         return []
     return thresholds(found.card, found.answers.truth, found.answers.prediction, request.at)
 

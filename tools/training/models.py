@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, JsonValue
 
 from ..estimates import Estimate, Statistic
 from ..modeling.card import Label, Task
@@ -56,20 +56,6 @@ class Trained(BaseModel):
 Show = Literal["intervals", "thresholds", "calibration"]
 
 
-class At(BaseModel):
-    """Where to cut the scores: at thresholds, where so much of the positives is found, or so few others are flagged.
-
-    `cost` is that of a missed positive, counted in false alarms.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    threshold: list[float] = []
-    recall: float | None = Field(default=None, ge=0, le=1)
-    specificity: float | None = Field(default=None, ge=0, le=1)
-    cost: float | None = Field(default=None, gt=0)
-
-
 class EvaluateRequest(BaseModel):
     model: str
     dataset: str
@@ -79,7 +65,7 @@ class EvaluateRequest(BaseModel):
     group: str = ""
     show: list[Show] = []
     by: str = ""
-    at: At | None = None
+    at: dict[str, float] = {}
 
 
 class Threshold(BaseModel):

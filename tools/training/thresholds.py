@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import ToolFailure
+from ..errors import ToolFailure, unknown
 from ..modeling.card import ModelCard
-from .models import At, Threshold
+from .models import Threshold
 
 if TYPE_CHECKING:
     import numpy as np
+
+ASKED = ("threshold", "recall", "specificity", "cost")
 
 
 @dataclass(frozen=True)
@@ -55,38 +57,50 @@ class Curve:
         )  # fmt: skip
 
 
-def thresholds(card: ModelCard, truth: np.ndarray, prediction: np.ndarray, at: At | None) -> list[Threshold]:
+def thresholds(card: ModelCard, truth: np.ndarray, prediction: np.ndarray, at: Mapping[str, float]) -> list[Threshold]:
     """A half, the best F1, the best balance of recall and specificity (Youden 1950), and what was asked for.
 
+    Args:
+        at: a `threshold`; a least `recall` or `specificity`; the `cost` of a missed positive, in false alarms.
+
     Raises:
-        ToolFailure: the model does not tell two classes.
+        ToolFailure: the model does not tell two classes, or what is asked for is none of these.
     """
     if not card.binary:
         raise ToolFailure("thresholds are of two classes", "Leave 'thresholds' and `at` out.")
-    curve, asked = Curve.of(truth, prediction[:, 1]), at or At()
-    return [curve.line(why, threshold, asked.cost) for why, threshold in _chosen(curve, asked)]
+    for name, value in at.items():
+        if name not in ASKED:
+            raise unknown("cut-off", name, ASKED)
+        if not 0 <= value <= (float("inf") if name == "cost" else 1):
+            raise ToolFailure(f"{name} is {value:g}", "It must be 0 to 1; a cost, 0 or more.")
+    curve = Curve.of(truth, prediction[:, 1])
+    return [curve.line(why, threshold, at.get("cost")) for why, threshold in _chosen(curve, at)]
 
 
-def _chosen(curve: Curve, at: At) -> Iterator[tuple[str, float]]:
+def _chosen(curve: Curve, at: Mapping[str, float]) -> Iterator[tuple[str, float]]:
     import numpy as np
 
     yield "default", 0.5
-    yield from (("asked", threshold) for threshold in at.threshold)
+    if "threshold" in at:
+        yield "asked", at["threshold"]
     others = curve.rows - curve.positives
     if not curve.positives or not others:
         return
     recall, specificity = curve.hits / curve.positives, 1 - curve.alarms / others
     yield "best f1", float(curve.scores[(curve.hits / (curve.flagged + curve.positives)).argmax()])
     yield "best recall + specificity", float(curve.scores[(recall + specificity).argmax()])
-    if at.recall is not None:
-        yield f"recall >= {at.recall:g}", float(curve.scores[np.argmax(recall >= at.recall - 1e-12)])
-    if at.specificity is not None:
-        kept = curve.scores[specificity >= at.specificity - 1e-12]
+    if "recall" in at:
+        yield f"recall >= {at['recall']:g}", float(curve.scores[np.argmax(recall >= at["recall"] - 1e-12)])
+    if "specificity" in at:
+        kept = curve.scores[specificity >= at["specificity"] - 1e-12]
         # Where even the highest score flags too many, nothing is flagged above it.
-        yield f"specificity >= {at.specificity:g}", float(kept[-1] if len(kept) else np.nextafter(curve.scores[0], 2))
-    if at.cost is not None:
-        costs = curve.costs(at.cost)
-        nothing = at.cost * curve.positives / curve.rows
+        yield (
+            f"specificity >= {at['specificity']:g}",
+            float(kept[-1] if len(kept) else np.nextafter(curve.scores[0], 2)),
+        )
+    if "cost" in at:
+        costs = curve.costs(at["cost"])
+        nothing = at["cost"] * curve.positives / curve.rows
         best = int(costs.argmin())
         cheap = float(costs[best]) <= nothing
         yield "least cost", float(curve.scores[best] if cheap else np.nextafter(curve.scores[0], 2))

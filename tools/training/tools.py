@@ -10,7 +10,7 @@ from ..modeling.target import TaskChoice
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from . import client
-from .models import Algorithms, At, EvaluateRequest, Evaluation, Show, Trained, TrainRequest
+from .models import Algorithms, EvaluateRequest, Evaluation, Show, Trained, TrainRequest
 
 Dataset = Annotated[str, Field(description="Handle or file path.")]
 
@@ -54,16 +54,16 @@ async def evaluate_model(
     metric: Annotated[str, Field(description="Primary metric; default auc or rmse.")] = "",
     positive: str = "",
     group: str = "",
-    show: Annotated[list[Show] | None, Field(description="More of every metric, cut-off, probability.")] = None,
-    by: Annotated[str, Field(description="Column to score in slices of.")] = "",
-    at: Annotated[At | None, Field(description="Cut-offs to show.")] = None,
+    show: list[Show] | None = None,
+    by: Annotated[str, Field(description="Column to slice by.")] = "",
+    at: Annotated[dict[str, float] | None, Field(description="threshold, recall, specificity, cost of a miss.")] = None,
     log: Annotated[bool, Field(description="Log the scores to the model's run.")] = True,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Evaluation]:
     """Score a model on held-out data against a baseline, with an interval, a verdict, and what is off."""
     request = EvaluateRequest(
         model=model, dataset=dataset, metric=metric, log=log, positive=positive, group=group, show=show or [], by=by,
-        at=at,
+        at=at or {},
     )  # fmt: skip
     return await context.submit(client.evaluate_model, request, wait_s)
 

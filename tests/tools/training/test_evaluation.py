@@ -19,7 +19,7 @@ from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking.backend import mlflow_client
 from mlops_mcp.tools.training.calibration import calibration, picture
 from mlops_mcp.tools.training.client import evaluate_model, train_model
-from mlops_mcp.tools.training.models import At, Calibration, EvaluateRequest, TrainRequest
+from mlops_mcp.tools.training.models import Calibration, EvaluateRequest, TrainRequest
 from mlops_mcp.tools.training.slices import slices
 from mlops_mcp.tools.training.thresholds import thresholds
 
@@ -43,7 +43,7 @@ def drawn(rows: int = ROWS, seed: int = 0, told: float = 1.0, bent: float = 1.0)
 def test_cut_offs_come_to_what_scikit_learn_says() -> None:
     truth, prediction = drawn()
     chance = np.round(prediction[:, 1], 3)
-    asked = At(threshold=[0.2], recall=0.9, specificity=0.95, cost=5.0)
+    asked = {"threshold": 0.2, "recall": 0.9, "specificity": 0.95, "cost": 5.0}
     found = {each.why: each for each in thresholds(card(), truth, np.column_stack([1 - chance, chance]), asked)}
     for each in found.values():
         flagged = chance >= each.threshold
@@ -64,10 +64,13 @@ def test_cut_offs_come_to_what_scikit_learn_says() -> None:
 
 
 def test_rows_of_one_class_have_the_cut_offs_they_can_have() -> None:
-    (only,) = thresholds(card(), np.zeros(5, dtype=int), np.tile([0.4, 0.6], (5, 1)), At(recall=0.9))
+    (only,) = thresholds(card(), np.zeros(5, dtype=int), np.tile([0.4, 0.6], (5, 1)), {"recall": 0.9})
     assert (only.recall, only.specificity, only.precision) == (None, 0.0, 0.0)
     with pytest.raises(ToolFailure, match="two classes"):
-        thresholds(card(labels=(0, 1, 2)), np.zeros(5, dtype=int), np.full((5, 3), 1 / 3), None)
+        thresholds(card(labels=(0, 1, 2)), np.zeros(5, dtype=int), np.full((5, 3), 1 / 3), {})
+    for wrong, says in (({"recal": 0.9}, "Did you mean recall"), ({"recall": 90}, "0 to 1")):
+        with pytest.raises(ToolFailure, match=says):
+            thresholds(card(), np.zeros(5, dtype=int), np.tile([0.4, 0.6], (5, 1)), wrong)
 
 
 @pytest.mark.parametrize("bent", [0.5, 1.0, 2.0])
