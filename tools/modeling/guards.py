@@ -205,4 +205,5 @@ def _by_level(first: pd.Series, second: pd.Series, share: float) -> tuple[float,
         return 0.0, 1.0
     shares = counts / counts.sum(axis=0)
     distance = float(abs(shares[:, 0] - shares[:, 1]).sum() / 2)
-    return distance, float(chi2_contingency(counts * [1.0, share]).pvalue)
+    _, chance, *_ = chi2_contingency(counts * [1.0, share])
+    return distance, float(chance)

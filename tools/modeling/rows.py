@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..data.identity import KINDS_OF_ROWS, row_hashes
 from ..data.store import resolve
@@ -83,7 +83,7 @@ def rows_of(frame: pd.DataFrame, card: ModelCard, group: str = "") -> Rows:
     return Rows(features, whole, groups, near, coarse)
 
 
-def _columns(inputs: pd.DataFrame, target: object) -> list[pd.Series]:
+def _columns(inputs: pd.DataFrame, target: Any) -> list[pd.Series]:
     import pandas as pd
 
     return [*(inputs.iloc[:, n].reset_index(drop=True) for n in range(inputs.shape[1])), pd.Series(target)]

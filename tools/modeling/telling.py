@@ -143,7 +143,8 @@ def _rank_correlation(numbers: np.ndarray, target: np.ndarray) -> float:
     known = np.isfinite(numbers)
     if known.mean() < ALONE_OF_FEW or len(np.unique(numbers[known])) < 2:
         return 0.0
-    return float(spearmanr(numbers[known], target[known]).statistic) ** 2
+    correlation, _ = spearmanr(numbers[known], target[known])
+    return float(correlation) ** 2
 
 
 def _of_levels(values: pd.Series, target: np.ndarray, classes: int) -> float:
@@ -153,7 +154,8 @@ def _of_levels(values: pd.Series, target: np.ndarray, classes: int) -> float:
 
     texts = values.astype("string").fillna("").to_numpy(dtype=object).reshape(-1, 1)
     kind = "multiclass" if classes > 2 else "binary" if classes else "continuous"
-    encoded = TargetEncoder(target_type=kind, cv=FOLDS, random_state=0).fit_transform(texts, target)
+    encoder: Any = TargetEncoder(target_type=kind, cv=_cut(classes))
+    encoded = encoder.fit_transform(texts, target)
     if not classes:
         left = float(((target - encoded[:, 0]) ** 2).sum())
         return 1 - left / float(((target - target.mean()) ** 2).sum())
@@ -173,16 +175,21 @@ def _together(features: pd.DataFrame, target: np.ndarray, classes: int) -> float
 
 def _crossed(model: Any, columns: np.ndarray, target: np.ndarray, classes: int) -> float:
     from sklearn.metrics import r2_score
-    from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import cross_val_predict
 
-    kind: Any = StratifiedKFold if classes else KFold
-    cut = kind(FOLDS, shuffle=True, random_state=0)
     method = "predict_proba" if classes else "predict"
-    found = cross_val_predict(model, columns, target, cv=cut, method=method)
+    found = cross_val_predict(model, columns, target, cv=_cut(classes), method=method)
     return _area(target, found) if classes else float(r2_score(target, found))
 
 
-def _area(target: np.ndarray, chances: np.ndarray) -> float:
+def _cut(classes: int) -> Any:
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    kind: Any = StratifiedKFold if classes else KFold
+    return kind(FOLDS, shuffle=True, random_state=0)
+
+
+def _area(target: np.ndarray, chances: Any) -> float:
     import numpy as np
     from sklearn.metrics import roc_auc_score
 
