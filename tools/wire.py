@@ -48,7 +48,9 @@ def render(spec: ToolSpec) -> dict[str, Any]:
     parameters = _slim_input(tool.parameters)
     names = (KEY,) * spec.takes_key + (SECONDS, MEGABYTES) * (spec.job is not None)
     names += (DETAIL,) * holds_statistics(tool.output_schema)
-    parameters["properties"] |= {name: COMMON[name] for name in names}
+    # An argument of that name may be the tool's own.
+    for name in names:
+        parameters["properties"].setdefault(name, COMMON[name])
     return {
         "name": tool.name,
         "title": spec.title,

@@ -153,8 +153,9 @@ async def train(session: Session, found: Findings) -> str:
 async def evaluate(session: Session, found: Findings) -> str:
     result = await session.call("evaluate_model", model=found.handles["logged model"], dataset=found.handles["test"])
     found.results["evaluation"] = result
-    low, high = result["interval"]
-    return f"test AUC {result['score']:.4f} [{low:.4f}, {high:.4f}], dummy {result['baseline']:.2f}"
+    score = result["score"]
+    low, high = score["interval"]
+    return f"test AUC {score['value']:.4f} [{low:.4f}, {high:.4f}], dummy {score['baseline']:.2f}"
 
 
 async def register(session: Session, found: Findings) -> str:

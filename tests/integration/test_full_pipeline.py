@@ -35,7 +35,7 @@ async def test_one_run_holds_everything_from_validation_to_the_bento(call: Call,
     tuned = await call("tune_model", **shared, search_space=space, n_trials=4, experiment="remib")
     trained = await call("train_model", **shared, params=tuned["best_params"])
     scored = await call("evaluate_model", model=trained["model"], dataset=test)
-    assert scored["score"] > scored["baseline"] + 0.2
+    assert scored["score"]["value"] > scored["score"]["baseline"] + 0.2
     explained = await call("explain_model", model=trained["model"], dataset=test, rows=200)
     assert explained["additivity_error"] < 1e-3
     version = await call("register_model", model=trained["model"], name="remib_credit")

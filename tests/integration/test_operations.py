@@ -164,7 +164,7 @@ async def test_algorithms_tuning_and_evaluation(call: Call, loans: str) -> None:
     assert study["best"]["params"] == tuned["best_params"]
     trained = await _trained(call, loans, params=tuned["best_params"])
     scored = await call("evaluate_model", model=trained["model"], dataset=loans)
-    assert scored["interval"][0] <= scored["score"] <= scored["interval"][1]
+    assert scored["score"]["interval"][0] <= scored["score"]["value"] <= scored["score"]["interval"][1]
 
 
 async def test_explanations(call: Call, client: Client, loans: str) -> None:

@@ -90,9 +90,12 @@ def split_dataset(
     if not table.num_rows:
         raise ToolFailure(f"{source.handle} has no rows to split", "Pass another dataset; list_datasets shows all.")
     units, kept = together(table, strategy, group)
-    labels, notes = _labels(table, strategy, column, units, shares, seed)
+    labels, notes = _labels(table, strategy, column, units, shares, seed, bool(group))
     if missing := [part for part in shares.parts if not (labels == part).any()]:
-        raise ToolFailure(f"the split leaves no rows for {', '.join(missing)}", "Use larger shares.")
+        why = "Use larger shares."
+        if group and strategy == "time":
+            why = "The groups go on for too long: leave `group` out, or split by it alone."
+        raise ToolFailure(f"the split leaves no rows for {', '.join(missing)}", why)
     made = {part: _part(work, source, table, labels == part, part, strategy, column) for part in shares.parts}
     parts, new = (
         {part: shown for part, (shown, _) in made.items()},
@@ -144,10 +147,10 @@ def _check_split(strategy: Strategy, column: str, validation: float, test: float
 
 
 def _labels(
-    table: pa.Table, strategy: Strategy, column: str, units: np.ndarray, shares: Shares, seed: int
+    table: pa.Table, strategy: Strategy, column: str, units: np.ndarray, shares: Shares, seed: int, grouped: bool
 ) -> tuple[np.ndarray, list[str]]:
     if strategy == "time":
-        return by_time(column, table.column(column), shares)
+        return by_time(column, table.column(column), shares, units if grouped else None)
     if strategy == "stratified":
         return by_class(column, table.column(column), units, shares, seed)
     return by_chance(units, shares, seed), []

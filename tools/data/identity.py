@@ -77,15 +77,20 @@ def likely_group(frame: pd.DataFrame, leave_out: Sequence[str] = ()) -> str:
     Its values repeat, and another column is the same in all rows of each of them, beyond chance and without being a
     smooth function of it.
     """
+    import pandas as pd
+
     plain = _plain(frame)
     rows = frame.loc[~frame.duplicated(subset=plain)] if plain else frame
     looked = rows.iloc[:LOOKED_AT_ROWS, :LOOKED_AT_COLUMNS]
     found = {str(name): codes(looked[name]) for name in looked.columns if name in plain}
     best, most = "", (0, 0)
-    for name, groups in found.items():
+    for name, every in found.items():
+        # Rows that lack it are no group.
+        there = looked[name].notna().to_numpy()
+        groups = pd.factorize(every[there])[0]
         if name in leave_out or not _may_group(groups):
             continue
-        fixed = sum(_fixed(looked[name], groups, other) for key, other in found.items() if key != name)
+        fixed = sum(_fixed(looked[name][there], groups, other[there]) for key, other in found.items() if key != name)
         rank = (int(looked[name].dtype.kind != "f"), int(groups.max()))
         if fixed and rank > most:
             best, most = name, rank

@@ -62,19 +62,32 @@ def by_chance(units: np.ndarray, shares: Shares, seed: int) -> np.ndarray:
     return shares.shuffled(units, np.random.default_rng(seed))
 
 
-def by_time(name: str, column: pa.ChunkedArray, shares: Shares) -> tuple[np.ndarray, list[str]]:
-    """The latest rows are the test part; equal times share a rank, so that no moment lies on both sides of a cut."""
+def by_time(
+    name: str, column: pa.ChunkedArray, shares: Shares, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """The latest rows are the test part; equal times share a rank, so that no moment lies on both sides of a cut.
+
+    Args:
+        groups: numbers of what may not lie in two parts; rows before the part in which their group ends have none.
+    """
     import numpy as np
 
     times, notes = times_of(name, column)
     _, place, counts = np.unique(times, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts - 1) / 2
     labels = shares.cut(middle[place] / max(len(times), 1))
-    return labels, [
-        IN_ORDER,
-        *notes,
-        *_ties(name, shares.cut(np.arange(1, len(times) + 1) / max(len(times), 1)), place),
-    ]
+    ties = _ties(name, shares.cut(np.arange(1, len(times) + 1) / max(len(times), 1)), place)
+    if groups is None:
+        return labels, [IN_ORDER, *notes, *ties]
+    order = {part: number for number, part in enumerate(shares.parts)}
+    own = np.array([order[label] for label in labels.tolist()])
+    numbers = np.unique(groups, return_inverse=True)[1]
+    last = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=int)
+    np.maximum.at(last, numbers, own)
+    going_on = own < last[numbers]
+    labels[going_on] = ""
+    left = [f"{going_on.sum()} rows of groups that go on into a later part are in none"] if going_on.any() else []
+    return labels, [IN_ORDER, *notes, *ties, *left]
 
 
 def _ties(name: str, cut: np.ndarray, place: np.ndarray) -> list[str]:
@@ -117,19 +130,10 @@ def by_class(
 
 
 def together(table: pa.Table, strategy: Strategy, group: str) -> tuple[np.ndarray, list[str]]:
-    """What stays in one part: the rows of a group, else the copies of a row, else each row; and notes on that.
-
-    Raises:
-        ToolFailure: groups in a split by time.
-    """
+    """What stays in one part: the rows of a group, else the copies of a row, else each row; and notes on that."""
     import numpy as np
 
     single = np.arange(table.num_rows)
-    if group and strategy == "time":
-        raise ToolFailure(
-            "a split by time cannot keep groups together",
-            "Leave `group` out, since evaluate_model counts rows of groups that were trained on, or split otherwise.",
-        )
     if group:
         values = table.column(group).to_pandas()
         return np.where(values.notna(), codes(values), table.num_rows + single), []

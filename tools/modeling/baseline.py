@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..data.store import resolve
 from ..runtime.work import Work
 from .card import ModelCard
+from .guards import dummy
 from .target import encode, labelled
 
 if TYPE_CHECKING:
@@ -15,11 +16,5 @@ if TYPE_CHECKING:
 
 def featureless(work: Work, card: ModelCard, rows: int) -> np.ndarray:
     """The class shares (rows, classes), or the mean (rows,), of the data that the model was trained on."""
-    import numpy as np
-
     known, _ = labelled(resolve(work, card.dataset).frame([card.target]), card.target)
-    target = encode(known[card.target], card)
-    if card.task == "regression":
-        return np.full(rows, target.mean())
-    shares = np.bincount(target, minlength=len(card.classes)) / len(target)
-    return np.tile(shares, (rows, 1))
+    return dummy(card, encode(known[card.target], card), rows)

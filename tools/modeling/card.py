@@ -59,7 +59,8 @@ class ModelCard(BaseModel):
     The features of a model of task "effect" are what its effect may vary with, its target is the outcome. Of two
     classes the second is the positive one. `group` is the column that says which rows belong together, `likely_group`
     one that seems to. `seen` has an entry for each feature; it is empty for models that were not trained here or are
-    older than it. `seal` is the keyed digest of a file that can only be a pickle.
+    older than it. `train` are the scores on the training rows. `seal` is the keyed digest of a file that can only be a
+    pickle.
     """
 
     algorithm: str
@@ -75,6 +76,7 @@ class ModelCard(BaseModel):
     group: str = ""
     likely_group: str = ""
     seen: dict[str, Seen] = {}
+    train: dict[str, float] = {}
     treatment: Treatment | None = None
     seal: str = ""
 

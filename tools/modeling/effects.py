@@ -18,6 +18,7 @@ from .algorithms import algorithm, check_parameters, estimator, parameters
 from .arms import MIN_ARM_ROWS, levels_of, numbers, positions
 from .card import Feature, ModelCard, Task, Treatment
 from .frame import choose_features, design
+from .inputs import seen_in
 from .pipelines import onehot
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def effect_card(
     if entry.name == "CausalForest" and not modifiers:
         raise ToolFailure("CausalForest splits on effect modifiers, and none is given", "Name some, or use LinearDML.")
     others = [column for column in dict.fromkeys(controls) if column not in modifiers]
-    return ModelCard(
+    card = ModelCard(
         algorithm=entry.name,
         task="effect",
         target=outcome,
@@ -130,6 +131,8 @@ def effect_card(
             controls=_features(frame, outcome, others),
         ),
     )
+    known = frame[frame[[treatment, outcome]].notna().all(axis=1)]
+    return card.model_copy(update={"seen": seen_in(design(known, card), card)})
 
 
 def effect_rows(frame: pd.DataFrame, card: ModelCard) -> EffectRows:

@@ -28,12 +28,6 @@ class Folds:
     notes: list[str]
 
 
-def check_roles(group: str, time: str) -> None:
-    """Raise the failure that says which one to leave out, if both are given."""
-    if group and time:
-        raise ToolFailure("folds in time cannot keep groups together", "Pass `group` or `time`, not both.")
-
-
 def units_of(frame: pd.DataFrame, features: pd.DataFrame, group: str) -> tuple[np.ndarray | None, int]:
     """What has to stay together: the rows of a group, else the copies of a row; None where there is nothing.
 
@@ -72,13 +66,13 @@ def folds(
     Args:
         strata: classes or arms to spread evenly, as whole numbers; None for quantities.
         units: what stays together.
-        time: a column of times; each fold is then fitted on all rows before the ones it scores.
+        time: a column of times; each fold is then fitted on the units that ended before the rows it scores.
 
     Raises:
         ToolFailure: too few rows, classes, groups or moments for so many folds.
     """
     if time:
-        cut = _in_time(frame, time, count)
+        cut = _in_time(frame, time, count, units)
         _require_all_strata(cut, strata)
         return cut
     import numpy as np
@@ -152,8 +146,11 @@ def _require(there: int, count: int, what: str) -> None:
         )
 
 
-def _in_time(frame: pd.DataFrame, time: str, count: int) -> Folds:
-    """Each part is scored by what was fitted on all before it (TimeSeriesSplit), but equal times stay together."""
+def _in_time(frame: pd.DataFrame, time: str, count: int, units: np.ndarray | None) -> Folds:
+    """Each part is scored by what was fitted on all before it (TimeSeriesSplit), but equal times stay together.
+
+    Units that go on into the part are not fitted on: else a row of theirs would be known before it is scored.
+    """
     import numpy as np
     import pyarrow as pa
 
@@ -167,8 +164,24 @@ def _in_time(frame: pd.DataFrame, time: str, count: int) -> Folds:
     if cuts[0] == 0 or len({*cuts, ends[-1]}) <= count:
         _require(len(np.unique(place)) - 1, count, "different times")
         raise ToolFailure(f"too many rows share a {time} to cut {count} folds", "Use fewer folds.")
+    last = place if units is None else _last_of(units, place)
     pairs = [
-        (np.flatnonzero(place < cut), np.flatnonzero((place >= cut) & (place < end)))
+        (np.flatnonzero(last < cut), np.flatnonzero((place >= cut) & (place < end)))
         for cut, end in zip(cuts, ends, strict=True)
     ]
-    return Folds(pairs, f"{count} folds in the order of {time}, each fitted on what came before", None, notes)
+    if not all(len(fitted) for fitted, _ in pairs):
+        raise ToolFailure(
+            f"no group of rows ends before the part that a fold scores in the order of {time}",
+            "Use fewer folds, or leave `group` out if later rows of known groups are to be scored, else `time`.",
+        )
+    whole = "what came before" if units is None else "groups that ended before"
+    return Folds(pairs, f"{count} folds in the order of {time}, each fitted on {whole}", units, notes)
+
+
+def _last_of(units: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """For each row the last place in the order of any row of its unit."""
+    import numpy as np
+
+    last = np.full(int(units.max(initial=-1)) + 1, -1, dtype=place.dtype)
+    np.maximum.at(last, units, place)
+    return last[units]

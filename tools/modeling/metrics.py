@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 Direction = Literal["maximize", "minimize"]
 Score = Callable[["np.ndarray", "np.ndarray"], float]
-Outcomes = Callable[["np.ndarray", "np.ndarray"], "np.ndarray | None"]
+Outcomes = Callable[["np.ndarray", "np.ndarray"], "list[np.ndarray] | None"]
+Losses = Callable[["np.ndarray", "np.ndarray"], "np.ndarray"]
+Scale = Callable[[float], float]
 
 
 class Undefined(ToolFailure):
@@ -29,7 +31,10 @@ class Metric:
 
     For effects the truth is what first stages leave of outcome and treatment (rows, 2), see `effects.EffectScorer`.
     `resampled` gives the same score of many weightings of the rows at once. `outcomes` are the successes and failures
-    of a score that is a share of rows, else None. `by_class` says that resamples keep the rows of each class in number.
+    of a score that is a share of rows, or the mean of such shares of different rows, else None. `losses` are those of
+    the rows: the less of them, the better the score. `scale` turns the mean of outcomes, else of losses, into the
+    score; it is None where that mean does not make it. `settled` says that one answer for all rows has the same score
+    on any.
     """
 
     name: str
@@ -39,7 +44,9 @@ class Metric:
     resampled: resampled.Resampled | None = None
     binary_only: bool = False
     outcomes: Outcomes | None = None
-    by_class: bool = False
+    losses: Losses | None = None
+    scale: Scale | None = None
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,62 +109,108 @@ def _all() -> list[Metric]:
 
 
 def _effects() -> list[Metric]:
-    return [Metric("r_score", "effect", "maximize", _r_score, resampled.r_score)]
+    return [Metric("r_score", "effect", "maximize", _r_score, resampled.r_score, settled=True)]
 
 
 def _classification() -> list[Metric]:
+    return [*_of_chances(), *_of_labels()]
+
+
+def _of_chances() -> list[Metric]:
     from sklearn import metrics as sk
 
-    def of(
-        name: str, score: Score, many: resampled.Resampled | None, binary_only: bool = False, by_class: bool = False
-    ) -> Metric:
-        direction: Direction = "minimize" if name in ("log_loss", "brier") else "maximize"
-        return Metric(name, "classification", direction, score, many, binary_only, None, by_class)
+    return [
+        Metric("auc", "classification", "maximize", _auc, settled=True),
+        Metric(
+            "average_precision", "classification", "maximize", _average_precision, resampled.average_precision,
+            binary_only=True,
+        ),
+        Metric(
+            "log_loss", "classification", "minimize",
+            # XGBoost's single-precision probabilities do not quite sum to one.
+            lambda y, p: sk.log_loss(y, p / p.sum(axis=1, keepdims=True), labels=range(p.shape[1])),
+            resampled.log_loss, losses=resampled.log_losses, scale=_as_it_is,
+        ),
+        Metric(
+            "brier", "classification", "minimize", lambda y, p: float(((y - p[:, 1]) ** 2).mean()), resampled.brier,
+            binary_only=True, losses=lambda y, p: (y - p[:, 1]) ** 2, scale=_as_it_is,
+        ),
+    ]  # fmt: skip
 
-    def of_labels(name: str, score: Callable[..., float], outcomes: Outcomes | None) -> Metric:
-        """A metric of hard labels; of the positive class when there are two, else the mean over classes."""
+
+def _of_labels() -> list[Metric]:
+    from sklearn import metrics as sk
+
+    def of(name: str, score: Callable[..., float], outcomes: Outcomes, scale: Scale = _as_it_is) -> Metric:
+        """Of the positive class when there are two, else the mean over classes."""
 
         def apply(truth: np.ndarray, prediction: np.ndarray) -> float:
             _require_some(name, truth, prediction)
             average = "binary" if prediction.shape[1] == 2 else "macro"
             return float(score(truth, prediction.argmax(1), average=average, zero_division=0))
 
-        return Metric(name, "classification", "maximize", apply, resampled.of_labels(name), False, outcomes)
+        return Metric(
+            name, "classification", "maximize", apply, resampled.of_labels(name), outcomes=outcomes, scale=scale,
+            settled=name == "recall",
+        )  # fmt: skip
 
     return [
-        of("auc", _auc, None),
-        of("average_precision", _average_precision, resampled.average_precision, binary_only=True),
-        of(
-            "log_loss",
-            # XGBoost's single-precision probabilities do not quite sum to one.
-            lambda y, p: sk.log_loss(y, p / p.sum(axis=1, keepdims=True), labels=range(p.shape[1])),
-            resampled.log_loss,
-        ),
-        of("brier", lambda y, p: float(((y - p[:, 1]) ** 2).mean()), resampled.brier, binary_only=True),
         Metric(
             "accuracy", "classification", "maximize", lambda y, p: sk.accuracy_score(y, p.argmax(1)),
-            resampled.accuracy, outcomes=lambda y, p: y == p.argmax(1),
+            resampled.accuracy, outcomes=lambda y, p: [y == p.argmax(1)], losses=lambda y, p: y != p.argmax(1),
+            scale=_as_it_is,
         ),
-        of("balanced_accuracy", _recalls, resampled.balanced_accuracy, by_class=True),
-        of_labels("f1", sk.f1_score, None),
-        of_labels("precision", sk.precision_score, lambda y, p: _among(p.argmax(1), y, p)),
-        of_labels("recall", sk.recall_score, lambda y, p: _among(y, p.argmax(1), p)),
+        Metric(
+            "balanced_accuracy", "classification", "maximize", _recalls, resampled.balanced_accuracy,
+            outcomes=lambda y, p: _by_class(y, p.argmax(1), sorted(set(y.tolist()))), scale=_as_it_is, settled=True,
+        ),
+        # Of the rows that are positive or taken for it the share j that are both makes F1 = 2j / (1 + j).
+        of("f1", sk.f1_score, _both, lambda share: 2 * share / (1 + share)),
+        of("precision", sk.precision_score, lambda y, p: _one_or_all(p.argmax(1), y, p)),
+        of("recall", sk.recall_score, lambda y, p: _one_or_all(y, p.argmax(1), p)),
     ]  # fmt: skip
 
 
-def _among(chosen: np.ndarray, positive: np.ndarray, prediction: np.ndarray) -> np.ndarray | None:
-    """Of two classes: which of the chosen rows are positive; over more classes the mean is no share of rows."""
-    return positive[chosen == 1] == 1 if prediction.shape[1] == 2 else None
+def _as_it_is(mean: float) -> float:
+    return mean
+
+
+def _by_class(chosen: np.ndarray, other: np.ndarray, classes: Sequence[int]) -> list[np.ndarray] | None:
+    """Of the rows chosen for each class, which are of it by the other side, too."""
+    found = [other[chosen == position] == position for position in classes]
+    return found if all(len(each) for each in found) else None
+
+
+def _one_or_all(chosen: np.ndarray, other: np.ndarray, prediction: np.ndarray) -> list[np.ndarray] | None:
+    if prediction.shape[1] == 2:
+        return [other[chosen == 1] == 1]
+    return _by_class(chosen, other, range(prediction.shape[1]))
+
+
+def _both(truth: np.ndarray, prediction: np.ndarray) -> list[np.ndarray] | None:
+    if prediction.shape[1] != 2:
+        return None
+    actual, predicted = truth == 1, prediction.argmax(1) == 1
+    return [(actual & predicted)[actual | predicted]]
 
 
 def _regression() -> list[Metric]:
     from sklearn import metrics as sk
 
+    def squares(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        return (truth - prediction) ** 2
+
     return [
-        Metric("rmse", "regression", "minimize", sk.root_mean_squared_error, resampled.rmse),
-        Metric("mae", "regression", "minimize", sk.mean_absolute_error, resampled.mae),
-        Metric("r2", "regression", "maximize", _r2, resampled.r2),
-    ]
+        Metric(
+            "rmse", "regression", "minimize", sk.root_mean_squared_error, resampled.rmse, losses=squares,
+            scale=lambda mean: max(mean, 0.0) ** 0.5,
+        ),
+        Metric(
+            "mae", "regression", "minimize", sk.mean_absolute_error, resampled.mae,
+            losses=lambda y, p: abs(y - p), scale=_as_it_is,
+        ),
+        Metric("r2", "regression", "maximize", _r2, resampled.r2, losses=squares),
+    ]  # fmt: skip
 
 
 def _r2(truth: np.ndarray, prediction: np.ndarray) -> float:

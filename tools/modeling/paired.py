@@ -123,7 +123,7 @@ def _difference_of(metric: Metric) -> Metric:
     def score(truth: np.ndarray, prediction: np.ndarray) -> float:
         return metric.score(truth, prediction[:, 0]) - metric.score(truth, prediction[:, 1])
 
-    return replace(metric, score=score, resampled=resampled, outcomes=None)
+    return replace(metric, score=score, resampled=resampled, outcomes=None, losses=None)
 
 
 def _p_of(value: float, bounds: tuple[float, float]) -> float:

@@ -10,7 +10,7 @@ from ..data.store import Dataset
 from ..errors import ToolFailure
 from .algorithms import algorithm
 from .card import ModelCard
-from .folds import check_roles, doubt, units_of
+from .folds import doubt, units_of
 from .frame import choose_features, design
 from .inputs import seen_in
 from .target import TaskChoice, classes_of, encode, labelled, settle_task
@@ -18,6 +18,9 @@ from .target import TaskChoice, classes_of, encode, labelled, settle_task
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+# So few copies are as good as none.
+FEW_REPEATS = 0.02
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Question:
 class Prepared:
     """Labelled rows of a dataset as `fit` takes them; `notes` say what was left out and what was guessed.
 
-    `units` number the rows that belong together.
+    `units` number the rows that belong together. `apart` are the columns that are no features because someone said so,
+    `time` is the column that orders the folds.
     """
 
     source: Dataset
@@ -49,6 +53,8 @@ class Prepared:
     target: np.ndarray
     units: np.ndarray | None
     notes: list[str]
+    apart: Sequence[str] = ()
+    time: str = ""
 
 
 def prepare(source: Dataset, question: Question, params: Mapping[str, Any]) -> Prepared:
@@ -57,7 +63,6 @@ def prepare(source: Dataset, question: Question, params: Mapping[str, Any]) -> P
     Raises:
         ToolFailure: an unknown column, an algorithm that cannot do the task, or rows that cannot be learnt from.
     """
-    check_roles(question.group, question.time)
     roles = [column for column in (question.group, question.time) if column]
     source.require([question.target, *roles])
     frame, dropped = labelled(source.frame(), question.target)
@@ -86,10 +91,14 @@ def prepare(source: Dataset, question: Question, params: Mapping[str, Any]) -> P
     likely, doubts = doubt(frame, question.target, question.group)
     card = card.model_copy(update={"seen": seen_in(columns, card), "likely_group": likely})
     units, repeats = units_of(frame, columns, question.group)
-    repeated = [f"{repeats} of {len(frame)} rows repeat the features of others; copies share a fold"] if repeats else []
+    repeated = []
+    if repeats > FEW_REPEATS * len(frame):
+        repeated = [f"{repeats} of {len(frame)} rows repeat the features of others; copies share a fold"]
     notes = [*dropped, *guessed, *left_out, *repeated, *doubts]
     target = encode(frame[question.target], card)
-    return Prepared(source, card, frame, columns, target, units, notes)
+    return Prepared(
+        source, card, frame, columns, target, units, notes, (*out, question.target), question.time
+    )  # fmt: skip
 
 
 def held_out_rows(source: Dataset, card: ModelCard) -> Prepared:

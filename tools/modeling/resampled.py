@@ -18,12 +18,18 @@ Resampled = Callable[["np.ndarray", "np.ndarray", "np.ndarray"], Weighted]
 
 
 def log_loss(truth: np.ndarray, prediction: np.ndarray, units: np.ndarray) -> Weighted:
+    return _mean(log_losses(truth, prediction), units)
+
+
+def log_losses(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """The loss of each row."""
     import numpy as np
 
     shares = prediction / prediction.sum(axis=1, keepdims=True)
     chosen = np.take_along_axis(shares, truth[:, None].astype(int), axis=1)[:, 0]
     least = np.finfo(shares.dtype).eps  # as sklearn.metrics.log_loss clips
-    return _mean(-np.log(np.clip(chosen, least, 1 - least)), units)
+    losses: np.ndarray = -np.log(np.clip(chosen, least, 1 - least))
+    return losses
 
 
 def brier(truth: np.ndarray, prediction: np.ndarray, units: np.ndarray) -> Weighted:

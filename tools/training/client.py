@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..data.store import resolve
 from ..errors import ToolFailure
 from ..modeling.algorithms import ALGORITHMS, algorithm
 from ..modeling.card import ModelCard
-from ..modeling.folds import FOLDS, folds
+from ..modeling.folds import FOLDS, Folds, folds
+from ..modeling.guards import drifted, dummy, guarded
+from ..modeling.inputs import surprises
 from ..modeling.metrics import Scores, measured
 from ..modeling.pipelines import build, fit, merged, rare_below, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
 from ..modeling.rows import Rows, overlap, rows_of
+from ..modeling.telling import telling
 from ..runtime.work import Work
 from ..undo import deletes
 from .evaluation import evaluate_model
@@ -75,7 +78,7 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
     _require_predictive(request.algorithm)
     silence = obstacle(work, request)
     prepared = prepare(resolve(work, request.dataset), _question(request), request.params)
-    notes = [*prepared.notes, *_few(prepared)]
+    notes = [*prepared.notes, *_few(prepared), *telling(prepared)]
     card = prepared.card
     work.progress(1, 4, f"fitting {card.algorithm} on {card.rows} rows")
     # Importing the library is no part of the fit.
@@ -86,6 +89,7 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
     took = time.perf_counter() - began
     work.progress(2, 4, "scoring")
     train = measured(card, prepared.target, scores(pipeline, prepared.features, card))
+    prepared = replace(prepared, card=card.model_copy(update={"train": train.known}))
     rows = rows_of(prepared.frame, card, request.group or card.likely_group)
     held = _validated(work, request, pipeline, prepared, rows) or _crossed(work, request, prepared, took)
     work.progress(3, 4, "logging to MLflow")
@@ -99,7 +103,7 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
         task=card.task,
         positive=card.positive,
         features=card.names[:SHOWN_FEATURES],
-        classes=[str(label) for label in card.classes],
+        classes=card.classes,
         rows=card.rows,
         train=train.values,
         validation=held.validation.values if held.validation else None,
@@ -163,12 +167,24 @@ def _validated(work: Work, request: TrainRequest, pipeline: Pipeline, prepared: 
     if not request.validation:
         return None
     held = held_out_rows(resolve(work, request.validation), prepared.card)
-    found = measured(prepared.card, held.target, scores(pipeline, held.features, prepared.card))
+    card, prediction = prepared.card, scores(pipeline, held.features, prepared.card)
+    found = measured(card, held.target, prediction)
     group = request.group or prepared.card.likely_group
     groups = held.frame[group] if group in held.frame.columns else None
     shared = overlap(rows, rows_of(held.frame, prepared.card), groups).notes(group)
     return HeldOut(
-        validation=found, notes=tuple(f"validation: {note}" for note in [*held.notes, *found.notes, *shared])
+        validation=found,
+        notes=tuple(
+            f"validation: {note}"
+            for note in [
+                *held.notes,
+                *found.notes,
+                *shared,
+                *surprises(held.features, card),
+                *guarded(card, held.target, prediction, dummy(card, prepared.target, len(held.target)), None),
+                *drifted(prepared.features, held.features, card),
+            ]
+        ),
     )
 
 
@@ -182,16 +198,30 @@ def _crossed(work: Work, request: TrainRequest, prepared: Prepared, took: float)
         parts = [_on_fold(work, prepared, fitted, held) for fitted, held in cut.pairs]
     except ToolFailure as failure:
         return HeldOut(notes=(f"not cross-validated: {failure}",))
-    return HeldOut(crossed=_mean(parts), folds=cut.said, notes=tuple(cut.notes))
+    own = [
+        measured(prepared.card, prepared.target[held], found) for (_, held), found in zip(cut.pairs, parts, strict=True)
+    ]
+    return HeldOut(crossed=_mean(own), folds=cut.said, notes=(*cut.notes, *_of_folds(prepared, cut, parts)))
 
 
-def _on_fold(work: Work, prepared: Prepared, fitted: np.ndarray, held: np.ndarray) -> Scores:
+def _of_folds(prepared: Prepared, cut: Folds, parts: list[np.ndarray]) -> list[str]:
+    """What the answers on all folds together say of the model."""
+    import numpy as np
+
+    card, held = prepared.card, np.concatenate([scored for _, scored in cut.pairs])
+    plain = [dummy(card, prepared.target[fitted], len(scored)) for fitted, scored in cut.pairs]
+    units = None if prepared.units is None else np.unique(prepared.units[held], return_inverse=True)[1]
+    found = guarded(card, prepared.target[held], np.concatenate(parts), np.concatenate(plain), units)
+    return [f"over folds: {note}" for note in found]
+
+
+def _on_fold(work: Work, prepared: Prepared, fitted: np.ndarray, held: np.ndarray) -> np.ndarray:
     card, units = prepared.card, prepared.units
     pipeline = fit(
         card, prepared.features.iloc[fitted], prepared.target[fitted], work.settings.runtime.job_threads,
         units[fitted] if units is not None else None,
     )  # fmt: skip
-    return measured(card, prepared.target[held], scores(pipeline, prepared.features.iloc[held], card))
+    return scores(pipeline, prepared.features.iloc[held], card)
 
 
 def _mean(parts: list[Scores]) -> Scores:

@@ -1,21 +1,21 @@
-"""Evaluate a model: scores, how sure they are, a baseline, and which of the rows the model had seen before."""
+"""Evaluate a model: scores, how sure they are, a baseline, and what an honest analyst would say of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..data.store import resolve
 from ..errors import ToolFailure, unknown
-from ..modeling.baseline import featureless
+from ..modeling import guards
 from ..modeling.card import ModelCard
 from ..modeling.effects import EffectScorer, effect_rows, treatment_of
+from ..modeling.estimated import Answers, estimated
 from ..modeling.folds import doubt, units_of
 from ..modeling.frame import design
 from ..modeling.inputs import surprises
-from ..modeling.intervals import LEVEL, Interval, interval
 from ..modeling.local import add_metrics, is_local
-from ..modeling.metrics import Metric, Undefined, measured, metric_named
+from ..modeling.metrics import Metric, measured, metric_named, metrics_for
 from ..modeling.pipelines import scores
 from ..modeling.rows import overlap, rows_of, trained_rows
 from ..modeling.searches import searched
@@ -23,22 +23,33 @@ from ..modeling.store import StoredModel, find_model, load_effect_model, load_pi
 from ..modeling.target import encode, labelled, with_positive
 from ..runtime.work import Work
 from ..tracking.client import log_run
-from .models import EvaluateRequest, Evaluation
+from .calibration import calibration, picture
+from .models import Calibration, EvaluateRequest, Evaluation, Scores
+from .slices import slices
+from .thresholds import thresholds
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-DIGITS = 6
+# So few copies of rows are as good as none.
+FEW_REPEATS = 0.02
+GONE = "the rows this model was trained on are gone: no baseline, and no look at what has drifted"
 
 
 @dataclass(frozen=True)
 class Answered:
-    """The truth, the model's answers and those of a baseline; `notes` on what the rows hold."""
+    """A model's answers on labelled rows; `notes` are on what the rows hold.
 
-    truth: np.ndarray
-    prediction: np.ndarray
-    baseline: np.ndarray
+    `rows` are those that were answered, `columns` their design, `trained` the design of the training rows if that is
+    known.
+    """
+
+    card: ModelCard
+    answers: Answers
+    rows: pd.DataFrame
+    columns: pd.DataFrame
+    trained: pd.DataFrame | None
     notes: list[str]
 
 
@@ -48,32 +59,39 @@ def evaluate_model(work: Work, request: EvaluateRequest) -> Evaluation:
     source = resolve(work, request.dataset)
     card = _with_positive(model.card, request.positive)
     metric = metric_named(request.metric, card)
-    source.require([card.target, *([request.group] if request.group else [])])
+    source.require([card.target, *(name for name in (request.group, request.by) if name)])
     frame, dropped = labelled(source.frame(), card.target)
     work.progress(1, 3, "predicting")
-    answers = _answered_effects if card.task == "effect" else _answered
-    answered = answers(work, model, card, frame)
-    work.progress(2, 3, "interval")
-    found, base = (measured(card, answered.truth, each) for each in (answered.prediction, answered.baseline))
+    answer = _answered_effects if card.task == "effect" else _answered
+    found = answer(work, model, card, frame, request.group)
+    work.progress(2, 3, "intervals")
+    truth, given = found.answers.truth, measured(card, found.answers.truth, found.answers.prediction)
+    score = estimated(metric, card, found.answers)
     seen, known = _known_rows(work, model, frame, request.group)
-    sure, clustered = _sure(metric, card, answered, frame, request.group)
+    calibrated, why = _calibrated(work, request, model, found, source.name)
     if request.log:
-        _log_scores(work, model.uri, found.known, source.name)
+        _log_scores(work, model.uri, given.known, source.name)
     return Evaluation(
         model=model.handle,
         dataset=source.handle,
-        rows=len(answered.truth),
+        rows=len(truth),
         trained_on=seen,
         metric=metric.name,
         positive=card.positive,
-        score=found.values[metric.name],
-        interval=[_rounded(bound) for bound in sure.bounds] if sure.bounds else None,
-        interval_method=f"{LEVEL:.0%}, {sure.method}" if sure.bounds else None,
-        baseline=base.values[metric.name],
-        metrics=found.values,
-        baseline_metrics=base.values,
-        notes=[*known, *dropped, *found.notes, *clustered, *answered.notes, *_of_task(card)],
-    )
+        score=score,
+        metrics=given.values,
+        baseline_metrics=_baseline_scores(found),
+        estimates=_all(metric, score, found) if "intervals" in request.show else {},
+        thresholds=_thresholds(request, found),
+        calibration=calibrated,
+        slices=slices(metric, card, found.answers, found.rows[request.by]) if request.by else [],
+        notes=[*known, *dropped, *_undefined(metric, given.notes), *found.notes, *_guarded(found, metric, seen), *why],
+    )  # fmt: skip
+
+
+def _undefined(metric: Metric, notes: list[str]) -> list[str]:
+    """Of the metrics that nobody asked for; why the one that was asked for is null stands beside it."""
+    return [note for note in notes if not note.startswith(f"{metric.name} ")]
 
 
 def _with_positive(card: ModelCard, positive: str) -> ModelCard:
@@ -83,24 +101,54 @@ def _with_positive(card: ModelCard, positive: str) -> ModelCard:
     return card.model_copy(update={"classes": with_positive(card.classes, positive)})
 
 
-def _answered(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFrame) -> Answered:
+def _answered(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFrame, group: str) -> Answered:
     columns = design(frame, card)
     truth, found = encode(frame[card.target], card), scores(load_pipeline(model), columns, model.card)
     turned = found[:, ::-1] if card.classes != model.card.classes else found
-    return Answered(truth, turned, featureless(work, card, len(truth)), surprises(columns, card))
+    trained = _training_rows(work, card)
+    baseline = None if trained is None else guards.dummy(card, encode(trained[card.target], card), len(truth))
+    clusters, noted = _clusters(frame, columns, group or (card.group if card.group in frame.columns else ""))
+    notes = [*noted, *surprises(columns, card), *([GONE] if trained is None else [])]
+    answers = Answers(truth, turned, baseline, clusters)
+    return Answered(card, answers, frame, columns, None if trained is None else design(trained, card), notes)
 
 
-def _answered_effects(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFrame) -> Answered:
+def _answered_effects(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFrame, _group: str) -> Answered:
     """What first stages leave of outcome and treatment, the effects, and the one effect that fits best."""
     import numpy as np
 
     loaded = load_effect_model(work, model)
     if (column := treatment_of(card).column) not in frame.columns:
         raise unknown("column", column, map(str, frame.columns))
-    scorer = EffectScorer.on(card, effect_rows(frame, card), loaded.encoder)
+    rows = effect_rows(frame, card)
+    scorer = EffectScorer.on(card, rows, loaded.encoder)
     truth, effects = scorer.parts(loaded)
     constant = (truth[:, 0] @ truth[:, 1]) / (truth[:, 1] @ truth[:, 1])
-    return Answered(truth, effects, np.full(len(effects), constant), [])
+    trained = _training_rows(work, card)
+    return Answered(
+        card,
+        Answers(truth, effects, np.full(len(effects), constant)),
+        frame.iloc[rows.places],
+        rows.modifiers,
+        None if trained is None else design(trained, card),
+        surprises(rows.modifiers, card),
+    )
+
+
+def _training_rows(work: Work, card: ModelCard) -> pd.DataFrame | None:
+    """The labelled rows that a model was trained on, if they are still there."""
+    try:
+        source = resolve(work, card.dataset)
+        return labelled(source.frame(list(source.require([card.target, *card.names]))), card.target)[0]
+    except ToolFailure:
+        return None
+
+
+def _clusters(frame: pd.DataFrame, columns: pd.DataFrame, group: str) -> tuple[np.ndarray | None, list[str]]:
+    clusters, repeats = units_of(frame, columns, group)
+    if repeats <= FEW_REPEATS * len(frame):
+        return clusters, []
+    return clusters, [f"{repeats} rows repeat the features of others: intervals take copies for one"]
 
 
 def _known_rows(work: Work, model: StoredModel, frame: pd.DataFrame, group: str) -> tuple[int | None, list[str]]:
@@ -113,46 +161,80 @@ def _known_rows(work: Work, model: StoredModel, frame: pd.DataFrame, group: str)
     column = card.group or card.likely_group
     _, doubts = doubt(frame, card.target, group or column)
     shared = overlap(trained, others, frame[column] if column in frame.columns else None)
-    if shared.same == shared.rows:
+    if shared.known == shared.rows:
         notes = []
-    return shared.same, [*shared.notes(column), *notes, *doubts]
+    return shared.known, [*shared.notes(column), *notes, *doubts]
 
 
-def _sure(
-    metric: Metric, card: ModelCard, answered: Answered, frame: pd.DataFrame, group: str
-) -> tuple[Interval, list[str]]:
-    """The interval of a score, by cluster where rows belong together, and why there is none."""
-    named = group or (card.group if card.group in frame.columns else "")
-    clusters, repeats = units_of(frame, design(frame, card), named) if card.treatment is None else (None, 0)
-    notes = [f"{repeats} rows repeat the features of others: the interval takes copies for one"] if repeats else []
-    try:
-        found = interval(metric, answered.truth, answered.prediction, clusters)
-    except Undefined:
-        return Interval(None), notes
-    return found, notes if found.bounds else [*notes, f"no interval for {metric.name}: {found.reason}"]
+def _guarded(found: Answered, metric: Metric, seen: int | None) -> list[str]:
+    """What is off about the score, and about the rows it is of."""
+    answers = found.answers
+    notes = guards.guarded(
+        found.card, answers.truth, answers.prediction, answers.baseline, answers.clusters, metric, bool(seen)
+    )
+    if found.trained is None:
+        return notes
+    return [*notes, *guards.drifted(found.trained, found.columns, found.card, answers.independent)]
 
 
-def _rounded(value: float) -> float:
-    """Six significant digits: a target in millionths has an interval, too."""
-    return float(f"{value:.{DIGITS}g}")
+def _baseline_scores(found: Answered) -> Scores:
+    if found.answers.baseline is None:
+        return {metric.name: None for metric in metrics_for(found.card)}
+    return measured(found.card, found.answers.truth, found.answers.baseline).values
+
+
+def _all(primary: Metric, score: Any, found: Answered) -> dict[str, Any]:
+    return {
+        metric.name: score if metric.name == primary.name else estimated(metric, found.card, found.answers)
+        for metric in metrics_for(found.card)
+    }
+
+
+def _thresholds(request: EvaluateRequest, found: Answered) -> list[Any]:
+    if "thresholds" not in request.show and not request.at:
+        return []
+    return thresholds(found.card, found.answers.truth, found.answers.prediction, request.at)
+
+
+def _calibrated(
+    work: Work, request: EvaluateRequest, model: StoredModel, found: Answered, dataset: str
+) -> tuple[Calibration | None, list[str]]:
+    """The calibration that was asked for, its picture among the artifacts of the model's run, or why there is none."""
+    if "calibration" not in request.show:
+        return None, []
+    made = calibration(found.card, found.answers.truth, found.answers.prediction)
+    if isinstance(made, str):
+        return None, [made]
+    run = _run_of(work, model.uri) if request.log else None
+    if run is None:
+        return made, []
+    return made.model_copy(update={"picture": _draw(work, run, made, dataset, model.handle)}), []
+
+
+def _draw(work: Work, run: str, made: Calibration, dataset: str, title: str) -> str:
+    import tempfile
+    from pathlib import Path
+
+    from ..tracking.backend import mlflow_client
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"calibration_{dataset}.png"
+        path.write_bytes(picture(made, f"{title} on {dataset}"))
+        mlflow_client(work).log_artifact(run, str(path))
+        return path.name
+
+
+def _run_of(work: Work, uri: str) -> str | None:
+    from ..tracking.backend import mlflow_client
+
+    if is_local(uri):
+        return None
+    return mlflow_client(work).get_logged_model(uri.removeprefix("models:/")).source_run_id or None
 
 
 def _log_scores(work: Work, uri: str, found: dict[str, float], dataset: str) -> None:
-    from ..tracking.backend import mlflow_client
-
     named = {f"{dataset}_{name}": value for name, value in found.items()}
     if is_local(uri):
         add_metrics(work, uri, named)
-        return
-    run = mlflow_client(work).get_logged_model(uri.removeprefix("models:/")).source_run_id
-    if run:
+    elif run := _run_of(work, uri):
         log_run(work, run, {}, named, 0, {})
-
-
-def _of_task(card: ModelCard) -> list[str]:
-    if card.task != "effect":
-        return []
-    return [
-        "r_score is how much better the effects fit than one effect for all (1 perfect, below 0 worse); true "
-        "effects are never seen, so it is estimated and small even for good models"
-    ]

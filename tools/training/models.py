@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, JsonValue
 
-from ..modeling.card import Task
+from ..estimates import Estimate, Statistic
+from ..modeling.card import Label, Task
 from ..modeling.target import TaskChoice
 
-Scores = dict[str, float | None]
+Scores = dict[str, Statistic | None]
 
 
 class TrainRequest(BaseModel):
@@ -42,15 +45,18 @@ class Trained(BaseModel):
     task: Task
     positive: str | None = None
     features: list[str]
-    classes: list[str] = []
+    classes: list[Label] = []
     rows: int
     train: Scores
     validation: Scores | None = None
     cross_validated: Scores | None = None
     folds: str | None = None
-    fit_seconds: float
+    fit_seconds: Statistic
     notes: list[str] = []
     undo: str | None = None
+
+
+Show = Literal["intervals", "thresholds", "calibration"]
 
 
 class EvaluateRequest(BaseModel):
@@ -60,13 +66,70 @@ class EvaluateRequest(BaseModel):
     log: bool
     positive: str = ""
     group: str = ""
+    show: list[Show] = []
+    by: str = ""
+    at: dict[str, float] = {}
+
+
+class Threshold(BaseModel):
+    """Rows with a score of at least `threshold` are flagged; `cost` is per row, in false alarms."""
+
+    why: str
+    threshold: Statistic
+    flagged: Statistic
+    precision: Statistic | None
+    recall: Statistic | None
+    specificity: Statistic | None
+    f1: Statistic | None
+    cost: Statistic | None = None
+
+
+class CalibrationBin(BaseModel):
+    n: int
+    predicted: Statistic
+    observed: Statistic
+    interval: tuple[Statistic, Statistic]
+
+
+class Calibration(BaseModel):
+    """How far probabilities of the positive class are what happens.
+
+    `slope` and `intercept` are of a logistic regression on the log-odds (Cox 1958; 1 and 0 are right; a slope below 1
+    is overconfident). `ece` is the mean distance over `bins` of equal count. The Brier score is miscalibration minus
+    discrimination plus uncertainty, by isotonic regression (CORP; Dimitriadis, Gneiting, Jordan 2021). `picture` is
+    the artifact of the model's run that holds the reliability diagram.
+    """
+
+    slope: Estimate
+    intercept: Estimate
+    ece: Statistic
+    brier: Statistic
+    miscalibration: Statistic
+    discrimination: Statistic
+    uncertainty: Statistic
+    bins: list[CalibrationBin]
+    picture: str | None = None
+
+
+class Slice(BaseModel):
+    """The score on some rows, its interval at a level corrected for their number.
+
+    `apart` compares it with the score on all other rows: its interval is that of the difference.
+    """
+
+    rows: str
+    score: Estimate
+    apart: Estimate
 
 
 class Evaluation(BaseModel):
     """Scores on data the model should not have seen, beside those of a baseline that ignores the features.
 
-    `interval` is that of the primary metric, `interval_method` its level and method. What is undefined is null, and
-    a note says why. `trained_on` counts the rows that the model was trained on, null if that is not known.
+    `score` is the primary metric; its verdict is above_baseline where it is better, whichever way the metric runs. What
+    is undefined is null, and `reason` or a note says why. `trained_on` counts the rows that the model was trained on,
+    null if that is not known. `estimates`, `thresholds`, `calibration` and `slices` are there if asked for; thresholds
+    are chosen by these rows, so that they look a little better here than they are. The r_score of an effect model is
+    how much better its effects fit than one for all (1 perfect, below 0 worse); it is small even for good models.
     """
 
     model: str
@@ -75,12 +138,13 @@ class Evaluation(BaseModel):
     trained_on: int | None = None
     metric: str
     positive: str | None = None
-    score: float | None
-    interval: list[float] | None
-    interval_method: str | None = None
-    baseline: float | None
+    score: Estimate
     metrics: Scores
     baseline_metrics: Scores
+    estimates: dict[str, Estimate] = {}
+    thresholds: list[Threshold] = []
+    calibration: Calibration | None = None
+    slices: list[Slice] = []
     notes: list[str] = []
 
 

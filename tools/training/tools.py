@@ -10,7 +10,16 @@ from ..modeling.target import TaskChoice
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from . import client, reproduce
-from .models import Algorithms, EvaluateRequest, Evaluation, ReproduceRequest, Reproduction, Trained, TrainRequest
+from .models import (
+    Algorithms,
+    EvaluateRequest,
+    Evaluation,
+    ReproduceRequest,
+    Reproduction,
+    Show,
+    Trained,
+    TrainRequest,
+)
 
 Dataset = Annotated[str, Field(description="Handle or file path.")]
 
@@ -57,11 +66,17 @@ async def evaluate_model(
     metric: Annotated[str, Field(description="Primary metric; default auc or rmse.")] = "",
     positive: str = "",
     group: str = "",
+    show: list[Show] | None = None,
+    by: Annotated[str, Field(description="Column to slice by.")] = "",
+    at: Annotated[dict[str, float] | None, Field(description="threshold, recall, specificity, cost of a miss.")] = None,
     log: Annotated[bool, Field(description="Log the scores to the model's run.")] = True,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Evaluation]:
-    """Score a model on held-out data: metrics, a 95 % interval, a baseline, rows that training had."""
-    request = EvaluateRequest(model=model, dataset=dataset, metric=metric, log=log, positive=positive, group=group)
+    """Score a model on held-out data against a baseline, with an interval, a verdict, and what is off."""
+    request = EvaluateRequest(
+        model=model, dataset=dataset, metric=metric, log=log, positive=positive, group=group, show=show or [], by=by,
+        at=at or {},
+    )  # fmt: skip
     return await context.submit(client.evaluate_model, request, wait_s)
 
 

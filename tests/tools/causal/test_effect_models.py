@@ -167,11 +167,16 @@ def test_the_score_on_other_rows_is_that_of_econmls_scorer(
     loaded = load_effect_model(work, model)
     scorer = EffectScorer.on(model.card, effect_rows(pd.read_parquet(others), model.card), loaded.encoder)
     assert scored.metric == "r_score"
-    assert scored.score == pytest.approx(scorer.score(loaded), abs=1e-9)
-    assert scored.baseline == pytest.approx(0, abs=1e-9)
-    assert scored.interval is not None
-    assert scored.score is not None
-    assert scored.interval[0] < scored.score < scored.interval[1]
+    assert scored.score.value == pytest.approx(scorer.score(loaded), abs=1e-9)
+    assert scored.score.baseline == pytest.approx(0, abs=1e-9)
+    assert scored.score.interval is not None
+    assert scored.score.interval[0] < (scored.score.value or 0) < scored.score.interval[1]
+    assert not any("unseen" in note or "outside" in note for note in scored.notes)
+    strange = Path(others).with_name("strange.parquet")
+    pd.read_parquet(others).assign(region="west", x=lambda made: made["x"] + 9).to_parquet(strange)
+    notes = evaluate(work, found.model, str(strange)).notes
+    assert any("region holds values unseen in training in 1500 of 1500 rows, e.g. 'west'" in note for note in notes)
+    assert any(note.startswith("x is outside of") for note in notes)
 
 
 def test_what_an_effect_model_cannot_be_scored_by_is_refused(work: Work, rows: str, others: str) -> None:

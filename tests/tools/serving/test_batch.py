@@ -139,7 +139,7 @@ def test_a_model_of_an_effect_says_the_effect_on_each_row(work: Work, tmp_path: 
         work,
         EffectRequest(
             dataset=str(tmp_path / "trial.parquet"), treatment="t", outcome="y", effect_modifiers=["x"], controls=[],
-            estimator="LinearDML", params={}, name="", run="", experiment="", seed=0,
+            estimator="LinearDML", params={}, run="", experiment="", seed=0,
         ),
     )  # fmt: skip
     answer, table = predict(work, found.model, str(tmp_path / "trial.parquet"))

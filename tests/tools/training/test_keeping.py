@@ -49,7 +49,7 @@ def train(work: Work, folder: Path, **more: Any) -> Trained:
 
 def evaluate(work: Work, folder: Path, model: str) -> float | None:
     request = EvaluateRequest(model=model, dataset=str(folder / "test.parquet"), metric="auc", log=True)
-    return evaluate_model(work, request).score
+    return evaluate_model(work, request).score.value
 
 
 def log(work: Work, model: str, **more: str) -> Any:

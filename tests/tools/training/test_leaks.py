@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_the_training_rows_are_known_in_every_file_and_handle(work: Work, tmp_pa
         found = evaluate(work, trained.model, dataset)
         assert found.trained_on == count
         assert said(found.notes, f"{count} of {found.rows} rows were trained on") == (count > 0)
-    assert fair(evaluate(work, trained.model, made.test.dataset).score)
+    assert fair(evaluate(work, trained.model, made.test.dataset).score.value)
 
 
 def test_validation_and_search_on_training_rows_are_named(work: Work, tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_copies_of_rows_stay_together_in_folds_and_parts(work: Work, tmp_path: P
     assert said(made.notes, "800 of 1200 rows are copies of others; copies stay in one part")
     trained = train(work, made.train.dataset)
     found = evaluate(work, trained.model, made.test.dataset)
-    assert (found.trained_on, fair(found.score)) == (0, True)
+    assert (found.trained_on, fair(found.score.value)) == (0, True)
     assert fair((trained.cross_validated or {})["auc"])
     assert said(trained.notes, "repeat the features of others")
     tuned = tune(work, dataset)
@@ -144,7 +145,7 @@ def test_groups_are_named_and_told_ones_stay_together(work: Work, tmp_path: Path
     leaky = train(work, loose.train.dataset, exclude=["customer"])
     assert said(leaky.notes, "group='customer'")
     found = evaluate(work, leaky.model, loose.test.dataset)
-    assert (found.score or 0) > 0.9
+    assert (found.score.value or 0) > 0.9
     known = (
         resolve(work, loose.test.dataset)
         .frame()["customer"]
@@ -155,7 +156,7 @@ def test_groups_are_named_and_told_ones_stay_together(work: Work, tmp_path: Path
     assert "customer" not in honest.features
     assert fair((honest.cross_validated or {})["auc"])
     whole = evaluate(work, honest.model, kept.test.dataset)
-    assert whole.interval_method == "95%, logit-DeLong by cluster"
+    assert whole.score.method == "95 % logit-DeLong by cluster"
     assert not said(whole.notes, "trained on")
     assert fair(tune(work, dataset, group="customer").best_value)
 
@@ -171,12 +172,31 @@ def test_a_coin_for_each_day_is_fair_in_the_order_of_time(work: Work, tmp_path: 
     assert tune(work, dataset, time="day").scored_on.startswith("3 folds in the order of day")
 
 
-def test_group_and_time_at_once_are_refused(work: Work, tmp_path: Path) -> None:
-    dataset = stored(work, tmp_path, by_customer())
-    with pytest.raises(ToolFailure, match="not both"):
-        train(work, dataset, group="customer", time="a")
-    with pytest.raises(ToolFailure, match="cannot keep groups together"):
-        cut(work, dataset, "time", "a", "customer")
+def test_groups_stay_whole_in_the_order_of_time(work: Work, tmp_path: Path) -> None:
+    frame = by_customer()
+    frame["day"] = pd.Timestamp("2024-01-01") + pd.to_timedelta((np.arange(len(frame)) + 2) // EACH, unit="D")
+    frame = frame.sample(frac=1, random_state=0)
+    dataset = stored(work, tmp_path, frame)
+    made = cut(work, dataset, "time", "day", "customer")
+    assert made.validation is not None
+    parts = [resolve(work, part.dataset).frame() for part in (made.train, made.validation, made.test)]
+    for earlier, later in pairwise(parts):
+        assert earlier["day"].max() < later["day"].min()
+        assert not {*earlier["customer"]} & {*later["customer"]}
+    lost = len(frame) - sum(map(len, parts))
+    assert 0 < lost < EACH * 2
+    assert said(made.notes, f"{lost} rows of groups that go on into a later part are in none")
+    trained = train(work, dataset, group="customer", time="day")
+    assert trained.folds == "3 folds in the order of day, each fitted on groups that ended before"
+    assert fair((trained.cross_validated or {})["auc"])
+
+
+def test_groups_that_never_end_are_refused_in_the_order_of_time(work: Work, tmp_path: Path) -> None:
+    frame = noise().assign(customer=[f"c{n % 30}" for n in range(ROWS)], day=range(ROWS))
+    dataset = stored(work, tmp_path, frame)
+    assert said(train(work, dataset, group="customer", time="day").notes, "not cross-validated: no group of rows ends")
+    with pytest.raises(ToolFailure, match="leave `group` out"):
+        cut(work, dataset, "time", "day", "customer")
     with pytest.raises(ToolFailure, match="Did you mean customer"):
         train(work, dataset, group="custmer")
 

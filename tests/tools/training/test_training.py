@@ -119,13 +119,13 @@ def test_text_labels_of_three_classes_come_back_as_they_were(work: Work, loans: 
 def test_an_evaluation_has_an_interval_a_baseline_and_a_warning_about_the_training_data(work: Work, loans: str) -> None:
     trained = train(work, loans, algorithm="LogisticRegression")
     found = client.evaluate_model(work, EvaluateRequest(model=trained.model, dataset=loans, metric="", log=True))
-    assert found.interval is not None
-    assert found.score is not None
-    assert found.interval[0] < found.score < found.interval[1]
-    assert found.baseline == 0.5
-    assert (found.trained_on, found.interval_method) == (3000, "95%, logit-DeLong")
+    assert found.score.interval is not None
+    assert found.score.value is not None
+    assert found.score.interval[0] < found.score.value < found.score.interval[1]
+    assert (found.score.baseline, found.score.verdict) == (0.5, "above_baseline")
+    assert (found.trained_on, found.score.method) == (3000, "95 % logit-DeLong")
     assert any("3000 of 3000 rows were trained on" in note for note in found.notes)
-    assert found.score == pytest.approx(trained.train["auc"], abs=1e-12)
+    assert found.score.value == pytest.approx(trained.train["auc"], abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_the_run_of_a_model_holds_how_it_was_trained_on_what_and_how_well(work: 
     scores = {f"train_{name}": pytest.approx(value) for name, value in trained.train.items() if value is not None}
     assert "train_auc" in scores
     assert {name: run.metrics[name] for name in scores} == scores
-    assert get_run(work, trained.run).tags["dataset"] == loans
+    assert get_run(work, str(trained.run)).tags["dataset"] == loans
     assert (run.status, run.models) == ("FINISHED", [trained.model])
 
 

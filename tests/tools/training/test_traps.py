@@ -110,7 +110,7 @@ def test_labels_come_back_as_they_were_in_every_classifier(
     frame = rows()
     frame["label"] = pd.Series([labels[value] for value in frame["label"]])
     trained = train(work, tmp_path, frame, algorithm=algorithm, exclude=["amount"], params=fast(algorithm))
-    assert trained.classes == [str(label) for label in labels]
+    assert trained.classes == list(labels)
     assert (trained.train["auc"] or 0) > 0.9
 
 
@@ -141,8 +141,8 @@ def test_two_rows_train_a_model_that_is_said_to_mean_little(work: Work, tmp_path
     found = client.evaluate_model(
         work, EvaluateRequest(model=trained.model, dataset=str(tmp_path / "rows.parquet"), metric="", log=False)
     )
-    assert found.interval is not None
-    assert found.interval[1] - found.interval[0] > 0.8
+    assert found.score.interval is not None
+    assert found.score.interval[1] - found.score.interval[0] > 0.8
 
 
 def test_huge_whole_numbers_are_a_regression_target(work: Work, tmp_path: Path) -> None:
@@ -197,8 +197,8 @@ def test_rows_of_one_class_cost_only_the_scores_they_cannot_have(work: Work, tmp
     for scores_ in (trained.validation or {}, found.metrics):
         assert scores_["auc"] is None
         assert (scores_["accuracy"] or 0) > 0.8
-    assert (found.score, found.interval) == (None, None)
-    assert any("auc is undefined: it needs every class" in note for note in found.notes)
+    assert (found.score.value, found.score.interval, found.score.verdict) == (None, None, None)
+    assert "it needs every class" in (found.score.reason or "")
 
 
 def test_the_positive_class_can_be_told_when_training_and_when_evaluating(work: Work, tmp_path: Path) -> None:
@@ -254,6 +254,6 @@ def test_a_small_target_has_an_interval_of_its_size(work: Work, tmp_path: Path) 
     frame = rows().assign(amount=lambda made: made["amount"] * 1e-6)
     trained = train(work, tmp_path, frame, "amount", algorithm="Lasso", exclude=["label"])
     found = evaluate(work, trained.model, tmp_path, frame.assign(a=frame["a"] + 0.5))
-    assert found.interval is not None
-    assert 0 < found.interval[0] < (found.score or 0) < found.interval[1] < 1e-5
+    assert found.score.interval is not None
+    assert 0 < found.score.interval[0] < (found.score.value or 0) < found.score.interval[1] < 1e-5
     assert any("alpha counts in standard deviations of amount" in note for note in trained.notes)

@@ -1,0 +1,209 @@
+"""What an honest analyst would say of a score, with the numbers; nothing where there is nothing to say.
+
+Of columns see `telling`, of rows that were trained on `rows`, of values never seen `inputs`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..estimates import Estimate
+from .card import ModelCard
+from .estimated import Answers, estimated
+from .intervals import stands
+from .metrics import Metric, metric_named, metrics_for
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+# Scores by which chances, not only their order, are held against the shares of classes.
+PROPER = {"classification": ("log_loss", "brier"), "regression": ("rmse",), "effect": ()}
+# Of what a model gained over its baseline in training, less than this is left on other rows.
+KEPT = 1 / 3
+# So many rows without one mistake are rare in honest data.
+MANY_ROWS, PERFECT = 500, 1e-6
+# The share of a rare class, and what of it the threshold of a half finds where it fails.
+RARE, FOUND = 0.2, 0.1
+# A column has drifted if its distributions are apart by so much, and chance has this at most in any column.
+APART, BY_CHANCE = 0.1, 1e-3
+FEWEST_ROWS = 20
+SHOWN = 5
+
+
+def dummy(card: ModelCard, target: np.ndarray, rows: int) -> np.ndarray:
+    """What a model without features answers on so many rows: the class shares, or the mean, of a training target."""
+    import numpy as np
+
+    if card.task == "regression":
+        return np.full(rows, target.mean())
+    shares = np.bincount(target, minlength=len(card.classes)) / len(target)
+    return np.tile(shares, (rows, 1))
+
+
+def guarded(
+    card: ModelCard,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    baseline: np.ndarray | None,
+    clusters: np.ndarray | None,
+    metric: Metric | None = None,
+    seen: bool = False,
+) -> list[str]:
+    """All that can be said of answers to labelled rows, by the metric that judges the model.
+
+    Args:
+        clusters: the group of each row, as whole numbers from 0.
+        seen: whether the model was trained on any of the rows, so that a fall from its own rows means nothing.
+    """
+    primary = metric or metrics_for(card)[0]
+    found = estimated(primary, card, Answers(truth, prediction, baseline, clusters))
+    worse = [] if baseline is None else worse_than_baseline(card, truth, prediction, baseline, clusters)
+    return [
+        *perfect(card, truth, prediction),
+        *([] if seen else gap(primary, card.train.get(primary.name), found)),
+        *worse,
+        *threshold(card, truth, prediction, found),
+    ]
+
+
+def worse_than_baseline(
+    card: ModelCard,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    baseline: np.ndarray,
+    clusters: np.ndarray | None = None,
+    seed: int = 0,
+) -> list[str]:
+    """A note if a proper score (log loss, Brier; RMSE) is worse than that of the baseline, by the paired interval."""
+    notes: list[str] = []
+    for name in PROPER[card.task]:
+        if name == "brier" and not card.binary:
+            continue
+        metric = metric_named(name, card)
+        own, plain = metric.score(truth, prediction), metric.score(truth, baseline)
+        if own > plain and stands(metric, truth, prediction, baseline, clusters, seed) == -1:
+            notes.append(f"{name} {own:.4g} is worse than {plain:.4g} of an answer that ignores the features")
+    if notes and card.task == "classification":
+        notes[-1] += "; show=['calibration'] of evaluate_model says how the probabilities are off"
+    return notes
+
+
+def gap(metric: Metric, train: float | None, found: Estimate) -> list[str]:
+    """A note if most of what a model gained over the baseline on its own rows is lost on others."""
+    if train is None or found.value is None or found.baseline is None or found.interval is None:
+        return []
+    gained, left = train - found.baseline, found.value - found.baseline
+    beyond = found.interval[1] < train if metric.direction == "maximize" else found.interval[0] > train
+    helps = gained > 0 if metric.direction == "maximize" else gained < 0
+    if not helps or not beyond or left / gained >= KEPT:
+        return []
+    return [
+        f"{metric.name} falls from {train:.4g} on the training rows to {found.value:.4g} here (baseline "
+        f"{found.baseline:.4g}): the model has learnt its rows by heart; tune_model looks for a simpler one"
+    ]
+
+
+def perfect(card: ModelCard, truth: np.ndarray, prediction: np.ndarray) -> list[str]:
+    """A note on many rows without one mistake."""
+    import numpy as np
+
+    if len(truth) < MANY_ROWS or card.task == "effect":
+        return []
+    if card.task == "classification":
+        right = bool((truth == prediction.argmax(1)).all())
+    else:
+        right = float(((truth - prediction) ** 2).sum()) <= PERFECT * float(((truth - truth.mean()) ** 2).sum())
+    if not right or len(np.unique(truth)) < 2:
+        return []
+    return [
+        f"all {len(truth)} rows are right, which is too good to be true for most questions: look for columns that are "
+        f"made from {card.target}, or known only after it, and leave them out with exclude"
+    ]
+
+
+def threshold(card: ModelCard, truth: np.ndarray, prediction: np.ndarray, found: Estimate) -> list[str]:
+    """A note if the threshold of a half hardly finds a rare class although the scores tell it."""
+    if not card.binary or found.verdict != "above_baseline":
+        return []
+    for rare in (0, 1):
+        of_it, chosen = truth == rare, prediction.argmax(1) == rare
+        count = int(of_it.sum())
+        if 0 < count <= RARE * len(truth) and (hit := int((of_it & chosen).sum())) <= FOUND * count:
+            return [
+                f"{count / len(truth):.1%} of the rows are {card.classes[rare]}, and the threshold of 0.5 finds {hit} "
+                f"of {count}: show=['thresholds'] of evaluate_model lists others"
+            ]
+    return []
+
+
+def drifted(trained: pd.DataFrame, other: pd.DataFrame, card: ModelCard, independent: int | None = None) -> list[str]:
+    """A note on the features whose distribution is not that of the training rows.
+
+    Numbers by Kolmogorov and Smirnov's distance, categories by the total variation with a chi-square test of
+    homogeneity, missing values as a category; p values times the number of columns (Bonferroni).
+
+    Args:
+        trained: the design of the training rows, `other` that of the rows to hold against it.
+        independent: how many groups of rows `other` has, if its rows are not independent.
+    """
+    if min(len(trained), len(other)) < FEWEST_ROWS:
+        return []
+    share = (independent or len(other)) / len(other)
+    found = {
+        feature.name: distance
+        for feature in card.features
+        for distance, chance in [_apart(trained[feature.name], other[feature.name], feature.kind == "number", share)]
+        if distance > APART and chance * len(card.features) < BY_CHANCE
+    }
+    if not found:
+        return []
+    most = sorted(found.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} ({distance:.2f})" for name, distance in most[:SHOWN])
+    more = f" and {len(most) - SHOWN} more" if len(most) > SHOWN else ""
+    return [
+        f"{len(found)} of {len(card.features)} features have another distribution than in training, by the distance "
+        f"that is 0 for equal and 1 for disjoint ones: {shown}{more}"
+    ]
+
+
+def _apart(trained: pd.Series, other: pd.Series, is_number: bool, share: float) -> tuple[float, float]:
+    """The distance of two distributions and how likely chance makes it as far; `share` of the other rows count."""
+    from scipy.stats import kstwobign
+
+    parts = [_by_level(trained.isna(), other.isna(), share)]
+    first, second = trained.dropna(), other.dropna()
+    if not is_number:
+        parts.append(_by_level(first, second, share))
+    elif len(first) and len(second):
+        distance = _kolmogorov(first.to_numpy(), second.to_numpy())
+        rows = share * len(second)
+        parts.append((distance, float(kstwobign.sf(distance * (len(first) * rows / (len(first) + rows)) ** 0.5))))
+    return min(parts, key=lambda part: part[1])
+
+
+def _kolmogorov(first: np.ndarray, second: np.ndarray) -> float:
+    import numpy as np
+
+    at = np.unique(np.concatenate([first, second]))
+    shares = [np.searchsorted(np.sort(each), at, side="right") / len(each) for each in (first, second)]
+    return float(abs(shares[0] - shares[1]).max())
+
+
+def _by_level(first: pd.Series, second: pd.Series, share: float) -> tuple[float, float]:
+    import pandas as pd
+    from scipy.stats import chi2_contingency
+
+    counts = pd.concat([first.value_counts(), second.value_counts()], axis=1).fillna(0).to_numpy(dtype=float)
+    if len(counts) < 2 or not counts.sum(axis=0).all():
+        return 0.0, 1.0
+    # A test on many rare levels would be none: those with few rows are one.
+    common = counts.sum(axis=1) >= FEWEST_ROWS
+    if not common.all():
+        counts = pd.DataFrame(counts).groupby(pd.Series(range(len(counts))).where(common, -1)).sum().to_numpy()
+    if len(counts) < 2:
+        return 0.0, 1.0
+    shares = counts / counts.sum(axis=0)
+    distance = float(abs(shares[:, 0] - shares[:, 1]).sum() / 2)
+    _, chance, *_ = chi2_contingency(counts * [1.0, share])
+    return distance, float(chance)
