@@ -117,7 +117,7 @@ def _store(work: Work, request: EffectRequest, asked: Question, effects: pd.Data
 
 
 def _quantiles(table: pd.DataFrame) -> dict[str, float]:
-    """Of the effects by row, where there is one for each."""
-    if "arm" in table or table["effect"].isna().any():
+    """Of the effects by row, where there is one for each and they vary."""
+    if "arm" in table or table["effect"].isna().any() or table["effect"].nunique() == 1:
         return {}
     return quantiles(table["effect"].to_numpy())

@@ -48,7 +48,7 @@ def overlap(sample: Sample, contrasts: Sequence[Contrast], target: Target) -> Ov
     worst = max(parts, key=lambda part: (RANKS.index(part.verdict), -part.share))
     return Overlapping(
         verdict=worst.verdict,
-        propensity=quantiles(1 - sample.chances[:, 0]),
+        propensity=quantiles(1 - sample.chances[:, 0]) if np.ptp(sample.chances[:, 0]) else {},
         without_counterpart=worst.alone,
         effective_rows=round(worst.rows),
         effective_share=worst.share,
