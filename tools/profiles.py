@@ -46,7 +46,8 @@ AGENTS = (
         "Compares algorithms on the same rows and picks the one to tune.",
         (
             "describe_dataset", "list_algorithms", "create_experiment", "compare_models", "get_comparison",
-            "train_model", "evaluate_model", "search_runs", "get_run", "list_models", "get_model", "get_latest_version", *JOBS,
+            "train_model", "evaluate_model", "search_runs", "get_run", "list_models", "get_model",
+            "get_latest_version", *JOBS,
         ),
     ),
     AgentProfile(
