@@ -5,7 +5,7 @@ Of columns see `telling`, of rows that were trained on `rows`, of values never s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..estimates import Estimate
 from .card import ModelCard
@@ -205,5 +205,5 @@ def _by_level(first: pd.Series, second: pd.Series, share: float) -> tuple[float,
         return 0.0, 1.0
     shares = counts / counts.sum(axis=0)
     distance = float(abs(shares[:, 0] - shares[:, 1]).sum() / 2)
-    _, chance, *_ = chi2_contingency(counts * [1.0, share])
-    return distance, float(chance)
+    tested: Any = chi2_contingency(counts * [1.0, share])
+    return distance, float(tested.pvalue)

@@ -143,8 +143,8 @@ def _rank_correlation(numbers: np.ndarray, target: np.ndarray) -> float:
     known = np.isfinite(numbers)
     if known.mean() < ALONE_OF_FEW or len(np.unique(numbers[known])) < 2:
         return 0.0
-    correlation, _ = spearmanr(numbers[known], target[known])
-    return float(correlation) ** 2
+    found: Any = spearmanr(numbers[known], target[known])
+    return float(found.statistic) ** 2
 
 
 def _of_levels(values: pd.Series, target: np.ndarray, classes: int) -> float:

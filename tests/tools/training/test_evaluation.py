@@ -47,7 +47,7 @@ def test_cut_offs_come_to_what_scikit_learn_says() -> None:
     found = {each.why: each for each in thresholds(card(), truth, np.column_stack([1 - chance, chance]), asked)}
     for each in found.values():
         flagged = chance >= each.threshold
-        assert each.precision == pytest.approx(sk.precision_score(truth, flagged, zero_division=np.nan), nan_ok=True)
+        assert each.precision == pytest.approx(sk.precision_score(truth, flagged))
         assert each.recall == pytest.approx(sk.recall_score(truth, flagged))
         assert each.specificity == pytest.approx(sk.recall_score(truth, flagged, pos_label=0))
         assert each.f1 == pytest.approx(sk.f1_score(truth, flagged))
@@ -137,7 +137,7 @@ def test_numbers_are_cut_at_quarters_and_slices_of_equal_rows_are_seldom_differe
         alarms += any(each.apart.verdict in ("better", "worse") for each in found)
     assert alarms <= 8
     with pytest.raises(ToolFailure, match="one value"):
-        slices(metric_named("accuracy", card()), card(), Answers(truth, prediction), age * 0)
+        slices(metric_named("accuracy", card()), card(), Answers(*drawn(600)), pd.Series([0] * 600, name="age"))
 
 
 def verdicts(name: str, told: float, rows: int, samples: int) -> list[Verdict | None]:

@@ -155,7 +155,7 @@ def of_sklearn(name: str) -> pd.DataFrame:
     return found.frame.rename(columns={"target": "y"})
 
 
-def made(features: np.ndarray, target: np.ndarray) -> pd.DataFrame:
+def made(features: Any, target: Any, *_: Any) -> pd.DataFrame:
     return pd.DataFrame(features, columns=[f"x{n}" for n in range(features.shape[1])]).assign(y=target)
 
 
