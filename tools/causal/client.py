@@ -52,13 +52,8 @@ def estimate_effect(work: Work, request: EffectRequest) -> Effect:
         segments=shown, segments_dataset=parts, strongest_pair=said.strongest_pair, effect_quantiles=_quantiles(table),
         effects=made.handle, model=uri, run=run, overlap=found.overlap, balance=said.balance, first_stage=found.chosen,
         refutation=refutation, notes=notes(request, asked, found, model, table, said, refutation),
-        undo=_undo(request, run, [made.handle, *([parts] if parts else [])]),
+        undo=deletes(uri, None if request.run else run, made.handle, parts),
     )  # fmt: skip
-
-
-def _undo(request: EffectRequest, run: str, datasets: list[str]) -> str:
-    """A run that was given is the caller's."""
-    return "; ".join(map(deletes, datasets if request.run else [run, *datasets]))
 
 
 def _log(work: Work, request: EffectRequest, asked: Question, model: EffectModel, said: Answer) -> tuple[str, str]:

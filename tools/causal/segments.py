@@ -135,12 +135,32 @@ def projection(found: Contrast, columns: np.ndarray, sample: Sample) -> float | 
         return None
     bread = np.linalg.inv((inputs * found.shares[:, None]).T @ inputs)
     slopes = bread @ inputs.T @ found.scores
-    sums = inputs * (found.scores - found.shares * (inputs @ slopes))[:, None]
-    if sample.groups is not None:
-        sums = np.column_stack([np.bincount(sample.groups, part) for part in sums.T])
-    spread = (bread @ (sums.T @ sums) @ bread)[1:, 1:] * units / (units - width)
+    if sample.groups is None:
+        sums = inputs * (found.scores - found.shares * (inputs @ slopes))[:, None]
+        spread = (bread @ (sums.T @ sums) @ bread)[1:, 1:] * units / (units - width)
+    else:
+        spread = _jackknife(inputs, found, sample.groups, slopes)[1:, 1:]
     statistic = float(slopes[1:] @ np.linalg.solve(spread, slopes[1:])) / (width - 1)
     return float(f.sf(statistic, width - 1, units - width))
+
+
+def _jackknife(inputs: np.ndarray, found: Contrast, groups: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """The covariance of slopes by leaving out each cluster: that of sums over clusters is too small for few of them.
+
+    Bell & McCaffrey (2002, Survey Methodology 28), MacKinnon, Nielsen & Webb (2023, Journal of Econometrics 232).
+    """
+    import numpy as np
+
+    weighted = inputs * found.shares[:, None]
+    whole, right = weighted.T @ inputs, inputs.T @ found.scores
+    count, apart = int(groups.max()) + 1, list[np.ndarray]()
+    for group in range(count):
+        rows = groups == group
+        left = whole - weighted[rows].T @ inputs[rows]
+        apart.append(np.linalg.lstsq(left, right - inputs[rows].T @ found.scores[rows], rcond=None)[0] - slopes)
+    away = np.array(apart)
+    spread: np.ndarray = (count - 1) / count * away.T @ away
+    return spread
 
 
 def _within(compared: Compared, part: Part, arm: int) -> _Within:

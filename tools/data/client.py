@@ -37,7 +37,7 @@ def load_dataset(
     shown = few(info.columns, SHOWN_COLUMNS, 2000)
     more = len(info.columns) - len(shown)
     left_out = [f"{more} more columns; describe_dataset pages through all"] if more else []
-    said = {"columns": shown, "notes": [*info.notes, *left_out], "undo": deletes(info.dataset)}
+    said = {"columns": shown, "notes": [*info.notes, *left_out]}
     return info.model_copy(update=said)
 
 
@@ -50,7 +50,7 @@ def generate_dataset(work: Work, kind: Kind, rows: int, seed: int, name: str) ->
     table, notes = generate(kind, rows, seed)
     label = f"{SYNTHETIC}{(name or kind).removeprefix(SYNTHETIC)}"
     made = save(work, table, label, [f"synthetic:{kind}/rows={rows}/seed={seed}"], "generate_dataset", notes)
-    return made.info.model_copy(update={"undo": deletes(made.handle)})
+    return made.info
 
 
 def list_datasets(work: Work, limit: int, cursor: str) -> Page[DatasetLine]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
 from ..runtime.work import Work
-from ..undo import deletes
 from .bounds import few, named
 from .models import QueryResult
 from .preview import ROWS, first_rows
@@ -105,5 +104,5 @@ def _told(made: Dataset, parents: list[str]) -> QueryResult:
         first_rows=rows,
         sources=parents,
         notes=[*made.info.notes, *cut],
-        undo=deletes(made.handle),
+        undo=made.info.undo,
     )

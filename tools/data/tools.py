@@ -23,7 +23,7 @@ from .models import (
 from .split import Strategy
 from .synthetic import Kind
 
-Dataset = Annotated[str, Field(description="Handle, bare name or file path.")]
+Dataset = Annotated[str, Field(description="Handle, name or path.")]
 # Each option with a schema of its own would cost as much as two tools.
 OPTIONS = (
     "Where notes or errors ask: encoding, separator, quote, header (bool), skip_rows, decimal, day_first (bool), types"

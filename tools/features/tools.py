@@ -13,7 +13,7 @@ from ..spec import Injected, Toolset, reads, writes
 from . import client
 from .models import DType, FeatureJoin, Materialized, MaterializeRequest, OnlineFeatures, View, ViewStatistics
 
-Dataset = Annotated[str, Field(description="Handle, bare name or file path.")]
+Dataset = Annotated[str, Field(description="Handle, name or path.")]
 References = Annotated[list[str], Field(description="view:feature, or view for all of a view.", min_length=1)]
 
 

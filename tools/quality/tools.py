@@ -20,7 +20,7 @@ from .models import (
     Validation,
 )
 
-SuiteHandle = Annotated[str, Field(description="suite:<name>, or suite:<name>@<version>.")]
+SuiteHandle = Annotated[str, Field(description="suite:<name>[@<version>]")]
 
 
 async def create_suite(context: Injected, name: str, expectations: list[Expectation]) -> SuiteInfo:
@@ -31,7 +31,7 @@ async def create_suite(context: Injected, name: str, expectations: list[Expectat
 
 async def suggest_suite(
     context: Injected,
-    dataset: Annotated[str, Field(description="Handle, bare name or file path.")],
+    dataset: Annotated[str, Field(description="Handle, name or path.")],
     name: Annotated[str, Field(description="Default: that of the dataset with _suite.")] = "",
 ) -> SuggestedSuite:
     """Store rules that a dataset keeps as a suite, each with its reason; create_suite edits it."""
@@ -69,7 +69,7 @@ async def get_default_suite(
 
 async def validate_dataset(
     context: Injected,
-    dataset: Annotated[str, Field(description="Handle, bare name or file path.")],
+    dataset: Annotated[str, Field(description="Handle, name or path.")],
     suite: SuiteHandle,
     split: Annotated[str, Field(description="Only rows whose column `split` is this.")] = "",
     row_condition: Annotated[list[Condition] | None, Field(description="Only rows that satisfy all.")] = None,

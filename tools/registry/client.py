@@ -47,7 +47,8 @@ def register_model(work: Work, model: str, name: str, tags: dict[str, str], desc
         raise ToolFailure(f"{model} is not logged yet", f"log_model(model={model!r}, register_as={name!r}) does both.")
     with opened(work) as client, changing(work):
         _check_texts(tags, description)
-        version = str(_version_of(client, name, source, tags).version)
+        entity, new = _version_of(client, name, source, tags)
+        version = str(entity.version)
         for key, value in tags.items():
             client.set_model_version_tag(name, version, key, value)
         if description:
@@ -55,7 +56,7 @@ def register_model(work: Work, model: str, name: str, tags: dict[str, str], desc
         found = read_versions(client, name)
         shown = found.shown(found.named(Handle("model", name, version)), ALONE)
     Lineage(work.home).record(shown.model, [source.uri], "register_model")
-    return shown.model_copy(update={"undo": deletes(shown.model)})
+    return shown.model_copy(update={"undo": deletes(shown.model) if new else None})
 
 
 def _check_texts(tags: dict[str, str], description: str) -> None:
@@ -70,13 +71,16 @@ def _check_texts(tags: dict[str, str], description: str) -> None:
         _validate_model_version_tag(key, value)
 
 
-def _version_of(client: MlflowClient, name: str, source: StoredModel, tags: dict[str, str]) -> MlflowVersion:
-    """The version with this source, made if there is none; a name whose first version fails is not left behind."""
+def _version_of(
+    client: MlflowClient, name: str, source: StoredModel, tags: dict[str, str]
+) -> tuple[MlflowVersion, bool]:
+    """The version with this source, and whether it is new; a name whose first version fails is not left behind."""
     created = _ensure_name(client, name)
     try:
-        return same_source(client, name, source) or client.create_model_version(
-            name, source.uri, tags=tags, model_id=source.uri.removeprefix("models:/")
-        )
+        if there := same_source(client, name, source):
+            return there, False
+        identity = source.uri.removeprefix("models:/")
+        return client.create_model_version(name, source.uri, tags=tags, model_id=identity), True
     except BaseException:
         if created and not client.search_model_versions(f"name='{name}'", max_results=1):
             client.delete_registered_model(name)
@@ -104,6 +108,7 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
     Lineage(work.home).record(uri, taken.parents, "log_model")
     if own:
         end_run(work, run, "FINISHED")
+    version = register_model(work, uri, request.register_as, {}, "").model if request.register_as else None
     return LoggedModel(
         model=uri,
         run=run,
@@ -111,8 +116,8 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
         task=card.task,
         features=card.names,
         classes=card.classes,
-        registered=register_model(work, uri, request.register_as, {}, "").model if request.register_as else None,
-        undo=deletes(uri),
+        registered=version,
+        undo=deletes(version, uri, run if own else None),
     )
 
 

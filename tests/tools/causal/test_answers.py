@@ -152,10 +152,11 @@ def test_variation_is_tested_as_by_least_squares_on_the_scores() -> None:
     groups = rng.permutation(1200) // 6
     columns = np.column_stack([frame["z"], frame["z"], rng.normal(size=1200), np.ones(1200)])
     inputs = sm.add_constant(columns[:, [0, 2]])
-    for clusters, options in (
+    ways: list[tuple[Any, dict[str, Any]]] = [
         (None, {"cov_type": "HC1"}),
         (groups, {"cov_type": "cluster", "cov_kwds": {"groups": groups}}),
-    ):
+    ]
+    for clusters, options in ways:
         sample = by_shares(frame["t"].to_numpy(), frame["y"].to_numpy(), clusters)
         each = contrast(sample, 1, "all")
         exact: Any = sm.OLS(each.scores, inputs).fit(**options, use_t=True)
