@@ -74,7 +74,7 @@ RULES = [
 async def how_many_rows_break_each_rule(agent: Agent, folder: Path) -> str:
     await agent.call("create_suite", name="orders", expectations=RULES)
     found = await agent.call("validate_dataset", dataset=written(folder, "orders", data.orders(13)), suite="orders")
-    failed = [rule["unexpected_count"] for rule in found["results"]]
+    failed = [rule["unexpected"] for rule in found["results"]]
     assert failed == data.BROKEN, failed
     return f"rows that break each rule: {failed}"
 

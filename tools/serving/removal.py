@@ -1,4 +1,4 @@
-"""How bentos go; an endpoint is stopped, and is gone then."""
+"""How bentos go, and endpoints with what runs there."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..locks import locked
-from ..removal import Found, Gone, Hold, Leftover, Removal, Remover, erase, files_in, set_aside, written
+from ..removal import Found, Hold, Leftover, Removal, Remover, erase, files_in, set_aside, written
 from ..runtime.work import Work
 from ..undo import call
 from . import endpoints
 from .bentos import BUILD_PATIENCE_S, Bento, find_bento, model_folder, packaged
+from .client import stop_endpoint
 from .models import EndpointFile
 
 LATEST = "latest"
@@ -33,12 +34,14 @@ def remove(work: Work, found: Found) -> None:
 
 
 def find_endpoint(work: Work, text: str) -> Found:
-    handle = f"endpoint:{endpoints.read(work, text).endpoint}"
-    return Found((handle,), holds=(Hold(handle, "what runs there", call("stop_endpoint", endpoint=handle)),))
+    state = endpoints.read(work, text)
+    bentos = [each.bento for each in state.deployments]
+    return Found((f"endpoint:{state.endpoint}",), notes=tuple(f"{bento} ends there" for bento in bentos))
 
 
-def remove_endpoint(_work: Work, found: Found) -> None:
-    raise Gone(found.handles)
+def remove_endpoint(work: Work, found: Found) -> None:
+    """Who names an endpoint means what runs there."""
+    stop_endpoint(work, found.handles[0])
 
 
 def holds(work: Work, _handles: Collection[str]) -> Iterator[Hold]:
