@@ -45,14 +45,16 @@ def estimate_effect(work: Work, request: EffectRequest) -> Effect:
     run, uri = _log(work, request, asked, model, said)
     made = _store(work, request, asked, table, uri)
     shown, parts = _shown(work, request, asked, said)
+    kept = [each for each in (made, parts) if each]
     return Effect(
         treatment=request.treatment, outcome=request.outcome, estimator=request.estimator,
         estimand=estimand(request, asked), compares=compares(asked), rows=len(asked.rows.places), effect=said.effect,
         **said.one, means=said.means, arms=said.arms if len(said.arms) > 1 else [], heterogeneity=said.heterogeneity,
-        segments=shown, segments_dataset=parts, strongest_pair=said.strongest_pair, effect_quantiles=_quantiles(table),
+        segments=shown, segments_dataset=parts.handle if parts else None,
+        strongest_pair=said.strongest_pair, effect_quantiles=_quantiles(table),
         effects=made.handle, model=uri, run=run, overlap=found.overlap, balance=said.balance, first_stage=found.chosen,
         refutation=refutation, notes=notes(request, asked, found, model, table, said, refutation),
-        undo=deletes(uri, None if request.run else run, made.handle, parts),
+        undo=deletes(uri, None if request.run else run, *(each.handle for each in kept if each.new)),
     )  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def _metrics(said: Answer) -> dict[str, float]:
     }
 
 
-def _shown(work: Work, request: EffectRequest, asked: Question, said: Answer) -> tuple[list[Segment], str | None]:
+def _shown(work: Work, request: EffectRequest, asked: Question, said: Answer) -> tuple[list[Segment], Dataset | None]:
     """The segments of the answer and, where there are too many, the dataset of all."""
     import pandas as pd
     import pyarrow as pa
@@ -100,7 +102,7 @@ def _shown(work: Work, request: EffectRequest, asked: Question, said: Answer) ->
         frame[name] = [row["interval"][place] if row["interval"] else None for row in rows]
     table = pa.Table.from_pandas(frame.astype({"lower": float, "upper": float}), preserve_index=False)
     name = slug(f"segments_of_{request.treatment}_on_{request.outcome}")
-    return surest, save(work, table, name, [asked.card.dataset], "estimate_effect").handle
+    return surest, save(work, table, name, [asked.card.dataset], "estimate_effect")
 
 
 def _store(work: Work, request: EffectRequest, asked: Question, effects: pd.DataFrame, model: str) -> Dataset:

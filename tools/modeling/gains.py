@@ -44,7 +44,7 @@ def gain(
         )  # fmt: skip
     bounds, method, reason = found.bounds, found.method, found.reason
     if bounds is None and found.value and metric.resampled is None and (bounds := _apart(metric, truth, one, other)):
-        method, reason = f"{LEVEL:.0%} square-and-add", ""
+        method, reason = f"{100 * LEVEL:.4g} % square-and-add", ""
     if bounds is not None and metric.direction == "minimize":
         bounds = (-bounds[1], -bounds[0])
     return Estimate(

@@ -31,16 +31,6 @@ FEWEST_ROWS = 20
 SHOWN = 5
 
 
-def dummy(card: ModelCard, target: np.ndarray, rows: int) -> np.ndarray:
-    """What a model without features answers on so many rows: the class shares, or the mean, of a training target."""
-    import numpy as np
-
-    if card.task == "regression":
-        return np.full(rows, target.mean())
-    shares = np.bincount(target, minlength=len(card.classes)) / len(target)
-    return np.tile(shares, (rows, 1))
-
-
 def guarded(
     card: ModelCard,
     truth: np.ndarray,

@@ -62,7 +62,7 @@ def over_folds(values: Sequence[float], sizes: Sequence[tuple[int, int]], around
     error = deviation * (1 / count + ratio) ** 0.5
     half = float(t.ppf((1 + LEVEL) / 2, count - 1)) * error
     p = 2 * float(t.sf(abs(mean - around) / error, count - 1))
-    return Difference(mean, (mean - half, mean + half), p, f"{LEVEL:.0%} {OVER_FOLDS}, {count} folds")
+    return Difference(mean, (mean - half, mean + half), p, f"{100 * LEVEL:.4g} % {OVER_FOLDS}, {count} folds")
 
 
 def on_rows(
@@ -84,7 +84,7 @@ def on_rows(
     found = interval(_difference_of(metric), truth, _both(one, other), clusters)
     if found.bounds is None:
         return Difference(value, None, None, reason=found.reason)
-    return Difference(value, found.bounds, _p_of(value, found.bounds), f"{LEVEL:.0%} paired {found.method}")
+    return Difference(value, found.bounds, _p_of(value, found.bounds), f"{100 * LEVEL:.4g} % paired {found.method}")
 
 
 def _areas(truth: np.ndarray, one: np.ndarray, other: np.ndarray, clusters: np.ndarray | None) -> Difference:
@@ -101,7 +101,9 @@ def _areas(truth: np.ndarray, one: np.ndarray, other: np.ndarray, clusters: np.n
     error, way = variance**0.5, "" if clusters is None else " by cluster"
     half = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
     bounds = (max(value - half, -1.0), min(value + half, 1.0))
-    return Difference(value, bounds, 2 * float(t.sf(abs(value) / error, freedom)), f"{LEVEL:.0%} paired DeLong{way}")
+    return Difference(
+        value, bounds, 2 * float(t.sf(abs(value) / error, freedom)), f"{100 * LEVEL:.4g} % paired DeLong{way}"
+    )
 
 
 def _both(one: np.ndarray, other: np.ndarray) -> np.ndarray:

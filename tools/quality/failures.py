@@ -15,7 +15,6 @@ from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..paging import Page, page
 from ..runtime.work import Work
-from ..undo import deletes
 from .client import BRIEF_RESULTS, subject_of
 from .engine import Engine, run
 from .examples import bad_values
@@ -51,18 +50,22 @@ def get_validation(work: Work, validation: str, rule: int, limit: int, cursor: s
         values=values.items,
         next_cursor=values.next_cursor,
         notes=[*([] if rule else whole.notes), *found.notes],
-        undo=deletes(found.handle) if found.handle else None,
+        undo=found.undo,
     )
 
 
 @dataclass(frozen=True)
 class Failing:
-    """How many rows break the rules (None if that cannot be told), the dataset of them, the bad values of one rule."""
+    """How many rows break the rules (None if that cannot be told), the dataset of them, the bad values of one rule.
+
+    `undo` takes the dataset back, if it was not there before.
+    """
 
     count: int | None
     handle: str | None = None
     values: Sequence[Example] = ()
     notes: Sequence[str] = ()
+    undo: str | None = None
 
 
 def _failing(work: Work, whole: Validation, results: Sequence[RuleResult]) -> Failing:
@@ -80,9 +83,11 @@ def _failing(work: Work, whole: Validation, results: Sequence[RuleResult]) -> Fa
     subject = subject_of(source, list(chosen.values()), whole.row_condition)
     judged = run(work.once(Engine), subject, list(chosen.values()), complete=True)
     rows = {number: item.rows for number, item in zip(chosen, judged, strict=True)}
-    handle, said = _kept(work, source, whole, rows)
+    made, said = _kept(work, source, whole, rows)
     values = _values(subject, chosen, rows) if len(chosen) == 1 else []
-    return Failing(len({row for each in rows.values() for row in each}), handle, values, [*notes, *said])
+    count = len({row for each in rows.values() for row in each})
+    handle, undo = (made.handle, made.info.undo) if made else (None, None)
+    return Failing(count, handle, values, [*notes, *said], undo)
 
 
 def _stored(work: Work, text: str) -> Validation:
@@ -116,13 +121,13 @@ def _values(subject: Subject, rules: Mapping[int, Expectation], rows: Mapping[in
 
 def _kept(
     work: Work, source: Dataset, whole: Validation, rows: Mapping[int, Sequence[int]]
-) -> tuple[str | None, list[str]]:
+) -> tuple[Dataset | None, list[str]]:
     """The failing rows as a dataset."""
     if work.settings.server.read_only:
         return None, ["this server is read-only, so the failing rows are no dataset"]
     table = _table(source.table(), rows)
     name = f"{source.name[: NAME_LENGTH - len(SUFFIX)]}{SUFFIX}"
-    return save(work, table, name, [source.handle, whole.validation], "get_validation").handle, []
+    return save(work, table, name, [source.handle, whole.validation], "get_validation"), []
 
 
 def _table(table: pa.Table, rows: Mapping[int, Sequence[int]]) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ..data.store import Dataset, resolve
 from ..errors import ToolFailure, Unavailable
 from ..estimates import Verdict
-from ..modeling.baseline import featureless
 from ..modeling.card import ModelCard
 from ..modeling.folds import units_of
 from ..modeling.frame import design
@@ -19,7 +18,7 @@ from ..modeling.metrics import Metric, measured
 from ..modeling.pipelines import scores
 from ..modeling.rows import overlap, rows_of, trained_rows
 from ..modeling.store import StoredModel, load_pipeline
-from ..modeling.target import encode, labelled
+from ..modeling.target import encode, guess, labelled
 from ..quality.client import validate_dataset
 from ..runtime.work import Work
 from .drift import drifted
@@ -48,6 +47,12 @@ class Contest:
     @cached_property
     def frame(self) -> pd.DataFrame:
         return labelled(self.source.frame(), self.candidate.card.target)[0]
+
+    @cached_property
+    def trained(self) -> pd.DataFrame:
+        """The labelled rows that the candidate was trained on."""
+        card = self.candidate.card
+        return labelled(resolve(self.work, card.dataset).frame([*card.names, card.target]), card.target)[0]
 
 
 def evaluated(name: GateName, contest: Contest) -> tuple[Gate, Comparison | None]:
@@ -106,15 +111,14 @@ def differences(card: ModelCard, present: ModelCard) -> list[str]:
     return problems
 
 
-def _listed(names: object) -> str:
-    texts = [str(name) for name in names]  # type: ignore[attr-defined]
+def _listed(names: Iterable[object]) -> str:
+    texts = [str(name) for name in names]
     return ", ".join(texts[:SHOWN]) + (f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else "")
 
 
 def _drift(contest: Contest) -> tuple[Verdict, str]:
     card = contest.candidate.card
-    trained = labelled(resolve(contest.work, card.dataset).frame([*card.names, card.target]), card.target)[0]
-    found = drifted(design(trained, card), design(contest.frame, card), card)
+    found = drifted(design(contest.trained, card), design(contest.frame, card), card)
     if not found:
         return "passed", f"none of {len(card.names)} inputs is far from the training data"
     shown = ", ".join(f"{each.column} (distance {each.distance:.2f})" for each in found[:SHOWN])
@@ -126,7 +130,7 @@ def _compared(contest: Contest) -> tuple[Gate, Comparison | None]:
     card, metric, margin = contest.candidate.card, contest.metric, contest.request.min_gain
     truth = encode(rows[card.target], card)
     ours = scores(load_pipeline(contest.candidate), design(rows, card), card)
-    base = featureless(contest.work, card, len(rows))
+    base = guess(card, encode(contest.trained[card.target], card), len(rows))
     theirs = base if contest.present is None else _answers_of(contest.present, rows, card)
     clusters, _ = units_of(rows, design(rows, card), _group(contest))
     won = gain(metric, truth, ours, theirs, clusters, margin)

@@ -16,7 +16,6 @@ from ..modeling.inputs import Surprises
 from ..modeling.pipelines import scores
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..runtime.work import Work
-from ..undo import deletes
 from . import endpoints
 from .bentos import find_bento
 from .models import BatchRequest, Predicted
@@ -115,7 +114,7 @@ def predict_dataset(work: Work, request: BatchRequest) -> Predicted:
         low=answers.bounds[0] if numbers else None,
         high=answers.bounds[1] if numbers else None,
         notes=answers.surprises.notes(),
-        undo=deletes(made.handle),
+        undo=made.info.undo,
     )
 
 

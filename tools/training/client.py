@@ -11,12 +11,13 @@ from ..errors import ToolFailure
 from ..modeling.algorithms import ALGORITHMS, algorithm
 from ..modeling.card import ModelCard
 from ..modeling.folds import FOLDS, Folds, folds
-from ..modeling.guards import drifted, dummy, guarded
+from ..modeling.guards import drifted, guarded
 from ..modeling.inputs import surprises
 from ..modeling.metrics import Scores, measured
 from ..modeling.pipelines import build, fit, merged, rare_below, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
 from ..modeling.rows import Rows, overlap, rows_of
+from ..modeling.target import guess
 from ..modeling.telling import telling
 from ..runtime.work import Work
 from ..undo import deletes
@@ -181,7 +182,7 @@ def _validated(work: Work, request: TrainRequest, pipeline: Pipeline, prepared: 
                 *found.notes,
                 *shared,
                 *surprises(held.features, card),
-                *guarded(card, held.target, prediction, dummy(card, prepared.target, len(held.target)), None),
+                *guarded(card, held.target, prediction, guess(card, prepared.target, len(held.target)), None),
                 *drifted(prepared.features, held.features, card),
             ]
         ),
@@ -209,9 +210,9 @@ def _of_folds(prepared: Prepared, cut: Folds, parts: list[np.ndarray]) -> list[s
     import numpy as np
 
     card, held = prepared.card, np.concatenate([scored for _, scored in cut.pairs])
-    plain = [dummy(card, prepared.target[fitted], len(scored)) for fitted, scored in cut.pairs]
     units = None if prepared.units is None else np.unique(prepared.units[held], return_inverse=True)[1]
-    found = guarded(card, prepared.target[held], np.concatenate(parts), np.concatenate(plain), units)
+    truth = prepared.target[held]
+    found = guarded(card, truth, np.concatenate(parts), guess(card, truth, len(truth)), units)
     return [f"over folds: {note}" for note in found]
 
 

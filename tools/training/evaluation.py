@@ -20,7 +20,7 @@ from ..modeling.pipelines import scores
 from ..modeling.rows import overlap, rows_of, trained_rows
 from ..modeling.searches import searched
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
-from ..modeling.target import encode, labelled, with_positive
+from ..modeling.target import encode, guess, labelled, with_positive
 from ..runtime.work import Work
 from ..tracking.client import log_run
 from .calibration import calibration, picture
@@ -106,7 +106,7 @@ def _answered(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFra
     truth, found = encode(frame[card.target], card), scores(load_pipeline(model), columns, model.card)
     turned = found[:, ::-1] if card.classes != model.card.classes else found
     trained = _training_rows(work, card)
-    baseline = None if trained is None else guards.dummy(card, encode(trained[card.target], card), len(truth))
+    baseline = None if trained is None else guess(card, encode(trained[card.target], card), len(truth))
     clusters, noted = _clusters(frame, columns, group or (card.group if card.group in frame.columns else ""))
     notes = [*noted, *surprises(columns, card), *([GONE] if trained is None else [])]
     answers = Answers(truth, turned, baseline, clusters)

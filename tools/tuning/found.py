@@ -67,7 +67,7 @@ class Found:
             run=run,
             seconds=round(seconds, 1),
             notes=[*self.notes, *self._of_trials(len(trials)), *self._of_best(best), OPTIMISTIC],
-            undo=deletes(f"study:{self.study.study_name}"),
+            undo=None if self.before else deletes(f"study:{self.study.study_name}", run),
         )
 
     def judged(self) -> Estimate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 UNBOUNDED_BELOW, UNBOUNDED_ABOVE = ("r2", "r_score"), ("log_loss", "rmse", "mae")
 AGAINST_BASELINE: Mapping[int, Verdict] = {1: "above_baseline", 0: "not_distinguishable", -1: "below_baseline"}
 AGAINST_ANOTHER: Mapping[int, Verdict] = {1: "better", 0: "not_shown", -1: "worse"}
-Compared = Callable[[Entry, "Entry | None"], Difference]
 
 
 def contenders(contest: Contest) -> list[Contender]:
@@ -107,7 +106,7 @@ def _score_on_rows(contest: Contest, prediction: np.ndarray) -> Estimate:
     return Estimate(
         value=value,
         interval=found.bounds,
-        method=f"{LEVEL:.0%} {found.method}" if found.bounds else None,
+        method=f"{100 * LEVEL:.4g} % {found.method}" if found.bounds else None,
         baseline=defined(contest.metric, truth, dummy),
         n=len(truth),
         positives=positives(truth, contest.base.card.binary),

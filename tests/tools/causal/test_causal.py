@@ -162,7 +162,7 @@ def test_a_lottery_of_mails_is_settled_by_one_call(work: Work, tmp_path: Path) -
     assert found.strongest_pair is not None
     assert found.strongest_pair.column == "who & age"
     assert found.notes == []
-    assert found.undo == f"{deletes(found.run)}; {deletes(found.effects)}"
+    assert found.undo == deletes(found.model, found.run, found.effects)
     assert tokens(found) < 1500
 
 

@@ -51,7 +51,7 @@ def test_the_difference_of_two_areas_has_delongs_variance_also_with_ties(rounded
     # Its t quantile lies between those of the smaller class and of all rows.
     half = (high - low) / 2 / variance**0.5
     assert t.ppf(0.975, len(truth)) <= half <= t.ppf(0.975, min(truth.sum(), (1 - truth).sum()) - 1)
-    assert (found.method, found.n, found.positives) == ("95% paired DeLong", 120, int(truth.sum()))
+    assert (found.method, found.n, found.positives) == ("95 % paired DeLong", 120, int(truth.sum()))
 
 
 def test_one_cluster_for_each_row_is_hardly_another_interval_and_copies_add_nothing() -> None:

@@ -13,8 +13,8 @@ from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.estimates import Verdict
 from mlops_mcp.tools.modeling.card import Label, ModelCard, Task
 from mlops_mcp.tools.modeling.estimated import Answers, estimated
-from mlops_mcp.tools.modeling.guards import dummy
 from mlops_mcp.tools.modeling.metrics import metric_named
+from mlops_mcp.tools.modeling.target import guess
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking.backend import mlflow_client
 from mlops_mcp.tools.training.calibration import calibration, picture
@@ -144,7 +144,7 @@ def verdicts(name: str, told: float, rows: int, samples: int) -> list[Verdict | 
     of, metric, found = card(), metric_named(name, card()), list[Verdict | None]()
     for seed in range(samples):
         truth, prediction = drawn(rows, seed, told)
-        answers = Answers(truth, prediction, dummy(of, np.array([0, 0, 0, 1]), rows))
+        answers = Answers(truth, prediction, guess(of, np.array([0, 0, 0, 1]), rows))
         found.append(estimated(metric, of, answers, seed=seed).verdict)
     return found
 

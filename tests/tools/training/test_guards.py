@@ -15,6 +15,7 @@ from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.modeling import guards
 from mlops_mcp.tools.modeling.card import Feature, ModelCard
 from mlops_mcp.tools.modeling.inputs import seen_in, surprises
+from mlops_mcp.tools.modeling.target import guess
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.training.client import evaluate_model, train_model
 from mlops_mcp.tools.training.models import EvaluateRequest, Evaluation, Trained, TrainRequest
@@ -271,7 +272,7 @@ def test_a_threshold_that_misses_a_rare_class_is_named() -> None:
     truth = (draw.random(2000) < 0.05).astype(int)
     chance = np.clip(0.05 + 0.1 * truth + 0.05 * draw.random(2000), 0, 1)
     prediction = np.column_stack([1 - chance, chance])
-    notes = guards.guarded(card(), truth, prediction, guards.dummy(card(), truth, 2000), None)
+    notes = guards.guarded(card(), truth, prediction, guess(card(), truth, 2000), None)
     assert any(f"the threshold of 0.5 finds 0 of {truth.sum()}" in note for note in notes)
 
 

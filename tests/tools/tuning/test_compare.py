@@ -195,17 +195,17 @@ def test_trained_models_are_compared_on_rows_they_have_not_seen(work: Work, stor
     assert (found.scored_on, found.rows, found.notes) == (other, 400, [])
     assert found.winner == linear
     pair = found.pairs[0]
-    assert pair.difference.method == "95% paired DeLong"
+    assert pair.difference.method == "95 % paired DeLong"
     assert pair.difference.interval is not None
     error = (pair.difference.interval[1] - pair.difference.interval[0]) / 2 / 1.96
     assert np.log(pair.p_holm or 1) == pytest.approx(norm.logsf((pair.difference.value or 0) / error), rel=0.1)
     assert found.candidates[0].score is not None
-    assert found.candidates[0].score.method == "95% logit-DeLong"
+    assert found.candidates[0].score.method == "95 % logit-DeLong"
     # Of nothing but models that have seen none of its rows, the dataset itself is the test.
     assert compare(work, other, linear, forest).scored_on == other
     again = compare(work, dataset, linear, forest, test=dataset, metric="brier")
     assert any("300 of 300 rows were trained on" in note for note in again.notes)
-    assert (again.pairs[0].difference.method or "").startswith("95% paired BCa bootstrap")
+    assert (again.pairs[0].difference.method or "").startswith("95 % paired BCa bootstrap")
 
 
 def test_models_on_their_own_rows_are_fitted_again_and_that_is_said(work: Work, store: Callable[..., str]) -> None:
