@@ -260,7 +260,9 @@ def _origin(model: str, sides: Sides) -> list[str]:
 def _notes(sides: Sides, columns: Sequence[ColumnDrift], of_classifier: float | None) -> list[str]:
     drifted = [column for column in columns if column.verdict == "drifted"]
     hidden = [column.column for column in drifted[SHOWN:]]
-    small = [column.column for column in drifted if column.psi is not None and column.psi < SMALL_PSI]
+    # PSI is of the values that are there: it says nothing of a share that is missing.
+    values = [column for column in drifted if column.test != "missing"]
+    small = [column.column for column in values if column.psi is not None and column.psi < SMALL_PSI]
     only_whole = of_classifier is not None and of_classifier <= LEVEL and not drifted
     drawn = [name for name, rows in zip(("reference", "current"), sides.rows, strict=True) if rows > TESTED_ROWS]
     said = {
