@@ -8,7 +8,7 @@ copies of a row lie in one fold. The AUC is averaged over the folds, since poole
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import require
@@ -61,7 +61,7 @@ class Question:
 
 def scored(frame: pd.DataFrame, target: str, names: Sequence[str]) -> tuple[TargetProfile, dict[str, Score]]:
     """The score of each column against the target, where that can be told, and what the scores are."""
-    known = frame[frame[target].notna()]
+    known = frame[_finite(frame[target])]
     task = task_of(known[target])
     profile = TargetProfile(
         column=target, task=task, missing=len(frame) - len(known), classes=_classes(known, target, task)
@@ -74,6 +74,13 @@ def scored(frame: pd.DataFrame, target: str, names: Sequence[str]) -> tuple[Targ
     found = {name: _score(rows[name], question) for name in names if name != target}
     told = {"metric": "auc" if task == "classification" else "r2", "rows": len(rows), **_chance(question)}
     return profile.model_copy(update=told), found
+
+
+def _finite(values: pd.Series) -> pd.Series:
+    """Which values can be scored."""
+    import numpy as np
+
+    return values.notna() & ~values.isin([np.inf, -np.inf]) if values.dtype.kind == "f" else values.notna()
 
 
 def task_of(target: pd.Series) -> str:
@@ -149,9 +156,24 @@ def _score(values: pd.Series, question: Question) -> Score:
     if not known:
         return Score(None)
     best = max(known, key=lambda part: known[part])
-    if known[best] < LEAK or not question.leakable:
+    if not question.leakable:
         return Score(known[best])
-    return Score(known[best], f"tells the target by {best}")
+    if known[best] >= LEAK:
+        return Score(known[best], f"tells the target by {best}")
+    return Score(known[best], _by_order(values, question))
+
+
+def _by_order(values: pd.Series, question: Question) -> str | None:
+    """What tells the order of a target whose few large values hide that from the squared error."""
+    from scipy.stats import rankdata
+
+    if question.task == "classification":
+        return None
+    ranked = replace(question, truth=rankdata(question.truth, axis=0))
+    for part, column, is_number in _parts(values):
+        if (_crossed(column, is_number, ranked) or 0.0) >= LEAK:
+            return f"tells the order of the target by {part}"
+    return None
 
 
 def _parts(values: pd.Series) -> Iterator[tuple[str, np.ndarray, bool]]:
@@ -228,6 +250,9 @@ def _by_tree(column: np.ndarray, truth: np.ndarray, held: np.ndarray, task: str)
         return np.broadcast_to(truth.mean(axis=0), (len(held), truth.shape[1]))
     # Of shares that are 0 or 1 the squared error is the Gini impurity.
     least = max(ROWS_OF_A_CLASS, int(len(column) * LEAF[task]))
+    if task == "classification":
+        # A leaf that is larger than a rare class could never hold it alone.
+        least = min(least, max(ROWS_OF_A_CLASS, int(truth.sum(axis=0).min()) // 2))
     tree: Any = DecisionTreeRegressor(max_leaf_nodes=LEAVES[task], min_samples_leaf=least, random_state=0)
     answer: np.ndarray = tree.fit(column[:, None], truth).predict(held[:, None])
     return answer.reshape(len(held), -1)

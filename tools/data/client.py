@@ -92,7 +92,7 @@ def split_dataset(
     units, kept = together(table, strategy, group)
     labels, notes = _labels(table, strategy, column, units, shares, seed, bool(group))
     if missing := [part for part in shares.parts if not (labels == part).any()]:
-        why = "Use larger shares."
+        why = "Use larger shares, or a column with more values: whole groups and equal times stay in one part."
         if group and strategy == "time":
             why = "The groups go on for too long: leave `group` out, or split by it alone."
         raise ToolFailure(f"the split leaves no rows for {', '.join(missing)}", why)

@@ -22,8 +22,9 @@ def first_rows(table: pa.Table) -> tuple[list[dict[str, Cell]], list[str]]:
     """At most 20 rows of 12 columns, and what was left out beside further rows."""
     names = table.column_names[:COLUMNS]
     rows, left, cut = list[dict[str, Cell]](), TOGETHER, False
-    for row in table.select(names).slice(0, ROWS).to_pylist():
-        cells = {name: _cell(value) for name, value in row.items()}
+    columns = [_values(table.column(name).slice(0, ROWS)) for name in names]
+    for values in zip(*columns, strict=True):
+        cells = {name: _cell(value) for name, value in zip(names, values, strict=True)}
         cut = cut or any(isinstance(cell, str) and len(cell) > CHARACTERS for cell in cells.values())
         shown = {name: _short(cell) for name, cell in cells.items()}
         left -= sum(len(name) + len(str(cell)) for name, cell in shown.items())
@@ -33,6 +34,17 @@ def first_rows(table: pa.Table) -> tuple[list[dict[str, Cell]], list[str]]:
     wide = table.num_columns - len(names)
     said = [f"first_rows leaves out {wide} columns"] if wide > 0 else []
     return rows, said + ([f"first_rows cuts cells at {CHARACTERS} characters"] if cut else [])
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The cells; times that Python's calendar does not reach as text."""
+    import pyarrow as pa
+
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):
+        values = column.cast(pa.string()).to_pylist()
+    return values
 
 
 def _short(cell: Cell) -> Cell:

@@ -59,7 +59,23 @@ def _views(sources: Mapping[str, Dataset]) -> dict[str, Path]:
             raise ToolFailure(
                 f"{table!r} and another name differ by case alone", "Pass the handle of one: load_dataset gives it."
             )
+        _require_told_apart(table, source)
     return views
+
+
+def _require_told_apart(table: str, source: Dataset) -> None:
+    """SQL would take one column for another one.
+
+    Raises:
+        ToolFailure: columns that differ by case alone.
+    """
+    seen = dict[str, str]()
+    for column in source.info.columns:
+        if (before := seen.setdefault(column.lower(), column)) != column:
+            raise ToolFailure(
+                f"{table} has columns that SQL cannot tell apart: {before!r} and {column!r}",
+                "Rename one where the data come from, and load them again.",
+            )
 
 
 def _durations(sources: Mapping[str, Dataset]) -> list[str]:

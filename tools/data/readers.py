@@ -115,7 +115,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
         return pa.timestamp("us")
     if pa.types.is_timestamp(kind):
         return pa.timestamp("us", "UTC" if kind.tz else None)
-    return kind
+    return pa.time64("us") if pa.types.is_time64(kind) else kind
 
 
 def _is_whole(kind: pa.DataType) -> bool:

@@ -31,6 +31,8 @@ def change(pair: Pair) -> str | None:
     import numpy as np
     from scipy.stats import ks_2samp
 
+    if any(np.isinf(side.values).any() for side in pair.sides):
+        return None  # what is infinite drifted as well, and no factor or offset makes it
     one, two = (_some(side.values[np.isfinite(side.values)]) for side in pair.sides)
     if min(len(one), len(two)) < FEWEST or one.min() == one.max():
         return None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from ..estimates import Estimate, Verdict
-from .intervals import LEVEL, interval
 from .metrics import Metric, Undefined
 from .paired import on_rows
 
@@ -42,19 +40,17 @@ def gain(
         return Estimate(
             value=None, n=len(truth), positives=positives, verdict="not_evaluated", reason=str(undefined)
         )  # fmt: skip
-    bounds, method, reason = found.bounds, found.method, found.reason
-    if bounds is None and found.value and metric.resampled is None and (bounds := _apart(metric, truth, one, other)):
-        method, reason = f"{100 * LEVEL:.4g} % square-and-add", ""
+    bounds = found.bounds
     if bounds is not None and metric.direction == "minimize":
         bounds = (-bounds[1], -bounds[0])
     return Estimate(
         value=found.value if metric.direction == "maximize" else -found.value,
         interval=bounds,
-        method=method or None,
+        method=found.method or None,
         n=len(truth),
         positives=positives,
         verdict=_verdict(bounds, margin),
-        reason=reason or None,
+        reason=found.reason or None,
     )
 
 
@@ -62,17 +58,3 @@ def _verdict(bounds: Bounds | None, margin: float) -> Verdict:
     if bounds is None:
         return "not_shown"
     return "better" if bounds[0] > margin else "worse" if bounds[1] < margin else "not_shown"
-
-
-def _apart(metric: Metric, truth: np.ndarray, one: np.ndarray, other: np.ndarray) -> Bounds | None:
-    """The bounds of a difference from those of each score as if they were independent (Zou & Donner 2008).
-
-    Two orders without any spread, such as a perfect and a constant one, show none of their difference either; for two
-    models of the same rows these bounds are too wide.
-    """
-    first, second = interval(metric, truth, one).bounds, interval(metric, truth, other).bounds
-    if first is None or second is None:
-        return None
-    area, against = metric.score(truth, one), metric.score(truth, other)
-    below, above = math.hypot(area - first[0], second[1] - against), math.hypot(first[1] - area, against - second[0])
-    return max(area - against - below, -1.0), min(area - against + above, 1.0)

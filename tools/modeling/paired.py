@@ -8,6 +8,7 @@ bootstrap of the difference, which draws the same rows for both. Of many differe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ def on_rows(
     """
     value = metric.score(truth, one) - metric.score(truth, other)
     if metric.resampled is None:
-        return _areas(truth, one, other, clusters)
+        return _areas(metric, truth, one, other, clusters)
     if (one == other).all():
         return Difference(value, None, None, reason="both answer the same on every row")
     found = interval(_difference_of(metric), truth, _both(one, other), clusters)
@@ -87,23 +88,44 @@ def on_rows(
     return Difference(value, found.bounds, _p_of(value, found.bounds), f"{100 * LEVEL:.4g} % paired {found.method}")
 
 
-def _areas(truth: np.ndarray, one: np.ndarray, other: np.ndarray, clusters: np.ndarray | None) -> Difference:
+def _areas(
+    metric: Metric, truth: np.ndarray, one: np.ndarray, other: np.ndarray, clusters: np.ndarray | None
+) -> Difference:
     import numpy as np
     from scipy.stats import t
 
     (first, of_first), (second, of_second) = influences(truth, one), influences(truth, other)
     value = first - second
     variance, freedom = spread(of_first - of_second, truth, clusters)
-    if not variance > ROUNDING**2:
+    if not variance > ROUNDING**2 and abs(value) <= ROUNDING:
         return Difference(value, None, None, reason="both put the rows in the same order")
     if np.bincount(truth).min() < 2:
         return Difference(value, None, None, reason="a class has one row")
+    if not variance > ROUNDING**2:
+        return _apart(metric, truth, one, other, clusters)
     error, way = variance**0.5, "" if clusters is None else " by cluster"
     half = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
     bounds = (max(value - half, -1.0), min(value + half, 1.0))
     return Difference(
         value, bounds, 2 * float(t.sf(abs(value) / error, freedom)), f"{100 * LEVEL:.4g} % paired DeLong{way}"
     )
+
+
+def _apart(
+    metric: Metric, truth: np.ndarray, one: np.ndarray, other: np.ndarray, clusters: np.ndarray | None
+) -> Difference:
+    """The bounds of a difference from those of each score as if they were independent (Zou & Donner 2008).
+
+    Two orders without any spread, such as a perfect and a constant one, show none of their difference either; for two
+    models of the same rows these bounds are too wide.
+    """
+    area, against = metric.score(truth, one), metric.score(truth, other)
+    first, second = (interval(metric, truth, each, clusters).bounds for each in (one, other))
+    if first is None or second is None:
+        return Difference(area - against, None, None, reason="the scores show no spread")
+    below, above = math.hypot(area - first[0], second[1] - against), math.hypot(first[1] - area, against - second[0])
+    bounds = (max(area - against - below, -1.0), min(area - against + above, 1.0))
+    return Difference(area - against, bounds, _p_of(area - against, bounds), f"{100 * LEVEL:.4g} % square-and-add")
 
 
 def _both(one: np.ndarray, other: np.ndarray) -> np.ndarray:

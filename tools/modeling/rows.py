@@ -28,6 +28,8 @@ LIKELY = 0.01
 # Rows can be the same by nature if no column tells most of them apart, and then few are.
 TELLS_APART = 0.5
 FEW_BY_NATURE = 0.05
+# Of rows, so many are most.
+MOST = 0.5
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,20 @@ def overlap(trained: Rows, others: Rows, groups: pd.Series | None = None) -> Ove
         trained=len(trained.features),
         by_nature=trained.coarse and _as_often_within(trained.features, alike, len(others.whole)),
     )
+
+
+def copies(trained: Rows, others: Rows) -> np.ndarray:
+    """Which rows were trained on, those with other last digits included.
+
+    Where most rows are copies that were rounded all are: some digits were cut where two numbers part.
+    """
+    import numpy as np
+
+    same = np.isin(others.whole, trained.whole)
+    if not _rounded(trained, others, same):
+        return same
+    known = same | np.isin(others.near, trained.near)
+    return np.ones_like(known) if known.mean() > MOST else known
 
 
 def _rounded(trained: Rows, others: Rows, same: np.ndarray) -> int:

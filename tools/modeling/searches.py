@@ -66,7 +66,7 @@ def searched(work: Work, card: ModelCard, others: Rows) -> list[str]:
             rows = rows_of(labelled(resolve(work, search.dataset).frame(), card.target)[0], card)
         except ToolFailure:
             continue
-        if same := overlap(rows, others).same:
+        if same := overlap(rows, others).known:
             notes.append(
                 f"study:{search.study} chose parameters by {same} of these {len(others.whole)} rows: "
                 "if this model has them, its score is optimistic"

@@ -16,7 +16,8 @@ from ..modeling.frame import design
 from ..modeling.gains import gain
 from ..modeling.metrics import Metric, measured
 from ..modeling.pipelines import scores
-from ..modeling.rows import overlap, rows_of, trained_rows
+from ..modeling.rows import copies, overlap, rows_of, trained_rows
+from ..modeling.shipped import canonical
 from ..modeling.store import StoredModel, load_pipeline
 from ..modeling.target import encode, guess, labelled
 from ..quality.client import validate_dataset
@@ -100,7 +101,7 @@ def differences(card: ModelCard, present: ModelCard) -> list[str]:
         problems.append(f"it predicts {card.target}, the present one {present.target}")
     elif card.task != present.task:
         problems.append(f"it does {card.task}, the present one {present.task}")
-    elif set(map(str, card.classes)) != set(map(str, present.classes)):
+    elif set(map(canonical, card.classes)) != set(map(canonical, present.classes)):
         problems.append(f"its classes are {_listed(card.classes)}, those of the present one {_listed(present.classes)}")
     if more := [name for name in card.names if name not in kinds]:
         problems.append(
@@ -171,13 +172,14 @@ def _answers_of(present: StoredModel, rows: pd.DataFrame, card: ModelCard) -> np
     Raises:
         ToolFailure: it answers another question.
     """
-    if present.card.target != card.target or set(map(str, present.card.classes)) != set(map(str, card.classes)):
+    labels = [canonical(label) for label in present.card.classes]
+    if present.card.target != card.target or set(labels) != set(map(canonical, card.classes)):
         raise ToolFailure(
             f"{present.handle} answers another question, so there is nothing to compare",
             "Register the candidate under a name of its own.",
         )
     found = scores(load_pipeline(present), design(rows, present.card), present.card)
-    places = [[str(label) for label in present.card.classes].index(str(label)) for label in card.classes]
+    places = [labels.index(canonical(label)) for label in card.classes]
     return found[:, places] if places else found
 
 
@@ -195,7 +197,7 @@ def _unseen(contest: Contest) -> pd.DataFrame:
         if trained is None:
             contest.notes.append(f"which rows {model.handle} was trained on is not known any more")
         elif not overlap(trained, others).by_chance:
-            kept &= ~np.isin(others.whole, trained.whole)
+            kept &= ~copies(trained, others)
     if not kept.any():
         raise ToolFailure(
             f"every row of {contest.source.handle} was trained on", "Pass a dataset that no training has seen."

@@ -147,7 +147,7 @@ def _seen_any(work: Work, candidates: Sequence[Candidate], base: Prepared) -> bo
     for each in candidates:
         assert each.stored is not None
         trained = trained_rows(work, each.stored.folder, each.stored.card)
-        if trained is None or overlap(trained, rows_of(base.frame, each.stored.card)).same:
+        if trained is None or overlap(trained, rows_of(base.frame, each.stored.card)).known:
             return True
     return False
 

@@ -30,7 +30,8 @@ def check_refit(work: Work, request: TuneRequest, card: ModelCard) -> None:
         ToolFailure: no such dataset or column, or rows that the model will not take.
     """
     if request.test:
-        if (source := resolve(work, request.test)).handle in (card.dataset, request.validation):
+        searched = {card.dataset, resolve(work, request.validation).handle if request.validation else ""}
+        if (source := resolve(work, request.test)).handle in searched:
             raise ToolFailure(f"{source.handle} is searched on, so it is no test", "Pass other rows; split_dataset.")
         held_out_rows(source, card)
 

@@ -53,15 +53,13 @@ def contains(space: Mapping[str, BaseDistribution], params: Mapping[str, object]
 
 
 def kinds(space: Mapping[str, BaseDistribution]) -> dict[str, str]:
-    """What a study cannot change while it is resumed: whole or real numbers, or the very choices, type by type."""
+    """What a study cannot change while it is resumed: whole or real numbers, their scale, or the very choices."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     return {
         name: json.dumps(entry.choices)
         if isinstance(entry, CategoricalDistribution)
-        else "whole numbers"
-        if isinstance(entry, IntDistribution)
-        else "real numbers"
+        else ("whole numbers" if isinstance(entry, IntDistribution) else "real numbers") + ", log" * entry.log
         for name, entry in space.items()
     }
 

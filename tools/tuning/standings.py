@@ -87,7 +87,8 @@ def _contender(
     scores = [score for score in entry.scores if score is not None]
     score = _score_on_rows(contest, entry.prediction) if entry.prediction is not None else _mean(contest, scores)
     said = _estimate(contest, against, AGAINST_BASELINE, raised.get((entry.candidate.label, "")))
-    score = score.model_copy(update={"verdict": said.verdict, "reason": said.reason or score.reason})
+    verdict = "not_evaluated" if score.value is None else said.verdict
+    score = score.model_copy(update={"verdict": verdict, "reason": said.reason or score.reason})
     spread = finite(np.std(scores, ddof=1)) if len(scores) > 1 else None
     return made.model_copy(update={"score": score, "std": spread})
 

@@ -19,8 +19,8 @@ async def delete(
     dry_run: Annotated[bool, Field(description="Only show what would go and what needs it.")] = True,
     restore: Annotated[bool, Field(description="Bring back a deleted run or experiment.")] = False,
 ) -> Deletion:
-    """Delete what a handle names: dataset, suite, view, model, run, experiment, study, bento, … What something alive
-    needs is refused."""
+    """Delete what a handle names: dataset, suite, features, model, run, experiment, study, bento, … What something
+    alive needs is refused."""
     handles = [handle] if isinstance(handle, str) else handle
     return await context.call(client.delete, handles, dry_run, restore)
 

@@ -39,7 +39,7 @@ def test_answers_on_ihdp_hold_the_truth_as_often_as_they_claim(simulate: Any) ->
 
 @pytest.mark.parametrize(
     ("design", "repetitions"),
-    [("rates", 20), ("varying", 10), ("30 clusters, whole", 10), ("constant", 10)],
+    [("rates", 20), ("varying", 10), ("30 clusters, whole", 20), ("constant", 10)],
 )
 def test_what_stands_beside_the_average_holds_the_truth_and_raises_no_false_alarms(
     design: str, repetitions: int

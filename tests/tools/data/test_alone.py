@@ -198,3 +198,30 @@ def test_spread_and_quantiles_are_those_of_pandas_and_shown_once(describe: Descr
         frame.x.quantile([0.05, 0.25, 0.75, 0.95]).tolist(), rel=1e-5
     )
     assert found["few"].quantiles is None
+
+
+@pytest.mark.parametrize("share", [0.02, 0.032])
+def test_a_leak_of_a_rare_class_is_named(describe: Describe, share: float) -> None:
+    random = np.random.default_rng(5)
+    y = (np.arange(3000) < share * 3000).astype(int)
+    noise = random.normal(size=3000)
+    found = describe(
+        pd.DataFrame({"y": y, "copy": y * 2, "refund": np.where(y == 1, noise**2, np.nan), "noise": noise})
+    )
+    assert leaks(found).keys() == {"copy", "refund"}
+
+
+@pytest.mark.parametrize("spread", [1.0, 2.0])
+def test_a_leak_of_a_target_with_few_large_values_is_named_by_their_order(describe: Describe, spread: float) -> None:
+    random = np.random.default_rng(6)
+    price = np.exp(spread * random.normal(size=ROWS)) * 100
+    hint = price * np.exp(random.normal(size=ROWS))
+    found = describe(pd.DataFrame({"y": price * 1.19, "net": price, "hint": hint}))
+    assert leaks(found).keys() == {"net"}
+
+
+def test_infinite_targets_are_left_out_of_the_scores(describe: Describe) -> None:
+    made = clean().assign(y=lambda f: np.where(f.index < 9, np.inf, f.x))
+    found = describe(made)
+    assert found.target is not None
+    assert found.target.rows == ROWS - 9

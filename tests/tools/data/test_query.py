@@ -243,3 +243,15 @@ def test_durations_are_numbers_and_it_is_said(work: Work) -> None:
     answer = query_dataset(work, "select * from spans", "")
     assert answer.first_rows == [{"d": 5_000_000}]
     assert answer.notes == ["durations are whole numbers here: spans.d (us)"]
+
+
+def test_columns_that_differ_by_case_alone_are_refused(work: Work) -> None:
+    save(work, pa.table({"A": [1], "a": [2]}), "twins", [], "test")
+    assert "SQL cannot tell apart: 'A' and 'a'" in refused(work, "select a from twins")
+
+
+def test_times_beyond_the_calendar_are_shown_and_times_of_day_have_microseconds(work: Work) -> None:
+    assert query_dataset(work, "select '290000-01-01'::date t", "far").rows == 1
+    fine = save(work, pa.table({"t": pa.array([1001, None], pa.time64("ns"))}), "fine", [], "test")
+    assert fine.table()["t"].type == pa.time64("us")
+    assert "time64[ns] stored as time64[us]" in fine.info.notes[0]

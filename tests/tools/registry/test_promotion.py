@@ -116,6 +116,7 @@ def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     work = Work(settings.settings, Tracer(lambda _span: None))
     frames = {"train": rows(300, 0), "test": rows(500, 1), "far": rows(500, 2, shift=3.0)}
     frames["mixed"] = pd.concat([frames["train"].head(40), frames["test"]])
+    frames["rounded"] = frames["train"].round(4).sample(frac=1, random_state=0)
     for name, frame in frames.items():
         frame.to_parquet(folder / f"{name}.parquet")
     return Shop(work, {name: load_file(work, str(folder / f"{name}.parquet"), name).handle for name in frames}, {})
@@ -375,3 +376,11 @@ def test_a_move_says_how_it_is_taken_back(shop: Shop, moves: list[tuple[int, Sta
     shop.register("weak", "strong")
     found = [shop.move(number, stage) for number, stage in moves]
     assert found[-1].undo == (undo.format(shop.name) if undo else None)
+
+
+def test_rounded_copies_of_the_training_rows_promote_nothing(shop: Shop) -> None:
+    shop.register("weak")
+    shop.move(1)
+    found = shop.promote(shop.train("strong"), "rounded")
+    assert not found.promoted
+    assert "was trained on" in {gate.gate: gate.evidence for gate in found.gates}["comparison"]

@@ -208,6 +208,14 @@ def test_trained_models_are_compared_on_rows_they_have_not_seen(work: Work, stor
     assert (again.pairs[0].difference.method or "").startswith("95 % paired BCa bootstrap")
 
 
+def test_a_perfect_order_is_better_than_a_guess(work: Work, store: Callable[..., str]) -> None:
+    rows, test = (store(frame(400, seed).assign(y=lambda f: (f["a"] > 0) * 1), f"r{seed}") for seed in (0, 1))
+    model = train(work, rows, "LogisticRegression", features=["a"]).model
+    (found,) = compare(work, test, model, test=test).candidates
+    assert found.score is not None
+    assert (found.score.value, found.score.verdict) == (1.0, "above_baseline")
+
+
 def test_models_on_their_own_rows_are_fitted_again_and_that_is_said(work: Work, store: Callable[..., str]) -> None:
     dataset = store(frame())
     model = train(work, dataset, features=["a", "b"]).model

@@ -79,6 +79,9 @@ def test_the_rows_that_were_searched_on_are_no_test(work: Work, tmp_path: Path) 
     rows = stored(work, tmp_path, "rows", 2, 0)
     with pytest.raises(ToolFailure, match="is searched on, so it is no test"):
         tune(work, rows, test=rows)
+    held = stored(work, tmp_path, "held", 2, 1)
+    with pytest.raises(ToolFailure, match="is searched on, so it is no test"):
+        tune(work, rows, validation=held.partition("@")[0].removeprefix("dataset:"), test=held)
     with pytest.raises(ToolFailure, match="unknown dataset"):
         tune(work, rows, test="dataset:nothing")
 

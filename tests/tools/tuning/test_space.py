@@ -40,6 +40,11 @@ def test_an_empty_space_is_refused() -> None:
         read_space({})
 
 
+def test_a_logarithmic_range_is_another_kind_than_a_plain_one() -> None:
+    plain, log = (read_space({"p": {"low": 1.0, "high": 2.0, "log": log}}) for log in (False, True))
+    assert kinds(plain) != kinds(log)
+
+
 def test_choices_are_told_apart_by_value_and_type() -> None:
     spaces = [read_space({"p": {"choices": [choice]}}) for choice in (1, 1.0, True, "1")]
     assert len({kinds(space)["p"] for space in spaces}) == 4
