@@ -287,7 +287,8 @@ def test_of_200_comparisons_of_one_population_about_five_in_a_hundred_are_called
         first, second = population(random, one), population(random, two)
         items = [drift.tested(pair(name, first.column(name), second.column(name))) for name in first.column_names]
         alarms += (false_discovery_control([p for item in items for p in item.p_values.values()]) <= 0.05).any()
-    assert 0.03 <= alarms / 200 <= 0.07
+    # Of few rows the tests have few values to take, and keep below their level.
+    assert 0.02 <= alarms / 200 <= 0.07
 
 
 @pytest.mark.slow

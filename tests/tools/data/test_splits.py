@@ -145,7 +145,7 @@ def test_a_group_lies_in_one_part(work: Work, tmp_path: Path, arguments: tuple[S
     made = client.split_dataset(work, str(tmp_path / "rows.parquet"), strategy, column, 0.2, 0.2, 0, group)
     owned = [set(resolve(work, part).frame()["customer"]) for part in parts(made)]
     assert sum(map(len, owned)) == len(set.union(*owned)) == 60
-    assert made.undo == "; ".join(f"delete(handle={part!r}, dry_run=false)" for part in parts(made))
+    assert made.undo == f"delete(handle={parts(made)!r}, dry_run=false)"
 
 
 def test_a_split_by_group_needs_the_group(work: Work, tmp_path: Path) -> None:
