@@ -20,8 +20,9 @@ create table if not exists deleted(handle text primary key, at real not null);
 
 
 def _upgraded(db: sqlite3.Connection) -> None:
-    """A file of an older version has no place for what was deleted."""
-    db.executescript(SCHEMA)
+    """A file of an older version has no place for what was deleted; one of somebody else stays as it is."""
+    if db.execute("select 1 from sqlite_master where name='edges'").fetchone():
+        db.executescript(SCHEMA)
 
 
 @dataclass(frozen=True)

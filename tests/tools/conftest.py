@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -10,6 +11,19 @@ from pathlib import Path
 import pytest
 
 from .runtime.postgres import running, search_path
+
+
+@pytest.fixture(autouse=True)
+def bentoml_of_this_test() -> None:
+    """BentoML keeps the first folder that it was told, as fits a worker; the tests of a process have one each."""
+    if "bentoml" in sys.modules:
+        from bentoml._internal.configuration.containers import BentoMLContainer
+        from simple_di import sentinel
+        from simple_di.providers import SingletonFactory
+
+        for provider in vars(type(BentoMLContainer)).values():
+            if isinstance(provider, SingletonFactory):
+                provider._cache = sentinel
 
 
 @pytest.fixture(scope="session")

@@ -59,9 +59,15 @@ def kinds(space: Mapping[str, BaseDistribution]) -> dict[str, str]:
     return {
         name: json.dumps(entry.choices)
         if isinstance(entry, CategoricalDistribution)
-        else ("whole numbers" if isinstance(entry, IntDistribution) else "real numbers") + ", log" * entry.log
+        else ("whole numbers" if isinstance(entry, IntDistribution) else "real numbers") + _scale(entry)
         for name, entry in space.items()
     }
+
+
+def _scale(entry: BaseDistribution) -> str:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    return ", log" if isinstance(entry, FloatDistribution | IntDistribution) and entry.log else ""
 
 
 def same_distribution(one: BaseDistribution | None, other: BaseDistribution) -> bool:

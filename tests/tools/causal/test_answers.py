@@ -156,6 +156,8 @@ def test_variation_is_tested_as_by_least_squares_on_the_scores() -> None:
         (None, {"cov_type": "HC1"}),
         (groups, {"cov_type": "cluster", "cov_kwds": {"groups": groups}}),
     ]
+    sample = by_shares(frame["t"].to_numpy(), frame["y"].to_numpy(), None)
+    each = contrast(sample, 1, "all")
     for clusters, options in ways:
         sample = by_shares(frame["t"].to_numpy(), frame["y"].to_numpy(), clusters)
         each = contrast(sample, 1, "all")

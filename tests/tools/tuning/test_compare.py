@@ -243,8 +243,6 @@ def test_groups_stay_together_and_time_runs_forward(work: Work, store: Callable[
     assert (leaky.candidates[0].score.value or 0) > 0.9 > (whole.candidates[0].score.value or 1) + 0.2
     ordered = compare(work, dataset, FOREST, time="day", **options)
     assert ordered.scored_on == f"3 folds in the order of day, each fitted on what came before of {dataset}"
-    with pytest.raises(ToolFailure, match="not both"):
-        compare(work, dataset, FOREST, group="who", time="day")
 
 
 def test_numbers_are_compared_by_their_error(work: Work, store: Callable[..., str]) -> None:

@@ -69,7 +69,7 @@ def test_a_search_with_a_signal_ends_with_the_model_that_its_best_parameters_mak
     assert get_run(work, tuned.run).metrics["test_auc"] == pytest.approx(tuned.test.value)
     assert find_model(work, tuned.model).card.params == tuned.best_params
     assert {edge.parent for edge in Lineage(work.home).ancestors(tuned.model)} >= {rows, "study:mine"}
-    assert tuned.undo == f"delete(handle={tuned.model!r}, dry_run=false)"
+    assert tuned.undo == f"delete(handle={[tuned.model, tuned.study, tuned.run]!r}, dry_run=false)"
     again = train(work, rows, study="study:mine")
     assert again.train == train(work, rows, target="y", algorithm="LogisticRegression", params=tuned.best_params).train
     assert again.features == ["a", "b", "c"]
