@@ -23,7 +23,7 @@ def bentoml_of_this_test() -> None:
 
         for provider in vars(type(BentoMLContainer)).values():
             if isinstance(provider, SingletonFactory):
-                provider._cache = sentinel
+                provider._cache = sentinel  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.fixture(scope="session")
