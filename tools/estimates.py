@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Annotated, Any, Literal
@@ -36,6 +36,11 @@ Verdict = Literal[
     "passed", "failed", "not_evaluated",
     "drifted", "same",
 ]  # fmt: skip
+
+
+# By the side on which an interval leaves nothing out: 1 is better than the other, -1 worse, 0 neither is shown.
+AGAINST_BASELINE: Mapping[int, Verdict] = {1: "above_baseline", 0: "not_distinguishable", -1: "below_baseline"}
+AGAINST_ANOTHER: Mapping[int, Verdict] = {1: "better", 0: "not_shown", -1: "worse"}
 
 
 class Estimate(BaseModel):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from ..modeling.paired import holm
 
 
 def corrected(p_values: Sequence[float | None]) -> list[float | None]:
     """As many as were given; None stays None and is no test."""
-    from statsmodels.stats.multitest import multipletests
-
-    known = [p for p in p_values if p is not None]
-    tested: Any = multipletests(known, method="holm") if known else (None, [])
-    adjusted = iter(tested[1])
-    return [None if p is None else float(next(adjusted)) for p in p_values]
+    raised = holm({place: p for place, p in enumerate(p_values) if p is not None})
+    return [raised.get(place) for place in range(len(p_values))]

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from ...config.settings import DataSettings
 from ..errors import ToolFailure, Unavailable, unknown
 from ..tracing.redaction import redact
 from .bounds import named
-from .sandbox import bounded, too_slow
+from .sandbox import bounded, stopped_after, too_slow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +57,7 @@ def read_postgres(url: str, source: str, sql: str, data: DataSettings) -> tuple[
     with _connected(url, source) as connection:
         notes = _prepared(connection, data, source)
         try:
-            with _cancelled(connection, data.query_timeout_s):
+            with stopped_after(data.query_timeout_s, connection.cancel_safe):
                 table, said = _typed(*_rows(connection, sql, data))
         except psycopg.Error as error:
             raise _failure(connection, error, source, data) from None
@@ -111,17 +110,6 @@ def _prepared(connection: Any, data: DataSettings, source: str) -> list[str]:
     # Not silently fewer rows, where a table shows each role its own.
     connection.execute(f"set local role {READER}; set local row_security = off")
     return [f"source {source} connects as a superuser, used as {READER}: give it a role that may only read"]
-
-
-@contextmanager
-def _cancelled(connection: Any, seconds: float) -> Generator[None]:
-    timer = threading.Timer(seconds, connection.cancel_safe)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _rows(connection: Any, sql: str, data: DataSettings) -> tuple[pa.Table, Sequence[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -101,7 +101,7 @@ def run(connection: duckdb.DuckDBPyConnection, sql: str, data: DataSettings) -> 
     import duckdb
 
     try:
-        with _interrupted(connection, data.query_timeout_s):
+        with stopped_after(data.query_timeout_s, connection.interrupt):
             relation = connection.sql(sql)
             _require_storable(relation.columns, relation.types)
             reader = relation.to_arrow_reader(BATCH)
@@ -128,8 +128,9 @@ def too_large(data: DataSettings, rows: int) -> ToolFailure:
 
 
 @contextmanager
-def _interrupted(connection: duckdb.DuckDBPyConnection, seconds: float) -> Generator[None]:
-    timer = threading.Timer(seconds, connection.interrupt)
+def stopped_after(seconds: float, stop: Callable[[], object]) -> Generator[None]:
+    """What runs in it is stopped from outside when the time is up."""
+    timer = threading.Timer(seconds, stop)
     timer.daemon = True
     timer.start()
     try:

@@ -319,6 +319,13 @@ class EffectScorer:
         return np.column_stack([np.ravel(outcome), np.ravel(treatment)]), np.ravel(effects)
 
 
+def one_effect(truth: np.ndarray) -> np.ndarray:
+    """The one effect for all rows that fits best what first stages leave of outcome and treatment (rows, 2)."""
+    import numpy as np
+
+    return np.full(len(truth), (truth[:, 0] @ truth[:, 1]) / (truth[:, 1] @ truth[:, 1]))
+
+
 def stage_parameters(card: ModelCard, stage: str) -> dict[str, Any]:
     """What the caller set of the first stage `model_y` or `model_t`."""
     prefix = f"{stage}__"

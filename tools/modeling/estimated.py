@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..estimates import Estimate, Verdict
+from ..estimates import AGAINST_BASELINE, Estimate, Verdict
 from .card import ModelCard
 from .intervals import LEVEL, Interval, interval, stands
 from .metrics import Metric, Undefined
@@ -82,5 +82,4 @@ def _verdict(metric: Metric, answers: Answers, seed: int) -> Verdict | None:
     if answers.baseline is None:
         return None
     side = stands(metric, answers.truth, answers.prediction, answers.baseline, answers.clusters, seed)
-    verdicts: dict[int | None, Verdict] = {1: "above_baseline", 0: "not_distinguishable", -1: "below_baseline"}
-    return verdicts.get(side)
+    return None if side is None else AGAINST_BASELINE[side]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .intervals import LEVEL, influences, interval, spread
 from .metrics import Metric
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .resampled import Weighted
 
+K = TypeVar("K")
 OVER_FOLDS = "corrected resampled t"
 # What a difference may be of rounding alone, as a share of the scores.
 ROUNDING = 1e-12
@@ -163,9 +164,9 @@ def _p_of(value: float, bounds: tuple[float, float]) -> float:
     return 2 * float(norm.sf(float(norm.ppf((1 + LEVEL) / 2)) * abs(value) / near))
 
 
-def holm(found: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+def holm(found: Mapping[K, float]) -> dict[K, float]:
     """The p values of many questions, each raised so that all of them together hold the level (Holm 1979)."""
-    raised, least = dict[tuple[str, str], float](), 0.0
+    raised, least = dict[K, float](), 0.0
     for place, (key, p) in enumerate(sorted(found.items(), key=lambda entry: entry[1])):
         least = max(least, min(1.0, p * (len(found) - place)))
         raised[key] = least

@@ -16,6 +16,7 @@ from ..errors import ToolFailure
 from ..handles import parse_model
 from ..runtime.work import Work
 from ..tracking.client import opened
+from ..undo import call
 from .models import Stage, StageChange, Transition
 from .versions import HISTORY, Versions, bare_name, changing, handle_of, read_versions, require_loadable
 
@@ -160,6 +161,6 @@ def _move_alias(client: MlflowClient, version: MlflowVersion, alias: str | None)
 
 def _undo(chosen: MlflowVersion, before: Stage, stage: Stage, replaced: MlflowVersion | None, by: str) -> str | None:
     if replaced is not None and by != ROLLBACK:
-        return f"rollback_model(name={chosen.name!r})"
+        return call("rollback_model", name=chosen.name)
     back, to = (replaced, stage) if replaced is not None else (chosen, before)
-    return f"transition_stage(model={handle_of(back)!r}, stage={to!r})" if (back, to) != (chosen, stage) else None
+    return call("transition_stage", model=handle_of(back), stage=to) if (back, to) != (chosen, stage) else None

@@ -15,7 +15,7 @@ from ..locks import Busy
 from ..modeling.card import MODEL_FILE, digest
 from ..paging import Page, page
 from ..runtime.work import Work
-from ..undo import deletes
+from ..undo import call, deletes
 from . import endpoints, processes, reverse
 from .bentos import Bento, find_bento, make_bento, require_bentoml
 from .connection import Connections, ServiceFailed, Unreachable, ask_predictions, is_ready
@@ -61,7 +61,7 @@ def package_model(work: Work, request: PackageRequest) -> Packaged:
         packages=spec.packages,
         built=made.built,
         notes=[] if made.built else ["this model was packaged before; nothing was built"],
-        next=f"deploy_model(bento={bento.handle!r}, endpoint={spec.name!r})",
+        next=call("deploy_model", bento=bento.handle, endpoint=spec.name),
         undo=deletes(bento.handle) if made.built else None,
     )
 
@@ -365,7 +365,7 @@ def _traffic(state: EndpointFile) -> dict[str, int]:
 
 def _redeploy(state: EndpointFile) -> str:
     bento = max(state.deployments, key=lambda each: each.percent).bento
-    return f"deploy_model(bento={bento!r}, endpoint='endpoint:{state.endpoint}')"
+    return call("deploy_model", bento=bento, endpoint=f"endpoint:{state.endpoint}")
 
 
 def _connections(_: object) -> Connections:

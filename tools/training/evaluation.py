@@ -9,7 +9,7 @@ from ..data.store import resolve
 from ..errors import ToolFailure, unknown
 from ..modeling import guards
 from ..modeling.card import ModelCard
-from ..modeling.effects import EffectScorer, effect_rows, treatment_of
+from ..modeling.effects import EffectScorer, effect_rows, one_effect, treatment_of
 from ..modeling.estimated import Answers, estimated
 from ..modeling.folds import doubt, units_of
 from ..modeling.frame import design
@@ -17,6 +17,7 @@ from ..modeling.inputs import surprises
 from ..modeling.local import add_metrics, is_local
 from ..modeling.metrics import Metric, measured, metric_named, metrics_for
 from ..modeling.pipelines import scores
+from ..modeling.prepared import FEW_REPEATS
 from ..modeling.rows import overlap, rows_of, trained_rows
 from ..modeling.searches import searched
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-# So few copies of rows are as good as none.
-FEW_REPEATS = 0.02
 GONE = "the rows this model was trained on are gone: no baseline, and no look at what has drifted"
 
 
@@ -115,7 +114,6 @@ def _answered(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFra
 
 def _answered_effects(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFrame, _group: str) -> Answered:
     """What first stages leave of outcome and treatment, the effects, and the one effect that fits best."""
-    import numpy as np
 
     loaded = load_effect_model(work, model)
     if (column := treatment_of(card).column) not in frame.columns:
@@ -123,11 +121,10 @@ def _answered_effects(work: Work, model: StoredModel, card: ModelCard, frame: pd
     rows = effect_rows(frame, card)
     scorer = EffectScorer.on(card, rows, loaded.encoder)
     truth, effects = scorer.parts(loaded)
-    constant = (truth[:, 0] @ truth[:, 1]) / (truth[:, 1] @ truth[:, 1])
     trained = _training_rows(work, card)
     return Answered(
         card,
-        Answers(truth, effects, np.full(len(effects), constant)),
+        Answers(truth, effects, one_effect(truth)),
         frame.iloc[rows.places],
         rows.modifiers,
         None if trained is None else design(trained, card),

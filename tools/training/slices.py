@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
-from ..estimates import Estimate, Verdict
+from ..estimates import AGAINST_ANOTHER, Estimate
 from ..modeling.card import ModelCard
 from ..modeling.estimated import Answers, estimated
 from ..modeling.intervals import LEVEL
@@ -57,9 +57,8 @@ def _apart(metric: Metric, own: Estimate, rest: Estimate, level: float) -> Estim
     )
     side = int(bounds[0] > 0) - int(bounds[1] < 0)
     side = side if metric.direction == "maximize" else -side
-    verdicts: dict[int, Verdict] = {1: "better", 0: "not_shown", -1: "worse"}
     return Estimate(
-        value=value, interval=bounds, method=f"{100 * level:.4g} % MOVER", n=counted, verdict=verdicts[side]
+        value=value, interval=bounds, method=f"{100 * level:.4g} % MOVER", n=counted, verdict=AGAINST_ANOTHER[side]
     )
 
 

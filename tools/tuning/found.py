@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
-from ..estimates import Estimate
+from ..estimates import AGAINST_BASELINE, Estimate
 from ..modeling.paired import on_rows, over_folds, shown
 from ..numbers import finite
 from ..undo import deletes
@@ -16,7 +16,7 @@ from .models import Trial, Tuned
 from .objective import Objective
 from .sampling import by_fold, optimism
 from .space import contains, describe
-from .standings import AGAINST_BASELINE, positives, within
+from .standings import positives, within
 from .trials import DEFAULT
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Found:
         score = self._score(by_fold(best))
         try:
             told = self.objective.answers(best.params)
+            assert told.baseline is not None
             found = on_rows(metric, told.truth, told.prediction, told.baseline, told.clusters)
         except ToolFailure as failure:
             return score.model_copy(update={"verdict": "not_evaluated", "reason": str(failure)})

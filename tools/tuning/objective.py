@@ -19,7 +19,9 @@ from ..modeling.effects import (
     effect_parameters,
     effect_rows,
     fit_effect,
+    one_effect,
 )
+from ..modeling.estimated import Answers
 from ..modeling.folds import folds
 from ..modeling.metrics import Metric, defined, metric_named
 from ..modeling.pipelines import fit, scores
@@ -35,19 +37,6 @@ if TYPE_CHECKING:
 
 # econml grows the trees of a causal forest in groups of this size.
 TREES_TOGETHER = 4
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Truth and predictions as a metric takes them, those of one guess for all rows, and which rows belong together.
-
-    A guess of its own for each fold would be worse than one: the rows of a fold are what is missing where it is fitted.
-    """
-
-    truth: np.ndarray
-    prediction: np.ndarray
-    baseline: np.ndarray
-    clusters: np.ndarray | None = None
 
 
 class Objective(Protocol):
@@ -146,6 +135,7 @@ class PredictionObjective:
             scores(fit(card, train.features, train.target, self.threads, train.units), held_out.features, card)
             for train, held_out in self.pairs
         ]
+        # One guess for all rows: the rows of a fold are what is missing where a guess of its own would be fitted.
         return Answers(truth, np.concatenate(told), guess(card, truth, len(truth)), units)
 
 
@@ -197,8 +187,7 @@ class EffectObjective:
         card = self.card.model_copy(update={"params": params})
         found = [scorer.parts(fit_effect(card, train, self.threads)) for train, scorer in self.pairs]
         truth, effects = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        constant = (truth[:, 0] @ truth[:, 1]) / (truth[:, 1] @ truth[:, 1])
-        return Answers(truth, effects, np.full(len(effects), constant))
+        return Answers(truth, effects, one_effect(truth))
 
 
 def open_objective(work: Work, request: TuneRequest) -> tuple[Objective, str, list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from ..estimates import Estimate, Verdict
+from ..estimates import AGAINST_ANOTHER, AGAINST_BASELINE, Estimate, Verdict
 from ..modeling.intervals import LEVEL, Interval, interval
 from ..modeling.metrics import Metric, Undefined, defined
 from ..modeling.paired import Difference, holm, on_rows, over_folds, shown
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
 # Scores that can be below 0, and those that can be above 1.
 UNBOUNDED_BELOW, UNBOUNDED_ABOVE = ("r2", "r_score"), ("log_loss", "rmse", "mae")
-AGAINST_BASELINE: Mapping[int, Verdict] = {1: "above_baseline", 0: "not_distinguishable", -1: "below_baseline"}
-AGAINST_ANOTHER: Mapping[int, Verdict] = {1: "better", 0: "not_shown", -1: "worse"}
 
 
 def contenders(contest: Contest) -> list[Contender]:
     """Every candidate with its score, the best first and those that failed last."""
     against = {entry.candidate.label: _difference(contest, entry, None) for entry in contest.running}
-    raised = holm({(name, ""): each.p for name, each in against.items() if each.p is not None})
+    raised = holm({name: each.p for name, each in against.items() if each.p is not None})
     found = [_contender(contest, entry, against.get(entry.candidate.label), raised) for entry in contest.entries]
     return sorted(found, key=lambda each: _rank(contest.metric, each))
 
@@ -69,9 +67,7 @@ def positives(target: np.ndarray, binary: bool) -> int | None:
     return int((target == 1).sum()) if binary else None
 
 
-def _contender(
-    contest: Contest, entry: Entry, against: Difference | None, raised: Mapping[tuple[str, str], float]
-) -> Contender:
+def _contender(contest: Contest, entry: Entry, against: Difference | None, raised: Mapping[str, float]) -> Contender:
     import numpy as np
 
     made = Contender(
@@ -86,7 +82,7 @@ def _contender(
         return made
     scores = [score for score in entry.scores if score is not None]
     score = _score_on_rows(contest, entry.prediction) if entry.prediction is not None else _mean(contest, scores)
-    said = _estimate(contest, against, AGAINST_BASELINE, raised.get((entry.candidate.label, "")))
+    said = _estimate(contest, against, AGAINST_BASELINE, raised.get(entry.candidate.label))
     verdict = "not_evaluated" if score.value is None else said.verdict
     score = score.model_copy(update={"verdict": verdict, "reason": said.reason or score.reason})
     spread = finite(np.std(scores, ddof=1)) if len(scores) > 1 else None
