@@ -19,6 +19,7 @@ from mcp.types import CallToolResult
 from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
+from mlops_mcp.tools.runtime.limits import thread_environment
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 
@@ -36,8 +37,12 @@ StdioClient = Callable[..., AbstractAsyncContextManager[Client]]
 
 
 def pytest_configure() -> None:
-    """Threads that spin while they wait take a busy machine's time from those that work: a fit lasts minutes then."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    """Library code that a test calls right here has one thread, as in a worker.
+
+    The processes of a run fill the cores by themselves; pools of threads that spin beside them double their work.
+    """
+    for name, value in thread_environment(1).items():
+        os.environ.setdefault(name, value)
 
 
 @pytest.hookimpl(optionalhook=True)
