@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_traces(commands.add_parser("traces", help="what of the traces waits to be shipped to Opik"))
 
     demo = commands.add_parser("demo", help="run the whole lifecycle on the credit-risk data")
+    demo.add_argument("--trials", type=int, default=20, help="parameters to try in its search")
     demo.add_argument("--keep", action="store_true", help="leave the endpoint running")
     demo.set_defaults(run=_demo)
     return parser
@@ -158,4 +159,4 @@ def _traces_parked(options: argparse.Namespace, loaded: Loaded) -> int:
 def _demo(options: argparse.Namespace, loaded: Loaded) -> int:
     from ..examples.credit_risk.demo import run
 
-    return run(loaded.settings, keep=options.keep)
+    return run(loaded.settings, options.trials, keep=options.keep)

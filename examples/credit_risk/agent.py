@@ -18,7 +18,6 @@ DATA = Path(__file__).parent
 TARGET = "loan_status"
 # Not known before the loan is granted, or names a row instead of describing it.
 EXCLUDED = ["city", "location_type", "zipcode"]
-TRIALS = 20
 
 LOAN_RULES = [
     {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "loan_id"}},
@@ -58,8 +57,9 @@ ONLINE_FEATURES = ["state", "tax_returns_filed", "population", "total_wages"]
 
 @dataclass
 class Findings:
-    """What the agent learns on the way, by name."""
+    """What the agent learns on the way, by name. `trials` is how many it may search."""
 
+    trials: int = 20
     handles: dict[str, str] = field(default_factory=dict[str, str])
     results: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -125,7 +125,7 @@ async def tune(session: Session, found: Findings) -> str:
         validation=found.handles["held out"],
         target=TARGET,
         algorithm="XGBoost",
-        n_trials=TRIALS,
+        n_trials=found.trials,
         exclude=EXCLUDED,
         experiment="credit_risk",
     )

@@ -14,16 +14,16 @@ from .report import Board, summary
 from .session import Session, ToolRefused, server_parameters
 
 
-def run(settings: Settings, keep: bool) -> int:
+def run(settings: Settings, trials: int, keep: bool) -> int:
     """Run every step; returns the exit code. Without `keep` nothing that was started stays alive."""
-    return anyio.run(_run, settings.home, keep)
+    return anyio.run(_run, settings.home, trials, keep)
 
 
-async def _run(home: Path, keep: bool) -> int:
+async def _run(home: Path, trials: int, keep: bool) -> int:
     from ...tools.tracing.ids import uuid7
 
     began = time.monotonic()
-    found = Findings()
+    found = Findings(trials=trials)
     async with Client(server_parameters(home)) as client:
         session = Session(client, uuid7())
         try:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from mlops_mcp.config.load import load
-from mlops_mcp.examples.credit_risk import agent, demo
+from mlops_mcp.examples.credit_risk import demo
 
 pytestmark = pytest.mark.slow
 
@@ -18,17 +18,16 @@ def test_the_demo_runs_the_whole_lifecycle_twice_on_a_folder_and_leaves_nothing_
 ) -> None:
     variables = {**os.environ, **environ, "COLUMNS": "160"}
     done = subprocess.run(
-        [sys.executable, "-m", "mlops_mcp.server", "demo"],
+        [sys.executable, "-m", "mlops_mcp.server", "demo", "--trials", "3"],
         env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     _require_findings(done.stdout)
 
-    # The folder holds everything already; how long the search is does not matter now.
-    monkeypatch.setattr(agent, "TRIALS", 1)
+    # The folder holds everything already.
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    code = demo.run(load(environ).settings, keep=False)
+    code = demo.run(load(environ).settings, trials=1, keep=False)
     said = capfd.readouterr()
     assert code == 0, f"{said.out[-3000:]}\n{said.err[-3000:]}"
     _require_findings(said.out)

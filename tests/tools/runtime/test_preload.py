@@ -90,7 +90,7 @@ def test_a_call_before_the_imports_are_done_does_not_wait_for_them(tmp_path: Pat
     found, _ = facts(
         tmp_path,
         """
-    pool = pool_for(["data", "quality", "explain"])
+    pool = pool_for(["quality"])
     pool.warm()
     facts["first parent is the server"] = await pool.call("left", left.parent) == os.getpid()
     facts["answered before it was ready"] = not own_template().ready
