@@ -44,7 +44,7 @@ def register_model(work: Work, model: str, name: str, tags: dict[str, str], desc
     check_name(name)
     source = find_model(work, model, effects=True)
     if is_local(source.uri):
-        raise ToolFailure(f"{model} is not logged yet", f"log_model(model={model!r}, register_as={name!r}) does both.")
+        raise ToolFailure(f"{model} is not logged yet", f"log_model(model={model!r}, name={name!r}) does both.")
     with opened(work) as client, changing(work):
         _check_texts(tags, description)
         entity, new = _version_of(client, name, source, tags)
