@@ -1,8 +1,8 @@
 """JSON schemas as every client can take them: what converters of clients are known to trip over is not in them.
 
-Input: no `$ref`, no union with null, no `additionalProperties`, nothing without a type, no list without its items, no
-`const`, no tuple. Unknown fields are refused by the server itself. Output: `$defs` stay, since inlining them makes the
-list of tools a third longer.
+Input: no `$ref`, no union with null, no `additionalProperties`, no exclusive bound, nothing without a type, no list
+without its items, no `const`, no tuple. Unknown fields and values out of bounds are refused by the server itself.
+Output: `$defs` stay, since inlining them makes the list of tools a third longer.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ ANY_JSON = "JsonValue"
 SCALARS: list[Schema] = [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]
 ANY: Schema = {"anyOf": [*SCALARS, {"type": "object"}, {"type": "array", "items": {"anyOf": SCALARS}}]}
 MAX_DEPTH = 8
-# Whole numbers beyond it are none in the JSON of many languages.
-MAX_EXACT = 2**53
-BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+# Function declarations of some providers know no bound that a value may not reach.
+UNKNOWN = ("exclusiveMinimum", "exclusiveMaximum", "additionalProperties")
 EMPTY: tuple[Any, ...] = (None, "", 0, [], {})
 NULL: Schema = {"type": "null"}
 
@@ -71,13 +70,8 @@ def _is_title(key: str, child: Any) -> bool:
 
 
 def _argument(node: Schema) -> Schema:
-    node = _typed(_without_null(_list_like(_bounded(node))))
-    node.pop("additionalProperties", None)
-    return _without_empty_default(node)
-
-
-def _bounded(node: Schema) -> Schema:
-    return {key: child for key, child in node.items() if not (key in BOUNDS and abs(child) > MAX_EXACT)}
+    known = {key: child for key, child in node.items() if key not in UNKNOWN}
+    return _without_empty_default(_typed(_without_null(_list_like(known))))
 
 
 def _without_null(node: Schema) -> Schema:

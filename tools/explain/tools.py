@@ -36,7 +36,7 @@ async def explain_prediction(
     model: Model,
     row: Annotated[dict[str, JsonValue] | None, Field(description="{feature: value}")] = None,
     dataset: Annotated[str, Field(description="Instead of row, with index.")] = "",
-    index: Annotated[int, Field(ge=0)] = 0,
+    index: Annotated[int, Field(ge=0, description="Row of the dataset, from 0.")] = 0,
     label: OneOrAll = "",
     limit: Annotated[int, Field(ge=1, le=200)] = client.DEFAULT_LIMIT,
 ) -> PredictionExplanation:

@@ -13,6 +13,8 @@ from ..vocabulary import Span, Trace
 from . import client, spans
 from .models import Case, EvaluateRequest, Evaluation, Judged, LineageGraph, SpanHandle, TraceLine, TraceTree
 
+Agent = Annotated[str, Field(description="Name of the agent.")]
+
 
 async def search_traces(
     context: Injected,
@@ -50,7 +52,7 @@ async def start_span(
     name: str,
     parent: Span = "",
     trace: Annotated[str, Field(description="A trace to join; any name of yours.")] = "",
-    agent: str = "",
+    agent: Agent = "",
     input: dict[str, JsonValue] | None = None,
     metadata: dict[str, JsonValue] | None = None,
 ) -> SpanHandle:
@@ -95,7 +97,11 @@ async def log_metric(context: Injected, span: Span, metric: str, value: float, a
 
 
 async def log_feedback(
-    context: Injected, trace: Trace, score: float, feedback_type: str = "quality", reason: str = ""
+    context: Injected,
+    trace: Trace,
+    score: float,
+    feedback_type: Annotated[str, Field(description="What is judged.")] = "quality",
+    reason: str = "",
 ) -> Judged:
     """Judge a trace with a score, like a user's rating."""
     await context.settle()
@@ -104,7 +110,7 @@ async def log_feedback(
 
 async def evaluate_agent(
     context: Injected,
-    agent: str,
+    agent: Agent,
     test_cases: list[Case],
     scoring_metrics: Annotated[
         list[str | dict[str, JsonValue]],

@@ -133,7 +133,10 @@ async def list_artifacts(
 
 
 async def read_artifact(
-    context: Injected, run: RunHandle, path: Folder, offset: Annotated[int, Field(ge=0)] = 0
+    context: Injected,
+    run: RunHandle,
+    path: Folder,
+    offset: Annotated[int, Field(ge=0, description="Characters to skip.")] = 0,
 ) -> Annotated[CallToolResult, Artifact]:
     """Read a text, JSON, CSV or image artifact, 4,000 characters at a time."""
     return with_picture(*await context.call(artifacts.read_artifact, run, path, offset))
