@@ -91,7 +91,7 @@ async def test_null_for_what_is_needed_is_answered_as_if_it_were_missing(client:
 def test_numbers_truth_values_lists_and_objects_may_be_sent_as_text(name: str) -> None:
     for argument, schema in INPUTS[name]["properties"].items():
         if schema.get("type") not in (None, "string"):
-            value = sample(schema)
+            value = 2048 if argument == wire.MEGABYTES else sample(schema)
             as_text = required(name) | {argument: json.dumps(value)}
             assert taken(name, as_text) == taken(name, required(name) | {argument: value}), argument
 

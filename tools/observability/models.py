@@ -92,7 +92,7 @@ class Judged(BaseModel):
 
 
 class EvaluateRequest(BaseModel):
-    agent_name: str
+    agent: str
     test_cases: list[Case]
     metrics: list[str | dict[str, JsonValue]]
 

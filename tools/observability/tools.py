@@ -119,7 +119,7 @@ async def evaluate_agent(
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Evaluation]:
     """Score an agent's answers; each case becomes a trace with its scores."""
-    request = EvaluateRequest(agent_name=agent, test_cases=test_cases, metrics=scoring_metrics)
+    request = EvaluateRequest(agent=agent, test_cases=test_cases, metrics=scoring_metrics)
     return await context.submit(spans.evaluate_agent, request, wait_s)
 
 

@@ -43,7 +43,7 @@ async def log_model(
     """Log a model in an MLflow run and optionally register it."""
     request = LogRequest(
         model=model, path=path, preprocessor=preprocessor, dataset=dataset, target=target, run=run,
-        register_as=name,
+        name=name,
     )  # fmt: skip
     return await context.call(client.log_model, request)
 

@@ -145,7 +145,7 @@ def test_where_nothing_is_traced_no_span_is_promised(settings: Settings, tracing
     with pytest.raises(ToolFailure, match=r"tracing\.enabled"):
         spans.start_span(work, "plan", "", "", "", None, {})
     with pytest.raises(ToolFailure, match=r"tracing\.enabled"):
-        spans.evaluate_agent(work, EvaluateRequest(agent_name="a", test_cases=[Case(output="x")], metrics=["IsJson"]))
+        spans.evaluate_agent(work, EvaluateRequest(agent="a", test_cases=[Case(output="x")], metrics=["IsJson"]))
 
 
 def with_tracing(settings: Settings, **changes: object) -> Work:
@@ -155,7 +155,7 @@ def with_tracing(settings: Settings, **changes: object) -> Work:
 
 def test_an_evaluation_that_is_run_again_leaves_each_case_once(work: Work) -> None:
     cases = [Case.model_validate({"input": n, "output": "{}", "expected": "[]", "context": "c"}) for n in range(3)]
-    request = EvaluateRequest(agent_name="a", test_cases=cases, metrics=["IsJson"])
+    request = EvaluateRequest(agent="a", test_cases=cases, metrics=["IsJson"])
     job = replace(work, job=uuid7().replace("-", "")[:20])
     first, second = spans.evaluate_agent(job, request), spans.evaluate_agent(job, request)
     assert first.cases == second.cases
@@ -169,7 +169,7 @@ def test_an_evaluation_that_is_run_again_leaves_each_case_once(work: Work) -> No
 def test_a_metric_where_less_is_better_says_so_and_ranks_that_way(work: Work) -> None:
     cases = [Case(output="a b c", expected="a b c"), Case(output="a b c", expected="x y z")]
     twice: list[Any] = [{"metric": "RegexMatch", "regex": "^a"}, {"metric": "RegexMatch", "regex": "z$"}]
-    request = EvaluateRequest(agent_name="a", test_cases=cases, metrics=["JSDistance", *twice])
+    request = EvaluateRequest(agent="a", test_cases=cases, metrics=["JSDistance", *twice])
     found = spans.evaluate_agent(work, request)
     assert [(each.metric, each.better, each.mean) for each in found.metrics] == [
         ("JSDistance", "lower", pytest.approx(0.5)), ("RegexMatch", "higher", 1), ("RegexMatch 2", "higher", 0),
