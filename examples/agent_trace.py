@@ -29,7 +29,7 @@ async def run(settings: Settings, rows: int = 500) -> str:
             async with opik.trace_llm_call("claude-sonnet-4-5", agent, "Which algorithm for {rows} rows?") as llm:
                 llm.set_output("LogisticRegression")
                 llm.log_tokens(1200, 45)
-            made = await _call(client, agent.meta, "generate_dataset", kind="e2i_classification", rows=rows)
+            made = await _call(client, agent.meta, "generate_dataset", kind="e2i_classification", n_rows=rows)
             tuned = await _call(
                 client, agent.meta, "tune_model",
                 dataset=made["dataset"], target="target", algorithm="LogisticRegression", exclude=["hcp_id"],

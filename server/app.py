@@ -20,8 +20,9 @@ from .task_extension import Tasks
 INSTRUCTIONS = (
     "Machine learning on real tools: data, validation, features, tuning, training, explanation, registry, serving. "
     "State travels in handles such as dataset:loans@3f2a9c81d0be, run:…, models:/…, endpoint:…: pass them on. "
-    "Where a dataset goes, a file path goes too. Long work returns a job with the next call to make; "
-    "budget_s and budget_mb end it early. "
+    "Where a dataset goes, a file path goes too. Long work returns a job with the next call to make: "
+    "wait_s is how long to wait for its result, budget_s and budget_mb end it early (0: never). "
+    "Calls with the same idempotency_key are made once; detail='full' shows all digits. "
     "Errors name the valid choices."
 )
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..tools import wire
 from ..tools.errors import ToolFailure, unknown
 from ..tools.runtime.models import Budget
+from .leniency import Place, meant
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,25 @@ class CallArguments:
     budget: Budget = field(default_factory=Budget)
 
 
-def admitted(tool: str, known: Mapping[str, Any], arguments: Mapping[str, Any]) -> CallArguments:
-    """Sort the arguments of a call.
+def admitted(
+    tool: str, known: Mapping[str, Any], model: type[BaseModel], arguments: Mapping[str, Any]
+) -> CallArguments:
+    """Sort the arguments of a call, and take them as they were meant.
+
+    Args:
+        known: what the tool says of each of its arguments.
+        model: the arguments of its function.
 
     Raises:
-        ToolFailure: an argument that does not exist, a key or a detail that is none, or a budget that allows nothing.
+        ToolFailure: an argument that does not exist or cannot be meant, a key or a detail that is none, or a budget
+            that no work fits in.
     """
     for argument in arguments:
         if argument not in known:
             raise unknown(f"argument of {tool}", argument, known, limit=20)
     # A tool may have an argument of such a name, but of another shape: then it is the tool's own.
     common = {name: value for name, value in arguments.items() if known[name] == wire.COMMON.get(name)}
-    own = {name: value for name, value in arguments.items() if name not in common}
+    own = meant(Place(tool), model, {name: value for name, value in arguments.items() if name not in common})
     full = _full(tool, common) or own.get(wire.DETAIL) == "full"
     return CallArguments(own, _key(tool, common.get(wire.KEY)), full, _budget(tool, common))
 

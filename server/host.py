@@ -14,6 +14,7 @@ from typing import Any, cast
 import pydantic_core
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import CallToolResult, InputRequiredResult, TextContent
 from mcp.types import Tool as WireTool
 from pydantic import ValidationError
@@ -72,7 +73,9 @@ class Host(PromptHost):
         try:
             spec = self._spec(name)
             self.services.warm_later(WARM_AFTER_S)
-            given = admitted(name, self._wire[name]["inputSchema"]["properties"], arguments)
+            given = admitted(
+                name, self._wire[name]["inputSchema"]["properties"], self._metadata(spec).arg_model, arguments
+            )
             token = CONTEXT.set(self._tool_context(spec, given, context))
             try:
                 with briefly(not given.full):
@@ -134,12 +137,15 @@ class Host(PromptHost):
 
     def _canonical(self, spec: ToolSpec, given: dict[str, Any]) -> str:
         """The arguments with their defaults as JSON, so that spelling out a default is not another call."""
-        tool = self._tool_manager.get_tool(spec.name)
-        assert tool is not None
         try:
-            return pydantic_core.to_json(tool.fn_metadata.validate_arguments(given)).decode()
+            return pydantic_core.to_json(self._metadata(spec).validate_arguments(given)).decode()
         except ValidationError as error:
             raise invalid(spec.name, error) from None
+
+    def _metadata(self, spec: ToolSpec) -> FuncMetadata:
+        tool = self._tool_manager.get_tool(spec.name)
+        assert tool is not None
+        return tool.fn_metadata
 
     def _tool_context(
         self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None

@@ -21,9 +21,9 @@ MAX_TOOL_BODY_LINES = 8
 FLOORS = {
     "config": 1,
     **{f"tools.{name}": 1 for name in ("slices", "errors", "user_files", "locks", "detached", "logtail", "storage")},
-    **{f"tools.{name}": 1 for name in ("paging", "numbers", "urls", "estimates", "undo")},
+    **{f"tools.{name}": 1 for name in ("paging", "numbers", "urls", "estimates", "undo", "vocabulary")},
     "tools.tracing": 2,
-    **{f"tools.{name}": 3 for name in ("runtime", "handles", "lineage", "removal", "spec", "wire")},
+    **{f"tools.{name}": 3 for name in ("runtime", "handles", "lineage", "removal", "spec", "schemas", "wire")},
     **{f"tools.{name}": declared(name).floor for name in (*SHARED, *SLICES)},
     **dict.fromkeys(("tools.catalog", "tools.profiles", "prompts", "resources", "examples"), 6),
     "server": 7,

@@ -20,8 +20,8 @@ from .errors import ToolFailure
 T = TypeVar("T")
 MAX_CURSOR = 400
 
-Limit = Annotated[int, Field(ge=1, le=100, description="Items per page.")]
-Cursor = Annotated[str, Field(description="next_cursor of the page before.")]
+Limit = Annotated[int, Field(ge=1, le=100)]
+Cursor = Annotated[str, Field(description="next_cursor of before.")]
 
 
 class Page(BaseModel, Generic[T]):

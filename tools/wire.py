@@ -10,7 +10,8 @@ from typing import Any
 
 from mcp.server.mcpserver.tools import Tool
 
-from .estimates import ROUNDED, holds_statistics
+from .estimates import holds_statistics
+from .schemas import for_arguments, for_result
 from .spec import Toolset, ToolSpec
 
 FOLDER = "wire"
@@ -21,10 +22,9 @@ COMMON: dict[str, dict[str, Any]] = {
     KEY: {"type": "string"},
     SECONDS: {"type": "number"},
     MEGABYTES: {"type": "integer"},
-    DETAIL: {"enum": ["short", "full"]},
+    DETAIL: {"type": "string", "enum": ["short", "full"]},
 }
 KEY_LENGTH = 128
-ANY_JSON = {"$ref": "#/$defs/JsonValue"}
 
 
 def index() -> dict[str, list[str]]:
@@ -45,7 +45,7 @@ def registered(spec: ToolSpec) -> Tool:
 def render(spec: ToolSpec) -> dict[str, Any]:
     """What `tools/list` says of a tool."""
     tool = registered(spec)
-    parameters = _slim_input(tool.parameters)
+    parameters = for_arguments(tool.parameters)
     names = (KEY,) * spec.takes_key + (SECONDS, MEGABYTES) * (spec.job is not None)
     names += (DETAIL,) * holds_statistics(tool.output_schema)
     # An argument of that name may be the tool's own.
@@ -56,7 +56,7 @@ def render(spec: ToolSpec) -> dict[str, Any]:
         "title": spec.title,
         "description": " ".join(tool.description.split()),
         "inputSchema": parameters,
-        "outputSchema": _slim_output(tool.output_schema) if tool.output_schema else None,
+        "outputSchema": for_result(tool.output_schema) if tool.output_schema else None,
         "annotations": {
             "readOnlyHint": spec.read_only,
             "destructiveHint": spec.destructive,
@@ -77,66 +77,3 @@ def render_all(toolsets: Mapping[str, Toolset]) -> dict[str, str]:
 
 def _read(name: str) -> str:
     return files(__package__ or "").joinpath(FOLDER, name).read_text(encoding="utf-8")
-
-
-def _slim_input(schema: dict[str, Any]) -> dict[str, Any]:
-    """Drop what costs tokens and says nothing, and refuse arguments that do not exist."""
-    slim = _walk(schema, _terse)
-    slim.setdefault("properties", {})
-    if "$defs" in slim:
-        slim["$defs"].pop("JsonValue", None)
-        if not slim["$defs"]:
-            slim.pop("$defs")
-    return slim
-
-
-def _slim_output(schema: dict[str, Any]) -> dict[str, Any]:
-    return _walk(schema, _nullable_number)
-
-
-def _walk(node: Any, change: Any) -> Any:
-    if isinstance(node, list):
-        return [_walk(item, change) for item in node]
-    if not isinstance(node, dict):
-        return node
-    copy = {key: _walk_child(key, child, change) for key, child in node.items() if not _is_title(key, child)}
-    return change(copy)
-
-
-def _walk_child(key: str, child: Any, change: Any) -> Any:
-    if key in ("properties", "$defs") and isinstance(child, dict):
-        return {name: _walk(item, change) for name, item in child.items()}
-    return child if key in ("default", "enum", "examples", "const") else _walk(child, change)
-
-
-def _is_title(key: str, child: Any) -> bool:
-    return key == "title" and isinstance(child, str)
-
-
-def _terse(node: dict[str, Any]) -> dict[str, Any]:
-    """An argument that may be left out needs no null, no empty default and no empty choice beside the others."""
-    if node.get("default", 0) is None or node.get("default") == "" or node.get("default") is False:
-        node.pop("default")
-        if isinstance(node.get("enum"), list):
-            node["enum"] = [choice for choice in node["enum"] if choice != ""]
-    if isinstance(node.get("default"), float) and node["default"].is_integer():
-        node["default"] = int(node["default"])
-    # Any JSON at all: the schema of pydantic's JsonValue is empty.
-    if node.get("additionalProperties") in (True, {}):
-        node.pop("additionalProperties")
-    if node.get("$ref") == ANY_JSON["$ref"]:
-        node.pop("$ref")
-    options = node.get("anyOf")
-    if isinstance(options, list):
-        kept = [option for option in options if option != {"type": "null"}]
-        if len(kept) == 1:
-            node.pop("anyOf")
-            return kept[0] | node
-        node["anyOf"] = kept
-    return node
-
-
-def _nullable_number(node: dict[str, Any]) -> dict[str, Any]:
-    """A number that is not finite goes out as null, which the schema has to allow."""
-    node.pop(ROUNDED, None)
-    return node | {"type": ["number", "null"]} if node.get("type") == "number" else node

@@ -86,7 +86,7 @@ async def who_benefits_from_the_mail(agent: Agent, folder: Path) -> str:
         treatment="mailed",
         outcome="bought",
         randomised=True,
-        by=["segment"],
+        segments=["segment"],
         wait_s=WAIT_S,
     )
     gains = [part["segment"] for part in found["segments"] if part["verdict"] == "above_baseline"]
@@ -173,7 +173,7 @@ async def promote_only_if_better(agent: Agent, folder: Path) -> str:
     for algorithm in ("LogisticRegression", "XGBoost"):
         trained = await agent.call("train_model", dataset=train, target="y", algorithm=algorithm, wait_s=WAIT_S)
         found = await agent.call(
-            "promote_model", name="curved", candidate=trained["model"], dataset=test, wait_s=WAIT_S
+            "promote_model", model="curved", candidate=trained["model"], dataset=test, wait_s=WAIT_S
         )
         said.append(f"{algorithm}: {found['verdict']}")
     assert said == ["LogisticRegression: passed", "XGBoost: passed"], said

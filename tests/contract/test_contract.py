@@ -93,28 +93,9 @@ def test_a_tool_states_all_four_hints(name: str) -> None:
 
 
 @every_tool
-def test_a_tool_refuses_unknown_arguments_in_a_schema_that_every_provider_takes(name: str) -> None:
-    schema = TOOLS[name]["inputSchema"]
-    assert schema["type"] == "object"
-    # Unknown arguments are refused by the server itself; some clients cannot convert the keyword.
-    assert "additionalProperties" not in schema
-    assert not {"anyOf", "oneOf", "allOf"} & set(schema)
-
-
-@every_tool
 def test_the_context_of_a_tool_stays_inside(name: str) -> None:
     assert "context" not in properties(name)
     assert "ToolContext" not in json.dumps(TOOLS[name])
-
-
-@every_tool
-def test_every_argument_has_a_type(name: str) -> None:
-    untyped = [
-        argument
-        for argument, schema in properties(name).items()
-        if not {"type", "enum", "const", "anyOf", "oneOf", "$ref"} & set(schema)
-    ]
-    assert untyped == []
 
 
 @every_tool
@@ -175,10 +156,8 @@ async def test_every_tool_names_the_argument_that_has_the_wrong_type(client: Cli
 
 def _wrong(schema: Mapping[str, Any]) -> Any:
     """A value that fits no branch of the schema; None where anything fits."""
-    kinds = {branch.get("type", "object") for branch in schema.get("anyOf", [schema])}
-    if "object" not in kinds:
-        return {"wrong": True}
-    return 5 if kinds == {"object"} and "$ref" not in schema else None
+    kinds = {branch["type"] for branch in schema.get("anyOf", [schema])}
+    return 5 if "object" in kinds else {"wrong": True}
 
 
 async def test_a_read_only_server_publishes_and_runs_only_what_changes_nothing(settings: Settings) -> None:

@@ -101,7 +101,7 @@ def server(home: Path, **variables: str) -> AbstractAsyncContextManager[Client]:
 async def prepare(home: Path) -> None:
     async with server(home) as client:
         answers = Answers(client)
-        await answers.succeed(("generate_dataset", {"rows": 300}), VIEW)
+        await answers.succeed(("generate_dataset", {"n_rows": 300}), VIEW)
         *_, trained = await answers.ask(train("RandomForest"))
         await answers.succeed(("register_model", {"model": trained["result"]["model"], "name": "tree"}))
         tool, arguments = TUNE

@@ -36,7 +36,7 @@ async def test_one_run_holds_everything_from_validation_to_the_bento(call: Call,
     trained = await call("train_model", **shared, params=tuned["best_params"], run=run)
     scored = await call("evaluate_model", model=trained["model"], dataset=test)
     assert scored["score"]["value"] > scored["score"]["baseline"] + 0.2
-    explained = await call("explain_model", model=trained["model"], dataset=test, rows=200)
+    explained = await call("explain_model", model=trained["model"], dataset=test, n_rows=200)
     assert explained["additivity_error"] < 1e-3
     version = await call("register_model", model=trained["model"], name="remib_credit")
     packaged = await call("package_model", model=version["model"], name="remib_credit")

@@ -135,7 +135,7 @@ async def test_a_budget_of_memory_that_cannot_suffice_is_an_error_that_says_how_
 @pytest.mark.parametrize(
     ("budget", "says"),
     [
-        ({"budget_s": 0}, "budget_s: Input should be greater than 0"),
+        ({"budget_s": -1}, "budget_s: Input should be greater than 0"),
         ({"budget_s": "soon"}, "budget_s: Input should be a valid number"),
         ({"budget_mb": 1}, "budget_mb: Input should be greater than or equal to 64"),
     ],

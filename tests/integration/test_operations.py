@@ -51,16 +51,16 @@ async def test_experiments_and_runs(call: Call, refusal: Refusal, tmp_path: Path
 async def test_models_from_training_to_production(call: Call, loans: str) -> None:
     first, second = await _trained(call, loans), await _trained(call, loans, params={"n_estimators": 40})
     run = (await call("start_run", experiment="remib"))["run"]
-    logged = await call("log_model", model=first["model"], run=run, register_as="e2i_remib")
+    logged = await call("log_model", model=first["model"], run=run, name="e2i_remib")
     assert (await call("get_run", run=run))["models"] == [logged["model"]]
     version = await call("register_model", model=second["model"], name="e2i_remib", tags={"brand": "Remibrutinib"})
     assert version["tags"] == {"brand": "Remibrutinib"}
     await call("transition_stage", model="model:e2i_remib/1", stage="Production")
     await call("transition_stage", model="model:e2i_remib/2", stage="Staging")
-    assert (await call("get_latest_version", name="e2i_remib"))["version"] == 1
+    assert (await call("get_latest_version", model="e2i_remib"))["version"] == 1
     moved = await call("transition_stage", model="model:e2i_remib/2", stage="Production", archive_existing=True)
     assert moved["archived"] == ["model:e2i_remib/1"]
-    assert (await call("get_latest_version", name="e2i_remib"))["version"] == 2
+    assert (await call("get_latest_version", model="e2i_remib"))["version"] == 2
     model = await call("get_model", model="model:e2i_remib@production", check=True)
     assert model["check"]["loaded"]
     assert len(model["inputs"]) == 8
@@ -71,10 +71,10 @@ async def test_validation(call: Call, loans: str) -> None:
     assert {"suite:e2i_classification_suite", "suite:e2i_regression_suite"} <= {
         item["suite"] for item in listed["items"]
     }
-    default = await call("get_default_suite", problem_type="classification")
+    default = await call("get_default_suite", task="classification")
     assert default["suite"] == "suite:e2i_classification_suite"
     assert len((await call("get_suite", suite="suite:e2i_classification_suite"))["expectations"]) == 9
-    made = await call("generate_dataset", rows=1000)
+    made = await call("generate_dataset", n_rows=1000)
     passed = await call("validate_dataset", dataset=made["dataset"], suite="suite:e2i_classification_suite")
     assert (passed["success"], passed["passed"], passed["failed"], passed["not_evaluated"]) == (True, 9, 0, 0)
     rules = [
@@ -113,7 +113,7 @@ async def test_features(call: Call, loans: str) -> None:
         features=["population"],
     )
     await call(
-        "register_feature", name="state", group="zipcodes", entity="zipcode", dtype="string", description="Of the US"
+        "register_feature", feature="state", view="zipcodes", entity="zipcode", dtype="string", description="Of the US"
     )
     views = await call("list_features")
     assert views["items"][0]["features"] == {"population": "int64", "state": "string"}
@@ -169,7 +169,7 @@ async def test_algorithms_tuning_and_evaluation(call: Call, loans: str) -> None:
 
 async def test_explanations(call: Call, client: Client, loans: str) -> None:
     model = (await _trained(call, loans))["model"]
-    explained = await call("explain_model", model=model, dataset=loans, rows=100)
+    explained = await call("explain_model", model=model, dataset=loans, n_rows=100)
     assert sum(item["share"] for item in explained["importances"]) == pytest.approx(1)
     assert explained["label"] == "1"
     one = await call("explain_prediction", model=model, dataset=loans, index=7, limit=50)
@@ -177,7 +177,7 @@ async def test_explanations(call: Call, client: Client, loans: str) -> None:
     assert total == pytest.approx(one["margin"], abs=1e-4)
     assert one["link"] == "logit"
     assert 1 / (1 + np.exp(-one["margin"])) == pytest.approx(one["answer"], abs=1e-5)
-    pairs = await call("explain_interactions", model=model, dataset=loans, rows=50)
+    pairs = await call("explain_interactions", model=model, dataset=loans, n_rows=50)
     assert len(pairs["pairs"][0]["features"]) == 2
     picture = await client.call_tool("plot_explanation", {"explanation": explained["explanation"]})
     assert isinstance(picture.content[0], ImageContent)
@@ -185,7 +185,7 @@ async def test_explanations(call: Call, client: Client, loans: str) -> None:
 
 
 async def test_effects(call: Call) -> None:
-    made = await call("generate_dataset", rows=3000, seed=1)
+    made = await call("generate_dataset", n_rows=3000, seed=1)
     found = await call(
         "estimate_effect",
         dataset=made["dataset"],
@@ -225,7 +225,7 @@ async def test_serving(call: Call, loans: str) -> None:
 
 async def test_traces_and_jobs(call: Call, loans: str) -> None:
     await _trained(call, loans)
-    lines = (await call("search_traces", name="train_model"))["items"]
+    lines = (await call("search_traces", search="train_model"))["items"]
     tree = await call("get_trace", trace=lines[0]["trace"], detail="full")
     assert [span["name"] for span in tree["spans"]][:2] == ["train_model", "job train_model"]
     jobs = await call("list_jobs")
@@ -235,7 +235,7 @@ async def test_traces_and_jobs(call: Call, loans: str) -> None:
 async def test_an_agent_observes_itself(call: Call) -> None:
     plan = await call("start_span", name="plan", agent="scope_definer")
     llm = await call("log_llm_call", model="claude", input_tokens=10, output_tokens=5, parent=plan["span"])
-    await call("log_metric", span=llm["span"], name="doubt", value=0.5, as_score=True)
+    await call("log_metric", span=llm["span"], metric="doubt", value=0.5, as_score=True)
     assert (await call("end_span", span=plan["span"], output={"target": "bad"}))["status"] == "ok"
     await call("log_feedback", trace=plan["trace"], score=1, feedback_type="user")
     tree = await call("get_trace", trace=plan["trace"], detail="full")
@@ -243,7 +243,9 @@ async def test_an_agent_observes_itself(call: Call) -> None:
     assert (top["output"], top["scores"]) == ({"target": "bad"}, {"user": 1.0})
     assert (below["model"], below["tokens"]["total_tokens"], below["scores"]) == ("claude", 15, {"doubt": 0.5})
     cases = [{"output": "a", "expected": "a"}, {"output": "a", "expected": "b"}]
-    judged = await call("evaluate_agent", agent_name="scope_definer", test_cases=cases, metrics=["Equals"], wait_s=50)
+    judged = await call(
+        "evaluate_agent", agent="scope_definer", test_cases=cases, scoring_metrics=["Equals"], wait_s=50
+    )
     found = judged.get("result", judged)
     assert found["metrics"][0]["mean"] == 0.5
     assert [case["scores"] for case in found["cases"]] == [{"Equals": 0.0}, {"Equals": 1.0}]

@@ -127,7 +127,7 @@ async def test_a_call_of_a_trace_of_its_own_belongs_to_the_conversation(client: 
 
 
 async def test_a_call_that_goes_on_shows_as_started(client: Client, settings: Settings) -> None:
-    call = asyncio.create_task(client.call_tool("generate_dataset", {"kind": "e2i_classification", "rows": 200_000}))
+    call = asyncio.create_task(client.call_tool("generate_dataset", {"kind": "e2i_classification", "n_rows": 200_000}))
     reader = TraceReader(settings.home / "traces.db")
     async with asyncio.timeout(120):
         while not (traces := reader.traces(1)):
@@ -138,7 +138,7 @@ async def test_a_call_that_goes_on_shows_as_started(client: Client, settings: Se
 
 
 async def test_a_call_notes_the_handles_that_it_made(client: Client, settings: Settings) -> None:
-    made = await client.call_tool("generate_dataset", {"kind": "e2i_classification", "rows": 200})
+    made = await client.call_tool("generate_dataset", {"kind": "e2i_classification", "n_rows": 200})
     run = await client.call_tool("start_run", {"name": "r"})
     assert isinstance(made.structured_content, dict)
     assert isinstance(run.structured_content, dict)

@@ -54,4 +54,4 @@ def test_a_schema_says_whether_anything_in_it_is_rounded() -> None:
 
 def test_a_detail_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(ToolFailure, match="short"):
-        admitted("get_job", wire.COMMON, {wire.DETAIL: "everything"})
+        admitted("get_job", wire.COMMON, BaseModel, {wire.DETAIL: "everything"})

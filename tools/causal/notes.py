@@ -97,7 +97,7 @@ def _overlap(request: EffectRequest, found: Averages) -> list[str]:
     if request.target == "treated":
         said = f"overlap is {seen.verdict}: few untreated rows are like the treated, about {seen.effective_rows}"
     alone = f", {seen.without_counterpart:.0%} of the rows have next to no counterpart" * (seen.without_counterpart > 0)
-    more = "; target='treated' may ask for less" if request.target == "all" else ""
+    more = "; estimand='treated' may ask for less" if request.target == "all" else ""
     return [f"{said} ({seen.effective_share:.1%}){alone}: the effect rests on extrapolation by the first stages{more}"]
 
 

@@ -88,7 +88,7 @@ def question(request: EffectRequest, source: Dataset) -> Question:
 def _require_arms(request: EffectRequest) -> None:
     """Of an amount nobody is untreated, and its interval knows no clusters."""
     asked = {
-        "target='treated'": request.target == "treated", "cluster": request.cluster, "by": request.by,
+        "estimand='treated'": request.target == "treated", "cluster": request.cluster, "segments": request.by,
         "randomised": request.randomised, "refute": request.refute,
     }  # fmt: skip
     if unmet := [name for name, given in asked.items() if given]:
@@ -103,7 +103,7 @@ def _by(frame: pd.DataFrame, request: EffectRequest, rows: EffectRows) -> pd.Dat
     if set(names) & {request.treatment, request.outcome}:
         raise ToolFailure("treatment and outcome cannot be segments", "Name columns known before the treatment.")
     if len(names) > MOST_COLUMNS:
-        raise ToolFailure(f"{len(names)} columns in `by`", f"Name at most {MOST_COLUMNS}.")
+        raise ToolFailure(f"{len(names)} columns in `segments`", f"Name at most {MOST_COLUMNS}.")
     for name in names:
         if frame[name].dtype.kind not in TIMES:
             feature = choose_features(frame, request.outcome, [name], [])[0][0]
@@ -145,7 +145,9 @@ def _dropped(rows: EffectRows, few: pd.Series) -> list[str]:
 def _arms(request: EffectRequest, treatment: Treatment) -> list[str]:
     levels = treatment.levels
     if treatment.several and isinstance(levels[0], float):
-        return [f"each of the {len(levels)} values of {request.treatment} is an arm: target='unit' asks per unit of it"]
+        return [
+            f"each of the {len(levels)} values of {request.treatment} is an arm: estimand='unit' asks per unit of it"
+        ]
     if levels and not request.control and guessed(levels):
         return [f"{show(levels[0])} was taken for untreated, being the first: `control` names another"]
     return []

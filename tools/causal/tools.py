@@ -8,24 +8,25 @@ from pydantic import Field, JsonValue
 
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, writes
+from ..vocabulary import Dataset
 from . import client
 from .models import Effect, EffectRequest, Estimator, Target
 
 
 async def estimate_effect(
     context: Injected,
-    dataset: str,
+    dataset: Dataset,
     treatment: str,
     outcome: str,
-    effect_modifiers: Annotated[list[str] | None, Field(description="The effect varies with these.")] = None,
+    effect_modifiers: Annotated[list[str] | None, Field(description="It varies with these.")] = None,
     controls: list[str] | None = None,
-    by: Annotated[list[str] | None, Field(description="Segments.")] = None,
+    segments: list[str] | None = None,
     randomised: bool = False,
     cluster: str = "",
-    target: Annotated[Target, Field(description="ATE, ATT, dose.")] = "all",
+    estimand: Annotated[Target, Field(description="ATE, ATT, dose.")] = "all",
     control: Annotated[str, Field(description="Untreated value.")] = "",
     refute: bool = False,
-    estimator: Estimator = "LinearDML",
+    algorithm: Estimator = "LinearDML",
     params: dict[str, JsonValue] | None = None,
     run: str = "",
     experiment: str = "",
@@ -35,8 +36,8 @@ async def estimate_effect(
     """Effect of a treatment: average, by segment and row, with checks; logged."""
     request = EffectRequest(
         dataset=dataset, treatment=treatment, outcome=outcome, effect_modifiers=effect_modifiers or [],
-        controls=controls or [], estimator=estimator, params=params or {}, run=run, experiment=experiment,
-        seed=seed, target=target, control=control, cluster=cluster, by=by or [], randomised=randomised,
+        controls=controls or [], estimator=algorithm, params=params or {}, run=run, experiment=experiment,
+        seed=seed, target=estimand, control=control, cluster=cluster, by=segments or [], randomised=randomised,
         refute=refute,
     )  # fmt: skip
     return await context.submit(client.estimate_effect, request, wait_s)

@@ -132,7 +132,9 @@ def _shared(
 
 def _check_split(strategy: Strategy, column: str, validation: float, test: float, group: str) -> None:
     if validation + test >= 1:
-        raise ToolFailure(f"validation + test = {validation + test:g} leaves nothing to train on", "Keep it below 1.")
+        raise ToolFailure(
+            f"validation_share + test_share = {validation + test:g} leaves nothing to train on", "Keep it below 1."
+        )
     if strategy == "group":
         if not group:
             raise ToolFailure("strategy 'group' needs the column whose rows stay together", "Pass it as `column`.")

@@ -191,7 +191,7 @@ def _all_too_small(name: str, counts: np.ndarray, shares: Shares) -> ToolFailure
     most = int(counts.max()) if len(counts) else 0
     return ToolFailure(
         f"{name} has {len(counts)} classes of at most {most} rows, too few to put each in {', '.join(shares.parts)}",
-        "Stratify by a column with fewer classes, use larger shares, validation=0, or strategy='random'.",
+        "Stratify by a column with fewer classes, use larger shares, validation_share=0, or strategy='random'.",
     )
 
 

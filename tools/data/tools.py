@@ -9,6 +9,7 @@ from pydantic import Field, WithJsonSchema
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
+from ..vocabulary import Dataset
 from . import client, comparison, description, query
 from .models import (
     CompareRequest,
@@ -23,7 +24,6 @@ from .models import (
 from .split import Strategy
 from .synthetic import Kind
 
-Dataset = Annotated[str, Field(description="Handle, name or path.")]
 # Each option with a schema of its own would cost as much as two tools.
 OPTIONS = (
     "Where notes or errors ask: encoding, separator, quote, header (bool), skip_rows, decimal, day_first (bool), types"
@@ -61,12 +61,12 @@ async def query_dataset(
 async def generate_dataset(
     context: Injected,
     kind: Kind = "e2i_classification",
-    rows: Annotated[int, Field(ge=100, le=1_000_000)] = 2000,
+    n_rows: Annotated[int, Field(ge=100, le=1_000_000)] = 2000,
     seed: Annotated[int, Field(ge=0)] = 0,
     name: str = "",
 ) -> DatasetInfo:
     """Make synthetic pharma data: HCPs, calls, a target, a confounded treatment. Its notes tell the true effect."""
-    return await context.call(client.generate_dataset, kind, rows, seed, name)
+    return await context.call(client.generate_dataset, kind, n_rows, seed, name)
 
 
 async def list_datasets(context: Injected, limit: Limit = 10, cursor: Cursor = "") -> Page[DatasetLine]:
@@ -78,7 +78,7 @@ async def describe_dataset(
     context: Injected,
     dataset: Dataset,
     target: Annotated[str, Field(description="Scores each column alone against it; names leaks.")] = "",
-    columns: list[str] | None = None,
+    columns: Annotated[list[str] | None, Field(description="Default: all.")] = None,
     limit: Limit = 15,
     cursor: Cursor = "",
 ) -> DatasetProfile:
@@ -90,7 +90,7 @@ async def compare_datasets(
     context: Injected,
     reference: Annotated[str, Field(description="Dataset, or a model for its training data.")],
     current: Dataset,
-    columns: list[str] | None = None,
+    columns: Annotated[list[str] | None, Field(description="Default: all.")] = None,
     target: str = "",
     key: Annotated[str, Field(description="Column that names the same row in both.")] = "",
     wait_s: Wait = DEFAULT_WAIT_S,
@@ -105,15 +105,16 @@ async def split_dataset(
     dataset: Dataset,
     strategy: Strategy,
     column: Annotated[str, Field(description="Time column, column to stratify by, or group.")] = "",
-    validation: Share = 0.15,
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.15,
+    validation_share: Share = 0.15,
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.15,
     seed: Annotated[int, Field(ge=0)] = 0,
     group: Annotated[str, Field(description="Its rows stay in one part, stratified too.")] = "",
     target: Annotated[str, Field(description="Counts shared rows with another target.")] = "",
 ) -> Split:
     """Split into train, validation, test datasets; says what they share. Use `time` when rows have one, or the future
     leaks."""
-    return await context.call(client.split_dataset, dataset, strategy, column, validation, test, seed, group, target)
+    request = (dataset, strategy, column, validation_share, test_share, seed, group, target)
+    return await context.call(client.split_dataset, *request)
 
 
 TOOLSET = Toolset(

@@ -9,10 +9,10 @@ from pydantic import Field, JsonValue
 
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
+from ..vocabulary import Dataset, Model
 from . import client, kept
 from .models import ExplainRequest, Explanation, Interactions, PredictionExplanation
 
-Model = Annotated[str, Field(description="models:/m-… or model:<name>/<version>.")]
 Label = Annotated[str, Field(description="One class; default: of two the second, else the mean over all.")]
 OneOrAll = Annotated[str, Field(description="Class, or * for all; default: of two the second, else the predicted.")]
 
@@ -20,23 +20,23 @@ OneOrAll = Annotated[str, Field(description="Class, or * for all; default: of tw
 async def explain_model(
     context: Injected,
     model: Model,
-    dataset: str,
-    rows: Annotated[int, Field(ge=1, le=100_000, description="Sample size.")] = 1000,
+    dataset: Dataset,
+    n_rows: Annotated[int, Field(ge=1, le=100_000, description="Sample size.")] = 1000,
     label: Label = "",
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Explanation]:
     """SHAP importances of a model over a dataset, in the unit and link of its margin."""
-    request = ExplainRequest(model=model, dataset=dataset, rows=rows, label=label, seed=seed)
+    request = ExplainRequest(model=model, dataset=dataset, rows=n_rows, label=label, seed=seed)
     return await context.submit(client.explain_model, request, wait_s)
 
 
 async def explain_prediction(
     context: Injected,
     model: Model,
-    row: dict[str, JsonValue] | None = None,
+    row: Annotated[dict[str, JsonValue] | None, Field(description="{feature: value}")] = None,
     dataset: Annotated[str, Field(description="Instead of row, with index.")] = "",
-    index: Annotated[int, Field(ge=0)] = 0,
+    index: Annotated[int, Field(ge=0, description="Row of the dataset, from 0.")] = 0,
     label: OneOrAll = "",
     limit: Annotated[int, Field(ge=1, le=200)] = client.DEFAULT_LIMIT,
 ) -> PredictionExplanation:
@@ -47,13 +47,13 @@ async def explain_prediction(
 async def explain_interactions(
     context: Injected,
     model: Model,
-    dataset: str,
-    rows: Annotated[int, Field(ge=1, le=5000, description="Sample size.")] = 200,
+    dataset: Dataset,
+    n_rows: Annotated[int, Field(ge=1, le=5000, description="Sample size.")] = 200,
     label: Label = "",
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Interactions]:
     """SHAP interaction values of a tree model: which pairs of columns act together."""
-    request = ExplainRequest(model=model, dataset=dataset, rows=rows, label=label, seed=0)
+    request = ExplainRequest(model=model, dataset=dataset, rows=n_rows, label=label, seed=0)
     return await context.submit(client.explain_interactions, request, wait_s)
 
 

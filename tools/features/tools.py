@@ -10,10 +10,12 @@ from ..handles import NAMES, NewName
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
+from ..vocabulary import Dataset
+from ..vocabulary import View as ViewName
 from . import client
 from .models import DType, FeatureJoin, Materialized, MaterializeRequest, OnlineFeatures, View, ViewStatistics
 
-Dataset = Annotated[str, Field(description="Handle, name or path.")]
+Entity = Annotated[str, Field(description="Key column.")]
 References = Annotated[list[str], Field(description="view:feature, or view for all of a view.", min_length=1)]
 
 
@@ -21,7 +23,7 @@ async def register_features(
     context: Injected,
     dataset: Dataset,
     view: NewName,
-    entity: Annotated[str, Field(description="Key column.")],
+    entity: Entity,
     timestamp_column: Annotated[str, Field(description="When a value became true.")],
     features: Annotated[list[str] | None, Field(description="Default: all other columns.")] = None,
     created_timestamp_column: Annotated[
@@ -37,17 +39,17 @@ async def register_features(
 
 async def register_feature(
     context: Injected,
-    name: Annotated[str, Field(description="Column of the group's dataset.")],
-    group: Annotated[str, Field(description="Feature view.")],
-    entity: str,
+    feature: Annotated[str, Field(description="Column of the view's dataset.")],
+    view: ViewName,
+    entity: Entity,
     dtype: DType,
     description: str = "",
 ) -> View:
     """Add one feature to a registered view."""
-    return await context.call(client.register_feature, name, group, entity, dtype, description)
+    return await context.call(client.register_feature, feature, view, entity, dtype, description)
 
 
-async def list_features(context: Injected, view: str = "", limit: Limit = 10, cursor: Cursor = "") -> Page[View]:
+async def list_features(context: Injected, view: ViewName = "", limit: Limit = 10, cursor: Cursor = "") -> Page[View]:
     """List feature views and their features, or show one view."""
     return await context.call(client.list_features, view, limit, cursor)
 
@@ -87,7 +89,7 @@ async def get_online_features(
 
 
 async def get_feature_statistics(
-    context: Injected, view: str, limit: Limit = 20, cursor: Cursor = ""
+    context: Injected, view: ViewName, limit: Limit = 20, cursor: Cursor = ""
 ) -> ViewStatistics:
     """Show distribution, missing values and age of the features of a view."""
     return await context.call(client.get_feature_statistics, view, limit, cursor)

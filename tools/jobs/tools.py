@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from ..estimates import AnyResult
 from ..handles import parse
@@ -12,9 +10,8 @@ from ..paging import Cursor, Limit, Page, keyset_page, position_of
 from ..runtime.context import view
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
+from ..vocabulary import Job
 from .models import JobSummary
-
-Job = Annotated[str, Field(description="job:<id>")]
 
 
 async def get_job(context: Injected, job: Job, wait_s: Wait = 0) -> JobView[AnyResult]:

@@ -21,7 +21,7 @@ from ..tracing.span import Span, current
 from ..tracing.store.reader import TraceFilter, TraceReader
 from .models import Edge, LineageGraph, SpanNode, TraceLine, TraceTree
 
-Detail = Literal["brief", "full"]
+Detail = Literal["short", "full"]
 LIST = "traces"
 # What a span holds of any size, and how much of all of it an answer shows.
 VALUES = ("input", "output", "metadata", "error_trace")

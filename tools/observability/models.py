@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ..tracing.span import Span
+from ..vocabulary import TextOrData
 
 
 class Case(BaseModel):
@@ -14,9 +15,9 @@ class Case(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    input: JsonValue = None
-    output: JsonValue = None
-    expected: JsonValue = None
+    input: TextOrData = None
+    output: TextOrData = None
+    expected: TextOrData = None
     conversation: list[dict[str, str]] = Field(default_factory=list[dict[str, str]])
 
 
@@ -91,7 +92,7 @@ class Judged(BaseModel):
 
 
 class EvaluateRequest(BaseModel):
-    agent_name: str
+    agent: str
     test_cases: list[Case]
     metrics: list[str | dict[str, JsonValue]]
 

@@ -132,7 +132,7 @@ def evaluate_agent(work: Work, request: EvaluateRequest) -> Evaluation:
     faults = {each.label for each in wanted if each.metric in FAULTS}
     worst = sorted(judged, key=lambda case: sum(-v if name in faults else v for name, v in case.scores.items()))
     return Evaluation(
-        agent=request.agent_name,
+        agent=request.agent,
         metrics=[_summary(each, [case[number] for case in verdicts]) for number, each in enumerate(wanted)],
         cases=worst[:SHOWN_CASES],
         omitted=max(0, len(worst) - SHOWN_CASES),
@@ -144,7 +144,7 @@ def _recorded(work: Work, request: EvaluateRequest, verdicts: list[list[Verdict]
     again = [like(work.job, f"case {number}") if work.job else "" for number in range(len(verdicts))]
     with _writing(work) as writer:
         return [
-            record_case(writer.tracer, writer.store, request.agent_name, case, found, identity)
+            record_case(writer.tracer, writer.store, request.agent, case, found, identity)
             for case, found, identity in zip(request.test_cases, verdicts, again, strict=True)
         ]
 

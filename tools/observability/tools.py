@@ -9,27 +9,30 @@ from pydantic import Field, JsonValue
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
+from ..vocabulary import Span, Trace
 from . import client, spans
 from .models import Case, EvaluateRequest, Evaluation, Judged, LineageGraph, SpanHandle, TraceLine, TraceTree
+
+Agent = Annotated[str, Field(description="Name of the agent.")]
 
 
 async def search_traces(
     context: Injected,
-    name: Annotated[str, Field(description="Part of a span's name.")] = "",
+    search: Annotated[str, Field(description="Part of a span's name.")] = "",
     errors_only: bool = False,
     limit: Limit = 20,
     cursor: Cursor = "",
 ) -> Page[TraceLine]:
     """List traces, newest first."""
     await context.settle()
-    return await context.call(client.search_traces, name, errors_only, limit, cursor)
+    return await context.call(client.search_traces, search, errors_only, limit, cursor)
 
 
 async def get_trace(
     context: Injected,
-    trace: Annotated[str, Field(description="trace:<id>")],
+    trace: Trace,
     span: Annotated[str, Field(description="Only this span and below.")] = "",
-    detail: Annotated[client.Detail, Field(description="full: with inputs and outputs.")] = "brief",
+    detail: Annotated[client.Detail, Field(description="full: with inputs and outputs.")] = "short",
     limit: Limit = 60,
 ) -> TraceTree:
     """Show a trace as a tree of tool calls, jobs and their inner steps."""
@@ -47,9 +50,9 @@ async def get_lineage(
 async def start_span(
     context: Injected,
     name: str,
-    parent: Annotated[str, Field(description="Span id.")] = "",
+    parent: Span = "",
     trace: Annotated[str, Field(description="A trace to join; any name of yours.")] = "",
-    agent: str = "",
+    agent: Agent = "",
     input: dict[str, JsonValue] | None = None,
     metadata: dict[str, JsonValue] | None = None,
 ) -> SpanHandle:
@@ -60,7 +63,7 @@ async def start_span(
 
 async def end_span(
     context: Injected,
-    span: str,
+    span: Span,
     status: spans.EndStatus = "ok",
     error: str = "",
     output: dict[str, JsonValue] | None = None,
@@ -72,10 +75,10 @@ async def end_span(
 
 async def log_llm_call(
     context: Injected,
-    model: str,
+    model: Annotated[str, Field(description="Of the provider.")],
     input_tokens: int,
     output_tokens: int,
-    parent: Annotated[str, Field(description="Span id.")] = "",
+    parent: Span = "",
     seconds: float = 0,
     prompt: str = "",
     response: str = "",
@@ -87,14 +90,18 @@ async def log_llm_call(
     return await context.call(spans.log_llm_call, *request)
 
 
-async def log_metric(context: Injected, span: str, name: str, value: float, as_score: bool = False) -> Judged:
+async def log_metric(context: Injected, span: Span, metric: str, value: float, as_score: bool = False) -> Judged:
     """Note a number on a span; as_score also makes it a score in Opik."""
     await context.settle()
-    return await context.call(spans.log_metric, span, name, value, as_score)
+    return await context.call(spans.log_metric, span, metric, value, as_score)
 
 
 async def log_feedback(
-    context: Injected, trace: str, score: float, feedback_type: str = "quality", reason: str = ""
+    context: Injected,
+    trace: Trace,
+    score: float,
+    feedback_type: Annotated[str, Field(description="What is judged.")] = "quality",
+    reason: str = "",
 ) -> Judged:
     """Judge a trace with a score, like a user's rating."""
     await context.settle()
@@ -103,16 +110,16 @@ async def log_feedback(
 
 async def evaluate_agent(
     context: Injected,
-    agent_name: str,
+    agent: Agent,
     test_cases: list[Case],
-    metrics: Annotated[
+    scoring_metrics: Annotated[
         list[str | dict[str, JsonValue]],
         Field(description="Opik's offline metrics: Equals, Contains, IsJson, {metric: RegexMatch, regex}, …"),
     ],
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Evaluation]:
     """Score an agent's answers; each case becomes a trace with its scores."""
-    request = EvaluateRequest(agent_name=agent_name, test_cases=test_cases, metrics=metrics)
+    request = EvaluateRequest(agent=agent, test_cases=test_cases, metrics=scoring_metrics)
     return await context.submit(spans.evaluate_agent, request, wait_s)
 
 

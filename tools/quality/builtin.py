@@ -8,9 +8,9 @@ BRANDS = ["Remibrutinib", "Fabhalta", "Kisqali"]
 NUMBERS = ["float64", "float32", "int64", "int32", "int16", "int8"]
 
 
-def suite_of(problem_type: str) -> list[Expectation] | None:
+def suite_of(task: str) -> list[Expectation] | None:
     """The rules for a problem type, None when there are none."""
-    target = {"classification": _CLASSES, "regression": _QUANTITY}.get(problem_type)
+    target = {"classification": _CLASSES, "regression": _QUANTITY}.get(task)
     if target is None:
         return None
     validity, distribution = target

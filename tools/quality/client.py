@@ -23,7 +23,7 @@ from .rules import checked
 from .subject import Subject
 from .suites import SuiteStore, columns_of
 
-Detail = Literal["brief", "full"]
+Detail = Literal["short", "full"]
 GRAVEST = ("critical", "warning", "info")
 BRIEF_RESULTS = 12
 
@@ -45,9 +45,9 @@ def get_suite(work: Work, suite: str, detail: Detail, limit: int, cursor: str) -
     return _shown(SuiteStore(work.settings).get(suite), detail, limit, cursor)
 
 
-def get_default_suite(work: Work, problem_type: str) -> Suite:
+def get_default_suite(work: Work, task: str) -> Suite:
     store = SuiteStore(work.settings)
-    return _shown(store.get(store.default(problem_type)), "brief", 20, "")
+    return _shown(store.get(store.default(task)), "short", 20, "")
 
 
 def list_suites(work: Work, limit: int, cursor: str) -> Page[SuiteInfo]:
@@ -178,7 +178,7 @@ def _info(suite: StoredSuite, notes: Sequence[str] = ()) -> SuiteInfo:
 
 def _shown(suite: StoredSuite, detail: Detail, limit: int, cursor: str) -> Suite:
     rules = suite.expectations
-    if detail == "brief":
+    if detail == "short":
         rules = [rule.model_copy(update={"kwargs": shortened(rule.kwargs)}) for rule in rules]
     part = page(rules, limit, cursor)
     return Suite(**_info(suite).model_dump(), expectations=part.items, next_cursor=part.next_cursor)

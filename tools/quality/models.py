@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from ..vocabulary import CellOrCells
+
 Severity = Literal["critical", "warning", "info"]
 Verdict = Literal["passed", "failed", "not_evaluated"]
 Operator = Literal["==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", "not_null"]
@@ -28,7 +30,7 @@ class Condition(BaseModel):
 
     column: str
     operator: Operator
-    value: JsonValue = None
+    value: CellOrCells = None
 
 
 class SuiteInfo(BaseModel):

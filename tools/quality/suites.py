@@ -28,15 +28,15 @@ class SuiteStore:
         builtin = {name for kind, name in self._defaults.items() if suite_of(kind) is not None}
         return sorted(stored | builtin)
 
-    def default(self, problem_type: str) -> str:
+    def default(self, task: str) -> str:
         """The configured name for a problem type.
 
         Raises:
             ToolFailure: the setting has no suite for it.
         """
-        if problem_type not in self._defaults:
-            raise unknown("problem type", problem_type, self._defaults, "Setting great_expectations.default_suites.")
-        return self._defaults[problem_type]
+        if task not in self._defaults:
+            raise unknown("task", task, self._defaults, "Setting great_expectations.default_suites.")
+        return self._defaults[task]
 
     def latest(self, name: str) -> StoredSuite | None:
         versions = self._versions(name)

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from ..paging import Cursor, Limit, Page
 from ..spec import Injected, Toolset, reads, writes
+from ..vocabulary import Dataset
+from ..vocabulary import Suite as SuiteHandle
 from . import client, failures, kinds, suggest
 from .models import (
     Condition,
@@ -20,8 +22,6 @@ from .models import (
     Validation,
 )
 
-SuiteHandle = Annotated[str, Field(description="suite:<name>[@<version>]")]
-
 
 async def create_suite(context: Injected, name: str, expectations: list[Expectation]) -> SuiteInfo:
     """Store rules as a suite, or as its next version. Types are those of Great Expectations, e.g.
@@ -31,7 +31,7 @@ async def create_suite(context: Injected, name: str, expectations: list[Expectat
 
 async def suggest_suite(
     context: Injected,
-    dataset: Annotated[str, Field(description="Handle, name or path.")],
+    dataset: Dataset,
     name: Annotated[str, Field(description="Default: that of the dataset with _suite.")] = "",
 ) -> SuggestedSuite:
     """Store rules that a dataset keeps as a suite, each with its reason; create_suite edits it."""
@@ -49,7 +49,11 @@ async def list_expectations(
 
 
 async def get_suite(
-    context: Injected, suite: SuiteHandle, detail: client.Detail = "brief", limit: Limit = 20, cursor: Cursor = ""
+    context: Injected,
+    suite: SuiteHandle,
+    detail: Annotated[client.Detail, Field(description="full: whole value sets.")] = "short",
+    limit: Limit = 20,
+    cursor: Cursor = "",
 ) -> Suite:
     """Show the rules of a suite."""
     return await context.call(client.get_suite, suite, detail, limit, cursor)
@@ -61,19 +65,19 @@ async def list_suites(context: Injected, limit: Limit = 20, cursor: Cursor = "")
 
 
 async def get_default_suite(
-    context: Injected, problem_type: Annotated[str, Field(description="E.g. classification, regression.")]
+    context: Injected, task: Annotated[str, Field(description="E.g. classification, regression.")]
 ) -> Suite:
     """Show the suite that is configured for a kind of problem."""
-    return await context.call(client.get_default_suite, problem_type)
+    return await context.call(client.get_default_suite, task)
 
 
 async def validate_dataset(
     context: Injected,
-    dataset: Annotated[str, Field(description="Handle, name or path.")],
+    dataset: Dataset,
     suite: SuiteHandle,
     split: Annotated[str, Field(description="Only rows whose column `split` is this.")] = "",
     row_condition: Annotated[list[Condition] | None, Field(description="Only rows that satisfy all.")] = None,
-    detail: Annotated[client.Detail, Field(description="full: passed rules too.")] = "brief",
+    detail: Annotated[client.Detail, Field(description="full: passed rules too.")] = "short",
 ) -> Validation:
     """Validate a dataset by a suite; each rule is passed, failed or not_evaluated."""
     return await context.call(client.validate_dataset, dataset, suite, split, row_condition or [], detail)
@@ -81,7 +85,7 @@ async def validate_dataset(
 
 async def get_validation(
     context: Injected,
-    validation: Annotated[str, Field(description="validation:<id>.")],
+    validation: Annotated[str, Field(description="validation:<id>")],
     rule: Annotated[int, Field(ge=0, description="Its number; 0: all.")] = 0,
     limit: Limit = 20,
     cursor: Cursor = "",

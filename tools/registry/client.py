@@ -44,7 +44,7 @@ def register_model(work: Work, model: str, name: str, tags: dict[str, str], desc
     check_name(name)
     source = find_model(work, model, effects=True)
     if is_local(source.uri):
-        raise ToolFailure(f"{model} is not logged yet", f"log_model(model={model!r}, register_as={name!r}) does both.")
+        raise ToolFailure(f"{model} is not logged yet", f"log_model(model={model!r}, name={name!r}) does both.")
     with opened(work) as client, changing(work):
         _check_texts(tags, description)
         entity, new = _version_of(client, name, source, tags)
@@ -97,8 +97,8 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
         raise ToolFailure(
             "a model file does not say what it predicts", "Pass the `dataset` and `target` it was made for."
         )
-    if request.register_as:
-        check_name(request.register_as)
+    if request.name:
+        check_name(request.name)
     taken = _taken_in(work, request)
     card, record = taken.card, taken.record
     run, own = _run_for(work, request, taken)
@@ -108,7 +108,7 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
     Lineage(work.home).record(uri, taken.parents, "log_model")
     if own:
         end_run(work, run, "FINISHED")
-    version = register_model(work, uri, request.register_as, {}, "").model if request.register_as else None
+    version = register_model(work, uri, request.name, {}, "").model if request.name else None
     return LoggedModel(
         model=uri,
         run=run,

@@ -71,7 +71,7 @@ def evaluated(name: GateName, contest: Contest) -> tuple[Gate, Comparison | None
 
 
 def _validation(contest: Contest) -> tuple[Verdict, str]:
-    found = validate_dataset(contest.work, contest.source.handle, contest.request.suite, "", [], "brief")
+    found = validate_dataset(contest.work, contest.source.handle, contest.request.suite, "", [], "short")
     counts = {"passed": found.passed, "failed": found.failed, "not evaluated": found.not_evaluated}
     said = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     return found.verdict, f"{found.validation} by {found.suite}: {said} of {sum(counts.values())} rules"

@@ -49,7 +49,7 @@ class LogRequest(BaseModel):
     dataset: str
     target: str
     run: str
-    register_as: str
+    name: str
 
 
 class LoggedModel(BaseModel):

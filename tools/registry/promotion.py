@@ -62,7 +62,7 @@ def promote_model(work: Work, request: PromoteRequest) -> Promotion:
     request = request.model_copy(update={"name": check_name(bare_name(request.name)), "gates": _wanted(request)})
     source = resolve(work, request.dataset)
     if request.suite:
-        get_suite(work, request.suite, "brief", 1, "")
+        get_suite(work, request.suite, "short", 1, "")
     candidate = _candidate(work, request)
     before = _in_production(work, request.name)
     if before == candidate.version:

@@ -161,6 +161,6 @@ def _move_alias(client: MlflowClient, version: MlflowVersion, alias: str | None)
 
 def _undo(chosen: MlflowVersion, before: Stage, stage: Stage, replaced: MlflowVersion | None, by: str) -> str | None:
     if replaced is not None and by != ROLLBACK:
-        return call("rollback_model", name=chosen.name)
+        return call("rollback_model", model=chosen.name)
     back, to = (replaced, stage) if replaced is not None else (chosen, before)
     return call("transition_stage", model=handle_of(back), stage=to) if (back, to) != (chosen, stage) else None

@@ -9,6 +9,7 @@ from pydantic import Field
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
+from ..vocabulary import Registered, Run
 from . import client, promotion, stages
 from .models import (
     GateName,
@@ -36,13 +37,13 @@ async def log_model(
     preprocessor: Annotated[str, Field(description=".skops transformer before the file's model.")] = "",
     dataset: Annotated[str, Field(description="What the file's model was made for.")] = "",
     target: str = "",
-    run: str = "",
-    register_as: Annotated[str, Field(description=NAMES)] = "",
+    run: Run = "",
+    name: Annotated[str, Field(description="Registers it.")] = "",
 ) -> LoggedModel:
     """Log a model in an MLflow run and optionally register it."""
     request = LogRequest(
         model=model, path=path, preprocessor=preprocessor, dataset=dataset, target=target, run=run,
-        register_as=register_as,
+        name=name,
     )  # fmt: skip
     return await context.call(client.log_model, request)
 
@@ -51,7 +52,7 @@ async def register_model(
     context: Injected,
     model: Annotated[str, Field(description="models:/m-… of train_model, or run:<id>.")],
     name: Annotated[str, Field(description=NAMES)],
-    tags: dict[str, str] | None = None,
+    tags: Annotated[dict[str, str] | None, Field(description="{name: text}")] = None,
     description: str = "",
 ) -> ModelVersion:
     """Register a trained model as the next version of a name. Returns model:<name>/<version>."""
@@ -73,9 +74,11 @@ async def get_model(
     return await context.call(client.get_model, model, limit, check)
 
 
-async def get_latest_version(context: Injected, name: str, stages: list[Stage] | None = None) -> ModelVersion:
+async def get_latest_version(
+    context: Injected, model: Registered, stages: Annotated[list[Stage] | None, Field(description="In order.")] = None
+) -> ModelVersion:
     """The newest version in Production, else Staging, or in the given stages in their order."""
-    return await context.call(client.get_latest_version, name, stages or ["Production", "Staging"])
+    return await context.call(client.get_latest_version, model, stages or ["Production", "Staging"])
 
 
 async def transition_stage(
@@ -90,7 +93,7 @@ async def transition_stage(
 
 async def promote_model(
     context: Injected,
-    name: str,
+    model: Registered,
     candidate: Annotated[str, Field(description="models:/m-…, run:<id> or a version.")],
     dataset: Annotated[str, Field(description="Held-out rows.")],
     metric: str = "",
@@ -102,15 +105,15 @@ async def promote_model(
 ) -> JobView[Promotion]:
     """Register a candidate and put it into Production if it loads, fits and beats the version there on these rows."""
     request = PromoteRequest(
-        name=name, candidate=candidate, dataset=dataset, metric=metric, min_gain=min_gain, suite=suite, group=group,
+        name=model, candidate=candidate, dataset=dataset, metric=metric, min_gain=min_gain, suite=suite, group=group,
         gates=gates or [],
     )  # fmt: skip
     return await context.submit(promotion.promote_model, request, wait_s, once=True)
 
 
-async def rollback_model(context: Injected, name: str) -> Transition:
+async def rollback_model(context: Injected, model: Registered) -> Transition:
     """Put the version back into Production that was there before."""
-    return await context.call(stages.rollback_model, name)
+    return await context.call(stages.rollback_model, model)
 
 
 TOOLSET = Toolset(

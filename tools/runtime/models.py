@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "lost")
@@ -30,16 +30,26 @@ class Progress(BaseModel):
         return f"{self.message}, best {self.best:.4g}" if self.best is not None else self.message
 
 
+def _none_for_zero(value: object) -> object:
+    try:
+        return None if value == "" or float(value) == 0 else value  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return value
+
+
+Bound = Annotated[R | None, BeforeValidator(_none_for_zero)]
+
+
 class Budget(BaseModel):
-    """What one attempt of a job may use at most; None is no limit.
+    """What one attempt of a job may use at most; None, and zero when it is read, is no limit.
 
     `seconds` of running time, `megabytes` of resident memory of all its processes together.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
-    megabytes: Annotated[int, Field(ge=64, le=1 << 40, strict=True)] | None = None
+    seconds: Bound[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = None
+    megabytes: Bound[Annotated[int, Field(ge=64, le=1 << 40)]] = None
 
 
 class QueuePlace(BaseModel):

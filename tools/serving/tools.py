@@ -10,6 +10,7 @@ from ..handles import NewName
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
+from ..vocabulary import Bento, Dataset, Endpoint, Model
 from . import batch, client
 from .models import (
     BatchRequest,
@@ -29,12 +30,10 @@ from .models import (
 
 MAX_ROWS = 100
 
-Bento = Annotated[str, Field(description="bento:<name>:<version>")]
-
 
 async def package_model(
     context: Injected,
-    model: Annotated[str, Field(description="models:/m-…, model:<name>/<version> or run:<id>.")],
+    model: Model,
     name: NewName = "",
     version: Annotated[str, Field(description="Default: a digest of the content.")] = "",
     batchable: Annotated[bool, Field(description="Add a route that predicts concurrent requests together.")] = False,
@@ -62,14 +61,16 @@ async def deploy_model(
     return await context.submit(client.deploy_model, request, wait_s, once=True)
 
 
-async def set_traffic(context: Injected, endpoint: str, bento: Bento, percent: Percent) -> Traffic:
+async def set_traffic(
+    context: Injected, endpoint: Endpoint, bento: Bento, percent: Annotated[Percent, Field(description="Of the calls.")]
+) -> Traffic:
     """Set the share of calls that one of an endpoint's bentos gets; the others share the rest."""
     return await context.call(client.set_traffic, endpoint, bento, percent)
 
 
 async def predict(
     context: Injected,
-    endpoint: str,
+    endpoint: Endpoint,
     rows: Annotated[list[Row], Field(min_length=1, max_length=MAX_ROWS, description="{feature: value}, null: missing")],
 ) -> Prediction:
     """Predict rows through an endpoint: predictions, class probabilities, and which bento answered."""
@@ -79,7 +80,7 @@ async def predict(
 async def predict_dataset(
     context: Injected,
     model: Annotated[str, Field(description="Or endpoint:<name>, for the model it serves.")],
-    dataset: str,
+    dataset: Dataset,
     name: NewName = "",
     columns: Annotated[list[str] | None, Field(description="To keep; default: all.")] = None,
     wait_s: Wait = DEFAULT_WAIT_S,
@@ -94,7 +95,7 @@ async def list_endpoints(context: Injected, limit: Limit = 20, cursor: Cursor = 
     return await context.call(client.list_endpoints, limit, cursor)
 
 
-async def stop_endpoint(context: Injected, endpoint: str) -> Stopped:
+async def stop_endpoint(context: Injected, endpoint: Endpoint) -> Stopped:
     """End all processes of an endpoint. Its bentos stay."""
     return await context.call(client.stop_endpoint, endpoint)
 

@@ -101,7 +101,7 @@ def _line_of(client: MlflowClient, run: MlflowRun, path: str) -> ArtifactLine:
 def _file(client: MlflowClient, run: MlflowRun, path: str) -> ArtifactLine:
     line = _line_of(client, run, path)
     if line.folder:
-        raise ToolFailure(f"{path} is a folder", f"list_artifacts(run='run:{run.info.run_id}', path={path!r}).")
+        raise ToolFailure(f"{path} is a folder", f"list_artifacts(run='run:{run.info.run_id}', folder={path!r}).")
     if (line.size or 0) > MOST_BYTES:
         raise ToolFailure(
             f"{path} has {line.size} bytes, more than the {MOST_BYTES} that are read", "Take a smaller one."

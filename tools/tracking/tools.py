@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, JsonValue, Strict
 
 from ..paging import Cursor, Limit, Page
 from ..spec import Injected, Toolset, reads, with_picture, writes
+from ..vocabulary import Run as RunHandle
 from . import artifacts, client, comparison, measured, overview
 from .models import (
     Artifact,
@@ -22,8 +23,8 @@ from .models import (
     RunLine,
 )  # fmt: skip
 
-RunHandle = Annotated[str, Field(description="run:<id>")]
-Tags = dict[str, str]
+Folder = Annotated[str, Field(description="Inside the run.")]
+Tags = Annotated[dict[str, str], Field(description="{name: text}")]
 
 
 def _exact(value: object) -> object:
@@ -59,8 +60,8 @@ async def start_run(
 async def log_run(
     context: Injected,
     run: RunHandle,
-    params: dict[str, JsonValue] | None = None,
-    metrics: dict[str, Number] | None = None,
+    params: Annotated[dict[str, JsonValue] | None, Field(description="{name: value}")] = None,
+    metrics: Annotated[dict[str, Number] | None, Field(description="{name: number}")] = None,
     step: Annotated[int, Field(ge=0, lt=2**63)] = 0,
     tags: Tags | None = None,
 ) -> Logged:
@@ -69,7 +70,7 @@ async def log_run(
 
 
 async def log_artifact(
-    context: Injected, run: RunHandle, path: str, folder: Annotated[str, Field(description="Inside the run.")] = ""
+    context: Injected, run: RunHandle, path: Annotated[str, Field(description="A file here.")], folder: Folder = ""
 ) -> Logged:
     """Copy a file into the artifacts of a run that has not ended."""
     return await context.call(client.log_artifact, run, path, folder)
@@ -97,7 +98,7 @@ async def search_runs(
     where: Annotated[str, Field(description="MLflow filter, e.g. metrics.auc > 0.9")] = "",
     order_by: Annotated[str, Field(description="e.g. metrics.auc desc")] = "",
     limit: Limit = 10,
-    cursor: str = "",
+    cursor: Cursor = "",
 ) -> Page[RunLine]:
     """Search runs."""
     return await context.call(client.search_runs, experiment, where, order_by, limit, cursor)
@@ -108,7 +109,7 @@ async def list_experiments(context: Injected, limit: Limit = 20, cursor: Cursor 
     return await context.call(overview.list_experiments, limit, cursor)
 
 
-async def compare_runs(context: Injected, runs: list[str]) -> RunComparison:
+async def compare_runs(context: Injected, runs: Annotated[list[str], Field(description="run:<id>")]) -> RunComparison:
     """Put 2 to 10 runs side by side: params that differ, metrics less those of the first, same data, same versions."""
     return await context.call(comparison.compare_runs, runs)
 
@@ -125,14 +126,17 @@ async def get_metric_history(
 
 
 async def list_artifacts(
-    context: Injected, run: RunHandle, path: str = "", limit: Limit = 20, cursor: Cursor = ""
+    context: Injected, run: RunHandle, folder: Folder = "", limit: Limit = 20, cursor: Cursor = ""
 ) -> Page[ArtifactLine]:
     """List a folder of a run's artifacts; its models are folders m-…"""
-    return await context.call(artifacts.list_artifacts, run, path, limit, cursor)
+    return await context.call(artifacts.list_artifacts, run, folder, limit, cursor)
 
 
 async def read_artifact(
-    context: Injected, run: RunHandle, path: str, offset: Annotated[int, Field(ge=0)] = 0
+    context: Injected,
+    run: RunHandle,
+    path: Folder,
+    offset: Annotated[int, Field(ge=0, description="Characters to skip.")] = 0,
 ) -> Annotated[CallToolResult, Artifact]:
     """Read a text, JSON, CSV or image artifact, 4,000 characters at a time."""
     return with_picture(*await context.call(artifacts.read_artifact, run, path, offset))

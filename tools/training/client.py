@@ -242,5 +242,5 @@ def _require_predictive(name: str) -> None:
     if "effect" in entry.estimators:
         raise ToolFailure(
             f"{entry.name} estimates the effect of a treatment instead of predicting",
-            f"Call estimate_effect(…, estimator={entry.name!r}), which trains and logs it.",
+            f"Call estimate_effect(…, algorithm={entry.name!r}), which trains and logs it.",
         )

@@ -29,7 +29,7 @@ def _with_study(request: TrainRequest, search: Search) -> TrainRequest:
     if search.task == "effect":
         raise ToolFailure(
             f"study:{search.study} is of an effect, which is not predicted",
-            f"Call estimate_effect(estimator={search.algorithm!r}, params=…) with best_params of get_study.",
+            f"Call estimate_effect(algorithm={search.algorithm!r}, params=…) with best_params of get_study.",
         )
     told: dict[str, Any] = {
         "algorithm": search.algorithm, "target": search.target, "task": search.task, "features": search.features,

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 from ..modeling.target import TaskChoice
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
+from ..vocabulary import Dataset, Model
 from . import client, reproduce
 from .models import (
     Algorithms,
@@ -21,14 +22,12 @@ from .models import (
     TrainRequest,
 )
 
-Dataset = Annotated[str, Field(description="Handle or file path.")]
-
 
 async def list_algorithms(
-    context: Injected, name: Annotated[str, Field(description="Adds its parameters and search space.")] = ""
+    context: Injected, algorithm: Annotated[str, Field(description="Adds its parameters and search space.")] = ""
 ) -> Algorithms:
     """List algorithms and their tasks."""
-    return await context.call(client.list_algorithms, name)
+    return await context.call(client.list_algorithms, algorithm)
 
 
 async def train_model(
@@ -61,12 +60,12 @@ async def train_model(
 
 async def evaluate_model(
     context: Injected,
-    model: Annotated[str, Field(description="models:/m-…, model:<name>/<version> or run:<id>.")],
+    model: Model,
     dataset: Dataset,
     metric: Annotated[str, Field(description="Primary metric; default auc or rmse.")] = "",
     positive: str = "",
     group: str = "",
-    show: list[Show] | None = None,
+    show: Annotated[list[Show] | None, Field(description="More of it.")] = None,
     by: Annotated[str, Field(description="Column to slice by.")] = "",
     at: Annotated[dict[str, float] | None, Field(description="threshold, recall, specificity, cost of a miss.")] = None,
     log: Annotated[bool, Field(description="Log the scores to the model's run.")] = True,

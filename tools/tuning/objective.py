@@ -255,7 +255,7 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
     if request.refit or request.test:
         raise ToolFailure(
             "an effect is not predicted, so nothing is refitted or tested here",
-            f"Pass best_params on: estimate_effect(estimator={request.algorithm!r}, params=…).",
+            f"Pass best_params on: estimate_effect(algorithm={request.algorithm!r}, params=…).",
         )
     treatment, controls = request.effect.treatment, request.effect.controls
     if not treatment or not request.features:
@@ -269,7 +269,7 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
         request.seed, dose=request.effect.dose,
     )  # fmt: skip
     metric, rows = metric_named(request.metric, card), effect_rows(frame, card)
-    notes = [f"pass best_params on as estimate_effect(estimator={card.algorithm!r}, params=…)"]
+    notes = [f"pass best_params on as estimate_effect(algorithm={card.algorithm!r}, params=…)"]
     notes += [f"{rows.dropped} rows without treatment or outcome were dropped"] if rows.dropped else []
     if request.validation:
         held = resolve(work, request.validation)

@@ -10,6 +10,8 @@ from ..modeling.target import TaskChoice
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
+from ..vocabulary import Dataset, TextOrObject
+from ..vocabulary import Study as StudyHandle
 from . import client, compare, studies
 from .models import CompareRequest, Comparison, EffectQuestion, Study, StudyLine, Tuned, TuneRequest
 
@@ -20,14 +22,14 @@ Effect = Annotated[EffectQuestion | None, WithJsonSchema({"type": "object", "des
 
 async def tune_model(
     context: Injected,
-    dataset: str,
+    dataset: Dataset,
     target: str,
     algorithm: str = "XGBoost",
     search_space: Annotated[
         dict[str, JsonValue] | None,
         Field(description="[low, high], {low, high, log}, {choices}"),
     ] = None,
-    n_trials: Annotated[int, Field(description="In all.")] = 50,
+    n_trials: int = 50,
     metric: str = "",
     validation: str = "",
     folds: int = 3,
@@ -55,7 +57,7 @@ async def tune_model(
     return await context.submit(client.tune_model, request, wait_s)
 
 
-async def get_study(context: Injected, study: Annotated[str, Field(description="study:<name>")]) -> Study:
+async def get_study(context: Injected, study: StudyHandle) -> Study:
     """Read a study: trials by state, the best ones, which parameters mattered."""
     return await context.call(client.get_study, study)
 
@@ -67,14 +69,14 @@ async def list_studies(context: Injected, limit: Limit = 20, cursor: Cursor = ""
 
 async def compare_models(
     context: Injected,
-    dataset: str,
+    dataset: Dataset,
     target: str,
-    candidates: Annotated[list[JsonValue], Field(description="Algorithms, {algorithm, params}, models.")],
+    candidates: Annotated[list[TextOrObject], Field(description="Algorithms, {algorithm, params}, models.")],
     metric: str = "",
     folds: int = 5,
     repeats: int = 2,
-    tune_trials: Annotated[int, Field(description="Nested.")] = 0,
-    test: Annotated[str, Field(description="Dataset instead of folds.")] = "",
+    n_trials: int = 0,
+    test: Annotated[str, Field(description="Rows instead of folds.")] = "",
     task: TaskChoice = "auto",
     positive: str = "",
     group: str = "",
@@ -85,18 +87,19 @@ async def compare_models(
     seed: int = 0,
     wait_s: Wait = DEFAULT_WAIT_S,
 ) -> JobView[Comparison]:
-    """Compare models on the same rows: scores, baseline, each difference with interval and verdict. One candidate:
-    cross-validation."""
+    """Compare models on the same rows, with intervals, verdicts. One candidate: cross-validation."""
     request = CompareRequest(
         dataset=dataset, target=target, candidates=candidates, metric=metric, folds=folds, repeats=repeats,
-        tune_trials=tune_trials, test=test, task=task, positive=positive, group=group, time=time,
+        tune_trials=n_trials, test=test, task=task, positive=positive, group=group, time=time,
         features=features or [], exclude=exclude or [], experiment=experiment, seed=seed,
     )  # fmt: skip
     return await context.submit(compare.compare_models, request, wait_s)
 
 
 async def get_comparison(
-    context: Injected, comparison: str, candidate: Annotated[str, Field(description="Adds its folds.")] = ""
+    context: Injected,
+    comparison: Annotated[str, Field(description="comparison:<id>")],
+    candidate: Annotated[str, Field(description="Adds its folds.")] = "",
 ) -> Comparison:
     """Read a comparison again."""
     return await context.call(compare.get_comparison, comparison, candidate)

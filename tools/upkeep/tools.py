@@ -10,7 +10,8 @@ from ..spec import Injected, Toolset, writes
 from . import client, sweep
 from .models import CleanUp, Deletion
 
-Handles = Annotated[str | list[str], Field(description="kind:name", min_length=1)]
+Handle = Annotated[str, Field(min_length=1)]
+Handles = Annotated[Handle | Annotated[list[str], Field(min_length=1)], Field(description="kind:name, or several.")]
 
 
 async def delete(
@@ -27,7 +28,7 @@ async def delete(
 
 async def clean_up(
     context: Injected,
-    dry_run: bool = True,
+    dry_run: Annotated[bool, Field(description="Only show it.")] = True,
     older_than_days: Annotated[float, Field(ge=0, le=36500)] = 30,
 ) -> CleanUp:
     """Free what nothing refers to: files without a record, drafts, old explanations and predictions."""

@@ -102,7 +102,7 @@ def test_few_numbers_are_arms_unless_they_are_a_dose(tmp_path: Path) -> None:
         assert each.effect.interval is not None
         assert each.effect.interval[0] < truth < each.effect.interval[1]
         assert each.difference.value == pytest.approx(naive[int(each.arm)] - naive[0])
-    assert any("target='unit'" in note for note in asked.question.notes)
+    assert any("estimand='unit'" in note for note in asked.question.notes)
     dose = Asked(tmp_path, frame, target="unit", params=FEW_TREES)
     averaged = dose.averages()
     effect, bounds = per_unit(dose.question, averaged, fitted(dose.question, averaged, 1), 1)

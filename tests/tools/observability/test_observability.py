@@ -53,7 +53,7 @@ def test_a_line_of_the_tree_shows_model_tokens_scores_events_and_tags(work: Work
         span.add_event("cache_hit", {"key": "a"})
     store.put_score(Score("span", span.id, "quality", 0.5))
     store.close()
-    tree = client.get_trace(work, span.trace_id, "", "brief", 10)
+    tree = client.get_trace(work, span.trace_id, "", "short", 10)
     assert tree.spans == []
     for part in ("claude", "15 tokens", "quality 0.5", "*cache_hit", "#nightly"):
         assert part in tree.tree
@@ -70,7 +70,7 @@ def test_a_span_is_shown_with_what_is_below_it_and_nothing_else(work: Work) -> N
     tree = client.get_trace(work, root.trace_id, middle.id, "full", 10)
     assert [(span.depth, span.name) for span in tree.spans] == [(0, "middle"), (1, "leaf")]
     with pytest.raises(ToolFailure, match=middle.id):
-        client.get_trace(work, root.trace_id, middle.id[:-2] + "zz", "brief", 10)
+        client.get_trace(work, root.trace_id, middle.id[:-2] + "zz", "short", 10)
 
 
 def test_a_trace_of_large_values_in_full_detail_stays_within_its_bounds(work: Work) -> None:
@@ -94,7 +94,7 @@ def test_a_store_that_is_no_database_says_what_to_do(work: Work) -> None:
     work.home.mkdir(parents=True, exist_ok=True)
     (work.home / "traces.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StorageError, match="Move the file away"):
-        client.get_trace(work, "trace:a", "", "brief", 10)
+        client.get_trace(work, "trace:a", "", "short", 10)
     with pytest.raises(StorageError, match="file is not a database"):
         spans.end_span(work, "01934567-89ab-7cde-8f01-23456789abcd", "ok", "", None, {})
     with pytest.raises(StorageError, match="file is not a database"):
@@ -195,7 +195,7 @@ def test_what_was_asked_of_a_trace_is_all_that_is_read_of_it(work: Work, monkeyp
         return span_of(row)
 
     monkeypatch.setattr("mlops_mcp.tools.tracing.store.reader.span_of", counted)
-    tree = client.get_trace(work, trace, "", "brief", 10)
+    tree = client.get_trace(work, trace, "", "short", 10)
     assert (len(made), tree.omitted, tree.tree.splitlines()[0].split()[0]) == (10, 2991, "root")
     spans.log_feedback(work, trace, 1.0, "user", "")
     assert client.search_traces(work, "step 29", False, 10, "").items[0].spans == 3001
@@ -221,7 +221,7 @@ def test_lists_are_read_from_indexes_alone(work: Work) -> None:
 def test_an_unknown_trace_or_handle_is_an_error_that_names_known_ones(work: Work) -> None:
     trace = _record(work)
     with pytest.raises(ToolFailure, match=r"trace:"):
-        client.get_trace(work, trace[:-3] + "000", "", "brief", 10)
+        client.get_trace(work, trace[:-3] + "000", "", "short", 10)
     Lineage(work.home).record("model:credit/1", ["models:/m-1"], "register_model")
     with pytest.raises(ToolFailure, match=r"Did you mean model:credit/1"):
         client.get_lineage(work, "model:credit/2", 10)

@@ -49,7 +49,7 @@ async def test_an_agent_traces_its_own_work_as_one_tree(client: Client) -> None:
         seconds=1.5, prompt="Which?", response="XGBoost",
     )  # fmt: skip
     await answer(client, "list_jobs", meta=outer["meta"])
-    await answer(client, "log_metric", span=llm["span"], name="doubt", value=0.25, as_score=True)
+    await answer(client, "log_metric", span=llm["span"], metric="doubt", value=0.25, as_score=True)
     ended = await answer(client, "end_span", span=outer["span"], output={"chosen": "XGBoost"})
     assert (ended["status"], ended["trace"]) == ("ok", outer["trace"])
     await answer(client, "log_feedback", trace=outer["trace"], score=0.9, feedback_type="user", reason="helpful")
@@ -90,10 +90,10 @@ async def test_spans_that_cannot_be_ended_or_found_are_refused_with_what_to_do(c
     unknown = still["span"][:-2] + "zz"
     assert still["span"] in await refusal(client, "end_span", span=unknown)
     assert "unknown trace" in await refusal(client, "log_feedback", trace="trace:none", score=1)
-    jobs = await answer(client, "search_traces", name="list_jobs")
+    jobs = await answer(client, "search_traces", search="list_jobs")
     if not jobs["items"]:
         await answer(client, "list_jobs")
-        jobs = await answer(client, "search_traces", name="list_jobs")
+        jobs = await answer(client, "search_traces", search="list_jobs")
     shown = await answer(client, "get_trace", trace=jobs["items"][0]["trace"], detail="full")
     assert "was not opened by start_span" in await refusal(client, "end_span", span=shown["spans"][0]["span"])
     assert "lies between 0" in await refusal(client, "log_llm_call", model="m", input_tokens=-1, output_tokens=0)
@@ -101,7 +101,7 @@ async def test_spans_that_cannot_be_ended_or_found_are_refused_with_what_to_do(c
 
 async def test_numbers_that_are_logged_at_the_same_time_are_all_kept_and_one_end_counts(client: Client) -> None:
     opened = await answer(client, "start_span", name="busy")
-    logs = (answer(client, "log_metric", span=opened["span"], name=f"m{n}", value=n) for n in range(6))
+    logs = (answer(client, "log_metric", span=opened["span"], metric=f"m{n}", value=n) for n in range(6))
     await asyncio.gather(*logs)
     ends = await asyncio.gather(*(client.call_tool("end_span", {"span": opened["span"]}) for _ in range(3)))
     assert sorted(bool(end.is_error) for end in ends) == [False, True, True]
@@ -145,7 +145,7 @@ def test_where_nothing_is_traced_no_span_is_promised(settings: Settings, tracing
     with pytest.raises(ToolFailure, match=r"tracing\.enabled"):
         spans.start_span(work, "plan", "", "", "", None, {})
     with pytest.raises(ToolFailure, match=r"tracing\.enabled"):
-        spans.evaluate_agent(work, EvaluateRequest(agent_name="a", test_cases=[Case(output="x")], metrics=["IsJson"]))
+        spans.evaluate_agent(work, EvaluateRequest(agent="a", test_cases=[Case(output="x")], metrics=["IsJson"]))
 
 
 def with_tracing(settings: Settings, **changes: object) -> Work:
@@ -155,7 +155,7 @@ def with_tracing(settings: Settings, **changes: object) -> Work:
 
 def test_an_evaluation_that_is_run_again_leaves_each_case_once(work: Work) -> None:
     cases = [Case.model_validate({"input": n, "output": "{}", "expected": "[]", "context": "c"}) for n in range(3)]
-    request = EvaluateRequest(agent_name="a", test_cases=cases, metrics=["IsJson"])
+    request = EvaluateRequest(agent="a", test_cases=cases, metrics=["IsJson"])
     job = replace(work, job=uuid7().replace("-", "")[:20])
     first, second = spans.evaluate_agent(job, request), spans.evaluate_agent(job, request)
     assert first.cases == second.cases
@@ -169,7 +169,7 @@ def test_an_evaluation_that_is_run_again_leaves_each_case_once(work: Work) -> No
 def test_a_metric_where_less_is_better_says_so_and_ranks_that_way(work: Work) -> None:
     cases = [Case(output="a b c", expected="a b c"), Case(output="a b c", expected="x y z")]
     twice: list[Any] = [{"metric": "RegexMatch", "regex": "^a"}, {"metric": "RegexMatch", "regex": "z$"}]
-    request = EvaluateRequest(agent_name="a", test_cases=cases, metrics=["JSDistance", *twice])
+    request = EvaluateRequest(agent="a", test_cases=cases, metrics=["JSDistance", *twice])
     found = spans.evaluate_agent(work, request)
     assert [(each.metric, each.better, each.mean) for each in found.metrics] == [
         ("JSDistance", "lower", pytest.approx(0.5)), ("RegexMatch", "higher", 1), ("RegexMatch 2", "higher", 0),
@@ -187,7 +187,9 @@ CASES: list[dict[str, Any]] = [
 
 async def test_answers_are_scored_by_opiks_own_metrics_and_kept_with_their_traces(client: Client) -> None:
     metrics = ["Equals", "LevenshteinRatio", "IsJson", {"metric": "RegexMatch", "regex": "^[A-Z]"}]
-    view = await answer(client, "evaluate_agent", agent_name="geographer", test_cases=CASES, metrics=metrics, wait_s=50)
+    view = await answer(
+        client, "evaluate_agent", agent="geographer", test_cases=CASES, scoring_metrics=metrics, wait_s=50
+    )
     found = {metric["metric"]: metric for metric in view["result"]["metrics"]}
     assert (found["Equals"]["mean"], found["Equals"]["not_evaluated"]) == (pytest.approx(2 / 3), 1)
     assert found["Equals"]["why"] == "the case has no expected value"
@@ -206,13 +208,13 @@ async def test_every_offline_metric_scores_something(client: Client) -> None:
     ranked = {"output": ["a", "b", "c"], "expected": ["a", "c", "b"]}
     plain = [name for name in OFFLINE if name not in ("RegexMatch", "SpearmanRanking")]
     view = await answer(
-        client, "evaluate_agent", agent_name="a", test_cases=[case], wait_s=50,
-        metrics=[*plain, {"metric": "RegexMatch", "regex": "a"}],
+        client, "evaluate_agent", agent="a", test_cases=[case], wait_s=50,
+        scoring_metrics=[*plain, {"metric": "RegexMatch", "regex": "a"}],
     )  # fmt: skip
     missing = [each for each in view["result"]["metrics"] if each["not_evaluated"]]
     assert missing == []
     view = await answer(
-        client, "evaluate_agent", agent_name="a", test_cases=[ranked], metrics=["SpearmanRanking"], wait_s=50
+        client, "evaluate_agent", agent="a", test_cases=[ranked], scoring_metrics=["SpearmanRanking"], wait_s=50
     )
     assert view["result"]["metrics"][0]["mean"] == pytest.approx(0.75)
 

@@ -144,7 +144,7 @@ async def test_an_infinite_target_has_no_spread_that_could_be_judged(judge: Judg
 
 async def test_generated_data_pass_by_their_handle(client: Client) -> None:
     for kind, suite, _ in KINDS:
-        made = await client.call_tool("generate_dataset", {"kind": kind, "rows": 300, "seed": 5})
+        made = await client.call_tool("generate_dataset", {"kind": kind, "n_rows": 300, "seed": 5})
         assert isinstance(made.structured_content, dict)
         arguments = {"dataset": made.structured_content["dataset"], "suite": suite}
         verdict = await client.call_tool("validate_dataset", arguments)

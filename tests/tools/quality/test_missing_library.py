@@ -22,7 +22,7 @@ from mlops_mcp.tools.tracing.span import Tracer
 work = Work(load({"MLOPS_HOME": sys.argv[1]}).settings, Tracer(lambda _: None))
 dataset = save(work, pa.table({"hcp_id": ["a"]}), "calls", [], "test").handle
 print(outcome_of(lambda: client.create_suite(work, "rules", [Expectation(type="expect_column_to_exist")])).failure)
-print(outcome_of(lambda: client.validate_dataset(work, dataset, "e2i_regression_suite", "", [], "brief")).failure)
+print(outcome_of(lambda: client.validate_dataset(work, dataset, "e2i_regression_suite", "", [], "short")).failure)
 print(client.list_suites(work, 10, "").total)
 """
 

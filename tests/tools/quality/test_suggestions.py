@@ -130,7 +130,7 @@ def test_five_rules_are_answered_in_two_calls_with_values_rows_and_the_rows_that
     work: Work, store: Store, broken: pd.DataFrame
 ) -> None:
     suite = client.create_suite(work, "five", FIVE).suite
-    found = client.validate_dataset(work, store(broken), suite, "", [], "brief")
+    found = client.validate_dataset(work, store(broken), suite, "", [], "short")
     told = {result.rule: result for result in found.results}
     assert {rule: result.unexpected for rule, result in told.items()} == {1: 3, 2: 5, 3: 1, 4: 1, 5: None}
     assert [(item.value, item.count, item.row) for item in told[2].examples or []] == [("odd", 3, 4), ("strange", 2, 7)]
@@ -143,7 +143,7 @@ def test_the_failing_rows_of_a_stored_validation_are_a_dataset_with_their_number
     work: Work, store: Store, broken: pd.DataFrame
 ) -> None:
     suite = client.create_suite(work, "five", FIVE).suite
-    done = client.validate_dataset(work, store(broken), suite, "", [], "brief")
+    done = client.validate_dataset(work, store(broken), suite, "", [], "short")
     again = get_validation(work, done.validation, 0, 20, "")
     assert (again.verdict, again.broken_rows, again.values) == ("failed", 9, [])
     assert again.notes == [*done.notes, "rules about a column as a whole have no rows: 5"]
@@ -159,7 +159,7 @@ def test_the_failing_rows_of_a_stored_validation_are_a_dataset_with_their_number
 def test_one_rule_of_a_stored_validation_pages_through_its_distinct_values(work: Work, store: Store) -> None:
     frame = pd.DataFrame({"x": [*range(50), *range(50, 20, -1), 1]})
     rule = Expectation(type="expect_column_values_to_be_between", kwargs={"column": "x", "max_value": 9})
-    done = client.validate_dataset(work, store(frame), client.create_suite(work, "low", [rule]).suite, "", [], "brief")
+    done = client.validate_dataset(work, store(frame), client.create_suite(work, "low", [rule]).suite, "", [], "short")
     first = get_validation(work, done.validation, 1, 25, "")
     rest = get_validation(work, done.validation, 1, 25, first.next_cursor or "")
     told = {item.value: item.count for item in [*first.values, *rest.values]}
@@ -170,7 +170,7 @@ def test_one_rule_of_a_stored_validation_pages_through_its_distinct_values(work:
 def test_conditions_of_a_validation_hold_when_it_is_read_again(work: Work, store: Store, broken: pd.DataFrame) -> None:
     suite = client.create_suite(work, "five", FIVE).suite
     late = Condition(column="amount", operator=">=", value=0)
-    done = client.validate_dataset(work, store(broken), suite, "", [late], "brief")
+    done = client.validate_dataset(work, store(broken), suite, "", [late], "short")
     again = get_validation(work, done.validation, 2, 20, "")
     assert (done.row_condition, again.broken_rows) == ([late], 4)
     assert 6 not in set(resolve(work, again.failing or "").frame()["row"])
@@ -178,7 +178,7 @@ def test_conditions_of_a_validation_hold_when_it_is_read_again(work: Work, store
 
 def test_a_validation_that_passed_has_no_failing_rows(work: Work, store: Store, accounts: pd.DataFrame) -> None:
     suite = client.create_suite(work, "two", FIVE[:2]).suite
-    done = client.validate_dataset(work, store(accounts), suite, "", [], "brief")
+    done = client.validate_dataset(work, store(accounts), suite, "", [], "short")
     again = get_validation(work, done.validation, 0, 20, "")
     assert (again.verdict, again.broken_rows, again.failing, again.results, again.undo) == ("passed", 0, None, [], None)
 
@@ -187,7 +187,7 @@ def test_unknown_validations_and_rules_are_refused_with_valid_ones(
     work: Work, store: Store, accounts: pd.DataFrame
 ) -> None:
     suite = client.create_suite(work, "two", FIVE[:2]).suite
-    done = client.validate_dataset(work, store(accounts), suite, "", [], "brief")
+    done = client.validate_dataset(work, store(accounts), suite, "", [], "short")
     with pytest.raises(ToolFailure, match=done.validation.partition(":")[2]):
         get_validation(work, f"{done.validation}0", 0, 20, "")
     with pytest.raises(ToolFailure, match="unknown rule"):

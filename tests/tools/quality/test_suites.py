@@ -72,7 +72,7 @@ def test_an_empty_suite_and_a_repeated_rule_are_refused(work: Work) -> None:
 def test_the_spelling_of_the_old_line_is_accepted(work: Work) -> None:
     old = rule("expect_column_pair_values_A_to_be_greater_than_B", column_A="end", column_B="start")
     client.create_suite(work, "dates", [old])
-    stored = client.get_suite(work, "suite:dates", "brief", 20, "").expectations[0]
+    stored = client.get_suite(work, "suite:dates", "short", 20, "").expectations[0]
     assert stored.type == "expect_column_pair_values_a_to_be_greater_than_b"
 
 
@@ -81,8 +81,8 @@ def test_every_change_is_a_new_version_and_the_old_one_stays(work: Work) -> None
     assert client.create_suite(work, "bounds", [first]).version == 1
     assert client.create_suite(work, "bounds", [second]).version == 2
     assert client.create_suite(work, "bounds", [second]).version == 2
-    assert client.get_suite(work, "bounds@1", "brief", 20, "").expectations == [first]
-    assert client.get_suite(work, "bounds", "brief", 20, "").expectations == [second]
+    assert client.get_suite(work, "bounds@1", "short", 20, "").expectations == [first]
+    assert client.get_suite(work, "bounds", "short", 20, "").expectations == [second]
     assert [edge.child for edge in Lineage(work.home).descendants("suite:bounds")] == [
         "suite:bounds@1",
         "suite:bounds@2",
@@ -111,7 +111,7 @@ def test_a_default_can_be_replaced_and_then_the_built_in_one_is_its_first_versio
     info = client.create_suite(work, "e2i_classification_suite", [rule(BETWEEN, column="a", min_value=0)])
     assert info.version == 2
     assert client.get_default_suite(work, "classification").rules == 1
-    assert client.get_suite(work, "e2i_classification_suite@1", "brief", 20, "").rules == 9
+    assert client.get_suite(work, "e2i_classification_suite@1", "short", 20, "").rules == 9
 
 
 def test_a_configured_default_that_nobody_made_is_an_error(work: Work) -> None:
@@ -122,27 +122,27 @@ def test_a_configured_default_that_nobody_made_is_an_error(work: Work) -> None:
 
 def test_unknown_names_are_errors_with_the_nearest_ones(work: Work) -> None:
     with pytest.raises(ToolFailure, match="Did you mean e2i_classification_suite"):
-        client.get_suite(work, "e2i_clasification_suite", "brief", 20, "")
+        client.get_suite(work, "e2i_clasification_suite", "short", 20, "")
     with pytest.raises(ToolFailure, match="Did you mean regression"):
         client.get_default_suite(work, "regresion")
     with pytest.raises(ToolFailure, match="unknown version"):
-        client.get_suite(work, "e2i_regression_suite@9", "brief", 20, "")
+        client.get_suite(work, "e2i_regression_suite@9", "short", 20, "")
     with pytest.raises(ToolFailure, match="is a dataset, not a suite"):
-        client.get_suite(work, "dataset:loans", "brief", 20, "")
+        client.get_suite(work, "dataset:loans", "short", 20, "")
 
 
 def test_a_suite_is_paged_and_crosses_processes(work: Work) -> None:
-    page = client.get_suite(work, "e2i_classification_suite", "brief", 4, "")
+    page = client.get_suite(work, "e2i_classification_suite", "short", 4, "")
     assert pickle.loads(pickle.dumps(page)) == page
     assert (len(page.expectations), page.next_cursor) == (4, "4")
-    assert len(client.get_suite(work, "e2i_classification_suite", "brief", 4, "8").expectations) == 1
+    assert len(client.get_suite(work, "e2i_classification_suite", "short", 4, "8").expectations) == 1
 
 
 def test_long_value_sets_are_cut_in_brief_and_whole_in_full(work: Work) -> None:
     many = rule("expect_column_values_to_be_in_set", column="a", value_set=list(range(500)))
     client.create_suite(work, "many", [many])
     assert client.get_suite(work, "many", "full", 20, "").expectations == [many]
-    assert len(client.get_suite(work, "many", "brief", 20, "").model_dump_json()) < 600
+    assert len(client.get_suite(work, "many", "short", 20, "").model_dump_json()) < 600
 
 
 def _config(work: Work) -> object:

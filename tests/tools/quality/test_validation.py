@@ -249,7 +249,7 @@ def test_a_brief_answer_is_bounded_and_the_stored_one_whole(work: Work, store: S
             for index, name in enumerate(frame)
         ),
     )
-    brief = client.validate_dataset(work, store(frame), suite, "", [], "brief")
+    brief = client.validate_dataset(work, store(frame), suite, "", [], "short")
     assert brief.failed == 60
     assert len(brief.results) == 12
     assert brief.notes == ["48 rules are not listed: detail='full' lists all"]

@@ -34,7 +34,7 @@ def log(work: Work, tmp_path: Path, file: str, **changes: str) -> LoggedModel:
         "dataset": str(tmp_path / "rows.parquet"),
         "target": "y",
         "run": "",
-        "register_as": "",
+        "name": "",
     }
     return client.log_model(work, LogRequest.model_validate(request | changes))
 
@@ -52,7 +52,7 @@ def test_an_xgboost_file_answers_as_it_did_where_it_was_trained(
 
     trained = XGBClassifier(n_estimators=20).fit(frame[["x", "z"]], frame["y"])
     trained.save_model(tmp_path / f"model{suffix}")
-    logged = log(work, tmp_path, f"model{suffix}", register_as="credit")
+    logged = log(work, tmp_path, f"model{suffix}", name="credit")
     assert (logged.algorithm, logged.registered, logged.features) == ("XGBoost", "model:credit/1", ["x", "z"])
     assert np.allclose(answers(work, "model:credit/1", frame), trained.predict_proba(frame[["x", "z"]]), atol=1e-9)
     parents = [edge.parent for edge in Lineage(work.home).ancestors("model:credit/1")]
@@ -124,7 +124,7 @@ def test_an_ended_run_takes_no_model_and_a_bad_name_is_refused_before_the_run(
     with pytest.raises(ToolFailure, match="start_run opens a new one"):
         log(work, tmp_path, "model.ubj", run=run)
     with pytest.raises(ToolFailure, match="cannot name a model"):
-        log(work, tmp_path, "model.ubj", register_as="a/b")
+        log(work, tmp_path, "model.ubj", name="a/b")
     assert [line.run for line in search_runs(work, "", "", "", 10, "").items] == [run]
     assert get_run(work, run).models == []
 
@@ -161,7 +161,7 @@ def test_a_model_of_mlflow_alone_is_taken_in_with_its_dataset_and_target(
         uri = logged_by_mlflow(work, fitted, name)
         with pytest.raises(ToolFailure, match=r"no card says what it takes.*log_model\(model='models:/m-"):
             find_model(work, uri)
-        taken = log(work, tmp_path, "", model=uri, register_as=name)
+        taken = log(work, tmp_path, "", model=uri, name=name)
         assert (taken.registered, taken.features) == (f"model:{name}/1", ["x", "z"])
         assert np.allclose(answers(work, taken.model, frame), fitted.predict_proba(features), atol=1e-9)
         assert uri in [edge.parent for edge in Lineage(work.home).ancestors(taken.model)]

@@ -61,7 +61,7 @@ class Shop:
 
     def copy(self, key: str) -> str:
         """A model with files of its own, which a test may spoil."""
-        request = dict.fromkeys(("path", "preprocessor", "dataset", "target", "run", "register_as"), "")
+        request = dict.fromkeys(("path", "preprocessor", "dataset", "target", "run", "name"), "")
         return client.log_model(self.work, LogRequest(model=self.train(key), **request)).model
 
     def register(self, *keys: str) -> None:
@@ -154,7 +154,7 @@ def test_the_first_model_is_held_against_the_baseline_and_the_second_against_the
     assert compared.candidate_score == pytest.approx(auc(shop, "strong", frame))
     assert compared.gain.value == pytest.approx(auc(shop, "strong", frame) - auc(shop, "poor", frame))
     assert (compared.gain.verdict, compared.gain.n, compared.gain.baseline) == ("better", 500, 0.5)
-    assert (shop.in_production, second.undo) == (shop.version(2), f"rollback_model(name={shop.name!r})")
+    assert (shop.in_production, second.undo) == (shop.version(2), f"rollback_model(model={shop.name!r})")
 
 
 def test_a_candidate_that_is_not_better_stays_out_and_keeps_the_evidence(shop: Shop) -> None:
@@ -368,7 +368,7 @@ def test_without_anything_in_production_there_is_no_way_back(shop: Shop) -> None
     [
         ([(1, "Staging")], "transition_stage(model='model:{0}/1', stage='None')"),
         ([(1, "Production")], "transition_stage(model='model:{0}/1', stage='None')"),
-        ([(1, "Production"), (2, "Production")], "rollback_model(name='{0}')"),
+        ([(1, "Production"), (2, "Production")], "rollback_model(model='{0}')"),
         ([(1, "Production"), (1, "Production")], None),
     ],
 )

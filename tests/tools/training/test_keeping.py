@@ -53,7 +53,7 @@ def evaluate(work: Work, folder: Path, model: str) -> float | None:
 
 
 def log(work: Work, model: str, **more: str) -> Any:
-    parts = dict.fromkeys(("path", "preprocessor", "dataset", "target", "run", "register_as"), "")
+    parts = dict.fromkeys(("path", "preprocessor", "dataset", "target", "run", "name"), "")
     return log_model(work, LogRequest(model=model, **parts | more))
 
 
@@ -79,7 +79,7 @@ def test_without_mlflow_a_model_is_kept_used_and_later_logged_with_all_it_knows(
     assert explain_prediction(away, kept.model, {"a": 1.0, "k": "x"}, "", 0, "", 5).predicted == "1"
     with pytest.raises(ToolFailure, match=r"not logged yet.*log_model"):
         register_model(work, kept.model, "credit", {}, "")
-    logged = log(work, kept.model, register_as="credit")
+    logged = log(work, kept.model, name="credit")
     run = get_run(work, logged.run)
     assert (run.experiment, run.name, run.status) == ("credit", "train LogisticRegression", "FINISHED")
     assert (run.params["C"], run.params["seed"]) == ("0.5", "3")

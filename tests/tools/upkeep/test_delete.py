@@ -262,28 +262,28 @@ def test_a_suite_goes_version_by_version_or_whole(remove: Remove, work: Work) ->
     create_suite(work, "rules", [_exists("a")])
     create_suite(work, "rules", [_exists("b")])
     remove("suite:rules@2")
-    assert get_suite(work, "rules", "brief", 5, "").expectations[0].kwargs == {"column": "a"}
+    assert get_suite(work, "rules", "short", 5, "").expectations[0].kwargs == {"column": "a"}
     remove("suite:rules")
     with pytest.raises(ToolFailure, match="unknown suite"):
-        get_suite(work, "rules", "brief", 5, "")
+        get_suite(work, "rules", "short", 5, "")
 
 
 def test_a_built_in_suite_is_refused_and_comes_back_from_under_one_of_its_name(remove: Remove, work: Work) -> None:
     name = "e2i_classification_suite"
-    built_in = get_suite(work, name, "brief", 5, "").version
+    built_in = get_suite(work, name, "short", 5, "").version
     with pytest.raises(ToolFailure, match="is built in"):
         remove(f"suite:{name}")
     own = create_suite(work, name, [_exists("a")])
     with pytest.raises(ToolFailure, match="is built in"):
         remove(f"suite:{name}@{built_in}")
     assert remove(f"suite:{name}").handles == [f"suite:{name}", f"suite:{name}@{own.version}"]
-    assert get_suite(work, name, "brief", 5, "").version == built_in
+    assert get_suite(work, name, "short", 5, "").version == built_in
 
 
 @pytest.mark.slow
 def test_a_validation_goes(load: Load, remove: Remove, work: Work) -> None:
     create_suite(work, "rules", [_exists("a")])
-    made = validate_dataset(work, load(), "rules", "", [], "brief").validation
+    made = validate_dataset(work, load(), "rules", "", [], "short").validation
     assert remove(made).files == 1
     assert remove(made).state == "already_gone"
 

@@ -68,8 +68,8 @@ def _settled(line: dict[str, Any]) -> dict[str, Any]:
 async def test_what_is_made_of_data_is_taken_back(check: Call, call: Call) -> None:
     loaded = await check("load_dataset", path=LOANS)
     assert (await call("load_dataset", path=LOANS))["undo"] is None
-    await check("generate_dataset", rows=100)
-    halves = {"dataset": loaded["dataset"], "strategy": "random", "validation": 0, "test": 0.5}
+    await check("generate_dataset", n_rows=100)
+    halves = {"dataset": loaded["dataset"], "strategy": "random", "validation_share": 0, "test_share": 0.5}
     await check("split_dataset", **halves)
     assert (await call("split_dataset", **halves))["undo"] is None
     rule = {"type": "expect_column_to_exist", "kwargs": {"column": "a"}}
@@ -82,7 +82,7 @@ async def test_what_is_made_of_data_is_taken_back(check: Call, call: Call) -> No
     view = {"view": "zip", "entity": "zipcode", "timestamp_column": "event_timestamp"}
     await check("register_features", of=views, dataset=zipcodes, features=["city"], **view)
     await check("register_features", of=views, dataset=zipcodes, features=["city", "state"], ttl_days=900.5, **view)
-    await check("register_feature", of=views, name="population", group="zip", entity="zipcode", dtype="int64")
+    await check("register_feature", of=views, feature="population", view="zip", entity="zipcode", dtype="int64")
     await check("get_historical_features", dataset=loaded["dataset"], features=["zip:city"])
     await check("materialize_features", of=views, views=["zip"])
 
