@@ -17,8 +17,8 @@ from .models import JobSummary
 Job = Annotated[str, Field(description="job:<id>")]
 
 
-async def get_job(context: Injected, job: Job, wait_s: Wait = 0) -> JobView[AnyResult]:
-    """Read a job: its progress, and its result once done. Waits up to wait_s for the end."""
+async def get_job(context: Injected, job: Job, wait_s: Wait = None) -> JobView[AnyResult]:
+    """Read a job: its progress, and its result once done. Waits for the end as long as the client bears, or wait_s."""
     return await context.follow(parse(job, "job").name, wait_s)
 
 

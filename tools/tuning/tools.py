@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, WithJsonSchema
 
 from ..modeling.target import TaskChoice
 from ..paging import Cursor, Limit, Page
-from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from . import client, compare, studies
 from .models import CompareRequest, Comparison, EffectQuestion, Study, StudyLine, Tuned, TuneRequest
@@ -43,7 +43,7 @@ async def tune_model(
     test: str = "",
     experiment: str = "",
     seed: int = 0,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Tuned]:
     """Search parameters."""
     request = TuneRequest(
@@ -83,7 +83,7 @@ async def compare_models(
     exclude: list[str] | None = None,
     experiment: str = "",
     seed: int = 0,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Comparison]:
     """Compare models on the same rows: scores, baseline, each difference with interval and verdict. One candidate:
     cross-validation."""
