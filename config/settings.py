@@ -55,7 +55,15 @@ def _when(given: object) -> object:
     return {"true": "call", "false": "never"}.get(str(given).lower(), given)
 
 
+# No tool waits longer, whoever asks.
+MOST_WAIT_S = 50
+Wait = Annotated[float, Field(ge=0, le=MOST_WAIT_S)]
+
+
 class RuntimeSettings(Section):
+    wait_s: Wait
+    client_waits: dict[str, Wait]
+    rejoin_s: Annotated[float, Field(ge=0)]
     call_timeout_s: Annotated[float, Field(gt=0)]
     call_memory_mb: Annotated[int, Field(ge=512)]
     call_workers: Annotated[int, Field(ge=1)]

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
@@ -25,12 +26,14 @@ from ..tools.estimates import briefly
 from ..tools.runtime.calls.executor import CallCrashed
 from ..tools.runtime.context import ToolContext
 from ..tools.runtime.outcome import Crash
+from ..tools.runtime.waits import Caller
 from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
 from . import stdio
 from .arguments import CallArguments, admitted, invalid
+from .in_flight import WAIT, Asked
 from .prompts import PromptHost
-from .scope import scope_of
+from .scope import caller_of, gone
 from .services import Services
 from .task_request import handoff_of
 
@@ -73,27 +76,37 @@ class Host(PromptHost):
         try:
             spec = self._spec(name)
             self.services.warm_later(WARM_AFTER_S)
-            given = admitted(
-                name, self._wire[name]["inputSchema"]["properties"], self._metadata(spec).arg_model, arguments
-            )
-            token = CONTEXT.set(self._tool_context(spec, given, context))
-            try:
-                with briefly(not given.full):
-                    return await self._answer(spec, given, context)
-            finally:
-                CONTEXT.reset(token)
+            known = self._wire[name]["inputSchema"]["properties"]
+            given = admitted(name, known, self._metadata(spec).arg_model, arguments)
+            asked = self._asked(spec, given, context, WAIT in known or spec.job is not None)
+            return await self.services.in_flight.answer(asked, lambda: self._in_context(spec, given, context, asked))
         except ToolFailure as failure:
             if (span := current_span()) is not None:
                 span.error_type = type(failure).__name__
             raise ToolError(str(failure)) from failure
 
+    def _asked(
+        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, waits: bool
+    ) -> Asked:
+        caller = caller_of(context)
+        arguments = given.own | {wire.KEY: given.key, wire.DETAIL: given.full}
+        return Asked(caller, spec.name, arguments, self.services.waits.limit(caller), partial(gone, context), waits)
+
+    async def _in_context(
+        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, asked: Asked
+    ) -> CallToolResult | InputRequiredResult:
+        """The answer to a call, in a task of its own: what is set here holds for nothing else."""
+        CONTEXT.set(self._tool_context(spec, given, context, asked))
+        with briefly(not given.full):
+            return await self._answer(spec, given, context, asked.caller)
+
     async def _answer(
-        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None
+        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, caller: Caller
     ) -> CallToolResult | InputRequiredResult:
         if not given.key or spec.job:
             return await self._run(spec, given.own, context)
         return await self.services.answers.once(
-            scope_of(context),
+            caller.scope,
             spec.name,
             given.key,
             self._canonical(spec, given.own),
@@ -148,7 +161,7 @@ class Host(PromptHost):
         return tool.fn_metadata
 
     def _tool_context(
-        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None
+        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, asked: Asked
     ) -> ToolContext:
         return ToolContext(
             self.services.calls,
@@ -160,7 +173,10 @@ class Host(PromptHost):
             given.key,
             given.budget,
             short=spec.job == "short",
-            scope=scope_of(context) if given.key else "",
+            keyed=spec.takes_key,
+            scope=asked.caller.scope,
+            limit=asked.limit,
+            gone=asked.gone,
             handoff=handoff_of(context),
         )
 

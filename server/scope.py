@@ -1,4 +1,4 @@
-"""Whose call it is: an idempotency key of one caller is not the key of another."""
+"""Whose call it is: neither an idempotency key nor a job of one caller is that of another."""
 
 from __future__ import annotations
 
@@ -8,17 +8,32 @@ from typing import Any
 
 from mcp.server.mcpserver import Context
 
+from ..tools.runtime.waits import Caller
 
-def scope_of(context: Context[Any, Any] | None) -> str:
-    """A digest of the caller: its token, else its HTTP session, else the name of the client.
 
-    The name outlives a connection: over stdio a client that is started again finds its answers. Nothing that a caller
-    sends is stored as it is.
+def caller_of(context: Context[Any, Any] | None) -> Caller:
+    """A digest of the caller with the name of its client: of its token, else its HTTP session, else its name.
+
+    The name outlives a connection: over stdio a client that is started again finds its answers. Over HTTP without
+    sessions it counts together with the address. Nothing that a caller sends is stored as it is.
     """
-    return hashlib.sha256(_caller(context).encode("utf-8", "replace")).hexdigest()[:24]
+    name = _client(context)
+    return Caller(hashlib.sha256(_caller(context, name).encode("utf-8", "replace")).hexdigest()[:24], name)
 
 
-def _caller(context: Context[Any, Any] | None) -> str:
+async def gone(context: Context[Any, Any] | None) -> bool:
+    """Whether the connection of a call is closed whose end nobody is told of: a session's goes on without it."""
+    request = context.request_context.request if context else None
+    headers: Mapping[str, str] = getattr(request, "headers", None) or {}
+    return request is not None and "mcp-session-id" in headers and bool(await request.is_disconnected())
+
+
+def _client(context: Context[Any, Any] | None) -> str:
+    params = context.request_context.session.client_params if context else None
+    return params.client_info.name if params else ""
+
+
+def _caller(context: Context[Any, Any] | None, name: str) -> str:
     if context is None:
         return ""
     request = context.request_context.request
@@ -28,5 +43,5 @@ def _caller(context: Context[Any, Any] | None) -> str:
         return f"token {token}"
     if session := headers.get("mcp-session-id") or query.get("session_id"):
         return f"session {session}"
-    client = context.request_context.session.client_params
-    return f"client {client.client_info.name if client else ''}"
+    address = getattr(request, "client", None)
+    return f"client {name} at {address.host}" if address else f"client {name}"

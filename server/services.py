@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 
 import anyio
 import anyio.to_thread
+from mcp.types import CallToolResult, InputRequiredResult
 
 from ..config.settings import Settings
 from ..config.watch import Watch
 from ..tools.runtime.calls.executor import CallExecutor
 from ..tools.runtime.jobs.queue import Jobs
+from ..tools.runtime.waits import WaitPolicy
 from ..tools.storage.errors import storage_error
 from ..tools.storage.store import BlockingCalls
 from ..tools.tracing.opik.launcher import Launcher
@@ -22,6 +24,7 @@ from ..tools.tracing.span import Tracer
 from ..tools.tracing.store.writer import TraceStore
 from .background import repeat
 from .idempotency import RETRY_S, Answers
+from .in_flight import CallsInFlight
 
 RECONCILE_EVERY_S = 1.0
 SHIP_EVERY_S = 1.0
@@ -38,6 +41,8 @@ class Services:
         self.tracer = Tracer(self.store.put, settings.tracing.capture_for(""))
         self.calls = CallExecutor(settings, self.store.put, slices)
         self.jobs = Jobs(settings)
+        self.waits = WaitPolicy(settings.runtime.wait_s, settings.runtime.client_waits)
+        self.in_flight = CallsInFlight[CallToolResult | InputRequiredResult](self.waits, settings.runtime.rejoin_s)
         self.answers = Answers(settings.home, settings.runtime.keep_days)
         self._spans = BlockingCalls("the trace store")
         self._shipping = BlockingCalls("the shipper", 1)

@@ -88,7 +88,12 @@ def environ(tmp_path: Path) -> dict[str, str]:
     """The variables of an installation of its own: an empty state folder and no user file."""
     config = tmp_path / "empty.yaml"
     config.touch()
-    return {"MLOPS_HOME": str(tmp_path / "home"), "MLOPS_CONFIG": str(config)}
+    return {
+        "MLOPS_HOME": str(tmp_path / "home"),
+        "MLOPS_CONFIG": str(config),
+        # The tests call themselves as the Python SDK does unless told, and have no time-out.
+        "MLOPS_RUNTIME__CLIENT_WAITS": "{}",
+    }
 
 
 @pytest.fixture

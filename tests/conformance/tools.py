@@ -10,7 +10,7 @@ from mcp.types import TextContent
 from pydantic import BaseModel
 
 from mlops_mcp.server.task_extension import ID
-from mlops_mcp.tools.runtime.models import DEFAULT_WAIT_S, JobView
+from mlops_mcp.tools.runtime.models import JobView
 from mlops_mcp.tools.spec import Injected, Toolset, reads, writes
 
 from . import jobs
@@ -23,28 +23,28 @@ async def greet(name: str) -> TextContent:
 
 async def slow_compute(context: Injected, seconds: float = 0, label: str = "") -> JobView[jobs.Said]:
     """Compute for some seconds."""
-    return await context.submit(jobs.nap, jobs.Nap(seconds=seconds), DEFAULT_WAIT_S)
+    return await context.submit(jobs.nap, jobs.Nap(seconds=seconds), None)
 
 
 async def failing_job(context: Injected, ctx: Context[Any, Any]) -> JobView[jobs.Said]:
     """Fail, as a task only."""
     require_client_extension(ctx.request_context, ID)
-    return await context.submit(jobs.refuse, jobs.Nothing(), DEFAULT_WAIT_S)
+    return await context.submit(jobs.refuse, jobs.Nothing(), None)
 
 
 async def protocol_error_job(context: Injected) -> JobView[jobs.Said]:
     """Crash."""
-    return await context.submit(jobs.crash, jobs.Nothing(), DEFAULT_WAIT_S)
+    return await context.submit(jobs.crash, jobs.Nothing(), None)
 
 
 async def confirm_delete(context: Injected, filename: str) -> JobView[jobs.Said]:
     """Ask before deleting."""
-    return await context.submit(jobs.delete, jobs.Named(name=filename), DEFAULT_WAIT_S)
+    return await context.submit(jobs.delete, jobs.Named(name=filename), None)
 
 
 async def multi_input(context: Injected) -> JobView[jobs.Said]:
     """Ask two questions at once."""
-    return await context.submit(jobs.gather, jobs.Nothing(), DEFAULT_WAIT_S)
+    return await context.submit(jobs.gather, jobs.Nothing(), None)
 
 
 class UserName(BaseModel):
@@ -59,7 +59,7 @@ async def test_tool_with_task(
     context: Injected, user_name: Annotated[UserName, Resolve(_asked_for)]
 ) -> JobView[jobs.Said]:
     """Ask for a name first, then greet in a task."""
-    return await context.submit(jobs.greet_later, jobs.Named(name=user_name.name), DEFAULT_WAIT_S)
+    return await context.submit(jobs.greet_later, jobs.Named(name=user_name.name), None)
 
 
 TOOLSET = Toolset(

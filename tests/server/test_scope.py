@@ -12,16 +12,19 @@ from starlette.requests import Request
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
-from mlops_mcp.server.scope import scope_of
+from mlops_mcp.server.scope import caller_of
 from mlops_mcp.tools.spec import Injected, Toolset, writes
 
 
-def scope(headers: Mapping[str, str] | None = None, query: str = "", client: str | None = None) -> str:
+def scope(
+    headers: Mapping[str, str] | None = None, query: str = "", client: str | None = None, address: str = ""
+) -> str:
     raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    request = None if headers is None else Request({"type": "http", "headers": raw, "query_string": query.encode()})
+    asked = {"type": "http", "headers": raw, "query_string": query.encode(), "client": (address, 1) if address else None}
+    request = None if headers is None else Request(asked)
     info = SimpleNamespace(client_info=SimpleNamespace(name=client)) if client is not None else None
-    asked = SimpleNamespace(request=request, session=SimpleNamespace(client_params=info))
-    return scope_of(cast(Any, SimpleNamespace(request_context=asked)))
+    context = SimpleNamespace(request=request, session=SimpleNamespace(client_params=info))
+    return caller_of(cast(Any, SimpleNamespace(request_context=context))).scope
 
 
 def test_a_token_is_the_caller_whatever_its_session_and_client() -> None:
@@ -39,6 +42,12 @@ def test_without_a_token_the_session_is_the_caller() -> None:
 def test_without_either_the_name_of_the_client_is_the_caller() -> None:
     assert scope(client="a") == scope({}, client="a") != scope(client="b")
     assert len({scope(), scope({"authorization": "a"}), scope({"mcp-session-id": "a"}), scope(client="a")}) == 4
+
+
+def test_over_http_the_same_name_at_another_address_is_another_caller() -> None:
+    assert scope({}, client="a", address="10.0.0.1") != scope({}, client="a", address="10.0.0.2")
+    token = {"authorization": "Bearer hunter2"}
+    assert scope(token, client="a", address="10.0.0.1") == scope(token, client="a", address="10.0.0.2")
 
 
 async def test_a_job_knows_whose_idempotency_key_it_was_started_with(settings: Settings) -> None:

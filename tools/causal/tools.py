@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, writes
 from ..vocabulary import Dataset
 from . import client
@@ -31,7 +31,7 @@ async def estimate_effect(
     run: str = "",
     experiment: str = "",
     seed: int = 0,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Effect]:
     """Effect of a treatment: average, by segment and row, with checks; logged."""
     request = EffectRequest(

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from ..paging import Cursor, Limit, Page
-from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Dataset
 from . import client, comparison, description, query
@@ -93,7 +93,7 @@ async def compare_datasets(
     columns: Annotated[list[str] | None, Field(description="Default: all.")] = None,
     target: str = "",
     key: Annotated[str, Field(description="Column that names the same row in both.")] = "",
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[DatasetComparison]:
     """What drifted: schema, missing, distributions (tested, corrected), unit changes, and rows shared by both."""
     request = CompareRequest(reference=reference, current=current, columns=columns or [], target=target, key=key)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from mcp.server.mcpserver import Image
 from pydantic import Field, JsonValue
 
-from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Dataset, Model
 from . import client, kept
@@ -24,7 +24,7 @@ async def explain_model(
     n_rows: Annotated[int, Field(ge=1, le=100_000, description="Sample size.")] = 1000,
     label: Label = "",
     seed: int = 0,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Explanation]:
     """SHAP importances of a model over a dataset, in the unit and link of its margin."""
     request = ExplainRequest(model=model, dataset=dataset, rows=n_rows, label=label, seed=seed)
@@ -50,7 +50,7 @@ async def explain_interactions(
     dataset: Dataset,
     n_rows: Annotated[int, Field(ge=1, le=5000, description="Sample size.")] = 200,
     label: Label = "",
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Interactions]:
     """SHAP interaction values of a tree model: which pairs of columns act together."""
     request = ExplainRequest(model=model, dataset=dataset, rows=n_rows, label=label, seed=0)

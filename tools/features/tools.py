@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue
 
 from ..handles import NAMES, NewName
 from ..paging import Cursor, Limit, Page
-from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Dataset
 from ..vocabulary import View as ViewName
@@ -72,7 +72,7 @@ async def materialize_features(
     views: Annotated[list[str] | None, Field(description="Default: all.")] = None,
     start: Annotated[str, Field(description="ISO time; default: the first value.")] = "",
     end: Annotated[str, Field(description="Default: now.")] = "",
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Materialized]:
     """Copy the newest value of each key to the online store (a job)."""
     request = MaterializeRequest(views=views or [], start=start, end=end)

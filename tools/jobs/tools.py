@@ -14,8 +14,8 @@ from ..vocabulary import Job
 from .models import JobSummary
 
 
-async def get_job(context: Injected, job: Job, wait_s: Wait = 0) -> JobView[AnyResult]:
-    """Read a job: its progress, and its result once done. Waits up to wait_s for the end."""
+async def get_job(context: Injected, job: Job, wait_s: Wait = None) -> JobView[AnyResult]:
+    """Read a job: its progress, and its result once done. Waits for the end as long as the client bears, or wait_s."""
     return await context.follow(parse(job, "job").name, wait_s)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from ..paging import Cursor, Limit, Page
-from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Span, Trace
 from . import client, spans
@@ -116,7 +116,7 @@ async def evaluate_agent(
         list[str | dict[str, JsonValue]],
         Field(description="Opik's offline metrics: Equals, Contains, IsJson, {metric: RegexMatch, regex}, …"),
     ],
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Evaluation]:
     """Score an agent's answers; each case becomes a trace with its scores."""
     request = EvaluateRequest(agent=agent, test_cases=test_cases, metrics=scoring_metrics)

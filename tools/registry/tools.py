@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..paging import Cursor, Limit, Page
-from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Registered, Run
 from . import client, promotion, stages
@@ -101,7 +101,7 @@ async def promote_model(
     suite: Annotated[str, Field(description="The dataset has to pass it.")] = "",
     group: str = "",
     gates: Annotated[list[GateName] | None, Field(description="Required ones; default: all.")] = None,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Promotion]:
     """Register a candidate and put it into Production if it loads, fits and beats the version there on these rows."""
     request = PromoteRequest(

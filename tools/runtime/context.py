@@ -17,6 +17,7 @@ from .jobs.queue import Jobs
 from .jobs.submission import Submission
 from .jobs.table import JobRow
 from .models import ENDED, Budget, JobView, Progress
+from .waits import WaitLimit
 from .work import Work
 
 P = ParamSpec("P")
@@ -34,12 +35,17 @@ class JobHandoff:
     job: str = ""
 
 
+async def _here() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class ToolContext:
     """What a tool may use: workers for short calls, jobs for long work.
 
     `tell` sends a progress notification to the caller; `settle` waits until the spans so far can be read;
-    `short` says that its job is expected to be short, `scope` whose idempotency key it is; with a `handoff` the job is
+    `short` says that its job is expected to be short, `keyed` that the tool takes an idempotency key, `scope` whose
+    call it is, `limit` how long that may wait and `gone` whether its connection is closed; with a `handoff` the job is
     not waited for.
     """
 
@@ -52,7 +58,10 @@ class ToolContext:
     idempotency: str = ""
     budget: Budget = field(default_factory=Budget)
     short: bool = False
+    keyed: bool = False
     scope: str = ""
+    limit: WaitLimit = field(default_factory=WaitLimit)
+    gone: Callable[[], Awaitable[bool]] = _here
     handoff: JobHandoff | None = None
 
     async def call(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -60,9 +69,13 @@ class ToolContext:
         return await self.calls.call(self.toolset, function, *args, **kwargs)
 
     async def submit(
-        self, function: Callable[[Work, Q], T], request: Q, wait_s: float, once: bool = False
+        self, function: Callable[[Work, Q], T], request: Q, wait_s: float | None, once: bool = False
     ) -> JobView[T]:
-        """Run a long client function as a job and wait for it up to `wait_s`."""
+        """Run a long client function as a job, or join the one of the same call, and wait for it as `follow` does.
+
+        Raises:
+            ToolFailure: the job failed or was lost.
+        """
         submission = Submission(
             tool=self.tool,
             function=function,
@@ -77,25 +90,44 @@ class ToolContext:
         row = await self.jobs.submit(submission)
         if self.handoff is not None:
             self.handoff.job, wait_s = row.id, 0
-        return await self.follow(row.id, wait_s)
+        if not row.joined:
+            return await self.follow(row.id, wait_s)
+        try:
+            seen = await self.follow(row.id, wait_s)
+        except ToolFailure as failure:
+            raise ToolFailure(failure.message, f"{failure.hint} {self._joined(row)}".strip()) from failure
+        return noted(seen, self._joined(row))
 
-    async def follow(self, identity: str, wait_s: float) -> JobView[Any]:
+    async def follow(self, identity: str, wait_s: float | None) -> JobView[Any]:
         """Pass on the progress of a job until it ends or the time is up.
+
+        Args:
+            wait_s: how long, as far as the caller bears it; None: as long as it does.
 
         Raises:
             ToolFailure: the job failed or was lost.
         """
-        last_word = time.monotonic() + wait_s - QUIET_S
         row = await self.jobs.get(identity)
-        async for row in self.jobs.watch(identity, wait_s):
+        left_s = self.limit.wait_s(wait_s)
+        last_word = time.monotonic() + left_s - QUIET_S
+        async for row in self.jobs.watch(identity, left_s):
             if row.progress and row.state not in ENDED and time.monotonic() < last_word:
                 progress = Progress.model_validate_json(row.progress)
                 if progress.done < progress.total:
                     await self.tell(progress.done, progress.total, progress.words)
+        if self.limit.in_time and not await self.gone():
+            await self.jobs.tell(row, self.scope)
         seen = view(row)
+        if row.state not in ENDED:
+            seen = noted(seen, self.limit.cut(wait_s))
         if row.state != "queued":
             return seen
         return seen.model_copy(update={"queue": await self.jobs.place_in_queue(row)})
+
+    def _joined(self, row: JobRow) -> str:
+        again = "Pass an idempotency_key" if self.keyed else "Repeat it after that job's end"
+        ago_s = max(0.0, time.time() - row.created)
+        return f"This joins job:{row.id}, begun {ago_s:.0f} s ago by the same call. {again} to run it again."
 
 
 def view(row: JobRow) -> JobView[Any]:
@@ -117,8 +149,13 @@ def view(row: JobRow) -> JobView[Any]:
         result=_decoded(row.result, result),
         partial=_decoded(row.partial, result) if row.state == "cancelled" else None,
         error=row.error if row.state == "cancelled" else None,
-        next=f"get_job(job={handle!r}, wait_s=50)" if row.state not in ENDED else None,
+        next=f"get_job(job={handle!r})" if row.state not in ENDED else None,
     )
+
+
+def noted(seen: JobView[Any], note: str) -> JobView[Any]:
+    """The same with a note, if there is one."""
+    return seen.model_copy(update={"notes": [*(seen.notes or ()), note]}) if note else seen
 
 
 def _verdict(row: JobRow) -> str:

@@ -6,14 +6,16 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ...config.settings import MOST_WAIT_S
+
 State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "lost")
 # Why an attempt did not end well: it refused, it raised what nobody foresaw, it met a limit, or it just died.
 Fault = Literal["refused", "crashed", "memory", "budget", "died"]
 R = TypeVar("R")
 
-DEFAULT_WAIT_S = 25.0
-Wait = Annotated[float, Field(ge=0, le=50)]
+# Of every tool that waits for a job; absent: as long as the caller is known to bear.
+Wait = Annotated[float | None, Field(ge=0, le=MOST_WAIT_S)]
 
 
 class Progress(BaseModel):
@@ -63,7 +65,8 @@ class QueuePlace(BaseModel):
 class JobView(BaseModel, Generic[R]):
     """A job: its state, how far it is, its result once done, and the call that continues from here.
 
-    `partial` is what a job that was ended early had reached; `queue` says what a queued one waits for.
+    `partial` is what a job that was ended early had reached; `queue` says what a queued one waits for. `notes` say
+    that the call joined the job of an earlier one, or waited for less than it asked for.
     """
 
     job: str
@@ -76,3 +79,4 @@ class JobView(BaseModel, Generic[R]):
     error: str | None = None
     next: str | None = None
     queue: QueuePlace | None = None
+    notes: list[str] | None = None

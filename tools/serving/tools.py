@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..handles import NewName
 from ..paging import Cursor, Limit, Page
-from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Bento, Dataset, Endpoint, Model
 from . import batch, client
@@ -37,7 +37,7 @@ async def package_model(
     name: NewName = "",
     version: Annotated[str, Field(description="Default: a digest of the content.")] = "",
     batchable: Annotated[bool, Field(description="Add a route that predicts concurrent requests together.")] = False,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Packaged]:
     """Package a model, with its preprocessing, as a bento that can be deployed. The same model gives the same bento."""
     request = PackageRequest(model=model, name=name, version=version, batchable=batchable)
@@ -51,7 +51,7 @@ async def deploy_model(
     replicas: Annotated[int, Field(ge=1, le=16)] = 1,
     resources: Resources | None = None,
     percent: Annotated[Percent, Field(description="Below 100: share the calls with what runs there.")] = 100,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Deployed]:
     """Serve a bento at an endpoint and wait until it answers. If the endpoint exists, what runs there is replaced
     without a gap."""
@@ -83,7 +83,7 @@ async def predict_dataset(
     dataset: Dataset,
     name: NewName = "",
     columns: Annotated[list[str] | None, Field(description="To keep; default: all.")] = None,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Predicted]:
     """Predict every row of a dataset: a dataset of predictions and probabilities, or effects."""
     request = BatchRequest(model=model, dataset=dataset, name=name, columns=columns)

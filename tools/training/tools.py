@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from ..modeling.target import TaskChoice
-from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Dataset, Model
 from . import client, reproduce
@@ -47,7 +47,7 @@ async def train_model(
     run: Annotated[str, Field(description="Default: a new one.")] = "",
     experiment: str = "",
     seed: int = 0,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Trained]:
     """Train a model (models:/m-…) and score it on folds (whole `group`s, or in `time`) or on `validation`."""
     request = TrainRequest(
@@ -69,7 +69,7 @@ async def evaluate_model(
     by: Annotated[str, Field(description="Column to slice by.")] = "",
     at: Annotated[dict[str, float] | None, Field(description="threshold, recall, specificity, cost of a miss.")] = None,
     log: Annotated[bool, Field(description="Log the scores to the model's run.")] = True,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Evaluation]:
     """Score a model on held-out data against a baseline, with an interval, a verdict, and what is off."""
     request = EvaluateRequest(
@@ -82,7 +82,7 @@ async def evaluate_model(
 async def reproduce_run(
     context: Injected,
     run: Annotated[str, Field(description="run:<id> or a model of train_model.")],
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Reproduction]:
     """Train a model again from the same data, params and seed: what differs, to the bit or by how much."""
     return await context.submit(reproduce.reproduce_run, ReproduceRequest(run=run), wait_s)

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, WithJsonSchema
 
 from ..modeling.target import TaskChoice
 from ..paging import Cursor, Limit, Page
-from ..runtime.models import DEFAULT_WAIT_S, JobView, Wait
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Dataset, TextOrObject
 from ..vocabulary import Study as StudyHandle
@@ -45,7 +45,7 @@ async def tune_model(
     test: str = "",
     experiment: str = "",
     seed: int = 0,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Tuned]:
     """Search parameters."""
     request = TuneRequest(
@@ -85,7 +85,7 @@ async def compare_models(
     exclude: list[str] | None = None,
     experiment: str = "",
     seed: int = 0,
-    wait_s: Wait = DEFAULT_WAIT_S,
+    wait_s: Wait = None,
 ) -> JobView[Comparison]:
     """Compare models on the same rows, with intervals, verdicts. One candidate: cross-validation."""
     request = CompareRequest(

@@ -97,7 +97,7 @@ async def test_a_job_that_takes_longer_says_how_far_it_is_and_what_to_call_next(
     gate = tmp_path / "gate"
     view = await context.submit(slow.train, slow.Request(gate=str(gate)), 0)
     assert view.state in ("queued", "running")
-    assert view.next == f"get_job(job='{view.job}', wait_s=50)"
+    assert view.next == f"get_job(job='{view.job}')"
     gate.touch()
     later = await context.follow(view.job.removeprefix("job:"), 120)
     assert (later.state, later.result, later.next) == ("done", slow.Result(auc=0.9), None)

@@ -79,7 +79,7 @@ async def test_a_model_goes_from_training_to_predictions_and_nothing_of_it_is_le
         while "starting" not in states:
             listed = await answer(client, "list_endpoints")
             states = [each["state"] for each in listed["items"][0]["deployments"]]
-            assert (await answer(client, "get_job", job=job["job"]))["state"] in ("queued", "running")
+            assert (await answer(client, "get_job", job=job["job"], wait_s=0))["state"] in ("queued", "running")
         await answer(client, "cancel_job", job=job["job"])
         listed = await answer(client, "list_endpoints")
         assert [each["state"] for each in listed["items"][0]["deployments"]] == ["ready"]

@@ -62,7 +62,7 @@ class CallExecutor:
     async def call(
         self, toolset: str, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run `function(work, *args)` in a worker of the toolset; cancelling kills the worker.
+        """Run `function(work, *args)` in a worker of the toolset; cancelling kills the worker; another one warms up.
 
         Raises:
             ToolFailure: what the function raised, too many calls waiting, a timeout, or the death of the worker.
@@ -87,7 +87,7 @@ class CallExecutor:
     def _pool(self, toolset: str) -> WorkerPool:
         pool = workers_of(toolset)
         if pool not in self._pools:
-            self._pools[pool] = WorkerPool(self._settings, self._template, self._helpers)
+            self._pools[pool] = WorkerPool(self._settings, self._template, self._helpers, wanted([pool]))
         return self._pools[pool]
 
     def _warmed(self) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as CallTimeout
 from concurrent.futures.process import BrokenProcessPool
@@ -23,7 +23,7 @@ from ...tracing.span import current
 from ..limits import worker_environment
 from ..outcome import Outcome
 from ..template.handle import Template
-from .worker import initialize, invoke
+from .worker import initialize, invoke, load
 
 CALLS_OF_A_WORKER = 2000
 # After this long in the line a call gets another worker; most are shorter, and cost less than to start one.
@@ -39,6 +39,8 @@ class Worker:
         self.forked = template.ready
         self.calls = 0
         self.busy_since = 0.0
+        self.warming = False
+        self.warmed = self.forked
         self._pool = ProcessPool(
             max_workers=1,
             context=template.context(self.forked),
@@ -63,6 +65,10 @@ class Worker:
         future = self._pool.schedule(invoke, args=(function, arguments, capture, current()), timeout=limit_s)
         return cast("Future[Outcome]", future)
 
+    def load(self, entries: Sequence[str], limit_s: float) -> Future[None]:
+        """Import what the calls use before there is one."""
+        return cast("Future[None]", self._pool.schedule(load, args=(entries,), timeout=limit_s))
+
     def halt(self) -> None:
         """Let it end soon."""
         cast(Any, self._pool).stop()
@@ -74,12 +80,21 @@ class Worker:
 
 
 class WorkerPool:
-    """Used from one event loop; what blocks runs in `helpers`, and only `workers` may be read from another thread."""
+    """Used from one event loop; what blocks runs in `helpers`, and only `workers` may be read from another thread.
 
-    def __init__(self, settings: Settings, template: Template, helpers: Executor) -> None:
+    Args:
+        libraries: what the calls import. A call that is ended while its new worker may still import them takes the
+            worker along, so the next one imports them before it is given a call, which then has not begun.
+    """
+
+    def __init__(
+        self, settings: Settings, template: Template, helpers: Executor, libraries: Sequence[str] = ()
+    ) -> None:
         self._settings = settings
         self._template = template
         self._helpers = helpers
+        self._libraries = libraries
+        self._owed = False
         self._workers: set[Worker] = set()
         self._idle: list[Worker] = []
         self._waiting: deque[asyncio.Future[Worker]] = deque()
@@ -103,7 +118,12 @@ class WorkerPool:
         try:
             answer = await self._answer(worker, name, function, arguments, capture)
             fit = answer.rss_mb <= self._settings.runtime.call_recycle_mb and worker.calls < CALLS_OF_A_WORKER
+            worker.warmed = True
             return answer
+        except asyncio.CancelledError:
+            others = self._workers - {worker}
+            self._owed = not (self._template.ready or any(each.warmed or each.warming for each in others))
+            raise
         finally:
             self._mean_s += WEIGHT * (time.monotonic() - worker.busy_since - self._mean_s)
             if fit:
@@ -169,8 +189,11 @@ class WorkerPool:
         self._idle.append(worker)
 
     def _grow(self) -> None:
-        if self._waiting and len(self._workers) < self._settings.runtime.call_workers:
+        if any(worker.warming for worker in self._workers):
+            return
+        if (self._waiting or self._owed) and len(self._workers) < self._settings.runtime.call_workers:
             worker = Worker(self._settings, self._template)
+            worker.warming, self._owed = self._owed and not worker.forked, False
             self._workers.add(worker)
             task = asyncio.ensure_future(self._open(worker))
             self._starting.add(task)
@@ -179,10 +202,13 @@ class WorkerPool:
     async def _open(self, worker: Worker) -> None:
         try:
             await asyncio.get_running_loop().run_in_executor(self._helpers, lambda: worker.alive)
-        except (OSError, RuntimeError) as error:  # no memory for it, or the server ends
-            template_died = worker.forked and not self._template.ready
-            self._retire(worker, replace=template_died)
-            if not template_died:
+            if worker.warming:
+                await asyncio.wrap_future(worker.load(self._libraries, self._settings.runtime.call_timeout_s))
+                worker.warming, worker.warmed = False, True
+        except (OSError, RuntimeError) as error:  # no memory for it, it died over its imports, or the server ends
+            another = worker.warming or (worker.forked and not self._template.ready)
+            self._retire(worker, replace=another)
+            if not another:
                 self._fail(ToolFailure(f"no worker can be started: {error}", "Repeat it in a minute."))
         else:
             self._give(worker)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from ....config.settings import Capture, Settings
 from ...tracing.span import Carrier, Span, Tracer, under
 from ..limits import die_with_parent, divert_standard_streams, limit_memory, make_folders, memory_mb
 from ..outcome import Outcome, outcome_of
+from ..template.preload import preload
 from ..work import Work
 
 # Set once by the initializer of the process; pebble offers no other place to keep it.
@@ -31,6 +32,13 @@ def initialize(settings: Settings, environment: Mapping[str, str], parent: int) 
         # The generator was forked as well: all workers would draw the same numbers.
         numpy.random.seed()
     _process.update(settings=settings, cache={})
+
+
+def load(entries: Sequence[str]) -> None:
+    """Import what the calls of a slice use, as the template does."""
+    with _killable():
+        for entry in entries:
+            preload(entry)
 
 
 def invoke(function: Callable[..., Any], arguments: tuple[Any, ...], capture: Capture, carrier: Carrier) -> Outcome:

@@ -28,12 +28,14 @@ COLUMNS = {
     "budget": "text not null default '{}'", "home": "text not null default ''", "place": "text not null default ''",
     "lease": "double precision not null default 0", "partial": "text", "asks": "text", "answers": "text",
     "fault": "text", "cleanup": "text", "toolset": "text not null default ''",
-    "short": "integer not null default 0",
+    "short": "integer not null default 0", "scope": "text not null default ''", "call": "text",
+    "told": "integer not null default 0",
 }  # fmt: skip
-SCHEMA = (
-    f"create table if not exists jobs({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())});"
+TABLE = f"create table if not exists jobs({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())});"
+INDEXES = (
     "create index if not exists jobs_state on jobs(state, created);"
     "create index if not exists jobs_ended on jobs(ended);"
+    "create index if not exists jobs_call on jobs(call);"
 )
 KNOWN = (
     "select column_name from information_schema.columns "
@@ -90,7 +92,7 @@ class SqliteBackend:
         self.name = str(path)
         self._store = Store(
             path,
-            SCHEMA,
+            TABLE + INDEXES,
             "the job table",
             upgrade=_add_missing_columns,
             then="Tools that need no job work on.",
@@ -186,9 +188,10 @@ class PostgresBackend:
             return
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
-            connection.execute(SCHEMA.encode())
+            connection.execute(TABLE.encode())
             for name, kind in COLUMNS.items():
                 connection.execute(f"alter table jobs add column if not exists {name} {kind}".encode())
+            connection.execute(INDEXES.encode())
         self._ready = True
 
 

@@ -70,7 +70,7 @@ class Jobs:
         )
 
     async def submit(self, submission: Submission) -> JobRow:
-        """Queue a job and start it if a slot is free.
+        """Queue a job and start it if a slot is free; the same call of the same caller joins the job of the first.
 
         Raises:
             ToolFailure: its idempotency key was used with other arguments, or one of them is not finite.
@@ -98,6 +98,12 @@ class Jobs:
             ToolFailure: there is no such job.
         """
         return await self._calls.run(lambda: self._read(identity))
+
+    async def tell(self, row: JobRow, scope: str) -> None:
+        """Note that an answer about a job reaches the caller that it belongs to; the answer does not hang on it."""
+        if scope == row.scope and not row.told:
+            with contextlib.suppress(Unavailable):
+                await self._calls.run(lambda: self._table.tell(row.id, scope))
 
     async def place_in_queue(self, row: JobRow) -> QueuePlace:
         """Why a queued job waits."""
@@ -157,7 +163,7 @@ class Jobs:
 
     def _submit(self, submission: Submission, above: Carrier) -> JobRow:
         new = submission.row(self._settings, above)
-        row = self._table.insert(new)
+        row = self._table.insert(new, self._settings.runtime.rejoin_s)
         if self._settings.server.read_only:
             self._own.add(row.id)
         if row.request != new.request:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel
@@ -30,7 +32,7 @@ class Submission:
 
     `toolset` says whose rules of capture its spans follow, `once` that it must not be started a second time when its
     process dies, `short` that it is expected to be short, so it need not wait behind long work. `scope` says whose
-    `idempotency` key it is: the same key of another caller is another one.
+    it is: neither the same `idempotency` key nor the same call of another caller is the same; without, nobody's is.
     """
 
     tool: str
@@ -49,21 +51,29 @@ class Submission:
         Raises:
             ToolFailure: a number among the arguments is not finite.
         """
+        request, stored_settings = _exact(self.request), stored(settings)
         return NewJob(
             tool=self.tool,
             toolset=self.toolset,
             function=reference_of(self.function),
-            request=_exact(self.request),
+            request=request,
             attempts=1 if self.once else settings.runtime.job_attempts,
             trace_id=above.trace_id,
             span_id=above.span_id,
             idempotency=f"{self.scope}:{self.tool}:{self.idempotency}" if self.idempotency else None,
-            settings=stored(settings),
+            settings=stored_settings,
             folder=os.getcwd(),
             home=home_id(settings),
             budget=self.budget.model_dump_json(exclude_none=True),
             short=int(self.short or (self.budget.seconds or math.inf) <= SHORT_S),
+            scope=self.scope,
+            call=self._call(request, stored_settings) if self.scope and not self.idempotency else None,
         )
+
+    def _call(self, request: str, stored_settings: str) -> str:
+        """A digest of all that decides what the job does."""
+        what = (version("mlops-mcp"), self.tool, reference_of(self.function), request, self.budget.model_dump_json())
+        return hashlib.sha256(json.dumps((*what, stored_settings, os.getcwd())).encode()).hexdigest()
 
 
 def _exact(request: BaseModel) -> str:

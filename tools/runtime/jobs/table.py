@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...paging import Position
@@ -21,10 +21,19 @@ PRUNE = (
     "(select id from jobs where ended>0 order by ended desc limit ?))) returning id"
 )
 
+# The job of the same call that its caller may not know of. One that was cancelled on purpose is known.
+SAME = (
+    "select * from jobs where call=? and scope=? and (state in ('queued','running') or (told=0 and ended>? and "
+    "(state<>'cancelled' or fault='budget'))) order by created desc, id desc limit 1"
+)
+
 
 @dataclass(frozen=True)
 class NewJob:
-    """What is known of a job before it is queued."""
+    """What is known of a job before it is queued.
+
+    `scope` is its caller's digest, `call` that of all that is asked for; None for one that no other call may join.
+    """
 
     tool: str
     toolset: str
@@ -39,6 +48,8 @@ class NewJob:
     home: str
     budget: str
     short: int = 0
+    scope: str = ""
+    call: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,8 @@ class JobRow:
     `settings` and `folder` (working directory) are the submitter's: whoever starts the job, it runs as submitted.
     `home` names the state folder that its data lies in, `place` the machine whose process `pid` keeps it.
     `partial` is the best result so far, `asks` are open questions by key and `answers` what came for them, `cleanup`
-    is what has to be done should the job not end by itself; all four are JSON.
+    is what has to be done should the job not end by itself; all four are JSON. `told` says that an answer about the
+    job has reached its caller; `joined`, which is not stored, that the row was there when its call was made.
     """
 
     id: str
@@ -81,6 +93,10 @@ class JobRow:
     fault: Fault | None
     cleanup: str | None
     short: int
+    scope: str
+    call: str | None
+    told: int
+    joined: bool = False
 
     @property
     def seconds(self) -> float:
@@ -115,8 +131,12 @@ class JobTable:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
-    def insert(self, new: NewJob) -> JobRow:
-        """Queue a job; with an idempotency key that was used before, the job it started unless that one failed."""
+    def insert(self, new: NewJob, rejoin_s: float = 0.0) -> JobRow:
+        """Queue a job, or find the one of the same call.
+
+        With an idempotency key that is the job which was started with it, unless that one failed. Without, it is one
+        of the same caller that has not ended, or that ended within `rejoin_s` and nobody was told of.
+        """
         with self.backend.alone() as db:
             if new.idempotency:
                 db.execute(
@@ -125,6 +145,8 @@ class JobTable:
                 )
                 if row := _one(db, "select * from jobs where idempotency=?", new.idempotency):
                     return row
+            elif new.call and (row := _one(db, SAME, new.call, new.scope, time.time() - rejoin_s)):
+                return replace(row, joined=True)
             values = {"id": _identity(), "state": "queued", "attempt": 0, "created": time.time(), **vars(new)}
             marks = ",".join("?" * len(values))
             row = _one(db, f"insert into jobs({','.join(values)}) values({marks}) returning *", *values.values())
@@ -161,6 +183,10 @@ class JobTable:
                 "order by created, id limit 1) returning *",
                 time.time(), place, home, *(among or ()), place, slots + short_slots, place, slots,
             )  # fmt: skip
+
+    def tell(self, identity: str, scope: str) -> bool:
+        """Note that an answer about a job reaches its caller; False when it is another's, or knows already."""
+        return self._update("told=1", "id=? and scope=? and told=0", identity, scope)
 
     def started(self, identity: str, attempt: int, pid: int) -> bool:
         """Note the process of an attempt; False when the attempt is no longer wanted."""

@@ -10,32 +10,13 @@ import gc
 import os
 import sys
 from contextlib import suppress
-from importlib import import_module
-from typing import Any
 
 from ..limits import die_with_parent, divert_standard_streams, make_folders, worker_environment
-from ..outcome import outcome_of
 from ..proctree import MARK
-from .preload import VARIABLE
+from .preload import PACKAGE, VARIABLE, preload
 
 # Every job begins with it.
-PACKAGE = __name__.partition(".")[0]
 KEEPER = f"{PACKAGE}.tools.runtime.jobs.keeper"
-
-
-def preload(entry: str) -> None:
-    """Import one entry; whatever a broken library raises must not end the template."""
-    outcome = outcome_of(lambda: _load(entry))
-    ours = entry.startswith(PACKAGE) and not entry.endswith(".client")  # a slice need not have one
-    if outcome.crash and (ours or outcome.crash.type != ModuleNotFoundError.__name__):
-        print(f"preloading {entry} failed: {outcome.crash.type}: {outcome.crash.message[:200]}", file=sys.stderr)
-
-
-def _load(entry: str) -> None:
-    name, _, function = entry.partition(":")
-    module: Any = import_module(name)
-    if function:
-        getattr(module, function)()
 
 
 # Python restarts a template that has died from whatever thread wants a child, and it would die with that thread.

@@ -1,0 +1,151 @@
+"""The calls that run: one that takes longer than its caller bears goes on, and the same call gets its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from ..tools.errors import ToolFailure
+from ..tools.runtime.waits import BY_HAND_S, Caller, WaitLimit, WaitPolicy
+
+WAIT = "wait_s"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call as its caller made it.
+
+    Args:
+        gone: whether its connection has been closed.
+        waits: its tool keeps to the limit by itself.
+    """
+
+    caller: Caller
+    tool: str
+    arguments: Mapping[str, Any]
+    limit: WaitLimit
+    gone: Callable[[], Awaitable[bool]]
+    waits: bool = False
+
+    def repeats(self, other: Asked) -> bool:
+        """Whether it is the same call once more, which may wait for longer or less."""
+        return self.tool == other.tool and _but_the_wait(self.arguments) == _but_the_wait(other.arguments)
+
+
+@dataclass(eq=False)
+class Running(Generic[T]):
+    """A call under way. One that is `left` has lost its caller and waits for the same call to fetch its answer."""
+
+    asked: Asked
+    task: asyncio.Task[T]
+    left: bool = False
+
+
+class CallsInFlight(Generic[T]):
+    """Runs each call in a task of its own, used from one event loop.
+
+    A caller that gave up before is answered in time: that the call goes on. So is one, afterwards, whose time-out
+    nobody told us of: it makes the same call while the first one runs.
+
+    Args:
+        keep_s: how long an answer is kept that nobody has fetched.
+    """
+
+    def __init__(self, waits: WaitPolicy, keep_s: float) -> None:
+        self._waits = waits
+        self._keep_s = keep_s
+        self._running: dict[str, list[Running[T]]] = {}
+
+    async def answer(self, asked: Asked, run: Callable[[], Awaitable[T]]) -> T:
+        """Run a call, or wait for the answer of the same one.
+
+        Raises:
+            ToolFailure: it takes longer than its caller bears, and goes on.
+        """
+        running = self._same(asked) or self._start(asked, run)
+        try:
+            await asyncio.wait({running.task}, timeout=_patience_s(asked))
+        except asyncio.CancelledError:
+            self._waits.gave_up(asked.caller, asked.limit.passed_s)
+            if not running.left:
+                await self._end(running)
+            raise
+        if not running.task.done():
+            self._leave(running)
+            raise ToolFailure(
+                f"{asked.tool} takes longer than this client waits, and goes on", "Repeat the same call for its answer."
+            )
+        if await asked.gone():
+            self._leave(running)
+            self._waits.gave_up(asked.caller, asked.limit.passed_s)
+        elif not (running.left and running.asked is asked):  # or its caller has asked once more by now
+            self._forget(running)
+            self._waits.answered(asked.caller, asked.limit.passed_s)
+        return running.task.result()
+
+    def _same(self, asked: Asked) -> Running[T] | None:
+        """The same call of this caller that it no longer waits for: nobody repeats a call that he still waits for."""
+        for running in self._running.get(asked.caller.scope, ()):
+            if not asked.repeats(running.asked):
+                continue
+            if not running.left and (passed_s := running.asked.limit.passed_s) >= BY_HAND_S:
+                self._waits.gave_up(asked.caller, passed_s)
+                self._leave(running)
+            if running.left and not asked.waits:
+                return running
+        return None
+
+    def _start(self, asked: Asked, run: Callable[[], Awaitable[T]]) -> Running[T]:
+        running = Running(asked, asyncio.ensure_future(run()))
+        self._running.setdefault(asked.caller.scope, []).append(running)
+        return running
+
+    def _leave(self, running: Running[T]) -> None:
+        if not running.left:
+            running.left = True
+            running.task.add_done_callback(partial(self._keep, running))
+
+    def _keep(self, running: Running[T], task: asyncio.Task[T]) -> None:
+        _look_at(task)
+        if running.asked.waits:
+            self._forget(running)
+        else:
+            asyncio.get_running_loop().call_later(self._keep_s, self._forget, running)
+
+    def _forget(self, running: Running[T]) -> None:
+        of_caller = self._running.get(running.asked.caller.scope, [])
+        if running in of_caller:
+            of_caller.remove(running)
+        if not of_caller:
+            self._running.pop(running.asked.caller.scope, None)
+
+    async def _end(self, running: Running[T]) -> None:
+        running.task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({running.task})
+        _look_at(running.task)
+        self._forget(running)
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """A failure that nobody fetches is no mistake of ours."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _patience_s(asked: Asked) -> float | None:
+    """How long the caller is kept waiting; one that never gave up, for as long as it takes."""
+    if asked.waits or math.isinf(asked.limit.given_up_s):
+        return None
+    return max(0.0, asked.limit.latest_s - asked.limit.passed_s)
+
+
+def _but_the_wait(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name != WAIT}
