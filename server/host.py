@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, cast
 
 import pydantic_core
+from mcp.server import Server
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.types import CallToolResult, InputRequiredResult, TextContent
@@ -60,11 +61,20 @@ class Host(PromptHost):
             **{name: wire.render(spec) for name, spec in self._specs.items()},
         }
 
+    @property
+    def protocol(self) -> Server[Any]:
+        """The SDK's server below this one: the handlers by method, and the loop that serves a stream."""
+        return self._lowlevel_server
+
     async def run_stdio_async(self) -> None:
-        await stdio.serve(self._lowlevel_server)
+        await stdio.serve(self.protocol)
 
     async def list_tools(self) -> list[WireTool]:
         return [WireTool.model_validate(shape) for shape in self._wire.values()]
+
+    def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
+        shape = self._wire.get(name)
+        return shape and shape["inputSchema"]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None
@@ -76,13 +86,21 @@ class Host(PromptHost):
             token = CONTEXT.set(self._tool_context(spec, given, context))
             try:
                 with briefly(not given.full):
-                    return await self._answer(spec, given, context)
+                    answer = await self._answer(spec, given, context)
             finally:
                 CONTEXT.reset(token)
+            await self._note_changes(spec, given, answer)
+            return answer
         except ToolFailure as failure:
             if (span := current_span()) is not None:
                 span.error_type = type(failure).__name__
             raise ToolError(str(failure)) from failure
+
+    async def _note_changes(
+        self, spec: ToolSpec, given: CallArguments, answer: CallToolResult | InputRequiredResult
+    ) -> None:
+        if not spec.read_only and isinstance(answer, CallToolResult) and not answer.is_error:
+            await self.services.changes.made(self._toolset_of[spec.name], given.own, answer.structured_content or {})
 
     async def _answer(
         self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None

@@ -18,10 +18,14 @@ from ..tools.runtime.jobs.queue import Jobs
 from ..tools.storage.errors import storage_error
 from ..tools.storage.store import BlockingCalls
 from ..tools.tracing.opik.launcher import Launcher
+from ..tools.tracing.redaction import Redactor
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store.writer import TraceStore
 from .background import repeat
+from .changes import Changes
+from .client_logs import ClientLogs
 from .idempotency import RETRY_S, Answers
+from .subscriptions import Bus
 
 RECONCILE_EVERY_S = 1.0
 SHIP_EVERY_S = 1.0
@@ -38,6 +42,9 @@ class Services:
         self.tracer = Tracer(self.store.put, settings.tracing.capture_for(""))
         self.calls = CallExecutor(settings, self.store.put, slices)
         self.jobs = Jobs(settings)
+        self.bus = Bus()
+        self.changes = Changes(self.bus, self.jobs)
+        self.logs = ClientLogs(Redactor.of(settings))
         self.answers = Answers(settings.home, settings.runtime.keep_days)
         self._spans = BlockingCalls("the trace store")
         self._shipping = BlockingCalls("the shipper", 1)
@@ -48,19 +55,21 @@ class Services:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Look after jobs and traces while the body runs, then end the workers and write the last spans."""
-        async with anyio.create_task_group() as group:
-            if self.settings.runtime.preload == "start":
-                self.warm_later(0)
-            group.start_soon(repeat, self._look_after_jobs, RECONCILE_EVERY_S, "jobs cannot be looked after")
-            group.start_soon(repeat, self._look_after_traces, SHIP_EVERY_S, "traces cannot be shipped")
-            outcomes = "the outcomes of keyed calls cannot be written"
-            group.start_soon(repeat, self.answers.write_waiting, RETRY_S, outcomes)
-            try:
-                yield
-            finally:
-                group.cancel_scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(self.close)
+        with self.logs:
+            async with anyio.create_task_group() as group:
+                if self.settings.runtime.preload == "start":
+                    self.warm_later(0)
+                group.start_soon(repeat, self._look_after_jobs, RECONCILE_EVERY_S, "jobs cannot be looked after")
+                group.start_soon(repeat, self._look_after_traces, SHIP_EVERY_S, "traces cannot be shipped")
+                group.start_soon(repeat, self.changes.look_at_jobs, RECONCILE_EVERY_S, "ended jobs cannot be looked at")
+                outcomes = "the outcomes of keyed calls cannot be written"
+                group.start_soon(repeat, self.answers.write_waiting, RETRY_S, outcomes)
+                try:
+                    yield
+                finally:
+                    group.cancel_scope.cancel()
+                    with anyio.CancelScope(shield=True):
+                        await anyio.to_thread.run_sync(self.close)
 
     async def settle(self) -> None:
         """Wait until every span that was closed so far can be read."""

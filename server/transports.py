@@ -20,7 +20,6 @@ from .app import create_server
 from .host import Host
 
 Transport = Literal["stdio", "http", "sse"]
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def serve(settings: Settings, transport: Transport, *more: Toolset) -> None:
@@ -33,7 +32,11 @@ def serve(settings: Settings, transport: Transport, *more: Toolset) -> None:
         SettingsError: the state folder cannot be written, or the address cannot be listened on.
     """
     require_home(settings.home)
-    server = create_server(settings, *more)
+    run(create_server(settings, *more), settings, transport)
+
+
+def run(server: Host, settings: Settings, transport: Transport) -> None:
+    """Run a server that was built already, as `serve` does."""
     anyio.run(_serve_stdio if transport == "stdio" else _serve_http, server, settings, transport)
 
 
@@ -70,43 +73,26 @@ async def _end_on_signal(server: Host) -> None:
 
 async def _serve_http(server: Host, settings: Settings, transport: Transport) -> None:
     import uvicorn
-    from mcp.server.transport_security import TransportSecuritySettings
+
+    from .web import HTTP_PATH, SSE_PATH, web_app
 
     options = settings.server
-    hosts = allowed_hosts(options)
-    security = TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
-        allowed_hosts=hosts,
-        allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts],
-    )
-    app = (
-        server.streamable_http_app(transport_security=security)
-        if transport == "http"
-        else server.sse_app(transport_security=security)
-    )
     # Without a configuration of its own uvicorn logs through our handler, which takes secrets out of addresses.
-    config = uvicorn.Config(app, log_config=None, log_level=options.log_level.lower(), timeout_graceful_shutdown=3)
+    # Its faster parser leaves the blanks around a header's value, which the protocol says do not count.
+    config = uvicorn.Config(
+        web_app(server, options, transport == "http"),
+        http="h11",
+        log_config=None,
+        log_level=options.log_level.lower(),
+        timeout_graceful_shutdown=3,
+    )
     with _listener(options) as listener:
-        path = "/mcp" if transport == "http" else "/sse"
-        os.write(
-            2, f"mlops-mcp serves {transport} on http://{options.host}:{listener.getsockname()[1]}{path}\n".encode()
-        )
+        address = f"http://{options.host}:{listener.getsockname()[1]}"
+        also = f" and sse on {address}{SSE_PATH}" if transport == "http" else ""
+        path = HTTP_PATH if transport == "http" else SSE_PATH
+        os.write(2, f"mlops-mcp serves {transport} on {address}{path}{also}\n".encode())
         async with server.services.running():
             await uvicorn.Server(config).serve(sockets=[listener])
-
-
-def allowed_hosts(options: ServerSettings) -> list[str]:
-    """Host headers that are answered: this machine's names, the address served, and what was configured."""
-    bare = [*LOOPBACK, _bracketed(options.host), *(host.removesuffix(":*") for host in options.allowed_hosts)]
-    return [form for host in dict.fromkeys(bare) for form in ((host,) if _has_port(host) else (host, f"{host}:*"))]
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _has_port(host: str) -> bool:
-    return host.rpartition("]")[2].count(":") == 1 or (not host.startswith("[") and ":" in host)
 
 
 def _listener(options: ServerSettings) -> socket.socket:
