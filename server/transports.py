@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 import signal
 import socket
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 import anyio.to_thread
@@ -18,6 +20,9 @@ from ..tools.spec import Toolset
 from ..tools.storage.state_files import private_folder
 from .app import create_server
 from .host import Host
+
+if TYPE_CHECKING:
+    from .ending import WebServer
 
 Transport = Literal["stdio", "http", "sse"]
 
@@ -72,27 +77,42 @@ async def _end_on_signal(server: Host) -> None:
 
 
 async def _serve_http(server: Host, settings: Settings, transport: Transport) -> None:
+    from .ending import end_on_signal
+
+    ending = asyncio.Event()
+    web = _web_server(server, settings.server, transport, ending)
+    with _listener(settings.server) as listener:
+        _announce(settings.server.host, listener.getsockname()[1], transport)
+        async with server.services.running(), anyio.create_task_group() as group:
+            group.start_soon(end_on_signal, server, web, ending)
+            await web.serve(sockets=[listener])
+            group.cancel_scope.cancel()
+
+
+def _web_server(server: Host, options: ServerSettings, transport: Transport, ending: asyncio.Event) -> WebServer:
     import uvicorn
 
-    from .web import HTTP_PATH, SSE_PATH, web_app
+    from .ending import GRACE_S, WebServer
+    from .web import web_app
 
-    options = settings.server
     # Without a configuration of its own uvicorn logs through our handler, which takes secrets out of addresses.
     # Its faster parser leaves the blanks around a header's value, which the protocol says do not count.
     config = uvicorn.Config(
-        web_app(server, options, transport == "http"),
+        web_app(server, options, transport == "http", ending),
         http="h11",
         log_config=None,
         log_level=options.log_level.lower(),
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=math.ceil(GRACE_S) + 2,
     )
-    with _listener(options) as listener:
-        address = f"http://{options.host}:{listener.getsockname()[1]}"
-        also = f" and sse on {address}{SSE_PATH}" if transport == "http" else ""
-        path = HTTP_PATH if transport == "http" else SSE_PATH
-        os.write(2, f"mlops-mcp serves {transport} on {address}{path}{also}\n".encode())
-        async with server.services.running():
-            await uvicorn.Server(config).serve(sockets=[listener])
+    return WebServer(config)
+
+
+def _announce(host: str, port: int, transport: Transport) -> None:
+    from .web import HTTP_PATH, SSE_PATH
+
+    address = f"http://{host}:{port}"
+    where = f"{address}{HTTP_PATH} and sse on {address}{SSE_PATH}" if transport == "http" else f"{address}{SSE_PATH}"
+    os.write(2, f"mlops-mcp serves {transport} on {where}\n".encode())
 
 
 def _listener(options: ServerSettings) -> socket.socket:

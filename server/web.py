@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -17,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..config.settings import ServerSettings
+from .ending import EndsInOrder
 from .eras import EitherEra
 from .host import Host
 
@@ -27,8 +29,12 @@ EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version")
 METHODS = ("GET", "POST", "DELETE")
 
 
-def web_app(server: Host, options: ServerSettings, streamable: bool) -> Starlette:
-    """The application: SSE, and Streamable HTTP beside it if that is wanted."""
+def web_app(server: Host, options: ServerSettings, streamable: bool, ending: asyncio.Event) -> Starlette:
+    """The application: SSE, and Streamable HTTP beside it if that is wanted.
+
+    Args:
+        ending: set when the server is told to end.
+    """
     security = security_of(options)
     app = server.streamable_http_app(transport_security=security) if streamable else Starlette()
     app.router.routes.extend(Sse(server.protocol, security).routes)
@@ -39,7 +45,8 @@ def web_app(server: Host, options: ServerSettings, streamable: bool) -> Starlett
         allow_headers=["*"],
         expose_headers=EXPOSED,
     )
-    app.add_middleware(Guard, security=security)  # the outermost, since it was added last
+    app.add_middleware(Guard, security=security)
+    app.add_middleware(EndsInOrder, ending=ending)  # the outermost, since it was added last
     return app
 
 
