@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, cast
 
@@ -29,6 +30,7 @@ from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
 from . import stdio
 from .arguments import CallArguments, admitted, invalid
+from .choices import settled
 from .prompts import PromptHost
 from .scope import scope_of
 from .services import Services
@@ -86,7 +88,7 @@ class Host(PromptHost):
             token = CONTEXT.set(self._tool_context(spec, given, context))
             try:
                 with briefly(not given.full):
-                    answer = await self._answer(spec, given, context)
+                    answer = await self._answer_or_question(spec, given, context)
             finally:
                 CONTEXT.reset(token)
             await self._note_changes(spec, given, answer)
@@ -95,6 +97,16 @@ class Host(PromptHost):
             if (span := current_span()) is not None:
                 span.error_type = type(failure).__name__
             raise ToolError(str(failure)) from failure
+
+    async def _answer_or_question(
+        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None
+    ) -> CallToolResult | InputRequiredResult:
+        # A key stands for the arguments as they were given, so nothing in them is replaced.
+        return await settled(
+            lambda own: self._answer(spec, replace(given, own=own), context),
+            given.own,
+            None if given.key else context,
+        )
 
     async def _note_changes(
         self, spec: ToolSpec, given: CallArguments, answer: CallToolResult | InputRequiredResult
