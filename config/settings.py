@@ -20,6 +20,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# Whoever a browser says a page is from: a scheme, a host and perhaps a port, which may be any.
+Origin = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s*]+(:\*)?$")]
+
+
 class ServerSettings(Section):
     toolsets: tuple[str, ...]
     agent: str
@@ -27,6 +31,7 @@ class ServerSettings(Section):
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
     allowed_hosts: tuple[str, ...]
+    cors_origins: tuple[Origin, ...]
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 
+from ..config.settings import Settings
 from ..tools.errors import ToolFailure, Unavailable
 from ..tools.runtime.calls.executor import CallCrashed, CallExecutor
 from ..tools.tracing.span import current
@@ -19,16 +21,14 @@ TOOLSET = "tracking"
 Reference = ResourceTemplateReference | PromptReference
 
 
-def add_resources(server: MCPServer[Any], calls: CallExecutor) -> None:
+def add_resources(server: MCPServer[Any], calls: CallExecutor, settings: Settings) -> None:
     """Publish runs and registry entries; each is read in a worker of the tracking slice.
 
     The cards, with the models of the slices they stand on, are imported when one is read.
     """
 
     async def experiments() -> str:
-        from .runs import experiments_card
-
-        return await _read(calls.call(TOOLSET, experiments_card))
+        return await _read(_experiments(calls, settings))
 
     async def run(run_id: str) -> str:
         from .runs import run_card
@@ -54,6 +54,15 @@ def add_resources(server: MCPServer[Any], calls: CallExecutor) -> None:
     for uri, function, title, description in about:
         server.resource(uri, title=title, description=description, mime_type=MARKDOWN)(function)
     _add_completion(server, calls)
+
+
+async def _experiments(calls: CallExecutor, settings: Settings) -> str:
+    """The first thing a client reads: it does not wait until a worker has imported MLflow, if it need not."""
+    from ..tools.tracking import embedded
+    from . import runs
+
+    known = await anyio.to_thread.run_sync(embedded.experiment_ids, settings)
+    return runs.experiments_card(await calls.call(TOOLSET, runs.experiments) if known is None else known)
 
 
 def _add_completion(server: MCPServer[Any], calls: CallExecutor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 
 from ..tools.runtime.work import Work
@@ -13,9 +14,13 @@ ESCAPED = str.maketrans({mark: f"\\{mark}" for mark in "\\|`<["})
 LISTED = 100
 
 
-def experiments_card(work: Work) -> str:
-    """The experiments, newest first."""
-    known = tracking.experiment_ids(work)
+def experiments(work: Work) -> dict[str, str]:
+    """Name -> id, the newest first."""
+    return tracking.experiment_ids(work)
+
+
+def experiments_card(known: Mapping[str, str]) -> str:
+    """The experiments by name, in their order."""
     lines = [f"- **{cell(name)}** (id {identity})" for name, identity in islice(known.items(), LISTED)]
     if len(known) > LISTED:
         lines.append(f"\n{len(known) - LISTED} more are left out.")

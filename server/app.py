@@ -15,6 +15,7 @@ from ..tools.spec import Toolset
 from .host import Host
 from .middleware import TraceRequests
 from .services import Services
+from .subscriptions import Subscriptions
 from .task_extension import Tasks
 
 INSTRUCTIONS = (
@@ -44,11 +45,17 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         title="MLOps",
         instructions=INSTRUCTIONS,
         version=version("mlops-mcp"),
-        middleware=[TraceRequests(services.tracer, lambda tool: settings.tracing.capture_for(published.get(tool, "")))],
+        subscriptions=services.bus,
+        middleware=[
+            services.logs,
+            TraceRequests(services.tracer, lambda tool: settings.tracing.capture_for(published.get(tool, ""))),
+        ],
         # With tasks/cancel a read-only server would end what others have started.
         extensions=[] if settings.server.read_only else [Tasks(services.jobs)],
     )
-    add_resources(host, services.calls)
+    add_resources(host, services.calls, settings)
+    services.logs.serve(host.protocol)
+    Subscriptions(host, host.protocol, services.bus)
     return host
 
 

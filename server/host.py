@@ -8,11 +8,13 @@ import sys
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
 import pydantic_core
+from mcp.server import Server
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
@@ -31,6 +33,7 @@ from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
 from . import stdio
 from .arguments import CallArguments, admitted, invalid
+from .choices import settled
 from .in_flight import WAIT, Asked
 from .prompts import PromptHost
 from .scope import caller_of, gone
@@ -64,11 +67,20 @@ class Host(PromptHost):
             **{name: wire.render(spec) for name, spec in self._specs.items()},
         }
 
+    @property
+    def protocol(self) -> Server[Any]:
+        """The SDK's server below this one: the handlers by method, and the loop that serves a stream."""
+        return self._lowlevel_server
+
     async def run_stdio_async(self) -> None:
-        await stdio.serve(self._lowlevel_server)
+        await stdio.serve(self.protocol)
 
     async def list_tools(self) -> list[WireTool]:
         return [WireTool.model_validate(shape) for shape in self._wire.values()]
+
+    def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
+        shape = self._wire.get(name)
+        return shape and shape["inputSchema"]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None
@@ -98,7 +110,25 @@ class Host(PromptHost):
         """The answer to a call, in a task of its own: what is set here holds for nothing else."""
         CONTEXT.set(self._tool_context(spec, given, context, asked))
         with briefly(not given.full):
-            return await self._answer(spec, given, context, asked.caller)
+            answer = await self._answer_or_question(spec, given, context, asked.caller)
+        await self._note_changes(spec, given, answer)
+        return answer
+
+    async def _answer_or_question(
+        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, caller: Caller
+    ) -> CallToolResult | InputRequiredResult:
+        # A key stands for the arguments as they were given, so nothing in them is replaced.
+        return await settled(
+            lambda own: self._answer(spec, replace(given, own=own), context, caller),
+            given.own,
+            None if given.key else context,
+        )
+
+    async def _note_changes(
+        self, spec: ToolSpec, given: CallArguments, answer: CallToolResult | InputRequiredResult
+    ) -> None:
+        if not spec.read_only and isinstance(answer, CallToolResult) and not answer.is_error:
+            await self.services.changes.made(self._toolset_of[spec.name], given.own, answer.structured_content or {})
 
     async def _answer(
         self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, caller: Caller

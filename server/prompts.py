@@ -16,15 +16,17 @@ from .services import Services
 
 
 class PromptHost(MCPServer[Services]):
-    """A server whose prompts are data."""
+    """A server whose own prompts are data; others may be added as the SDK has them."""
 
     async def list_prompts(self) -> list[WirePrompt]:
-        return [_wire(spec) for spec in PROMPTS]
+        return [*map(_wire, PROMPTS), *await super().list_prompts()]
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Services, Any] | None = None
     ) -> GetPromptResult | InputRequiredResult:
         spec = next((spec for spec in PROMPTS if spec.name == name), None)
+        if spec is None and self._prompt_manager.get_prompt(name):
+            return await super().get_prompt(name, arguments, context)
         if spec is None:
             raise MCPError(code=INVALID_PARAMS, message=str(unknown("prompt", name, (spec.name for spec in PROMPTS))))
         given = {key: str(value) for key, value in (arguments or {}).items()}

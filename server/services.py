@@ -20,11 +20,15 @@ from ..tools.runtime.waits import WaitPolicy
 from ..tools.storage.errors import storage_error
 from ..tools.storage.store import BlockingCalls
 from ..tools.tracing.opik.launcher import Launcher
+from ..tools.tracing.redaction import Redactor
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store.writer import TraceStore
 from .background import repeat
+from .changes import Changes
+from .client_logs import ClientLogs
 from .idempotency import RETRY_S, Answers
 from .in_flight import CallsInFlight
+from .subscriptions import Bus
 
 RECONCILE_EVERY_S = 1.0
 SHIP_EVERY_S = 1.0
@@ -43,6 +47,9 @@ class Services:
         self.jobs = Jobs(settings)
         self.waits = WaitPolicy(settings.runtime.wait_s, settings.runtime.client_waits)
         self.in_flight = CallsInFlight[CallToolResult | InputRequiredResult](self.waits, settings.runtime.rejoin_s)
+        self.bus = Bus()
+        self.changes = Changes(self.bus, self.jobs)
+        self.logs = ClientLogs(Redactor.of(settings))
         self.answers = Answers(settings.home, settings.runtime.keep_days)
         self._spans = BlockingCalls("the trace store")
         self._shipping = BlockingCalls("the shipper", 1)
@@ -53,19 +60,21 @@ class Services:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Look after jobs and traces while the body runs, then end the workers and write the last spans."""
-        async with anyio.create_task_group() as group:
-            if self.settings.runtime.preload == "start":
-                self.warm_later(0)
-            group.start_soon(repeat, self._look_after_jobs, RECONCILE_EVERY_S, "jobs cannot be looked after")
-            group.start_soon(repeat, self._look_after_traces, SHIP_EVERY_S, "traces cannot be shipped")
-            outcomes = "the outcomes of keyed calls cannot be written"
-            group.start_soon(repeat, self.answers.write_waiting, RETRY_S, outcomes)
-            try:
-                yield
-            finally:
-                group.cancel_scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(self.close)
+        with self.logs:
+            async with anyio.create_task_group() as group:
+                if self.settings.runtime.preload == "start":
+                    self.warm_later(0)
+                group.start_soon(repeat, self._look_after_jobs, RECONCILE_EVERY_S, "jobs cannot be looked after")
+                group.start_soon(repeat, self._look_after_traces, SHIP_EVERY_S, "traces cannot be shipped")
+                group.start_soon(repeat, self.changes.look_at_jobs, RECONCILE_EVERY_S, "ended jobs cannot be looked at")
+                outcomes = "the outcomes of keyed calls cannot be written"
+                group.start_soon(repeat, self.answers.write_waiting, RETRY_S, outcomes)
+                try:
+                    yield
+                finally:
+                    group.cancel_scope.cancel()
+                    with anyio.CancelScope(shield=True):
+                        await anyio.to_thread.run_sync(self.close)
 
     async def settle(self) -> None:
         """Wait until every span that was closed so far can be read."""

@@ -13,14 +13,13 @@ import os
 import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream
 from mcp.server import Server
 from mcp.shared.message import SessionMessage
 from mcp.types import (
@@ -30,15 +29,14 @@ from mcp.types import (
     JSONRPCError,
     JSONRPCMessage,
     JSONRPCNotification,
-    JSONRPCRequest,
     jsonrpc_message_adapter,
 )
 from pydantic import ValidationError
 
+from .eras import EitherEra
 from .jsons import as_json
 
 CHUNK = 64 * 1024
-PROBE = "server/discover"
 # Without a way back, and closed by the end of the line too: no line takes long to look through.
 TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?"?'
 # So much is looked at of a line to find its id.
@@ -46,7 +44,6 @@ MAX_TOKENS = 200_000
 TOKEN = re.compile(TEXT + rb"|[\[\]{}]", re.DOTALL)
 MEMBER = re.compile(rb"\s*:\s*(?P<value>" + TEXT + rb"|-?\d{1,40}(?![\d.eE]))?", re.DOTALL)
 
-Replies = MemoryObjectSendStream[SessionMessage]
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +54,7 @@ async def serve(server: Server[Any]) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(_write, sink, written, group)
             async with to_write, anyio.create_task_group() as eras:
-                await _read(source, _Connection(server, to_write, eras))
+                await _read(source, EitherEra(server, to_write, eras))
 
 
 @contextmanager
@@ -73,56 +70,15 @@ def _claimed(descriptor: int, instead: int) -> Generator[int]:
         os.dup2(private, descriptor)
 
 
-@dataclass
-class _Connection:
-    """Hands messages to the SDK's loop, which keeps to the protocol era of its first request.
-
-    A client that asked for `server/discover` and then initializes, since the answer took too long, is served as one of
-    the handshake era by a second loop.
-    """
-
-    server: Server[Any]
-    replies: Replies
-    eras: TaskGroup
-    _opened: list[MemoryObjectSendStream[SessionMessage | Exception]] = field(default_factory=list[Any])
-    _probed: bool = False
-    _settled: bool = False
-
-    async def take(self, message: JSONRPCMessage) -> None:
-        if isinstance(message, JSONRPCRequest):
-            fell_back = message.method == "initialize" and self._probed and not self._settled
-            self._probed = self._probed or message.method == PROBE
-            self._settled = self._settled or message.method != PROBE
-            if fell_back:
-                self._open()
-        if not self._opened:
-            self._open()
-        await self._opened[-1].send(SessionMessage(message))
-
-    async def refuse(self, error: JSONRPCError) -> None:
-        await self.replies.send(SessionMessage(error))
-
-    def close(self) -> None:
-        for era in self._opened:
-            era.close()
-
-    def _open(self) -> None:
-        send, receive = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        self._opened.append(send)
-        self.eras.start_soon(
-            self.server.run, receive, self.replies.clone(), self.server.create_initialization_options()
-        )
-
-
-async def _read(source: int, connection: _Connection) -> None:
+async def _read(source: int, connection: EitherEra) -> None:
     async with aclosing(_lines(source)) as lines:
         async for line in lines:
             if not line.strip():
                 continue
             try:
-                await connection.take(parsed(line))
+                await connection.take(SessionMessage(parsed(line)))
             except Refused as refused:
-                await connection.refuse(refused.answer)
+                await connection.reply(refused.answer)
     connection.close()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import os
 import signal
 import socket
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 import anyio.to_thread
@@ -19,8 +21,10 @@ from ..tools.storage.state_files import private_folder
 from .app import create_server
 from .host import Host
 
+if TYPE_CHECKING:
+    from .ending import WebServer
+
 Transport = Literal["stdio", "http", "sse"]
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def serve(settings: Settings, transport: Transport, *more: Toolset) -> None:
@@ -33,7 +37,11 @@ def serve(settings: Settings, transport: Transport, *more: Toolset) -> None:
         SettingsError: the state folder cannot be written, or the address cannot be listened on.
     """
     require_home(settings.home)
-    server = create_server(settings, *more)
+    run(create_server(settings, *more), settings, transport)
+
+
+def run(server: Host, settings: Settings, transport: Transport) -> None:
+    """Run a server that was built already, as `serve` does."""
     anyio.run(_serve_stdio if transport == "stdio" else _serve_http, server, settings, transport)
 
 
@@ -69,44 +77,42 @@ async def _end_on_signal(server: Host) -> None:
 
 
 async def _serve_http(server: Host, settings: Settings, transport: Transport) -> None:
+    from .ending import end_on_signal
+
+    ending = asyncio.Event()
+    web = _web_server(server, settings.server, transport, ending)
+    with _listener(settings.server) as listener:
+        _announce(settings.server.host, listener.getsockname()[1], transport)
+        async with server.services.running(), anyio.create_task_group() as group:
+            group.start_soon(end_on_signal, server, web, ending)
+            await web.serve(sockets=[listener])
+            group.cancel_scope.cancel()
+
+
+def _web_server(server: Host, options: ServerSettings, transport: Transport, ending: asyncio.Event) -> WebServer:
     import uvicorn
-    from mcp.server.transport_security import TransportSecuritySettings
 
-    options = settings.server
-    hosts = allowed_hosts(options)
-    security = TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
-        allowed_hosts=hosts,
-        allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts],
-    )
-    app = (
-        server.streamable_http_app(transport_security=security)
-        if transport == "http"
-        else server.sse_app(transport_security=security)
-    )
+    from .ending import GRACE_S, WebServer
+    from .web import web_app
+
     # Without a configuration of its own uvicorn logs through our handler, which takes secrets out of addresses.
-    config = uvicorn.Config(app, log_config=None, log_level=options.log_level.lower(), timeout_graceful_shutdown=3)
-    with _listener(options) as listener:
-        path = "/mcp" if transport == "http" else "/sse"
-        os.write(
-            2, f"mlops-mcp serves {transport} on http://{options.host}:{listener.getsockname()[1]}{path}\n".encode()
-        )
-        async with server.services.running():
-            await uvicorn.Server(config).serve(sockets=[listener])
+    # Its faster parser leaves the blanks around a header's value, which the protocol says do not count.
+    config = uvicorn.Config(
+        web_app(server, options, transport == "http", ending),
+        http="h11",
+        log_config=None,
+        log_level=options.log_level.lower(),
+        timeout_graceful_shutdown=math.ceil(GRACE_S) + 2,
+    )
+    return WebServer(config)
 
 
-def allowed_hosts(options: ServerSettings) -> list[str]:
-    """Host headers that are answered: this machine's names, the address served, and what was configured."""
-    bare = [*LOOPBACK, _bracketed(options.host), *(host.removesuffix(":*") for host in options.allowed_hosts)]
-    return [form for host in dict.fromkeys(bare) for form in ((host,) if _has_port(host) else (host, f"{host}:*"))]
+def _announce(host: str, port: int, transport: Transport) -> None:
+    from .web import HTTP_PATH, SSE_PATH
 
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _has_port(host: str) -> bool:
-    return host.rpartition("]")[2].count(":") == 1 or (not host.startswith("[") and ":" in host)
+    address = f"http://{host}:{port}"
+    where = f"{address}{HTTP_PATH} and sse on {address}{SSE_PATH}" if transport == "http" else f"{address}{SSE_PATH}"
+    os.write(2, f"mlops-mcp serves {transport} on {where}\n".encode())
 
 
 def _listener(options: ServerSettings) -> socket.socket:

@@ -14,6 +14,7 @@ BACKENDS = {"psycopg": "postgres", "boto3": "s3", "distributed": "cluster", "cat
 # Names come from outside and may be of any length; comparing them takes time that grows with it.
 MAX_SHOWN = 200
 MAX_TEXT = 4000
+MAX_CHOICES = 20
 
 
 class ToolFailure(Exception):
@@ -56,6 +57,21 @@ def _installed(module: str) -> bool:
         return find_spec(module) is not None
     except (ModuleNotFoundError, ValueError):  # an import hook refuses it, or a stand-in without a spec is loaded
         return False
+
+
+class NeedsChoice(ToolFailure):
+    """What was given could mean several things; a client that can ask has a person pick one.
+
+    Args:
+        given: the text as the caller passed it.
+        choices: what may be passed in its place, the likeliest first; the first `MAX_CHOICES` are kept.
+    """
+
+    def __init__(self, message: str, hint: str, given: str, choices: Iterable[str]) -> None:
+        super().__init__(message, hint)
+        self.given = given
+        self.choices = tuple(choices)[:MAX_CHOICES]
+        self.args = (message, hint, given, self.choices)  # with all of them it crosses to another process
 
 
 class OutOfMemory(ToolFailure):

@@ -10,9 +10,10 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from mcp import Client
 
 from mlops_mcp.server.task_extension import ID
 
@@ -67,6 +68,48 @@ async def test_a_task_goes_on_while_its_server_is_killed_and_the_next_server_has
                 await asyncio.sleep(0.05)
     assert seen["status"] == "completed"
     assert seen["result"]["structuredContent"]["result"] == {"text": "computed for 2 s"}
+
+
+async def test_a_job_goes_on_while_its_server_is_told_to_end_with_calls_and_streams_open(
+    fixture_server: Served, tmp_path: Path
+) -> None:
+    async def call(url: str, mode: Literal["legacy", "auto"]) -> None:
+        async with Client(url, mode=mode) as client:
+            opened.append(url)
+            await client.call_tool("slow_compute", {"seconds": 5, "label": mode})
+
+    async def listen(url: str) -> None:
+        async with Client(url) as client, client.listen(resource_subscriptions=["mlflow://experiments"]) as heard:
+            opened.append(url)
+            ended.extend([str(event) async for event in heard] or ["in order"])
+
+    opened: list[str] = []
+    ended: list[str] = []
+    with fixture_server(tmp_path) as (process, url):
+        started = [asyncio.create_task(each) for each in (call(url, "legacy"), call(url, "auto"), listen(url))]
+        async with asyncio.timeout(120):
+            while len(opened) < 3 or not (jobs := await running(url, 2)):
+                await asyncio.sleep(0.05)
+        process.terminate()
+        assert await asyncio.to_thread(process.wait, 120) == 0
+        await asyncio.gather(*started, return_exceptions=True)
+    assert ended == ["in order"]
+    with fixture_server(tmp_path) as (_, url):
+        async with Client(url) as client, asyncio.timeout(120):
+            for job in jobs:
+                while (seen := (await client.call_tool("get_job", {"job": job, "wait_s": 20})).structured_content) and (
+                    seen["state"] in ("queued", "running")
+                ):
+                    continue
+                assert (seen or {})["result"] == {"text": "computed for 5 s"}
+
+
+async def running(url: str, least: int) -> list[str]:
+    """The jobs that run, once there are so many."""
+    async with Client(url) as client:
+        listed = (await client.call_tool("list_jobs", {"state": "running"})).structured_content or {}
+    jobs = [item["job"] for item in listed["items"]]
+    return jobs if len(jobs) >= least else []
 
 
 async def test_a_request_whose_header_names_another_task_is_refused(fixture_server: Served, tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import ResourceTemplateReference, TextResourceContents
 
+from mlops_mcp.config.load import load
 from mlops_mcp.resources import runs
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracking import embedded
 from mlops_mcp.tools.tracking.backend import mlflow_client
 
 from ..conftest import finished
@@ -57,10 +59,23 @@ async def test_runs_and_registry_entries_are_cards_with_completions(client: Clie
     assert run in runs.completion.values
 
 
-def test_the_card_of_many_experiments_says_how_many_it_leaves_out(work: Work) -> None:
+def test_the_experiments_are_read_without_mlflow_as_mlflow_lists_them(work: Work) -> None:
+    assert embedded.experiment_ids(work.settings) == {}  # and no store is placed for it
     for number in range(105):
         mlflow_client(work).create_experiment(f"e{number}", artifact_location=str(work.home))
-    known = len(mlflow_client(work).search_experiments(max_results=1000))
-    card = runs.experiments_card(work)
+    mlflow_client(work).delete_experiment(mlflow_client(work).get_experiment_by_name("e7").experiment_id)
+    known = runs.experiments(work)
+    assert len(known) == 105  # with MLflow's own, without the deleted one
+    assert list((embedded.experiment_ids(work.settings) or {}).items()) == list(known.items())
+    card = runs.experiments_card(known)
     assert card.count("- **") == 100
-    assert f"{known - 100} more are left out." in card
+    assert "5 more are left out." in card
+
+
+def test_a_store_that_cannot_be_read_so_is_left_to_mlflow(tmp_path: Path) -> None:
+    store = tmp_path / "other.db"
+    store.write_bytes(b"no database")
+    remote = load({"MLFLOW_TRACKING_URI": "http://mlflow.example.org", "MLOPS_HOME": str(tmp_path)}).settings
+    broken = load({"MLFLOW_TRACKING_URI": f"sqlite:///{store}", "MLOPS_HOME": str(tmp_path)}).settings
+    assert embedded.experiment_ids(remote) is None
+    assert embedded.experiment_ids(broken) is None

@@ -6,7 +6,8 @@ import pytest
 
 from mlops_mcp.config.errors import SettingsError
 from mlops_mcp.config.load import load
-from mlops_mcp.server.transports import allowed_hosts, require_home
+from mlops_mcp.server.transports import require_home
+from mlops_mcp.server.web import allowed_hosts
 
 
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ async def test_a_server_ends_while_clients_are_connected(served: Served, transpo
         async def stay() -> None:
             async with client:
                 await use(client, tmp_path)
+                await client.subscribe_resource("mlflow://experiments")
                 opened.set()
                 await asyncio.Event().wait()
 
@@ -86,6 +87,10 @@ async def test_a_server_ends_while_clients_are_connected(served: Served, transpo
         async with asyncio.timeout(120):
             await opened.wait()
         await ends_on(signal.SIGTERM, process)
+        assert process.returncode == 0
+        assert process.stderr
+        said = (await process.stderr.read()).decode()
+        assert not any(word in said for word in ("Traceback", "without completing", "Cancel"))
         staying.cancel()
         await asyncio.wait([staying])
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ToolFailure, unknown
+from ..errors import NeedsChoice, ToolFailure, unknown
 from ..handles import NAME, Handle, check_name, parse, slug
 from ..lineage import Lineage
 from ..locks import locked
@@ -96,7 +96,8 @@ def resolve(work: Work, text: str) -> Dataset:
         raise _unknown(work, text)
     if len(found) > 1:
         newest = [info.dataset for info in _newest_first(found)]
-        raise ToolFailure(f"{text!r} has {len(found)} versions", f"Pass one of {named(newest)}, newest first.")
+        hint = f"Pass one of {named(newest)}, newest first."
+        raise NeedsChoice(f"{text!r} has {len(found)} versions", hint, text, newest)
     return _exact(work, Handle("dataset", *found[0].stem.split("@")))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import ToolFailure, unknown
+from ..errors import NeedsChoice, ToolFailure, unknown
 from ..handles import Handle, parse
 from ..tracking.backend import translated
 
@@ -40,10 +40,9 @@ def _only_model_of(client: MlflowClient, text: str) -> tuple[str, str]:
         run = client.get_run(parse(text, "run").name)
     outputs = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
     if len(outputs) != 1:
-        listed = ", ".join(f"models:/{model}" for model in outputs)
-        raise ToolFailure(
-            f"{text} holds {len(outputs)} models", f"Pass one of {listed}." if listed else "Train one in it."
-        )
+        choices = [f"models:/{model}" for model in outputs]
+        hint = f"Pass one of {', '.join(choices)}." if choices else "Train one in it."
+        raise NeedsChoice(f"{text} holds {len(outputs)} models", hint, text, choices)
     return f"models:/{outputs[0]}", f"models:/{outputs[0]}"
 
 

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 
-from ..errors import ToolFailure, Unavailable, require, unknown
+from ..errors import NeedsChoice, ToolFailure, Unavailable, require, unknown
 from ..handles import check_name, parse, slug
 from ..locks import locked
 from ..modeling.card import CARD_FILE, MODEL_FILE, digest
@@ -58,10 +58,9 @@ def find_bento(work: Work, text: str) -> Bento:
     if not versions or (wanted and wanted not in versions):
         raise unknown("bento", text, (f"bento:{tag}" for tag in tags), "package_model makes one.")
     if not wanted and len(versions) > 1:
-        raise ToolFailure(
-            f"{text!r} has {len(versions)} versions",
-            f"Pass one of {', '.join(f'bento:{name}:{each}' for each in versions[:8])}.",
-        )
+        choices = [f"bento:{name}:{each}" for each in versions]
+        hint = f"Pass one of {', '.join(choices[:8])}."
+        raise NeedsChoice(f"{text!r} has {len(versions)} versions", hint, text, choices)
     folder = _bentos(work) / name / (wanted or versions[0])
     if (found := _packaged(folder)) is None:
         raise ToolFailure(f"{text} was not packaged by this server", "Package its model with package_model.")

@@ -23,15 +23,15 @@ def _handle() -> re.Pattern[str]:
 
 def note_handles(span: Span, result: Any) -> None:
     """Add the handles that a result names to the metadata of its span, and the bare id of its MLflow run."""
-    found = list(dict.fromkeys(_handles(result)))[:MAX_HANDLES]
+    found = list(dict.fromkeys(handles_in(result)))[:MAX_HANDLES]
     if found:
         span.set_attribute("handles", found)
     if run := next((match[1] for each in found if (match := RUN.fullmatch(each))), None):
         span.set_attribute("mlflow_run_id", run)
 
 
-def _handles(result: Any) -> Iterator[str]:
-    """Breadth first: what the result is about stands at its top."""
+def handles_in(result: Any) -> Iterator[str]:
+    """The handles that are a value somewhere in a result, breadth first: what the result is about stands at its top."""
     level, looked_at = [result], 0
     while level and looked_at < MAX_LOOKED_AT:
         below: list[Any] = []

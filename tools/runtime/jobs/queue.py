@@ -123,6 +123,9 @@ class Jobs:
         """Newest jobs first, beginning behind a position, and how many there are."""
         return await self._calls.run(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
 
+    async def ended_since(self, moment: float) -> list[JobRow]:
+        return await self._calls.run(lambda: self._table.ended_since(moment))
+
     async def answer(self, identity: str, answers: dict[str, Any]) -> JobRow:
         """Answer open questions of a job by their key; keys that were not asked for are ignored."""
 

@@ -281,6 +281,10 @@ class JobTable:
             query = "select count(*) from jobs where ?='' or state=?"
             return int(db.execute(query, (state, state)).fetchone()[0])
 
+    def ended_since(self, moment: float) -> list[JobRow]:
+        """Those that ended after a moment, the first to end first."""
+        return self._all("select * from jobs where ended>? order by ended, id", moment)
+
     def newest(self) -> float:
         """When the job that ended last did; 0 if none has."""
         with self.backend.open() as db:

@@ -1,0 +1,53 @@
+"""Tells who listens which cards have changed: by a call of this server, or by a job of any server of its folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mcp.server.subscriptions import ResourceUpdated
+
+from ..resources.changes import CHANGING, cards_of
+from ..tools.runtime.jobs.queue import Jobs
+from ..tools.runtime.jobs.table import JobRow
+from ..tools.tracing.mentions import handles_in
+from .subscriptions import Bus
+
+
+class Changes:
+    """What was written, and who is to know.
+
+    Args:
+        bus: to whom it is told.
+    """
+
+    def __init__(self, bus: Bus, jobs: Jobs) -> None:
+        self._bus = bus
+        self._jobs = jobs
+        self._seen = time.time()
+
+    async def made(self, toolset: str, arguments: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+        """A writing tool has answered. What it only looked at, as a preview does, has not changed."""
+        if toolset in CHANGING and not (result.get("state") == "preview" or result.get("dry_run")):
+            await self._tell((arguments, result))
+
+    async def look_at_jobs(self) -> None:
+        """Tell what jobs have changed that ended since the last look."""
+        if not (self._bus.heard and self._jobs.in_use):
+            self._seen = time.time()
+            return
+        for row in await self._jobs.ended_since(self._seen):
+            self._seen = max(self._seen, row.ended)
+            if row.toolset in CHANGING:
+                await self._tell(_written(row))
+
+    async def _tell(self, texts: Iterable[Any]) -> None:
+        if self._bus.heard:
+            for uri in cards_of(handle for text in texts for handle in handles_in(text)):
+                await self._bus.publish(ResourceUpdated(uri))
+
+
+def _written(row: JobRow) -> list[Any]:
+    return [json.loads(text) for text in (row.request, row.result, row.partial) if text]

@@ -1,0 +1,137 @@
+"""Where a call could mean several things, a person picks one, if the client can ask them; else it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mcp import MCPError
+from mcp.server.mcpserver import Context
+from mcp.types import (
+    CallToolResult,
+    ClientCapabilities,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    InputRequiredResult,
+)
+from mcp.types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..tools.errors import NeedsChoice
+
+Answer = CallToolResult | InputRequiredResult
+Run = Callable[[dict[str, Any]], Awaitable[Answer]]
+Caller = Context[Any, Any]
+FIELD = "choice"
+MAX_QUESTIONS = 4
+
+
+class Round(BaseModel):
+    """What a modern client hands back with its answer: what was picked before, and what was asked last."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    picked: dict[str, str]
+    given: str
+    choices: tuple[str, ...]
+
+
+async def settled(run: Run, arguments: dict[str, Any], context: Caller | None) -> Answer:
+    """What a call answers once nothing in it is open any more, or the question a modern client has to put first.
+
+    Raises:
+        ToolFailure: the tool's; of a choice that nobody made, the refusal that says what could be passed.
+    """
+    last = _last_round(context)
+    picked = dict(last.picked) if last else {}
+    if last and context and (choice := _choice((context.input_responses or {}).get(FIELD), last.choices)):
+        picked[last.given] = choice
+    while True:
+        try:
+            return await run(_replaced(arguments, picked))
+        except NeedsChoice as question:
+            if context is None or not _may_ask(context, question, arguments, picked, last):
+                raise
+            if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+                state = Round(picked=picked, given=question.given, choices=question.choices)
+                return InputRequiredResult(
+                    input_requests={FIELD: _form(question)}, request_state=state.model_dump_json()
+                )
+            choice = _choice(await _asked(context, question), question.choices)
+            if choice is None:
+                raise
+            picked[question.given] = choice
+
+
+def _last_round(context: Caller | None) -> Round | None:
+    """The state is sealed by the SDK; one that is not ours belongs to the tool."""
+    if context is None or context.request_state is None:
+        return None
+    try:
+        return Round.model_validate_json(context.request_state)
+    except ValidationError:
+        return None
+
+
+def _may_ask(
+    context: Caller, question: NeedsChoice, arguments: dict[str, Any], picked: dict[str, str], last: Round | None
+) -> bool:
+    """Only what stands in one place can be replaced by what is picked, and nobody is asked the same twice."""
+    asked_before = question.given in picked or (last is not None and last.given == question.given)
+    return (
+        bool(question.choices)
+        and not asked_before
+        and len(picked) < MAX_QUESTIONS
+        and _places(arguments, question.given) == 1
+        and _takes_forms(context.client_capabilities)
+    )
+
+
+def _takes_forms(capabilities: ClientCapabilities | None) -> bool:
+    elicitation = capabilities.elicitation if capabilities else None
+    # A client that names no kind of question means forms.
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
+
+
+def _form(question: NeedsChoice) -> ElicitRequest:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {FIELD: {"type": "string", "enum": list(question.choices)}},
+        "required": [FIELD],
+    }
+    message = f"{question.message}. Which one is meant?"
+    return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=schema))
+
+
+async def _asked(context: Caller, question: NeedsChoice) -> ElicitResult | None:
+    """The answer of a client of the handshake era; None if it cannot be reached or refuses to ask."""
+    params = _form(question).params
+    assert isinstance(params, ElicitRequestFormParams)
+    try:
+        return await context.session.elicit_form(
+            params.message, params.requested_schema, related_request_id=context.request_id
+        )
+    except (MCPError, ValidationError):
+        return None
+
+
+def _choice(answer: object, choices: tuple[str, ...]) -> str | None:
+    if not isinstance(answer, ElicitResult) or answer.action != "accept":
+        return None
+    chosen = (answer.content or {}).get(FIELD)
+    return chosen if isinstance(chosen, str) and chosen in choices else None
+
+
+def _replaced(node: Any, picked: dict[str, str]) -> Any:
+    if isinstance(node, str):
+        return picked.get(node, node)
+    if isinstance(node, dict):
+        return {key: _replaced(value, picked) for key, value in node.items()}
+    return [_replaced(value, picked) for value in node] if isinstance(node, list) else node
+
+
+def _places(node: Any, text: str) -> int:
+    if isinstance(node, dict | list):
+        return sum(_places(value, text) for value in (node.values() if isinstance(node, dict) else node))
+    return int(node == text)

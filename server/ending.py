@@ -1,0 +1,101 @@
+"""How the HTTP server ends: nobody who only listens keeps it, and no answer breaks off in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+from mcp.server.subscriptions import ListenHandler
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .host import Host
+
+# For calls that run when the server is told to end; jobs go on without it.
+GRACE_S = 3.0
+ENDS = "the server ends; jobs go on, and get_job finds them once it is back"
+
+
+class EndsInOrder:
+    """Tells the applications below that the client is gone when the server ends, and completes what they began.
+
+    Args:
+        ending: set when the server is told to end.
+    """
+
+    def __init__(self, app: ASGIApp, ending: asyncio.Event) -> None:
+        self._app = app
+        self._ending = ending
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(receive, send, self._ending, 0 if scope["method"] == "GET" else GRACE_S)
+        await self._app(scope, exchange.receive, exchange.send)
+        if not self._ending.is_set() or exchange.complete:
+            return
+        if exchange.begun:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await PlainTextResponse(ENDS, status_code=503)(scope, receive, send)
+
+
+class Exchange:
+    """A request and its answer."""
+
+    def __init__(self, receive: Receive, send: Send, ending: asyncio.Event, patience_s: float) -> None:
+        self.begun = self.complete = False
+        self._receive = receive
+        self._send = send
+        self._ending = ending
+        self._patience_s = patience_s
+        self._read = False
+
+    async def receive(self) -> Message:
+        """The next message of the client; once it has asked, the end of the server is the end of its interest."""
+        if not self._read:
+            message = await self._receive()
+            self._read = not message.get("more_body", False)
+            return message
+        waiting = [asyncio.ensure_future(self._receive()), asyncio.ensure_future(self._over())]
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            return next(task for task in waiting if task in done).result()
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def send(self, message: Message) -> None:
+        self.begun = True
+        self.complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)
+
+    async def _over(self) -> Message:
+        await self._ending.wait()
+        await asyncio.sleep(self._patience_s)
+        return {"type": "http.disconnect"}
+
+
+class WebServer(uvicorn.Server):
+    """uvicorn's server, which would kill the process as soon as it has served, before the last spans are written."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+async def end_on_signal(server: Host, web: WebServer, ending: asyncio.Event) -> None:
+    """End in order on SIGTERM and SIGINT; whoever says it twice is in a hurry."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            web.force_exit = web.should_exit
+            web.should_exit = True
+            ending.set()
+            listening = server.protocol.get_request_handler("subscriptions/listen")
+            if listening is not None and isinstance(listening.handler, ListenHandler):
+                listening.handler.close()

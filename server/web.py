@@ -1,0 +1,124 @@
+"""The web application of both HTTP transports: who may ask is looked at before any of them sees a request."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import anyio
+from mcp.server import Server
+from mcp.server.sse import SseServerTransport
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..config.settings import ServerSettings
+from .ending import EndsInOrder
+from .eras import EitherEra
+from .host import Host
+
+HTTP_PATH, SSE_PATH, MESSAGES_PATH = "/mcp", "/sse", "/messages/"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+# Any header may be sent by a page that may ask at all; these ones it may read.
+EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version")
+METHODS = ("GET", "POST", "DELETE")
+
+
+def web_app(server: Host, options: ServerSettings, streamable: bool, ending: asyncio.Event) -> Starlette:
+    """The application: SSE, and Streamable HTTP beside it if that is wanted.
+
+    Args:
+        ending: set when the server is told to end.
+    """
+    security = security_of(options)
+    app = server.streamable_http_app(transport_security=security) if streamable else Starlette()
+    app.router.routes.extend(Sse(server.protocol, security).routes)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origin_regex=origins_of(security),
+        allow_methods=METHODS,
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+    )
+    app.add_middleware(Guard, security=security)
+    app.add_middleware(EndsInOrder, ending=ending)  # the outermost, since it was added last
+    return app
+
+
+class Guard:
+    """Checks the Host and the Origin of every request, whatever its path, and opens nothing for OPTIONS."""
+
+    def __init__(self, app: ASGIApp, security: TransportSecuritySettings) -> None:
+        self._app = app
+        self._security = TransportSecurityMiddleware(security)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._refusal(Request(scope)) if scope["type"] == "http" else None
+        await (answer or self._app)(scope, receive, send)
+
+    async def _refusal(self, request: Request) -> Response | None:
+        if refused := await self._security.validate_request(request):
+            return refused
+        if request.method == "OPTIONS" and "access-control-request-method" not in request.headers:
+            return Response(status_code=204, headers={"Allow": ", ".join((*METHODS, "OPTIONS"))})
+        return None
+
+
+class Sse:
+    """The older transport: a stream to listen to, and a path to send messages to."""
+
+    def __init__(self, server: Server[Any], security: TransportSecuritySettings) -> None:
+        self._server = server
+        self._transport = SseServerTransport(MESSAGES_PATH, security_settings=security)
+
+    @property
+    def routes(self) -> list[Route | Mount]:
+        posted = self._transport.handle_post_message
+        return [Route(SSE_PATH, endpoint=self, methods=["GET"]), Mount(MESSAGES_PATH, app=posted)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connected = self._transport.connect_sse(scope, receive, send)
+        async with connected as (received, replies), replies, anyio.create_task_group() as eras:
+            either = EitherEra(self._server, replies, eras)
+            async for item in received:
+                await either.take(item)
+            either.close()
+
+
+def security_of(options: ServerSettings) -> TransportSecuritySettings:
+    hosts = allowed_hosts(options)
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=hosts,
+        allowed_origins=[
+            *(f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts),
+            *options.cors_origins,
+        ],
+    )
+
+
+def origins_of(security: TransportSecuritySettings) -> str:
+    """The allowed origins as a regular expression: what the Origin check lets pass may also read the answer."""
+    return "|".join(
+        re.escape(origin.removesuffix(":*")) + (r":\d+" if origin.endswith(":*") else "")
+        for origin in security.allowed_origins
+    )
+
+
+def allowed_hosts(options: ServerSettings) -> list[str]:
+    """Host headers that are answered: this machine's names, the address served, and what was configured."""
+    bare = [*LOOPBACK, _bracketed(options.host), *(host.removesuffix(":*") for host in options.allowed_hosts)]
+    return [form for host in dict.fromkeys(bare) for form in ((host,) if _has_port(host) else (host, f"{host}:*"))]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _has_port(host: str) -> bool:
+    return host.rpartition("]")[2].count(":") == 1 or (not host.startswith("[") and ":" in host)
