@@ -102,12 +102,12 @@ class Config:
         return Change(self.path, self.backup, before, after, conflict=conflict)
 
     def _origins(self, text: str | None, present: object) -> Iterator[str | None]:
-        """Of which file installing the entry makes this text: of the backup, or of none at all."""
+        """The backup, or None where there is none, if nothing but installing the entry makes this text of it."""
         if not isinstance(present, Mapping):
             return
-        for origin in (self._kept(), None):
-            if self.entry(origin) is None and self.format.with_entry(origin or "", self.place, present) == text:
-                yield origin
+        origin = self._kept()
+        if self.entry(origin) is None and self.format.with_entry(origin or "", self.place, present) == text:
+            yield origin
 
     def _had_key(self) -> bool:
         kept = self._kept()

@@ -28,7 +28,7 @@ class Format:
         """That of a file, by its suffix."""
         if path.suffix == ".toml":
             return cls(toml.parse, toml.put, toml.drop)
-        return cls(lambda text: jsonc.parse(text).value, jsonc.put, jsonc.drop)
+        return cls(jsonc.load, jsonc.put, jsonc.drop)
 
     def read(self, text: str) -> dict[str, object]:
         """The document.
