@@ -91,8 +91,13 @@ def _add_choice(parser: argparse.ArgumentParser, several_roots: bool) -> None:
     """What a server publishes and reads; where a client's name may follow, each folder has a `--root` of its own."""
     parser.add_argument("--toolset", action="append", metavar="NAME", help="publish only these toolsets (repeatable)")
     parser.add_argument("--agent", metavar="NAME", help="publish the tools of one agent, e.g. model_trainer")
-    roots: dict[str, str] = {"action": "extend", "nargs": "+"} if several_roots else {"action": "append"}
-    parser.add_argument("--root", metavar="DIR", help="a folder whose files may be read (default: data.roots)", **roots)
+    parser.add_argument(
+        "--root",
+        action="extend" if several_roots else "append",
+        nargs="+" if several_roots else None,
+        metavar="DIR",
+        help="a folder whose files may be read (repeatable; default: data.roots)",
+    )
 
 
 def _add_client(parser: argparse.ArgumentParser, help: str, nargs: str | None = None) -> None:

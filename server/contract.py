@@ -33,8 +33,7 @@ def with_table(readme: str, toolsets: Mapping[str, Toolset]) -> str:
     lines = ["| toolset | tool | what it does |", "|---|---|---|"]
     for name, toolset in toolsets.items():
         lines += [
-            f"| {name} | `{spec.name}` | {first_sentence(wire.render(spec)['description'])} |"
-            for spec in toolset.tools
+            f"| {name} | `{spec.name}` | {first_sentence(wire.render(spec)['description'])} |" for spec in toolset.tools
         ]
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)

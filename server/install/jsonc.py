@@ -237,4 +237,3 @@ def _end_of_line(text: str, at: int, limit: int) -> int:
 def _indent_of_line(text: str, at: int) -> str:
     line = text[text.rfind("\n", 0, at) + 1 : at]
     return line[: len(line) - len(line.lstrip())]
-

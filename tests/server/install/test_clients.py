@@ -1,4 +1,4 @@
-"""Each of the eight clients finds our entry where it looks, beside all that was there, and loses it again to the byte."""
+"""Each of the eight clients finds our entry where it looks, beside all that was there, and loses it to the byte."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ DOCUMENTED = {
     "zed": (".config/zed/settings.json", ".zed/settings.json", "context_servers", None),
 }
 THERE = {
-    "claude-desktop": '{\n  "globalShortcut": "",\n  "mcpServers": {\n    "files": {"command": "npx", "args": ["-y", "f"]}\n  }\n}\n',
+    "claude-desktop": '{\n  "globalShortcut": "",\n  "mcpServers": {\n    "files": {"command": "npx", "args": ["f"]}\n  }\n}\n',
     "claude-code": '{"numStartups":3,"projects":{"/a":{"mcpServers":{}}},"mcpServers":{"b":{"command":"x"}}}',
     "cursor": '{\n    "mcpServers": {}\n}',
-    "vscode": '// mine\n{\n\t"inputs": [], // none\n\t"servers": {\n\t\t"a": {"type": "http", "url": "https://x/*y*/"}, // a\n\t},\n}\n',
+    "vscode": '// my\n{\n\t"inputs": [], // none\n\t"servers": {\n\t\t"a": {"url": "https://x/*y*/"}, // a\n\t},\n}\n',
     "codex": '# mine\nmodel = "m"\n\n[mcp_servers.a]\ncommand = "x" # y\n\n[tui]\nt = """\n[mcp_servers.mlops]\n"""\n',
     "gemini": "",
     "windsurf": '\ufeff{\r\n  "mcpServers": {\r\n    "a": {\r\n      "command": "x"\r\n    }\r\n  }\r\n}\r\n',
-    "zed": '// Zed settings\n//\n{\n  "theme": "One", // dark\n  "ui": {"a": [1, 2,],},\n  // "context_servers": {}\n}\n',
+    "zed": '// Settings\n//\n{\n  "theme": "One", // dark\n  "ui": {"a": [1, 2,],},\n  // "context_servers": {}\n}\n',
 }
 
 
@@ -118,8 +118,8 @@ def test_a_project_gets_a_file_of_its_own_where_the_client_has_one(
     project.mkdir()
     os.chdir(project)
     code = install(settings, asked(name, scope="project"))
-    assert code == (0 if below else 2)
-    assert [str(file.relative_to(project)) for file in project.rglob("*.*") if file.is_file()] == ([below] if below else [])
+    made = [str(file.relative_to(project)) for file in project.rglob("*") if file.is_file()]
+    assert (code, made) == ((0, [below]) if below else (2, []))
     assert below or "leave out --scope project" in capsys.readouterr().err
 
 
@@ -186,27 +186,27 @@ async def test_the_written_command_serves_its_tools_without_a_path(
     assert Path(home).is_dir()
 
 
-def made(prefix: str, python: Path, uv: str | None = None, extras: tuple[str, ...] = ()) -> Installation:
+def installed(prefix: str, python: Path, uv: str | None = None, extras: tuple[str, ...] = ()) -> Installation:
     return Installation(Path(prefix), python, uv, "1.2.3", extras)
 
 
 def test_the_command_is_the_script_beside_python_or_python_itself(tmp_path: Path) -> None:
     python = tmp_path / "python3.11"
-    assert made("/venv", python).start() == (str(python), "-m", "mlops_mcp")
+    assert installed("/venv", python).start() == (str(python), "-m", "mlops_mcp")
     (tmp_path / "mlops-mcp").touch()
-    assert made("/venv", python).start() == (str(tmp_path / "mlops-mcp"),)
+    assert installed("/venv", python).start() == (str(tmp_path / "mlops-mcp"),)
     (tmp_path / "mlops-mcp.exe").touch()
-    assert made("/venv", tmp_path / "python.exe").start() == (str(tmp_path / "mlops-mcp.exe"),)
+    assert installed("/venv", tmp_path / "python.exe").start() == (str(tmp_path / "mlops-mcp.exe"),)
 
 
 @pytest.mark.parametrize("prefix", ["/home/u/.cache/uv/archive-v0/Xy", "/home/u/.cache/uv/environments-v2/a"])
 def test_out_of_a_passing_environment_the_entry_starts_uv(prefix: str, tmp_path: Path) -> None:
-    found = entry(made(prefix, tmp_path / "python", "/opt/uv", ("all", "s3")), toolsets=("data", "jobs"))
+    found = entry(installed(prefix, tmp_path / "python", "/opt/uv", ("all", "s3")), toolsets=("data", "jobs"))
     line = "tool run --from mlops-mcp[all,s3]==1.2.3 mlops-mcp serve --toolset data --toolset jobs"
     assert (found.command, *found.args) == ("/opt/uv", *line.split())
-    assert made(prefix, tmp_path / "python", "/opt/uv").start()[4] == "mlops-mcp==1.2.3"
+    assert installed(prefix, tmp_path / "python", "/opt/uv").start()[4] == "mlops-mcp==1.2.3"
     with pytest.raises(InstallError, match="uv tool install"):
-        made(prefix, tmp_path / "python").start()
+        installed(prefix, tmp_path / "python").start()
 
 
 @pytest.mark.parametrize(

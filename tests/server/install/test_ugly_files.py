@@ -8,7 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings as hypothesis
+from hypothesis import given
+from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from mlops_mcp.config.settings import Settings
@@ -207,7 +208,9 @@ def test_what_a_client_writes_meanwhile_is_not_overwritten(user: Path) -> None:
     assert file.read_text(encoding="utf-8") == '{"new": 1}'
 
 
-def test_a_name_that_stands_twice_is_refused_rather_than_uncovered(user: Path, settings: Settings, capsys: Said) -> None:
+def test_a_name_that_stands_twice_is_refused_rather_than_uncovered(
+    user: Path, settings: Settings, capsys: Said
+) -> None:
     text = '{"mcpServers": {"a": {}, "mlops": {"command": "mlops-mcp"}, "mlops": {"command": "mlops-mcp"}}}'
     file = cursor(user, text)
     assert uninstall(settings, asked("cursor")) == 2
@@ -285,6 +288,6 @@ def test_any_document_keeps_all_it_holds(
 def test_paths_are_written_so_that_they_can_be_read(tmp_path: Path) -> None:
     for path in ("a.json", "a.toml"):
         form = Format.of(tmp_path / path)
-        value = {"command": "C:\\Program Files\\\u00fc\u4e2d\U0001f600\\x \"y\".exe", "args": ["\x7f\t'"]}
+        value = {"command": 'C:\\Program Files\\\u00fc\u4e2d\U0001f600\\x "y".exe', "args": ["\x7f\t'"]}
         assert form.servers(form.with_entry("", ("k", "n"), value), "k") == {"n": value}  # type: ignore[arg-type]
     assert os.listdir(tmp_path) == []
