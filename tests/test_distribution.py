@@ -224,8 +224,8 @@ def test_the_bundle_passes_its_hosts_validator(built: Built, needs: Needs) -> No
     packed = built.folder / "mlops-mcp.mcpb"
 
     def mcpb(*arguments: str | Path) -> str:
-        command = [Path(executable.ROOT_DIR) / "bin" / "node", modules / MCPB, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        command = map(str, (Path(executable.ROOT_DIR) / "bin" / "node", modules / MCPB, *arguments))
+        return subprocess.run([*command], check=True, capture_output=True, text=True).stdout
 
     assert "validation passes" in mcpb("validate", built.folder / "bundle")
     mcpb("pack", built.folder / "bundle", packed)

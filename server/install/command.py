@@ -15,7 +15,7 @@ from ...tools.tracing.redaction import Redactor
 from ..app import published_tools
 from . import files
 from .change import Change, Config
-from .clients import CLIENTS, Client, Machine, Scope
+from .clients import CLIENTS, Client, Machine, Platform, Scope
 from .entry import entry, require_name, this_installation
 from .errors import InstallError
 
@@ -56,7 +56,7 @@ def uninstall(settings: Settings, request: Request) -> int:
 
 def this_machine() -> Machine:
     """Where this program runs."""
-    platform = sys.platform if sys.platform in ("darwin", "win32") else "linux"
+    platform: Platform = "darwin" if sys.platform == "darwin" else "win32" if sys.platform == "win32" else "linux"
     return Machine(platform, Path.home(), os.environ, Path.cwd())
 
 
@@ -83,7 +83,9 @@ def _target(settings: Settings, request: Request) -> Target:
 
 
 def _install(settings: Settings, request: Request, target: Target) -> None:
-    ours = entry(this_installation(), request.home, request.agent, request.toolsets, request.roots)
+    # A client that is started from a desktop knows nothing of what a shell has set.
+    home = request.home or os.environ.get("MLOPS_HOME")
+    ours = entry(this_installation(), home, request.agent, request.toolsets, request.roots)
     path, client, tools = target.config.path, target.client, len(published_tools(settings))
     with nullcontext() if request.dry_run else files.held(path):
         change = target.config.install(ours.written(client.extra))

@@ -36,7 +36,7 @@ DOCUMENTED = {
     "zed": (".config/zed/settings.json", ".zed/settings.json", "context_servers", None),
 }
 THERE = {
-    "claude-desktop": '{\n  "globalShortcut": "",\n  "mcpServers": {\n    "files": {"command": "npx", "args": ["f"]}\n  }\n}\n',
+    "claude-desktop": '{\n  "scale": 1,\n  "mcpServers": {\n    "files": {"command": "npx"}\n  }\n}\n',
     "claude-code": '{"numStartups":3,"projects":{"/a":{"mcpServers":{}}},"mcpServers":{"b":{"command":"x"}}}',
     "cursor": '{\n    "mcpServers": {}\n}',
     "vscode": '// my\n{\n\t"inputs": [], // none\n\t"servers": {\n\t\t"a": {"url": "https://x/*y*/"}, // a\n\t},\n}\n',
@@ -108,6 +108,15 @@ def test_what_others_add_meanwhile_stays_when_the_entry_goes(name: str, user: Pa
     assert uninstall(settings, asked(name, name="second")) == 0
     after = as_the_client_reads(file.read_bytes().decode(), file)
     assert {**after, key: after.get(key, {})} == {**before, key: before.get(key, {})}
+
+
+def test_a_state_folder_of_the_shell_is_that_of_the_client_too(
+    user: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_HOME", "state")
+    assert install(settings, asked("codex")) == 0
+    written = tomllib.loads((user / ".codex/config.toml").read_text(encoding="utf-8"))
+    assert written["mcp_servers"]["mlops"]["env"] == {"MLOPS_HOME": str(user / "state")}
 
 
 @pytest.mark.parametrize(("name", "below"), [(name, row[1]) for name, row in DOCUMENTED.items()])
