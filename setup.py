@@ -1,4 +1,7 @@
-"""Ships every folder of source below the roots as `mlops_mcp.<folder>`: a new one needs no entry anywhere."""
+"""Ships `package` as `mlops_mcp`, and every folder of source below the roots as `mlops_mcp.<folder>`.
+
+A new folder needs no entry anywhere.
+"""
 
 from setuptools import find_packages, setup
 
@@ -6,6 +9,7 @@ ROOTS = ("config", "examples", "prompts", "resources", "server", "tools")
 
 setup(
     packages=[
-        f"mlops_mcp.{name}" for root in ROOTS for name in (root, *(f"{root}.{below}" for below in find_packages(root)))
+        "mlops_mcp",
+        *(f"mlops_mcp.{name}" for root in ROOTS for name in (root, *(f"{root}.{sub}" for sub in find_packages(root)))),
     ]
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..config.load import Loaded
+    from .install.command import Request
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,16 +47,25 @@ def _loaded(options: argparse.Namespace) -> Loaded:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mlops-mcp", description="The machine-learning lifecycle as MCP tools.")
     parser.add_argument("--home", help="state folder (default: MLOPS_HOME, or the platform's user-data folder)")
+    parser.add_argument("--version", action=_Version, nargs=0, help="the version of this package")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     serve = commands.add_parser("serve", help="serve MCP")
     serve.add_argument("--transport", choices=("stdio", "http", "sse"), default="stdio")
     serve.add_argument("--host")
     serve.add_argument("--port", type=int)
-    serve.add_argument("--toolset", action="append", metavar="NAME", help="publish only these toolsets (repeatable)")
-    serve.add_argument("--agent", metavar="NAME", help="publish the tools of one agent, e.g. model_trainer")
+    _add_choice(serve, several_roots=True)
     serve.add_argument("--read-only", action="store_true", default=None, help="publish only tools that change nothing")
     serve.set_defaults(run=_serve)
+
+    install = commands.add_parser("install", help="write this server into the configuration of an MCP client")
+    _add_client(install, nargs="?", help="e.g. claude-desktop; without one, all are listed with their files")
+    install.add_argument("--home", default=argparse.SUPPRESS, help="state folder that the client's server uses")
+    _add_choice(install, several_roots=False)
+    install.set_defaults(run=_install)
+    uninstall = commands.add_parser("uninstall", help="take this server out of the configuration of an MCP client")
+    _add_client(uninstall, help="e.g. claude-desktop")
+    uninstall.set_defaults(run=_uninstall)
 
     doctor = commands.add_parser("doctor", help="what is installed and which backends answer")
     doctor.add_argument("--json", action="store_true", help="the same as one JSON object")
@@ -76,6 +86,37 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--keep", action="store_true", help="leave the endpoint running")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_choice(parser: argparse.ArgumentParser, several_roots: bool) -> None:
+    """What a server publishes and reads; where a client's name may follow, each folder has a `--root` of its own."""
+    parser.add_argument("--toolset", action="append", metavar="NAME", help="publish only these toolsets (repeatable)")
+    parser.add_argument("--agent", metavar="NAME", help="publish the tools of one agent, e.g. model_trainer")
+    parser.add_argument(
+        "--root",
+        action="extend" if several_roots else "append",
+        nargs="+" if several_roots else None,
+        metavar="DIR",
+        help="a folder whose files may be read (repeatable; default: data.roots)",
+    )
+
+
+def _add_client(parser: argparse.ArgumentParser, help: str, nargs: str | None = None) -> None:
+    parser.add_argument("client", nargs=nargs, default="", help=help)
+    parser.add_argument("--name", default="mlops", help="the server's name there (default: mlops)")
+    parser.add_argument("--scope", choices=("user", "project"), default="user", help="default: for all your projects")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change and write nothing")
+    parser.add_argument("--force", action="store_true", help="also where something else has the name")
+
+
+class _Version(argparse.Action):
+    """Prints the version; reading it takes time that no other command should spend."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"mlops-mcp {version('mlops-mcp')}")
+        parser.exit()
 
 
 def _add_traces(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +141,7 @@ FLAGS = {
     "toolset": "server.toolsets",
     "agent": "server.agent",
     "read_only": "server.read_only",
+    "root": "data.roots",
 }
 
 
@@ -116,6 +158,34 @@ def _serve(options: argparse.Namespace, loaded: Loaded) -> None:
     gc.freeze()
     gc.enable()
     serve(loaded.settings, options.transport)
+
+
+def _install(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .install.command import install
+
+    return install(loaded.settings, _request(options))
+
+
+def _uninstall(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .install.command import uninstall
+
+    return uninstall(loaded.settings, _request(options))
+
+
+def _request(options: argparse.Namespace) -> Request:
+    from .install.command import Request
+
+    return Request(
+        client=options.client,
+        name=options.name,
+        scope=options.scope,
+        dry_run=options.dry_run,
+        force=options.force,
+        home=options.home,
+        agent=getattr(options, "agent", None),
+        toolsets=tuple(getattr(options, "toolset", None) or ()),
+        roots=tuple(getattr(options, "root", None) or ()),
+    )
 
 
 def _doctor(options: argparse.Namespace, loaded: Loaded) -> int:

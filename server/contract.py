@@ -33,15 +33,15 @@ def with_table(readme: str, toolsets: Mapping[str, Toolset]) -> str:
     lines = ["| toolset | tool | what it does |", "|---|---|---|"]
     for name, toolset in toolsets.items():
         lines += [
-            f"| {name} | `{spec.name}` | {_first_sentence(wire.render(spec)['description'])} |"
-            for spec in toolset.tools
+            f"| {name} | `{spec.name}` | {first_sentence(wire.render(spec)['description'])} |" for spec in toolset.tools
         ]
     before, _, rest = readme.partition(BEGIN)
     _, _, after = rest.partition(END)
     return "\n".join([f"{before}{BEGIN}", *lines, f"{END}{after}"]) if rest else readme
 
 
-def _first_sentence(text: str) -> str:
+def first_sentence(text: str) -> str:
+    """What a tool does, as lists of tools say it."""
     return text.split(". ")[0].rstrip(".") + "."
 
 

@@ -40,6 +40,7 @@ LONGEST = (
     "tests/opik/test_destinations.py",
     "tests/tools/explain/test_answers.py",
     "tests/server/test_transports.py",
+    "tests/test_distribution.py",
     "tests/server/test_tasks.py",
     "tests/tools/serving/test_over_mcp.py",
     "tests/contract/test_unknown_names.py",

@@ -1,0 +1,1 @@
+"""mlops-mcp: the machine-learning lifecycle as MCP tools. The folders beside this one are its subpackages."""
