@@ -8,7 +8,8 @@ from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..removal import Found, Gone, Removal, Remover
 from ..runtime.work import Work
-from .client import everything, find_run, opened
+from .checks import check_title
+from .client import everything, opened, opened_at
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,8 +21,7 @@ PAGE = 1000
 
 def find_runs(work: Work, text: str) -> Found:
     """A run and those below it. What was logged in them, their models, stays."""
-    with opened(work) as client:
-        run = find_run(client, text)
+    with opened_at(work, text) as (client, run):
         below = [run, *_children(client, run, deleted=False)]
         if run.info.lifecycle_stage == "deleted":
             below = [run, *_children(client, run, deleted=True)]
@@ -30,8 +30,8 @@ def find_runs(work: Work, text: str) -> Found:
 
 
 def remove_runs(work: Work, found: Found) -> None:
-    with opened(work) as client:
-        if find_run(client, found.handles[0]).info.lifecycle_stage == "deleted":
+    with opened_at(work, found.handles[0]) as (client, run):
+        if run.info.lifecycle_stage == "deleted":
             raise Gone(found.handles, restorable=True)
         # Its own comes last: what is left of a crash can be deleted again.
         for handle in reversed(found.handles):
@@ -40,8 +40,7 @@ def remove_runs(work: Work, found: Found) -> None:
 
 def restore_runs(work: Work, text: str) -> Found:
     """A run and those below it that were deleted."""
-    with opened(work) as client:
-        run = find_run(client, text)
+    with opened_at(work, text) as (client, run):
         if run.info.lifecycle_stage != "deleted":
             raise ToolFailure(f"run:{run.info.run_id} is not deleted", "There is nothing to restore.")
         _require_experiment(client, run)
@@ -53,9 +52,10 @@ def restore_runs(work: Work, text: str) -> Found:
 
 def find_experiment(work: Work, text: str) -> Found:
     """An experiment, by its name or id, with all of its runs."""
-    from mlflow.entities import ViewType
-
+    _name(text)
     with opened(work) as client:
+        from mlflow.entities import ViewType
+
         experiment = _experiment(work, client, text)
         deleted = experiment.lifecycle_stage == "deleted"
         which = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
@@ -89,13 +89,19 @@ def _experiment(work: Work, client: MlflowClient, text: str) -> Experiment:
     """Deleted ones included."""
     from mlflow.entities import ViewType
 
-    name = text.strip().removeprefix("experiment:")
+    name = _name(text)
     known = everything(lambda token: client.search_experiments(ViewType.ALL, PAGE, page_token=token))
     for wanted in (name, f"{work.settings.mlflow.experiment_prefix}{name}"):
         for experiment in known:
             if wanted in (experiment.name, experiment.experiment_id):
                 return experiment
     raise unknown("experiment", text[:200], (f"experiment:{each.name}" for each in known))
+
+
+def _name(text: str) -> str:
+    name = text.strip().removeprefix("experiment:")
+    check_title(name, "an experiment")
+    return name
 
 
 def _children(client: MlflowClient, run: Run, deleted: bool) -> list[Run]:
