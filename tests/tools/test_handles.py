@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
-from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.handles import parse
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.slices import handle_kinds, removing
-from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracking import artifacts, client, comparison, measured
 from mlops_mcp.tools.upkeep.client import delete
 
@@ -30,13 +25,6 @@ ODD = (
     "x" * 5000,
     "s3://a/b",
 )
-
-
-@pytest.fixture
-def without_backends(tmp_path: Path) -> Work:
-    dead = {"mlflow.tracking_uri": "http://127.0.0.1:9"}
-    settings = load({"MLOPS_HOME": str(tmp_path / "home"), "MLOPS_CONFIG": os.devnull}, dead).settings
-    return Work(settings, Tracer(lambda _span: None))
 
 
 @pytest.mark.parametrize("name", ODD)

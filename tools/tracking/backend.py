@@ -76,6 +76,12 @@ def require_backend(work: Work) -> None:
         _probe_now_and_then(work, uri)
 
 
+def has_no_store(settings: Settings) -> bool:
+    """Whether the store is to be a file that is not there yet."""
+    uri = settings.tracking_uri
+    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
+
+
 def _require_file(store: Path) -> None:
     """MLflow tries for more than a minute and a half to open what is no file, or is not ours."""
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import ToolFailure, unknown
+from ..errors import NotInstalled, ToolFailure, Unavailable, unknown
 from ..handles import parse
 from ..removal import Found, Gone, Removal, Remover
 from ..runtime.work import Work
+from .backend import has_no_store
 from .checks import check_title
 from .client import everything, opened, opened_at
 
@@ -85,6 +86,24 @@ def restore_experiment(work: Work, text: str) -> Found:
     return find_experiment(work, text)
 
 
+def deleted_runs(work: Work) -> list[str]:
+    """How many runs are deleted: MLflow frees their rows and files by a command of its own alone."""
+    if has_no_store(work.settings):
+        return []
+    try:
+        with opened(work) as client:
+            from mlflow.entities import ViewType
+
+            known = everything(lambda token: client.search_experiments(ViewType.ALL, PAGE, page_token=token))
+            identities = [experiment.experiment_id for experiment in known]
+            found = client.search_runs(identities, "", ViewType.DELETED_ONLY, PAGE) if identities else []
+    except (NotInstalled, Unavailable) as failure:
+        return [f"deleted runs of MLflow are not counted: {failure.message}"]
+    count = f"{len(found)} or more" if len(found) == PAGE else f"{len(found)}"
+    said = f"{count} deleted runs keep their files in MLflow: delete with restore=true brings one back, and"
+    return [f"{said} `mlflow gc`, run beside MLflow, frees them"] if found else []
+
+
 def _experiment(work: Work, client: MlflowClient, text: str) -> Experiment:
     """Deleted ones included."""
     from mlflow.entities import ViewType
@@ -129,5 +148,6 @@ REMOVAL = Removal(
     removers={
         "run": Remover(find_runs, remove_runs, restore_runs),
         "experiment": Remover(find_experiment, remove_experiment, restore_experiment),
-    }
+    },
+    remains=deleted_runs,
 )
