@@ -16,6 +16,10 @@ NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 NAMES = "a-z, 0-9, _, -"
 NewName = Annotated[str, Field(description=NAMES)]
 LOGGED_MODEL = r"m-[0-9a-f]{32}"
+# Others may give their things any names, but none that leads elsewhere where a name becomes a path or an address.
+LEADS_AWAY = re.compile(r"[\x00-\x1f\x7f\\]|(^|/)\.{1,2}(/|$)|^[/~]|://|%[0-9a-fA-F]{2}")
+LONGEST, SHOWN = 600, 100
+IDENTITIES = {"run": re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")}
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,22 @@ class Handle:
 def parse(text: str, kind: str) -> Handle:
     """Read a handle of one kind, or the bare name of such a thing.
 
+    It is looked at before anything is asked for what it names.
+
     Raises:
-        ToolFailure: the text is empty or a handle of another kind.
+        ToolFailure: the text is empty, a handle of another kind, or nothing can be called so.
     """
     prefix, colon, rest = text.strip().partition(":")
     if colon and prefix in handle_kinds() and prefix != kind:
-        raise ToolFailure(f"{text!r} is a {prefix}, not a {kind}", f"Pass a handle that starts with {kind}:")
+        raise ToolFailure(f"{text[:SHOWN]!r} is a {prefix}, not a {kind}", f"Pass a handle that starts with {kind}:")
     name = rest if colon and prefix == kind else text.strip()
     if not name:
         raise ToolFailure(f"an empty {kind} handle", f"Pass {kind}:<name>.")
+    identity = IDENTITIES.get(kind)
+    if LEADS_AWAY.search(name) or len(name) > LONGEST or (identity and not identity.fullmatch(name)):
+        raise ToolFailure(
+            f"{text[:SHOWN]!r} is no {kind} handle", f"Pass {kind}:<name>, as the lists of tools show it."
+        )
     body, _, version = name.partition("/" if kind == "model" else "@")
     return Handle(kind, body, version)
 

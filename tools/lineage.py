@@ -17,6 +17,12 @@ create table if not exists edges(
 create index if not exists edges_parent on edges(parent);
 create table if not exists deleted(handle text primary key, at real not null);
 """
+# By whom a dataset is made whose path was passed where a dataset goes: who loads it on purpose takes the place.
+ON_THE_WAY = "loaded on the way"
+RECORD = f"""
+insert into edges values(?,?,?,?)
+on conflict(child, parent) do update set by=excluded.by, at=excluded.at where edges.by='{ON_THE_WAY}'
+"""
 
 
 def _upgraded(db: sqlite3.Connection) -> None:
@@ -42,10 +48,10 @@ class Lineage:
         self._store = Store(home / "lineage.db", SCHEMA, "the lineage", _upgraded, timeout_s=timeout_s)
 
     def record(self, child: str, parents: Iterable[str], by: str) -> None:
-        """Note that `by` (a tool) made `child` from `parents`; repeating it changes nothing."""
+        """Note that `by` (a tool) made `child` from `parents`; the first one stays, unless it was made `ON_THE_WAY`."""
         rows = [(child, parent, by, time.time()) for parent in dict.fromkeys(parents) if parent and parent != child]
         with self._store.writing() as db:
-            db.executemany("insert or ignore into edges values(?,?,?,?)", rows)
+            db.executemany(RECORD, rows)
             db.execute("delete from deleted where handle=?", (child,))
 
     def mark_deleted(self, handles: Iterable[str]) -> None:

@@ -90,6 +90,10 @@ def _no_leftovers(_work: Work) -> Iterable[Leftover]:
     return ()
 
 
+def _nothing_remains(_work: Work) -> Iterable[str]:
+    return ()
+
+
 def _unguarded(_work: Work) -> AbstractContextManager[None]:
     return nullcontext()
 
@@ -103,12 +107,14 @@ class Removal:
         holds: which of some handles its living things need; it may say more than it was asked.
         leftovers: what of its files nothing refers to.
         guard: held while leftovers without a handle are looked for and freed.
+        remains: in words, what is deleted, takes room, and is for others to free.
     """
 
     removers: Mapping[str, Remover]
     holds: Callable[[Work, Collection[str]], Iterable[Hold]] = _no_holds
     leftovers: Callable[[Work], Iterable[Leftover]] = _no_leftovers
     guard: Callable[[Work], AbstractContextManager[None]] = _unguarded
+    remains: Callable[[Work], Iterable[str]] = _nothing_remains
 
 
 def removal_of(name: str) -> Removal:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -20,13 +21,16 @@ import pytest
 
 from .slices import (
     DEPLOY,
+    EFFECT,
     EVALUATE,
     EXPLAIN,
     FEATURES,
+    JOB,
     JOBS,
     MATERIALIZE,
     MODELS,
     PACKAGE,
+    ROWS,
     RUN,
     STUDY,
     TRACES,
@@ -35,9 +39,12 @@ from .slices import (
     Answers,
     others,
     server,
+    train,
 )
 
 pytestmark = [pytest.mark.slow]
+
+TOOL = re.compile(r"[a-z]+(?:_[a-z]+)+")
 
 
 @dataclass
@@ -211,3 +218,31 @@ async def test_an_endpoint_whose_process_was_killed_is_named_with_the_call_that_
         os.killpg(deployment["pid"], 9)
         await answers.refuse(("predict", {"endpoint": "e", "rows": [{"call_frequency": 1}]}), "deploy_model(bento=")
         await answers.succeed(*others(), ("stop_endpoint", {"endpoint": "e"}))
+
+
+async def test_what_is_said_to_work_without_mlflow_does_and_what_is_said_to_need_it_does_not(home: Path) -> None:
+    rows = {"dataset": ROWS}
+    with closed() as dead:
+        async with server(home, MLFLOW_TRACKING_URI=f"http://127.0.0.1:{dead.port}") as client:
+            answers = Answers(client)
+            _, text, _ = await answers.ask(RUN)
+            works, needs = (set(TOOL.findall(part)) for part in text.split("Meanwhile")[1].split("package_model."))
+            *_, trained = await answers.ask(train("RandomForest"))
+            model = {"model": trained["result"]["model"]}
+            use: dict[str, dict[str, Any]] = {
+                "evaluate_model": {**model, **rows, **JOB},
+                "predict_dataset": {**model, **rows, **JOB},
+                "explain_model": {**model, **rows, **JOB},
+            }
+            assert model["model"].startswith("local:")
+            assert works == {"train_model", *use}
+            await answers.succeed(*use.items(), ("package_model", {**model, "name": "alone", **JOB}))
+            refused = {
+                "tune_model": TUNE[1],
+                "compare_models": {**rows, "target": "target", "candidates": ["LogisticRegression"], **JOB},
+                "estimate_effect": EFFECT[1],
+                "promote_model": {**rows, "name": "tree", "candidate": model["model"], **JOB},
+            }
+            assert needs == set(refused)
+            for call in refused.items():
+                await answers.refuse(call, "does not answer", "MLFLOW_TRACKING_URI")

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mlops_mcp.config.load import load
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
+
 from .runtime.postgres import running, search_path
 
 
@@ -24,6 +28,14 @@ def bentoml_of_this_test() -> None:
         for provider in vars(type(BentoMLContainer)).values():
             if isinstance(provider, SingletonFactory):
                 provider._cache = sentinel  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.fixture
+def without_backends(tmp_path: Path) -> Work:
+    """An installation whose MLflow is dead."""
+    dead = {"mlflow.tracking_uri": "http://127.0.0.1:9"}
+    settings = load({"MLOPS_HOME": str(tmp_path / "home"), "MLOPS_CONFIG": os.devnull}, dead).settings
+    return Work(settings, Tracer(lambda _span: None))
 
 
 @pytest.fixture(scope="session")

@@ -160,6 +160,11 @@ def read_column(column: pa.ChunkedArray, convention: Convention, missing: Sequen
     return _text(cells, "") if _wordy(cells.words) else _guessed(cells, convention)
 
 
+def missing_words(options: ReadOptions, usual: Sequence[str] = MISSING) -> tuple[str, ...]:
+    """The usual words for a missing value and those that were asked for; none if none were to be."""
+    return () if options.null_values == [] else (*usual, *options.missing)
+
+
 def as_kind(
     name: str, column: pa.ChunkedArray, kind: ColumnKind, convention: Convention, options: ReadOptions
 ) -> Column:
@@ -169,8 +174,8 @@ def as_kind(
         ToolFailure: cells that it cannot take, unless they are to be missing.
     """
     if kind == "text":
-        return _text(Cells(column, ("", *options.missing)), "", kept=True)
-    cells = Cells(column, (*MISSING, *options.missing))
+        return _text(Cells(column, missing_words(options, ("",))), "", kept=True)
+    cells = Cells(column, missing_words(options))
     if kind == "boolean":
         return _checked(
             name, cells, Column(cells.placed(truths := _truths(cells.words, WORDS))), truths, "booleans", options

@@ -12,7 +12,18 @@ from .bounds import few, named
 from .models import DatasetInfo, DatasetLine, ReadOptions, SharedRows, Split, SplitPart
 from .profile import comparable
 from .shared import shared_rows, sharing
-from .split import Shares, Strategy, by_chance, by_class, by_time, ends, positive_rate, straddling, together
+from .split import (
+    Shares,
+    Strategy,
+    by_chance,
+    by_class,
+    by_time,
+    ends,
+    positive_rate,
+    require_groups,
+    straddling,
+    together,
+)
 from .store import Dataset, load_file, load_source, resolve, save, stored
 from .synthetic import Kind, generate
 
@@ -90,6 +101,8 @@ def split_dataset(
     if not table.num_rows:
         raise ToolFailure(f"{source.handle} has no rows to split", "Pass another dataset; list_datasets shows all.")
     units, kept = together(table, strategy, group)
+    if group:
+        require_groups(group, units, shares)
     labels, notes = _labels(table, strategy, column, units, shares, seed, bool(group))
     if missing := [part for part in shares.parts if not (labels == part).any()]:
         why = "Use larger shares, or a column with more values: whole groups and equal times stay in one part."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure, unknown
 from .bounds import named
-from .cells import MISSING, Column, Convention, as_kind, in_parallel, look_at, read_column
+from .cells import Column, Convention, as_kind, in_parallel, look_at, missing_words, read_column
 from .models import ColumnKind, ReadOptions
 from .moments import epoch_of, from_epoch
 from .numerals import EITHER, POINT, Decimal
@@ -89,7 +89,7 @@ def _check(table: pa.Table, options: ReadOptions) -> None:
 
 
 def _read(table: pa.Table, names: list[str], convention: Convention, options: ReadOptions) -> dict[str, Column]:
-    missing = (*MISSING, *options.missing)
+    missing = missing_words(options)
 
     def one(name: str) -> Column:
         column, kind = table.column(name), options.asked.get(name)

@@ -67,7 +67,7 @@ def compare_datasets(work: Work, request: CompareRequest) -> DatasetComparison:
     drawn = [_drawn(table) for table in sides.tables]
     names = [name for name in sides.columns if name != request.key]
     with work.tracer.span("test columns", columns=len(names)):
-        found = [tested(pair(name, *(table.column(name) for table in drawn))) for name in names]
+        found = [tested(pair(name, *(table.column(name) for table in drawn)), 1) for name in names]
     work.progress(2, 4, "looking for shared rows")
     with work.tracer.span("shared rows"):
         shared, units = _shared(sides, drawn, request)
@@ -234,7 +234,7 @@ def _estimate(apart: TwoSample, corrected: float | None) -> Estimate:
     return Estimate(
         value=apart.area,
         interval=apart.interval,
-        method="5-fold AUC, 95 % logit-DeLong",
+        method="AUC on rows not fitted yet, 95 % logit-DeLong",
         baseline=0.5,
         n=apart.rows,
         positives=apart.current,

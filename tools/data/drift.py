@@ -47,28 +47,32 @@ class Tested:
     same: bool = False
 
 
-def tested(pair: Pair) -> Tested:
-    """The tests of a column; none where it is the same in both, or there is too little of it."""
+def tested(pair: Pair, share: float) -> Tested:
+    """The tests of a column; none where it is the same in both, or there is too little of it.
+
+    Args:
+        share: how many of the rows of the current are independent: less than 1 where they come in groups.
+    """
     one, two = pair.sides
     if pair.kind in ("none", "time", "identifier") or min(one.rows, two.rows) < FEWEST_KNOWN:
         return Tested(pair, {})
     if _same(one, two):
         return Tested(pair, {}, 0.0, 0.0, same=True)
-    missing = _missing(one, two)
+    missing = _missing(one, two, share)
     found = {MISSING: missing} if missing is not None else {}
     if min(one.known, two.known) < FEWEST_KNOWN:
         return Tested(pair, found)
     if pair.kind == "text":
         first, second = _lengths(one), _lengths(two)
-        p_value, distance = _smirnov(first, second, pair.name)
+        p_value, distance = _smirnov(first, second, pair.name, share)
         return Tested(pair, {"length of text": p_value} | found, distance)
     if pair.kind == "number" and not _few(one, two):
-        p_value, distance = _smirnov(one.values, two.values, pair.name)
+        p_value, distance = _smirnov(one.values, two.values, pair.name, share)
         return Tested(pair, {"Kolmogorov-Smirnov": p_value} | found, distance, _psi_of_numbers(one, two))
     table = _table(one, two)
     shares = table / table.sum(axis=1, keepdims=True)
     distance = float(abs(shares[0] - shares[1]).sum() / 2)
-    rare = _chi_square(table)
+    rare = _chi_square(_counted(table, share))
     own = {"chi-square": rare} if rare is not None else {}
     return Tested(pair, own | found, distance, _psi(table))
 
@@ -153,29 +157,39 @@ def _lengths(side: Side) -> np.ndarray:
     return np.array([len(text) for text in side.values], dtype=float)
 
 
-def _smirnov(one: np.ndarray, two: np.ndarray, name: str) -> tuple[float, float]:
+def _smirnov(one: np.ndarray, two: np.ndarray, name: str, share: float) -> tuple[float, float]:
     """The p value with ties broken at random, and the distance as it is."""
     import numpy as np
-    from scipy.stats import ks_2samp
+    from scipy.stats import ks_2samp, kstwobign
 
     pooled = np.concatenate([one, two])
     random = np.random.default_rng(zlib.crc32(name.encode()))
     order = np.lexsort((random.random(len(pooled)), pooled))
     ranks = np.empty(len(pooled))
     ranks[order] = np.arange(len(pooled))
-    exact = len(one) * len(two) <= EXACT_PRODUCT
-    p_value = ks_2samp(ranks[: len(one)], ranks[len(one) :], method="exact" if exact else "asymp").pvalue
+    exact = share == 1 and len(one) * len(two) <= EXACT_PRODUCT
+    found = ks_2samp(ranks[: len(one)], ranks[len(one) :], method="exact" if exact else "asymp")
+    rows = share * len(two)
+    scale = (len(one) * rows / (len(one) + rows)) ** 0.5
+    p_value = found.pvalue if share == 1 else kstwobign.sf(found.statistic * scale)
     first, second = np.sort(one), np.sort(two)
     apart = [np.searchsorted(side, pooled, side="right") / len(side) for side in (first, second)]
     return float(p_value), float(abs(apart[0] - apart[1]).max())
 
 
-def _missing(one: Side, two: Side) -> float | None:
+def _missing(one: Side, two: Side, share: float) -> float | None:
     import numpy as np
 
     if not one.missing + two.missing or not one.known + two.known:
         return None
-    return _two_by_two(np.array([[one.missing, one.known], [two.missing, two.known]]))
+    return _two_by_two(_counted(np.array([[one.missing, one.known], [two.missing, two.known]]), share))
+
+
+def _counted(table: np.ndarray, share: float) -> np.ndarray:
+    """The counts as those of as many rows as are independent."""
+    import numpy as np
+
+    return table if share == 1 else np.round(table * np.array([[1.0], [share]])).astype(int)
 
 
 def _two_by_two(table: np.ndarray) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -16,22 +15,47 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SUFFIXES = (".parquet", ".pq")
-MOST_FILES = 10_000
+MOST_FILES, SHOWN = 10_000, 3
 # What Hive writes for a missing value.
 NOTHING = "__HIVE_DEFAULT_PARTITION__"
 
 
 def holds_parquet(folder: Path) -> bool:
-    return folder.is_dir() and next(_files(folder), None) is not None
+    return folder.is_dir() and any(not said for _, said in _entries(folder))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Neither what is hidden or begins with `_`, as writers mark their own, nor links that lead elsewhere."""
+def _entries(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Each file and link in it, and why it is left out; empty for those that are read.
+
+    What is hidden or begins with `_` writers mark as their own; a link would lead elsewhere, or to rows twice.
+    """
     for path in folder.rglob("*"):
-        parts = path.relative_to(folder).parts
-        own = path.suffix.lower() in SUFFIXES and not any(part.startswith((".", "_")) for part in parts)
-        if own and path.is_file() and path.resolve().is_relative_to(folder):
-            yield path
+        if any(part.startswith((".", "_")) for part in path.relative_to(folder).parts):
+            said = "whose name, or folder's, begins with . or _"
+        elif path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
+            said = "that are links"
+        else:
+            said = "" if path.suffix.lower() in SUFFIXES else f"that are not {' or '.join(SUFFIXES)}"
+        if path.is_symlink() or not path.is_dir():
+            yield path, said
+
+
+def _contents(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files that are read, in the order of their names, and a note on those that are not.
+
+    Raises:
+        ToolFailure: too many files.
+    """
+    files, left = list[Path](), dict[str, list[Path]]()
+    for path, said in _entries(folder):
+        (left.setdefault(said, []) if said else files).append(path)
+        if len(files) > MOST_FILES:
+            raise ToolFailure(f"{folder.name} holds more than {MOST_FILES} files", "Pass a folder below it.")
+    counted = [
+        f"{len(paths)} {said} ({named(sorted(path.name for path in paths), SHOWN)})"
+        for said, paths in sorted(left.items())
+    ]
+    return sorted(files), [f"files left out: {'; '.join(counted)}"] if counted else []
 
 
 def read_folder(folder: Path, max_mb: int) -> tuple[pa.Table, list[str]]:
@@ -43,9 +67,7 @@ def read_folder(folder: Path, max_mb: int) -> tuple[pa.Table, list[str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = sorted(islice(_files(folder), MOST_FILES + 1))
-    if len(files) > MOST_FILES:
-        raise ToolFailure(f"{folder.name} holds more than {MOST_FILES} files", "Pass a folder below it.")
+    files, left_out = _contents(folder)
     heads = {path: pq.ParquetFile(path) for path in files}
     size = sum(
         head.metadata.row_group(place).total_byte_size
@@ -60,7 +82,7 @@ def read_folder(folder: Path, max_mb: int) -> tuple[pa.Table, list[str]]:
     added, said = _partitions(folder, files, [part.num_rows for part in tables], table.column_names)
     for name, column in added.items():
         table = table.append_column(name, column)
-    return table, [f"{len(files)} Parquet files", *notes, *said]
+    return table, [f"{len(files)} Parquet files", *left_out, *notes, *said]
 
 
 def _unified(schemas: Mapping[Path, pa.Schema]) -> tuple[pa.Schema, list[str]]:

@@ -17,7 +17,8 @@ class ReadOptions(BaseModel):
 
     `quote` may be "none"; `sheet` names a sheet of a workbook or a file of a zip; `types` are by column, and text keeps
     cells as written; `time_format` is how strptime reads columns of type time; `bad_cells` are those that `types`
-    cannot take, `bad_rows` those with too many or few cells.
+    cannot take, `bad_rows` those with too many or few cells. `null_values` are missing beside what files write for it;
+    of an empty list nothing is.
     """
 
     model_config = ConfigDict(extra="forbid")

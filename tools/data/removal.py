@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ..errors import unknown
 from ..handles import NAME, parse
-from ..lineage import Lineage
+from ..lineage import ON_THE_WAY, Lineage
 from ..removal import Found, Gone, Leftover, Removal, Remover, erase, written
 from ..runtime.work import Work
 from .models import DatasetInfo
 from .store import card_of, cards, changing, datasets, file_of
 
-# Datasets that are answers: nobody loaded them, and they can be made again.
-ANSWERS = ("predict_dataset", "get_validation")
+# What makes datasets that nobody asked to keep: they are made again with the next answer, or when a path is passed.
+UNASKED = {"predict_dataset": "answer", "get_validation": "answer", ON_THE_WAY: "dataset loaded on the way"}
 
 
 def find(work: Work, text: str) -> Found:
@@ -43,7 +43,7 @@ def remove(work: Work, found: Found) -> None:
 
 
 def leftovers(work: Work) -> Iterator[Leftover]:
-    """Files without a card, and answers that nothing was made from."""
+    """Files without a card, and what nobody asked for and nothing was made from."""
     named = {card.stem.partition("@")[2] for card in cards(work)}
     for file in sorted(datasets(work).glob("[!.]*.parquet")):
         if file.stem not in named:
@@ -52,8 +52,8 @@ def leftovers(work: Work) -> Iterator[Leftover]:
     for card in cards(work):
         handle = DatasetInfo.model_validate_json(card.read_bytes()).dataset
         made_by = {edge.by for edge in lineage.ancestors(handle) if edge.child == handle}
-        if made_by & {*ANSWERS} and not lineage.descendants(handle, 1):
-            yield Leftover("answer", handle, (card, *_alone(work, [card])), written([card]), handle)
+        if made_by and made_by <= UNASKED.keys() and not lineage.descendants(handle, 1):
+            yield Leftover(UNASKED[min(made_by)], handle, (card, *_alone(work, [card])), written([card]), handle)
 
 
 def _card(work: Work, handle: str) -> Path:

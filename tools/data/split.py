@@ -124,7 +124,7 @@ def by_class(
         elif count:
             small.append(code)
     if len(small) == np.count_nonzero(counts):
-        raise _all_too_small(name, counts, shares)
+        raise _all_too_small(name, np.bincount(own[first], minlength=len(classes)), len(own) - len(first), shares)
     too_few = named(f"{str(classes[code])[:40]!r} ({counts[code]})" for code in small)
     return labels, [f"too few rows for every part, so all in train: {too_few}"] if small else []
 
@@ -187,12 +187,26 @@ def positive_rate(column: pa.ChunkedArray) -> float | None:
     return finite(pc.mean(known.cast(pa.float64(), safe=False)).as_py()) if binary else None
 
 
-def _all_too_small(name: str, counts: np.ndarray, shares: Shares) -> ToolFailure:
-    most = int(counts.max()) if len(counts) else 0
+def _all_too_small(name: str, counts: np.ndarray, joined: int, shares: Shares) -> ToolFailure:
+    """Args: `counts` are the units of each class, and `joined` the rows that stay with another one."""
+    most, what = int(counts.max()) if len(counts) else 0, "groups or copies of rows" if joined else "rows"
+    way_out = "strategy='group', which looks at no classes" if joined else "strategy='random'"
     return ToolFailure(
-        f"{name} has {len(counts)} classes of at most {most} rows, too few to put each in {', '.join(shares.parts)}",
-        "Stratify by a column with fewer classes, use larger shares, validation_share=0, or strategy='random'.",
+        f"{name} has {len(counts)} classes of at most {most} {what}, too few to put each in {', '.join(shares.parts)}",
+        f"Stratify by a column with fewer classes, use larger shares, validation_share=0, or {way_out}.",
     )
+
+
+def require_groups(name: str, units: np.ndarray, shares: Shares) -> None:
+    """Raises ToolFailure for fewer groups than parts: each stays in one."""
+    import numpy as np
+
+    if (count := len(np.unique(units))) < len(shares.parts):
+        least, of = ", or validation=0" if count > 1 else "", "group" if count == 1 else "groups"
+        raise ToolFailure(
+            f"{name} has {count} {of}, and each of {', '.join(shares.parts)} needs one",
+            f"Pass a `group` with more values, none if rows are independent{least}.",
+        )
 
 
 def _classes(name: str, column: pa.ChunkedArray) -> tuple[np.ndarray, Sequence[object]]:

@@ -28,10 +28,17 @@ REFUSED_FUNCTIONS = frozenset(
     )
 )  # fmt: skip
 SHOWN = frozenset(("DESCRIBE", "SUMMARY"))
-CLOCK = re.compile(
-    r"(?i)\b(now|get_current_timestamp|transaction_timestamp|today|uuid|uuidv4|uuidv7|gen_random_uuid)\s*\("
-    r"|\b(current_date|current_time|current_timestamp|localtime|localtimestamp)\b"
-)
+# What SQL reads from the clock without brackets, and what a macro of DuckDB that reads it is written with.
+CLOCK = frozenset(("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"))
+# Of a function without arguments DuckDB knows that it answers otherwise each time: the clock, identifiers, sessions.
+# Its random numbers come from a seed of ours.
+MOVING = """
+    select count(*) from duckdb_functions()
+    where list_contains(?, lower(function_name)) and lower(function_name) <> 'random'
+    and ((stability <> 'CONSISTENT' and len(parameters) = 0) or regexp_matches(macro_definition, ?))
+"""
+# It reads the clock if it is given one time, which DuckDB does not tell.
+SINCE = "age"
 ONE_QUERY = "Pass one query: SELECT (WITH … too), VALUES, DESCRIBE or SUMMARIZE."
 ONLY_DATASETS = 'Name datasets: FROM loans, or FROM "dataset:loans@3f2a9c81d0be" where a name has several versions.'
 
@@ -70,7 +77,22 @@ def query_of(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement:
         tables = list(_tables(tree, frozenset())) if _checked(tree) else []
     except RecursionError:
         raise ToolFailure("the query is nested too deeply", "Split it: query_dataset reads its own results.") from None
-    return Statement(sql, tuple(dict.fromkeys(tables)), CLOCK.search(sql) is not None)
+    return Statement(sql, tuple(dict.fromkeys(tables)), _is_timely(connection, tree))
+
+
+def _is_timely(connection: duckdb.DuckDBPyConnection, tree: Any) -> bool:
+    """Whether it reads the clock, or anything else that is another one each time."""
+    names = [name.lower() for node in _nodes(tree) for name in node.get("column_names") or [] if _is_bare(node)]
+    calls = [node for node in _nodes(tree) if node.get("class") == "FUNCTION"]
+    since = any(_function(node) == SINCE and len(node.get("arguments") or []) == 1 for node in calls)
+    if since or CLOCK & set(names):
+        return True
+    found = connection.execute(MOVING, [[_function(node) for node in calls], "|".join(sorted(CLOCK))]).fetchone()
+    return bool(found and found[0])
+
+
+def _is_bare(node: Mapping[str, Any]) -> bool:
+    return node.get("class") == "COLUMN_REF" and len(node.get("column_names") or []) == 1
 
 
 def _require_one(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NeedsChoice, ToolFailure, unknown
 from ..handles import NAME, Handle, check_name, parse, slug
-from ..lineage import Lineage
+from ..lineage import ON_THE_WAY, Lineage
 from ..locks import locked
 from ..runtime.work import Work
 from ..slices import handle_kinds
@@ -83,9 +83,9 @@ def resolve(work: Work, text: str) -> Dataset:
     """
     if text.strip().startswith(PREFIX):
         source, sql, name = table_in(text)
-        return load_source(work, source, sql, name)
+        return load_source(work, source, sql, name, by=ON_THE_WAY)
     if looks_like_path(text):
-        return load_file(work, text, "")
+        return load_file(work, text, "", by=ON_THE_WAY)
     wanted = parse(text, "dataset")
     if not re.fullmatch(NAME[1:-1], wanted.name):
         raise _unknown(work, text)
@@ -101,7 +101,9 @@ def resolve(work: Work, text: str) -> Dataset:
     return _exact(work, Handle("dataset", *found[0].stem.split("@")))
 
 
-def load_file(work: Work, path: str, name: str, options: ReadOptions | None = None) -> Dataset:
+def load_file(
+    work: Work, path: str, name: str, options: ReadOptions | None = None, by: str = "load_dataset"
+) -> Dataset:
     """Read a file, or a folder of Parquet files, below one of the configured roots into the store.
 
     Raises:
@@ -110,10 +112,12 @@ def load_file(work: Work, path: str, name: str, options: ReadOptions | None = No
     require_writable(work, "a file")
     source = readable(work.settings, path, holds_parquet)
     table, notes = read_table(source, options or ReadOptions(), work.settings.data.max_mb)
-    return save(work, table, name or slug(source.stem), [f"file:{source}"], "load_dataset", notes)
+    return save(work, table, name or slug(source.stem), [f"file:{source}"], by, notes)
 
 
-def load_source(work: Work, source: str, sql: str, name: str, options: ReadOptions | None = None) -> Dataset:
+def load_source(
+    work: Work, source: str, sql: str, name: str, options: ReadOptions | None = None, by: str = "load_dataset"
+) -> Dataset:
     """Read a statement of a configured database into the store; it is kept with the dataset.
 
     Raises:
@@ -122,7 +126,7 @@ def load_source(work: Work, source: str, sql: str, name: str, options: ReadOptio
     require_writable(work, "rows")
     label = source.strip().removeprefix(PREFIX)
     table, notes = retype(*read_source(work, label, sql), options or ReadOptions())
-    return save(work, table, name or slug(label), [f"{PREFIX}{label}"], "load_dataset", notes, sql)
+    return save(work, table, name or slug(label), [f"{PREFIX}{label}"], by, notes, sql)
 
 
 def require_writable(work: Work, what: str) -> None:

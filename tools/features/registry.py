@@ -166,7 +166,7 @@ def _require_folder(settings: Settings) -> None:
     if "://" in settings.feast.repo_path:
         raise ToolFailure(
             f"feast.repo_path is {redact(settings.feast.repo_path)}, which is no folder",
-            "Set it (FEAST_REPO_PATH) to a folder: the registry is a file in it. All other tools work on.",
+            "Set it (FEAST_REPO_PATH) to a folder: the registry is a file in it. Tools that use no features work on.",
         )
     try:
         settings.feast_home.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,9 @@ Of columns see `telling`, of rows that were trained on `rows`, of values never s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..data.far import far_columns
 from ..estimates import Estimate
 from .card import ModelCard
 from .estimated import Answers, estimated
@@ -130,70 +131,19 @@ def threshold(card: ModelCard, truth: np.ndarray, prediction: np.ndarray, found:
 def drifted(trained: pd.DataFrame, other: pd.DataFrame, card: ModelCard, independent: int | None = None) -> list[str]:
     """A note on the features whose distribution is not that of the training rows.
 
-    Numbers by Kolmogorov and Smirnov's distance, categories by the total variation with a chi-square test of
-    homogeneity, missing values as a category; p values times the number of columns (Bonferroni).
-
     Args:
         trained: the design of the training rows, `other` that of the rows to hold against it.
         independent: how many groups of rows `other` has, if its rows are not independent.
     """
     if min(len(trained), len(other)) < FEWEST_ROWS:
         return []
-    share = (independent or len(other)) / len(other)
-    found = {
-        feature.name: distance
-        for feature in card.features
-        for distance, chance in [_apart(trained[feature.name], other[feature.name], feature.kind == "number", share)]
-        if distance > APART and chance * len(card.features) < BY_CHANCE
-    }
+    kinds = {feature.name: feature.kind for feature in card.features}
+    found = far_columns(trained, other, kinds, APART, BY_CHANCE, independent)
     if not found:
         return []
-    most = sorted(found.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{name} ({distance:.2f})" for name, distance in most[:SHOWN])
-    more = f" and {len(most) - SHOWN} more" if len(most) > SHOWN else ""
+    shown = ", ".join(f"{each.column} ({each.distance:.2f})" for each in found[:SHOWN])
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return [
         f"{len(found)} of {len(card.features)} features have another distribution than in training, by the distance "
         f"that is 0 for equal and 1 for disjoint ones: {shown}{more}"
     ]
-
-
-def _apart(trained: pd.Series, other: pd.Series, is_number: bool, share: float) -> tuple[float, float]:
-    """The distance of two distributions and how likely chance makes it as far; `share` of the other rows count."""
-    from scipy.stats import kstwobign
-
-    parts = [_by_level(trained.isna(), other.isna(), share)]
-    first, second = trained.dropna(), other.dropna()
-    if not is_number:
-        parts.append(_by_level(first, second, share))
-    elif len(first) and len(second):
-        distance = _kolmogorov(first.to_numpy(), second.to_numpy())
-        rows = share * len(second)
-        parts.append((distance, float(kstwobign.sf(distance * (len(first) * rows / (len(first) + rows)) ** 0.5))))
-    return min(parts, key=lambda part: part[1])
-
-
-def _kolmogorov(first: np.ndarray, second: np.ndarray) -> float:
-    import numpy as np
-
-    at = np.unique(np.concatenate([first, second]))
-    shares = [np.searchsorted(np.sort(each), at, side="right") / len(each) for each in (first, second)]
-    return float(abs(shares[0] - shares[1]).max())
-
-
-def _by_level(first: pd.Series, second: pd.Series, share: float) -> tuple[float, float]:
-    import pandas as pd
-    from scipy.stats import chi2_contingency
-
-    counts = pd.concat([first.value_counts(), second.value_counts()], axis=1).fillna(0).to_numpy(dtype=float)
-    if len(counts) < 2 or not counts.sum(axis=0).all():
-        return 0.0, 1.0
-    # A test on many rare levels would be none: those with few rows are one.
-    common = counts.sum(axis=1) >= FEWEST_ROWS
-    if not common.all():
-        counts = pd.DataFrame(counts).groupby(pd.Series(range(len(counts))).where(common, -1)).sum().to_numpy()
-    if len(counts) < 2:
-        return 0.0, 1.0
-    shares = counts / counts.sum(axis=0)
-    distance = float(abs(shares[:, 0] - shares[:, 1]).sum() / 2)
-    tested: Any = chi2_contingency(counts * [1.0, share])
-    return distance, float(tested.pvalue)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..data.far import far_columns
 from ..data.store import Dataset, resolve
 from ..errors import ToolFailure, Unavailable
 from ..estimates import Verdict
@@ -22,7 +23,6 @@ from ..modeling.store import StoredModel, load_pipeline
 from ..modeling.target import encode, guess, labelled
 from ..quality.client import validate_dataset
 from ..runtime.work import Work
-from .drift import drifted
 from .models import Comparison, Gate, GateName, PromoteRequest
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 5
+# An input has drifted if it is as far from the training data as half a standard deviation, and that is no chance.
+FAR, BY_CHANCE = 0.2, 0.01
 BASELINE = "baseline"
 
 
@@ -119,7 +121,8 @@ def _listed(names: Iterable[object]) -> str:
 
 def _drift(contest: Contest) -> tuple[Verdict, str]:
     card = contest.candidate.card
-    found = drifted(design(contest.trained, card), design(contest.frame, card), card)
+    kinds = {feature.name: feature.kind for feature in card.features}
+    found = far_columns(design(contest.trained, card), design(contest.frame, card), kinds, FAR, BY_CHANCE)
     if not found:
         return "passed", f"none of {len(card.names)} inputs is far from the training data"
     shown = ", ".join(f"{each.column} (distance {each.distance:.2f})" for each in found[:SHOWN])

@@ -26,6 +26,8 @@ from .versions import bare_name, changing, check_name, handle_of, read_versions
 ORDER: tuple[GateName, ...] = ("load", "signature", "validation", "drift", "comparison")
 EVIDENCE_CHARS = 500
 BY = "promote_model"
+# The tag of the verdict; those of its gates and its report begin with it.
+TAG = "promotion"
 LATE = "another version was put into Production meanwhile: call again to be compared with that one"
 
 
@@ -71,8 +73,8 @@ def promote_model(work: Work, request: PromoteRequest) -> Promotion:
     run, report = _keep(work, candidate.version, found)
     moved = _moved(work, request.name, candidate, found) if found.verdict == "passed" else None
     if moved is None and found.verdict == "passed":
-        _tag(work, candidate.version, {"promotion": f"not_evaluated: {LATE}"})
         found = replace(found, verdict="not_evaluated", notes=[*found.notes, LATE])
+        _tag(work, candidate.version, f"not_evaluated: {LATE}", found, report)
     return Promotion(
         model=candidate.version,
         promoted=moved is not None,
@@ -178,25 +180,30 @@ def _moved(work: Work, name: str, candidate: Candidate, found: Judgement) -> Tra
 
 
 def _keep(work: Work, version: str, found: Judgement) -> tuple[str | None, str | None]:
-    """Tag the version with the verdict of each gate, and lay a report into the run of its model."""
-    tags = {f"promotion.{gate.gate}": cut(f"{gate.verdict}: {gate.evidence}", EVIDENCE_CHARS) for gate in found.gates}
+    """Lay a report into the run of the model, and tag the version with the decision."""
     now, wanted = datetime.now(UTC), parse_model(version)
     with opened(work) as client:
         run = client.get_model_version(wanted.name, wanted.version).run_id
-    path = f"promotion/{wanted.name}_{wanted.version}_{now:%Y%m%dT%H%M%S%f}.md" if run else ""
+    path = f"promotion/{wanted.name}_{wanted.version}_{now:%Y%m%dT%H%M%S%f}.md" if run else None
     try:
-        log_text(work, run, path, _report(version, found, now)) if run else None
+        log_text(work, run, path, _report(version, found, now)) if run and path else None
     except ToolFailure as failure:
         found.notes.append(f"the report could not be stored: {failure}")
-        path = ""
-    _tag(work, version, {"promotion": f"{found.verdict} on {found.dataset}", **tags, "promotion.report": path})
-    return f"run:{run}" if run else None, path or None
+        path = None
+    _tag(work, version, f"{found.verdict} on {found.dataset}", found, path)
+    return f"run:{run}" if run else None, path
 
 
-def _tag(work: Work, version: str, tags: dict[str, str]) -> None:
+def _tag(work: Work, version: str, verdict: str, found: Judgement, report: str | None) -> None:
+    """Put one decision in place of the one before: the old verdict goes first and the new one comes last."""
+    tags = {f"{TAG}.{gate.gate}": cut(f"{gate.verdict}: {gate.evidence}", EVIDENCE_CHARS) for gate in found.gates}
+    tags |= {f"{TAG}.report": report} if report else {}
     wanted = parse_model(version)
-    with opened(work) as client:
-        for key, value in tags.items():
+    with opened(work) as client, changing(work):
+        held = client.get_model_version(wanted.name, wanted.version).tags
+        for key in sorted(key for key in held if key == TAG or key.startswith(f"{TAG}.")):
+            client.delete_model_version_tag(wanted.name, wanted.version, key)
+        for key, value in (tags | {TAG: verdict}).items():
             client.set_model_version_tag(wanted.name, wanted.version, key, value)
 
 

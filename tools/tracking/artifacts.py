@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import ToolFailure, unknown
 from ..paging import Page, page
 from ..runtime.work import Work
 from .backend import require_artifacts
-from .client import find_run, opened
+from .checks import inside_run
+from .client import opened_at
 from .models import Artifact, ArtifactLine
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ CHARS, TABLE_LINES = 4000, 20
 
 def list_artifacts(work: Work, run: str, path: str, limit: int, cursor: str) -> Page[ArtifactLine]:
     """One folder of a run; the empty path is its top."""
-    with opened(work) as client:
-        found = find_run(client, run)
+    wanted = inside_run(path)
+    with opened_at(work, run) as (client, found):
         require_artifacts(found.info.artifact_uri or "")
-        return page(_folder(client, found, _clean(path)), limit, cursor)
+        return page(_folder(client, found, wanted), limit, cursor)
 
 
 def read_artifact(work: Work, run: str, path: str, offset: int) -> tuple[Artifact, bytes | None]:
@@ -44,8 +45,8 @@ def read_artifact(work: Work, run: str, path: str, offset: int) -> tuple[Artifac
     Raises:
         ToolFailure: there is no such file, it is a folder, too large, or neither text nor an image.
     """
-    with opened(work) as client, tempfile.TemporaryDirectory() as scratch:
-        found, wanted = find_run(client, run), _clean(path)
+    wanted = inside_run(path)
+    with opened_at(work, run) as (client, found), tempfile.TemporaryDirectory() as scratch:
         require_artifacts(found.info.artifact_uri or "")
         line = _file(client, found, wanted)
         file = _fetched(work, client, found, wanted, Path(scratch))
@@ -54,14 +55,6 @@ def read_artifact(work: Work, run: str, path: str, offset: int) -> tuple[Artifac
         if about.kind == "image":
             return about, _picture(file, about)
         return _part(file, about, offset), None
-
-
-def _clean(path: str) -> str:
-    """Raises ToolFailure for a path that leaves the run."""
-    parts = PurePosixPath(path.strip().strip("/")).parts
-    if ".." in parts:
-        raise ToolFailure(f"{path!r} leaves the run", "Pass a path that list_artifacts shows.")
-    return "/".join(part for part in parts if part != ".")
 
 
 def _models(run: MlflowRun) -> list[str]:
@@ -92,6 +85,8 @@ def _lines(files: Iterable[FileInfo], prefix: str) -> list[ArtifactLine]:
 
 def _line_of(client: MlflowClient, run: MlflowRun, path: str) -> ArtifactLine:
     above = path.rpartition("/")[0]
+    if above and not _line_of(client, run, above).folder:
+        raise ToolFailure(f"{above} is a file", f"read_artifact(run='run:{run.info.run_id}', path={above!r}) reads it.")
     known = {line.path: line for line in (_folder(client, run, "") if not above else _listed(client, run, above))}
     if path not in known:
         raise unknown(f"artifact of run:{run.info.run_id}", path, known, "list_artifacts shows them.")

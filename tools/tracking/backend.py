@@ -38,11 +38,12 @@ PROBE_EVERY_S = 5.0
 SQLITE = "sqlite:///"
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "https": 443}
 SETTING = "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"
-# What to do as long as MLflow cannot be used.
-MEANWHILE = (
-    "Meanwhile train_model keeps models here (local:…) that evaluate_model, explain_model and package_model take; "
-    "all other tools work on."
+# What to do as long as artifacts cannot be stored, or nothing of MLflow can be used.
+WITHOUT_ARTIFACTS = (
+    "Meanwhile tools of data, quality, features and serving work, and train_model keeps models here (local:…) for "
+    "evaluate_model, predict_dataset, explain_model and package_model."
 )
+WITHOUT_MLFLOW = f"{WITHOUT_ARTIFACTS} tune_model, compare_models, estimate_effect and promote_model need it."
 # PostgreSQL's SSLRequest: every server answers it with one byte, before any login.
 POSTGRES_HELLO = struct.pack("!II", 8, 80877103)
 
@@ -67,12 +68,18 @@ def require_backend(work: Work) -> None:
     try:
         require("mlflow")
     except NotInstalled as missing:
-        raise NotInstalled(missing.message, f"{missing.hint}. {MEANWHILE}") from None
+        raise NotInstalled(missing.message, f"{missing.hint}. {WITHOUT_MLFLOW}") from None
     uri = work.settings.tracking_uri
     if uri.startswith(SQLITE):
         _require_file(Path(uri.removeprefix(SQLITE)))
     if "://" in uri and not uri.startswith((SQLITE, "file:", "databricks")):
         _probe_now_and_then(work, uri)
+
+
+def has_no_store(settings: Settings) -> bool:
+    """Whether the store is to be a file that is not there yet."""
+    uri = settings.tracking_uri
+    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
 
 
 def _require_file(store: Path) -> None:
@@ -83,7 +90,7 @@ def _require_file(store: Path) -> None:
     except OSError as error:
         raise Unavailable(
             f"the MLflow store {store} cannot be used: {error.strerror}",
-            f"Mend it, or change the setting {SETTING}. {MEANWHILE}",
+            f"Mend it, or change the setting {SETTING}. {WITHOUT_MLFLOW}",
         ) from error
 
 
@@ -103,7 +110,7 @@ def open_client(settings: Settings) -> MlflowClient:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def probe(uri: str, what: str, setting: str, then: str = "All other tools work on.") -> None:
+def probe(uri: str, what: str, setting: str, then: str = "What does not use it works on.") -> None:
     """Ask a server or database for a sign of life before any library waits minutes for one.
 
     Raises:
@@ -139,14 +146,14 @@ def require_artifacts(uri: str) -> None:
             endpoint,
             "the artifact store",
             "mlflow.artifact_root (MLFLOW_ARTIFACT_ROOT), MLFLOW_S3_ENDPOINT_URL",
-            MEANWHILE,
+            WITHOUT_ARTIFACTS,
         )
 
 
 def _probe_now_and_then(work: Work, uri: str) -> None:
     last = work.cache.get(probe)
     if not isinstance(last, float) or time.monotonic() - last > PROBE_EVERY_S:
-        probe(uri, "the MLflow server", SETTING, MEANWHILE)
+        probe(uri, "the MLflow server", SETTING, WITHOUT_MLFLOW)
         work.cache[probe] = time.monotonic()
 
 
@@ -264,7 +271,9 @@ def _failure(error: MlflowException) -> ToolFailure:
         return ToolFailure("the MLflow store is older than MLflow", "Run: mlflow db upgrade <tracking URI>")
     if error.error_code == "INTERNAL_ERROR" and "API request" in text:
         return Unavailable(f"the MLflow server failed: {text}", "See the setting mlflow.tracking_uri.")
-    return ToolFailure(text)
+    return ToolFailure(
+        f"MLflow refuses it: {text}", "Change what it names; get_run, search_runs and get_model show it."
+    )
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,8 @@ from ..runtime.work import Work
 from ..tracing.redaction import redact
 from ..undo import deletes
 from ..user_files import readable
-from .backend import MEANWHILE, mlflow_client, require_artifacts, require_backend, translated
+from .backend import WITHOUT_MLFLOW, mlflow_client, require_artifacts, require_backend, translated
+from .checks import check_tags, check_title, check_unchanged, check_values, inside_run
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
 from .search import explained, require_known
 from .views import TAG_CHARS, VALUE_CHARS, run_line, run_view, visible
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 DEFAULT_EXPERIMENT = "mlops"
-# What MLflow would cut off in silence.
-MAX_PARAM, MAX_TAG = 6000, 8000
 ENDED = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -58,6 +56,14 @@ def opened(work: Work) -> Generator[MlflowClient]:
         raise
 
 
+@contextmanager
+def opened_at(work: Work, run: str) -> Generator[tuple[MlflowClient, MlflowRun]]:
+    """The client and a run, which may be deleted. What is no handle of a run is refused before the store is asked."""
+    parse(run, "run")
+    with opened(work) as client:
+        yield client, find_run(client, run)
+
+
 def everything(fetch: Callable[[str | None], Any]) -> list[Any]:
     """All entries of a list that MLflow hands out in pages."""
     found: list[Any] = []
@@ -72,8 +78,9 @@ def everything(fetch: Callable[[str | None], Any]) -> list[Any]:
 
 def create_experiment(work: Work, name: str, tags: dict[str, str]) -> Experiment:
     """Get or create; two callers at once get the same experiment, and a deleted one comes back."""
-    _check_tags(tags)
+    check_tags(tags)
     full = f"{work.settings.mlflow.experiment_prefix}{name or DEFAULT_EXPERIMENT}"
+    check_title(full, "an experiment")
     with opened(work) as client:
         created = restored = _create(work, client, full, tags)
         found = client.get_experiment_by_name(full)
@@ -115,7 +122,8 @@ def _create(work: Work, client: MlflowClient, name: str, tags: dict[str, str]) -
 
 def start_run(work: Work, experiment: str, name: str, tags: dict[str, str]) -> Run:
     """Open a run in an experiment, which is created if need be."""
-    _check_tags(tags)
+    check_tags(tags)
+    check_title(name, "a run")
     home = create_experiment(work, experiment, {})
     with opened(work) as client:
         run = client.create_run(
@@ -150,12 +158,13 @@ def log_run(
 ) -> Logged:
     """Log all or nothing of what is refused for its value; into an ended run too, e.g. later scores of its model."""
     texts = {key: _text_of(value) for key, value in params.items()}
-    _check_values(texts, metrics)
-    _check_tags(tags)
-    with opened(work) as client:
+    check_values(texts, metrics)
+    check_tags(tags)
+    with opened_at(work, run) as (client, found):
         from mlflow.entities import Metric, Param, RunTag
 
-        identity = _require_kept(client, run).info.run_id
+        identity = _require_kept(found).info.run_id
+        check_unchanged(texts, found.data.params, f"run:{identity}")
         now = int(datetime.now(UTC).timestamp() * 1000)
         client.log_batch(
             identity,
@@ -168,18 +177,18 @@ def log_run(
 
 def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
     """Copy one readable file into a run that has not ended."""
-    source = readable(work.settings, path)
-    with opened(work) as client:
-        found = _require_running(client, run, source.name)
+    source, place = readable(work.settings, path), inside_run(folder)
+    with opened_at(work, run) as (client, found):
+        _require_running(found, source.name)
         require_artifacts(found.info.artifact_uri or "")
-        client.log_artifact(found.info.run_id, str(source), folder or None)
-    return Logged(run=f"run:{found.info.run_id}", artifact=f"{folder}/{source.name}".lstrip("/"))
+        client.log_artifact(found.info.run_id, str(source), place or None)
+    return Logged(run=f"run:{found.info.run_id}", artifact=f"{place}/{source.name}".lstrip("/"))
 
 
 def log_text(work: Work, run: str, path: str, text: str) -> None:
     """Keep a text as an artifact of a run, also of one that has ended."""
-    with opened(work) as client:
-        found = _require_kept(client, run)
+    with opened_at(work, run) as (client, found):
+        _require_kept(found)
         require_artifacts(found.info.artifact_uri or "")
         client.log_text(found.info.run_id, text, path)
 
@@ -190,8 +199,8 @@ def end_run(work: Work, run: str, status: RunStatus) -> Run:
     Raises:
         ToolFailure: it is unknown or deleted, or has ended in another way.
     """
-    with opened(work) as client:
-        found = _require_kept(client, run)
+    with opened_at(work, run) as (client, found):
+        _require_kept(found)
         if found.info.status not in (*ENDED, status):
             client.set_terminated(found.info.run_id, status)
             found = client.get_run(found.info.run_id)
@@ -205,8 +214,8 @@ def end_run(work: Work, run: str, status: RunStatus) -> Run:
 
 def close_abandoned(work: Work, parent: str, own: str) -> None:
     """Mark the runs that ended work left open as KILLED: those below `parent`, and `own` (may be empty)."""
-    with opened(work) as client:
-        found = find_run(client, parent).info
+    with opened_at(work, parent) as (client, run):
+        found = run.info
         below = f"tags.`mlflow.parentRunId` = '{found.run_id}' and attributes.status = 'RUNNING'"
         for child in client.search_runs([found.experiment_id], below):
             client.set_terminated(child.info.run_id, "KILLED")
@@ -216,8 +225,8 @@ def close_abandoned(work: Work, parent: str, own: str) -> None:
 
 def get_run(work: Work, run: str, names: Sequence[str] = ()) -> Run:
     """A run in brief, or only what the names stand for, in full."""
-    with opened(work) as client:
-        return _view(client, find_run(client, run), names)
+    with opened_at(work, run) as (client, found):
+        return _view(client, found, names)
 
 
 def require_running(work: Work, run: str, what: str = "anything more") -> str:
@@ -229,8 +238,8 @@ def require_running(work: Work, run: str, what: str = "anything more") -> str:
     Raises:
         ToolFailure: it is unknown, deleted or ended.
     """
-    with opened(work) as client:
-        return f"run:{_require_running(client, run, what).info.run_id}"
+    with opened_at(work, run) as (_, found):
+        return f"run:{_require_running(found, what).info.run_id}"
 
 
 def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: int, cursor: str) -> Page[RunLine]:
@@ -289,16 +298,14 @@ def find_run(client: MlflowClient, run: str) -> MlflowRun:
     raise unknown("run", run, (f"run:{found.info.run_id}" for found in recent), "search_runs lists them.", limit=3)
 
 
-def _require_kept(client: MlflowClient, run: str) -> MlflowRun:
-    found = find_run(client, run)
+def _require_kept(found: MlflowRun) -> MlflowRun:
     if found.info.lifecycle_stage == "deleted":
         raise ToolFailure(f"run:{found.info.run_id} is deleted", "Start a new run.")
     return found
 
 
-def _require_running(client: MlflowClient, run: str, what: str) -> MlflowRun:
-    found = _require_kept(client, run)
-    if found.info.status in ENDED:
+def _require_running(found: MlflowRun, what: str) -> MlflowRun:
+    if _require_kept(found).info.status in ENDED:
         raise ToolFailure(
             f"run:{found.info.run_id} has ended ({found.info.status}) and does not take {what}",
             "start_run opens a new one.",
@@ -309,25 +316,6 @@ def _require_running(client: MlflowClient, run: str, what: str) -> MlflowRun:
 def _text_of(value: JsonValue) -> str:
     """A text as it is, anything else as JSON, which every reader of the store understands."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _check_tags(tags: Mapping[str, str]) -> None:
-    for key, value in tags.items():
-        if len(value) > MAX_TAG:
-            raise ToolFailure(
-                f"tag {key} has {len(value)} characters, and MLflow keeps {MAX_TAG}", "Log it as an artifact."
-            )
-
-
-def _check_values(params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-    for key, value in metrics.items():
-        if not math.isfinite(value):
-            raise ToolFailure(f"metric {key} is {value}, which MLflow would store as another number", "Leave it out.")
-    for key, param in params.items():
-        if len(param) > MAX_PARAM:
-            raise ToolFailure(
-                f"param {key} has {len(param)} characters, and MLflow keeps {MAX_PARAM}", "Log it as an artifact."
-            )
 
 
 def _view(client: MlflowClient, run: MlflowRun, names: Sequence[str]) -> Run:
@@ -344,5 +332,5 @@ def _unusable(work: Work, error: BaseException) -> Unavailable:
     return Unavailable(
         f"the MLflow store at {redact(work.settings.tracking_uri)} cannot be used: {said}",
         "Look at that place and the settings mlflow.tracking_uri (MLFLOW_TRACKING_URI) and mlflow.artifact_root. "
-        f"{MEANWHILE}",
+        f"{WITHOUT_MLFLOW}",
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..errors import ToolFailure
+from ..handles import parse
 from ..runtime.work import Work
 from .client import find_run, opened
 from .models import RunComparison, RunStatus, cut, fit
@@ -29,6 +30,8 @@ def compare_runs(work: Work, runs: Sequence[str]) -> RunComparison:
     Raises:
         ToolFailure: too few, too many, or the same run twice.
     """
+    for run in runs:
+        parse(run, "run")
     with opened(work) as client:
         found = [find_run(client, run) for run in runs]
     handles = [f"run:{run.info.run_id}" for run in found]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import require, unknown
 from ..runtime.work import Work
-from .client import find_run, opened
+from .client import opened_at
 from .models import MetricHistory, Point
 from .views import is_measured
 
@@ -26,8 +26,7 @@ def get_metric_history(work: Work, run: str, metric: str, limit: int, plot: bool
     """
     if plot:
         require("matplotlib")
-    with opened(work) as client:
-        found = find_run(client, run)
+    with opened_at(work, run) as (client, found):
         if metric not in found.data.metrics:
             raise unknown(f"metric of run:{found.info.run_id}", metric, found.data.metrics)
         values = client.get_metric_history(found.info.run_id, metric)

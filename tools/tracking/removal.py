@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import ToolFailure, unknown
+from ..errors import NotInstalled, ToolFailure, Unavailable, unknown
 from ..handles import parse
 from ..removal import Found, Gone, Removal, Remover
 from ..runtime.work import Work
-from .client import everything, find_run, opened
+from .backend import has_no_store
+from .checks import check_title
+from .client import everything, opened, opened_at
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,8 +22,7 @@ PAGE = 1000
 
 def find_runs(work: Work, text: str) -> Found:
     """A run and those below it. What was logged in them, their models, stays."""
-    with opened(work) as client:
-        run = find_run(client, text)
+    with opened_at(work, text) as (client, run):
         below = [run, *_children(client, run, deleted=False)]
         if run.info.lifecycle_stage == "deleted":
             below = [run, *_children(client, run, deleted=True)]
@@ -30,8 +31,8 @@ def find_runs(work: Work, text: str) -> Found:
 
 
 def remove_runs(work: Work, found: Found) -> None:
-    with opened(work) as client:
-        if find_run(client, found.handles[0]).info.lifecycle_stage == "deleted":
+    with opened_at(work, found.handles[0]) as (client, run):
+        if run.info.lifecycle_stage == "deleted":
             raise Gone(found.handles, restorable=True)
         # Its own comes last: what is left of a crash can be deleted again.
         for handle in reversed(found.handles):
@@ -40,8 +41,7 @@ def remove_runs(work: Work, found: Found) -> None:
 
 def restore_runs(work: Work, text: str) -> Found:
     """A run and those below it that were deleted."""
-    with opened(work) as client:
-        run = find_run(client, text)
+    with opened_at(work, text) as (client, run):
         if run.info.lifecycle_stage != "deleted":
             raise ToolFailure(f"run:{run.info.run_id} is not deleted", "There is nothing to restore.")
         _require_experiment(client, run)
@@ -53,9 +53,10 @@ def restore_runs(work: Work, text: str) -> Found:
 
 def find_experiment(work: Work, text: str) -> Found:
     """An experiment, by its name or id, with all of its runs."""
-    from mlflow.entities import ViewType
-
+    _name(text)
     with opened(work) as client:
+        from mlflow.entities import ViewType
+
         experiment = _experiment(work, client, text)
         deleted = experiment.lifecycle_stage == "deleted"
         which = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
@@ -85,17 +86,41 @@ def restore_experiment(work: Work, text: str) -> Found:
     return find_experiment(work, text)
 
 
+def deleted_runs(work: Work) -> list[str]:
+    """How many runs are deleted: MLflow frees their rows and files by a command of its own alone."""
+    if has_no_store(work.settings):
+        return []
+    try:
+        with opened(work) as client:
+            from mlflow.entities import ViewType
+
+            known = everything(lambda token: client.search_experiments(ViewType.ALL, PAGE, page_token=token))
+            identities = [experiment.experiment_id for experiment in known]
+            found = client.search_runs(identities, "", ViewType.DELETED_ONLY, PAGE) if identities else []
+    except (NotInstalled, Unavailable) as failure:
+        return [f"deleted runs of MLflow are not counted: {failure.message}"]
+    count = f"{len(found)} or more" if len(found) == PAGE else f"{len(found)}"
+    said = f"{count} deleted runs keep their files in MLflow: delete with restore=true brings one back, and"
+    return [f"{said} `mlflow gc`, run beside MLflow, frees them"] if found else []
+
+
 def _experiment(work: Work, client: MlflowClient, text: str) -> Experiment:
     """Deleted ones included."""
     from mlflow.entities import ViewType
 
-    name = text.strip().removeprefix("experiment:")
+    name = _name(text)
     known = everything(lambda token: client.search_experiments(ViewType.ALL, PAGE, page_token=token))
     for wanted in (name, f"{work.settings.mlflow.experiment_prefix}{name}"):
         for experiment in known:
             if wanted in (experiment.name, experiment.experiment_id):
                 return experiment
     raise unknown("experiment", text[:200], (f"experiment:{each.name}" for each in known))
+
+
+def _name(text: str) -> str:
+    name = text.strip().removeprefix("experiment:")
+    check_title(name, "an experiment")
+    return name
 
 
 def _children(client: MlflowClient, run: Run, deleted: bool) -> list[Run]:
@@ -123,5 +148,6 @@ REMOVAL = Removal(
     removers={
         "run": Remover(find_runs, remove_runs, restore_runs),
         "experiment": Remover(find_experiment, remove_experiment, restore_experiment),
-    }
+    },
+    remains=deleted_runs,
 )

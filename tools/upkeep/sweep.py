@@ -81,7 +81,7 @@ def clean_up(work: Work, dry_run: bool, older_than_days: float) -> CleanUp:
         freed=[_summed(kind, list(each)) for kind, each in groupby(found, _kind)],
         bytes=sum(each.bytes for each in found),
         next=again,
-        notes=sweep.notes[:EXAMPLES],
+        notes=[*sweep.notes[:EXAMPLES], *(note for removal in removals() for note in removal.remains(work))],
     )
 
 

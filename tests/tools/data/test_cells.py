@@ -144,6 +144,18 @@ def test_a_column_that_is_nearly_numbers_is_named_with_its_bad_cells(load: Load,
         assert (column.type, column.null_count) == (pa.float64(), 2)
 
 
+def test_of_an_empty_list_of_null_values_nothing_is_missing(load: Load) -> None:
+    content = "country,n,v\nNA,1,\nDE,2,5\nnull,3,6\n"
+    assert load(content).table()["country"].to_pylist() == [None, "DE", None]
+    kept = load(content, null_values=[]).table().to_pydict()
+    assert kept == {"country": ["NA", "DE", "null"], "n": [1, 2, 3], "v": ["", "5", "6"]}
+    typed = load(content, null_values=[], types={"v": "number", "country": "text"}, bad_cells="null").table()
+    assert typed.to_pydict() == {"country": ["NA", "DE", "null"], "n": [1, 2, 3], "v": [None, 5, 6]}
+    with pytest.raises(ToolFailure, match="2 of 3 cells are numbers; not: ''"):
+        load(content, null_values=[], types={"v": "number"})
+    assert load(content, null_values=["DE"]).table()["country"].null_count == 3
+
+
 def test_a_date_that_does_not_exist_is_a_bad_cell(load: Load) -> None:
     assert (
         "d: 2 of 3 cells are times; not: '2024-02-30' (row 1)"

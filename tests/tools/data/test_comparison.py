@@ -224,7 +224,7 @@ def test_a_model_stands_for_the_rows_it_was_fitted_on(work: Work) -> None:
 
 
 def p_values_of(one: Any, two: Any) -> drift.Tested:
-    return drift.tested(pair("x", pa.chunked_array([pa.array(one)]), pa.chunked_array([pa.array(two)])))
+    return drift.tested(pair("x", pa.chunked_array([pa.array(one)]), pa.chunked_array([pa.array(two)])), 1)
 
 
 def test_the_p_values_are_those_of_scipy_where_nothing_ties() -> None:
@@ -285,7 +285,7 @@ def test_of_200_comparisons_of_one_population_about_five_in_a_hundred_are_called
     for seed in range(200):
         random = np.random.default_rng([seed, one])
         first, second = population(random, one), population(random, two)
-        items = [drift.tested(pair(name, first.column(name), second.column(name))) for name in first.column_names]
+        items = [drift.tested(pair(name, first.column(name), second.column(name)), 1) for name in first.column_names]
         alarms += (false_discovery_control([p for item in items for p in item.p_values.values()]) <= 0.05).any()
     # Of few rows the tests have few values to take, and keep below their level.
     assert 0.02 <= alarms / 200 <= 0.07

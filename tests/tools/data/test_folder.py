@@ -66,12 +66,20 @@ def test_files_that_do_not_belong_together_are_refused(work: Work, tmp_path: Pat
         load_file(work, str(foreign), "")
 
 
-def test_hidden_files_and_links_out_of_the_folder_are_left_alone(work: Work, tmp_path: Path) -> None:
+def test_what_is_left_out_of_a_folder_is_counted(work: Work, tmp_path: Path) -> None:
     folder = write(tmp_path / "f", a={"x": [1]}, _temporary__b={"x": [2]}, **{".hidden": {"x": [3]}})
     outside = write(tmp_path / "g", secret={"x": [4]})
     (folder / "link.parquet").symlink_to(outside / "secret.parquet")
+    (folder / "twice.parquet").symlink_to(folder / "a.parquet")
+    (folder / "gone.parquet").symlink_to(folder / "nowhere.parquet")
+    (folder / "elsewhere").symlink_to(outside)
     (folder / "note.txt").write_text("no data")
-    assert load_file(work, str(folder), "").table().to_pydict() == {"x": [1]}
+    stored = load_file(work, str(folder), "")
+    assert stored.table().to_pydict() == {"x": [1]}
+    (note,) = [note for note in stored.info.notes if note.startswith("files left out: ")]
+    assert "4 that are links (elsewhere, gone.parquet, link.parquet and 1 more)" in note
+    assert "1 that are not .parquet or .pq (note.txt)" in note
+    assert "2 whose name, or folder's, begins with . or _ (.hidden.parquet, b.parquet)" in note
 
 
 def test_a_folder_that_is_too_large_or_holds_no_parquet_is_refused(work: Work, tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mlops_mcp.tools.data.models import QueryResult
 from mlops_mcp.tools.data.query import query_dataset
+from mlops_mcp.tools.data.statement import query_of
 from mlops_mcp.tools.data.store import Dataset, resolve, save
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
@@ -84,6 +86,23 @@ def test_the_same_query_gives_the_same_dataset_even_if_it_sums_samples_or_draws(
         first, second = (query_dataset(work, sql, "") for _ in range(2))
         assert first.dataset == second.dataset, sql
         assert first.notes == [], sql
+
+
+@pytest.mark.parametrize(
+    ("expressions", "moves"),
+    [
+        (("current_date", "current_timestamp", "localtime", "CURRENT_TIME", "localtimestamp"), True),
+        (("now()", "today()", "get_current_time()", "transaction_timestamp()", "current_localtimestamp()"), True),
+        (("age(timestamp '2024-01-01')", "ago(interval 1 day)", "pg_postmaster_start_time()", "main.now()"), True),
+        (("uuid()", "gen_random_uuid()", "uuidv7()", "txid_current()"), True),
+        (("random()", "'now()'", "age(timestamp '2024-01-02', timestamp '2024-01-01')::varchar", "1 + 1"), False),
+        (("date_diff('day', timestamptz '2024-01-01', timestamptz '2024-02-01')", "year(date '2024-01-01')"), False),
+    ],
+)
+def test_a_query_that_answers_otherwise_each_time_is_known(expressions: tuple[str, ...], moves: bool) -> None:
+    with duckdb.connect() as connection:
+        for each in expressions:
+            assert query_of(connection, f"select count(*) from t where {each} is not null").timely is moves, each
 
 
 def test_a_query_that_reads_the_clock_says_so(work: Work) -> None:

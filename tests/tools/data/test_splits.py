@@ -153,6 +153,23 @@ def test_a_split_by_group_needs_the_group(work: Work, tmp_path: Path) -> None:
         split(work, tmp_path, visits(), "group", "")
 
 
+@pytest.mark.parametrize(("strategy", "column"), [("group", ""), ("stratified", "y"), ("random", "")])
+def test_fewer_groups_than_parts_are_named_as_the_obstacle(
+    work: Work, tmp_path: Path, strategy: Strategy, column: str
+) -> None:
+    pq.write_table(pa.table({"y": [0, 1] * 20, "one": ["a"] * 40, "two": ["a", "b"] * 20}), tmp_path / "rows.parquet")
+    for group, said in {"one": r"1 group, .*independent\.", "two": r"2 groups, .*, or validation=0\."}.items():
+        with pytest.raises(ToolFailure, match=f"{group} has {said}"):
+            client.split_dataset(work, str(tmp_path / "rows.parquet"), strategy, column, 0.2, 0.2, 0, group)
+
+
+def test_classes_of_too_few_groups_are_counted_in_groups(work: Work, tmp_path: Path) -> None:
+    table = pa.table({"y": [number // 20 for number in range(40)], "g": [number // 10 for number in range(40)]})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(ToolFailure, match=r"2 classes of at most 2 groups .*strategy='group'"):
+        client.split_dataset(work, str(tmp_path / "rows.parquet"), "stratified", "y", 0.2, 0.2, 0, "g")
+
+
 def test_a_group_that_straddles_the_parts_is_said_with_numbers(work: Work, tmp_path: Path) -> None:
     made = split(work, tmp_path, visits(), "random", "")
     frames = [resolve(work, part).frame() for part in parts(made)]

@@ -173,6 +173,19 @@ def test_a_candidate_that_is_not_better_stays_out_and_keeps_the_evidence(shop: S
     assert found.undo == f"delete(handle='{shop.version(2)}', dry_run=false)"
 
 
+def test_a_later_decision_leaves_no_tag_of_the_one_before(shop: Shop) -> None:
+    shop.register("strong")
+    shop.promote(shop.train("weaker"), gates=["drift", "comparison", "signature"])
+    assert {"promotion.drift", "promotion.comparison", "promotion.signature"} <= set(shop.tags(2))
+    found = shop.promote(shop.version(2), "far", ["drift"])
+    tags = {key: value for key, value in shop.tags(2).items() if key.startswith("promotion")}
+    assert set(tags) == {"promotion", "promotion.load", "promotion.drift", "promotion.report"}
+    assert (tags["promotion"], tags["promotion.report"]) == (f"failed on {shop.data['far']}", found.report)
+    assert shop.promote(shop.version(2), "far", ["load"]).promoted
+    assert shop.tags(2)["promotion"].startswith("passed")
+    assert "promotion.drift" not in shop.tags(2)
+
+
 @pytest.mark.parametrize(("gain", "promoted"), [(-0.05, True), (0.0, False)])
 def test_a_candidate_as_good_as_the_present_one_needs_a_margin_below_zero(
     shop: Shop, gain: float, promoted: bool
