@@ -192,7 +192,7 @@ async def test_what_is_installed_from_the_wheel_starts_as_a_command_and_as_a_mod
     uv("venv", "--quiet", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     uv("pip", "install", "--quiet", "--no-deps", "--python", python, built.wheel)
-    where = [python, "-c", "import mlops_mcp; print(mlops_mcp.__file__)"]
+    where = [str(python), "-c", "import mlops_mcp; print(mlops_mcp.__file__)"]
     located = subprocess.run(where, env={**uv.environment}, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert str(tmp_path) in located.stdout
     script = str(python.with_name("mlops-mcp"))

@@ -15,13 +15,20 @@ from .formats import Format, Place
 
 @dataclass(frozen=True)
 class Change:
-    """A file before and after; None where there is none. `conflict` says why only `--force` writes it."""
+    """A file before and after; None where there is none.
+
+    Attributes:
+        keeps_backup: the backup holds the file as it was without us already.
+        restores: what is written is the backup, which is then of no more use.
+        conflict: why only `--force` writes it.
+    """
 
     path: Path
     backup: Path
     before: str | None
     after: str | None
     keeps_backup: bool = False
+    restores: bool = False
     conflict: str = ""
 
     def diff(self) -> str:
@@ -46,6 +53,8 @@ class Change:
             files.remove(self.path)
         else:
             files.write(self.path, self.after)
+        if self.restores:
+            self.backup.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -77,12 +86,14 @@ class Config:
         present = self.entry(before)
         if present == value:
             return None
+        # An entry of ours that is replaced leaves no more trace than one that is new.
+        origins = list(self._origins(before, present))
         return Change(
             path=self.path,
             backup=self.backup,
             before=before,
-            after=self.format.with_entry(before or "", self.place, value),
-            keeps_backup=present is not None and bool(list(self._origins(before, present))),
+            after=self.format.with_entry((origins[0] if origins else before) or "", self.place, value),
+            keeps_backup=bool(origins),
             conflict="" if present is None else f"`{self.place[1]}` is there already with other content",
         )
 
@@ -97,7 +108,7 @@ class Config:
             return None
         conflict = "" if is_ours(present) else f"`{self.place[1]}` does not start mlops-mcp"
         for origin in self._origins(before, present):
-            return Change(self.path, self.backup, before, origin, keeps_backup=True, conflict=conflict)
+            return Change(self.path, self.backup, before, origin, keeps_backup=True, restores=True, conflict=conflict)
         after = self.format.without_entry(before, self.place, keep_key=self._had_key())
         return Change(self.path, self.backup, before, after, conflict=conflict)
 

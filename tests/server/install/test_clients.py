@@ -83,6 +83,7 @@ def test_uninstalling_leaves_the_file_as_it_was_to_the_byte(name: str, user: Pat
     assert file.read_bytes() != THERE[name].encode()
     assert uninstall(settings, asked(name)) == 0
     assert file.read_bytes() == THERE[name].encode()
+    assert not file.with_name(f"{file.name}.mlops.bak").exists()
     assert file.stat().st_mode & 0o777 == 0o640
 
 
