@@ -20,12 +20,8 @@ def scope(
     headers: Mapping[str, str] | None = None, query: str = "", client: str | None = None, address: str = ""
 ) -> str:
     raw = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    asked = {
-        "type": "http",
-        "headers": raw,
-        "query_string": query.encode(),
-        "client": (address, 1) if address else None,
-    }
+    client_address = (address, 1) if address else None
+    asked = {"type": "http", "headers": raw, "query_string": query.encode(), "client": client_address}
     request = None if headers is None else Request(asked)
     info = SimpleNamespace(client_info=SimpleNamespace(name=client)) if client is not None else None
     context = SimpleNamespace(request=request, session=SimpleNamespace(client_params=info))

@@ -115,7 +115,7 @@ class ToolContext:
                 progress = Progress.model_validate_json(row.progress)
                 if progress.done < progress.total:
                     await self.tell(progress.done, progress.total, progress.words)
-        if self.limit.in_time and not await self.gone():
+        if row.state in ENDED and self.limit.in_time and not await self.gone():
             await self.jobs.tell(row, self.scope)
         seen = view(row)
         if row.state not in ENDED:

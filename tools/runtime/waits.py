@@ -39,7 +39,7 @@ class WaitLimit:
     bears_s: float = math.inf
     given_up_s: float = math.inf
     most_s: float = math.inf
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def passed_s(self) -> float:
@@ -48,7 +48,7 @@ class WaitLimit:
     @property
     def in_time(self) -> bool:
         """Whether an answer that is given now surely arrives."""
-        return self.passed_s <= self.latest_s
+        return self.passed_s <= self.bears_s
 
     @property
     def latest_s(self) -> float:
@@ -90,6 +90,10 @@ class WaitPolicy:
         longest_first = sorted(clients, key=len, reverse=True)
         self._clients = [(re.compile(translate(name.casefold())), clients[name]) for name in longest_first]
         self._seen: OrderedDict[str, Seen] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Of how many callers something was seen."""
+        return len(self._seen)
 
     def limit(self, caller: Caller) -> WaitLimit:
         """What holds for a call that begins now."""

@@ -162,6 +162,66 @@ def test_a_job_that_a_key_refers_to_is_deleted_only_when_the_key_is_too_old(tabl
     assert table.prune(time.time() - FRESH_S, 0) == [keyed.id]
 
 
+CALL = replace(NEW, scope="somebody", call="digest")
+
+
+def test_the_same_call_of_the_same_caller_finds_its_job_while_that_has_not_ended(table: JobTable) -> None:
+    first = table.insert(CALL)
+    assert not first.joined
+    claimed(table)
+    again = table.insert(CALL)
+    assert (again.id, again.state, again.joined) == (first.id, "running", True)
+    others = [replace(CALL, scope="another"), replace(CALL, call="other"), replace(CALL, idempotency="k"), NEW, NEW]
+    assert len({first.id, *(table.insert(other).id for other in others)}) == 6
+
+
+@pytest.mark.parametrize(
+    ("end", "joins"),
+    [
+        (End("done", "1"), True),
+        (End("failed", error="no"), True),
+        (End("cancelled", fault="budget"), True),
+        (End("cancelled"), False),
+    ],
+)
+def test_an_end_is_found_until_its_caller_was_told_or_it_is_too_old(table: JobTable, end: End, joins: bool) -> None:
+    identity = table.insert(CALL).id
+    claimed(table)
+    table.finish(identity, 1, end)
+    assert table.insert(CALL, rejoin_s=0).id != identity
+    table = table_of_one(table, identity)
+    assert (table.insert(CALL, rejoin_s=60).id == identity) is joins
+    table = table_of_one(table, identity)
+    assert not table.tell(identity, "another")
+    assert table.tell(identity, "somebody")
+    assert table.insert(CALL, rejoin_s=60).id != identity
+
+
+def table_of_one(table: JobTable, identity: str) -> JobTable:
+    """The table without any other job."""
+    with table.backend.open() as db:
+        db.execute("delete from jobs where id<>?", (identity,))
+    return table
+
+
+def test_many_same_calls_at_once_make_one_job(table: JobTable) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        rows = list(pool.map(lambda _: table.insert(CALL), range(24)))
+    assert (len({row.id for row in rows}), sum(not row.joined for row in rows)) == (1, 1)
+
+
+def test_a_table_without_the_columns_of_a_call_gets_them(store: Settings) -> None:
+    table = table_of(store)
+    old = table.insert(NEW).id
+    with table.backend.open() as db:
+        db.execute("drop index jobs_call")
+        for column in ("scope", "call", "told"):
+            db.execute(f"alter table jobs drop column {column}")
+    newer = table_of(store)
+    assert newer.get(old).call is None
+    assert newer.insert(CALL).id == newer.insert(CALL).id != old
+
+
 def test_a_file_of_an_older_version_keeps_its_jobs(settings: Settings) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     with sqlite3.connect(settings.home / "jobs.db") as db:

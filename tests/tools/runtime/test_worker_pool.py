@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.calls.executor import CallExecutor
+from mlops_mcp.tools.runtime.calls.pool import WorkerPool
+from mlops_mcp.tools.runtime.template.handle import own_template
 
 pytestmark = pytest.mark.slow
 
@@ -141,3 +145,56 @@ async def test_no_call_fails_through_replacing(pools: Pools, probes: Probes) -> 
         pids = [await pool.call("slow", slow.pid) for _ in range(3)]
     assert answers == [2 * n for n in range(20)]
     assert len(set(pids)) == 3
+
+
+LIBRARY = """
+import os, time
+from pathlib import Path
+folder = Path(os.environ["SLOW_LIBRARY"])
+with open(folder / "imports", "a") as file: file.write(f"{os.getpid()}\\n")
+while not (folder / "loaded").exists(): time.sleep(0.01)
+def pid(work):
+    import probe.tools.library.client
+    return os.getpid()
+"""
+USER = """
+def pid(work):
+    from probe.tools.library.client import pid
+    return pid(work)
+"""
+
+
+async def test_the_warm_up_of_a_call_that_is_cancelled_goes_on_without_it(
+    settings: Settings, probes: Probes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLOW_LIBRARY", str(tmp_path))
+    (tmp_path / "loaded").touch()
+    user = probes("user", USER)
+    probes("library", LIBRARY)  # it is loaded here at once, where nothing waits
+    (tmp_path / "loaded").unlink()
+    (tmp_path / "imports").unlink()
+
+    def importing() -> list[int]:
+        file = tmp_path / "imports"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    helpers = ThreadPoolExecutor(2)
+    pool = WorkerPool(settings, own_template(), helpers, ("probe.tools.library.client",))
+    run = partial(pool.run, "user.pid", user.pid, (), "off")
+    try:
+        async with asyncio.timeout(120):
+            for number in (1, 2, 2):  # the last call finds the worker that warms up, and takes it not along
+                call = asyncio.create_task(run())
+                while len(importing()) < number:
+                    await asyncio.sleep(0.01)
+                call.cancel()
+                await asyncio.wait([call])
+                while len(importing()) < 2:
+                    await asyncio.sleep(0.01)
+            (tmp_path / "loaded").touch()
+            assert (await run()).value == importing()[-1]
+        assert len(importing()) == 2
+    finally:
+        await asyncio.to_thread(helpers.shutdown)
+        for worker in pool.workers:
+            worker.stop()

@@ -100,7 +100,7 @@ class Jobs:
         return await self._calls.run(lambda: self._read(identity))
 
     async def tell(self, row: JobRow, scope: str) -> None:
-        """Note that an answer about a job reaches the caller that it belongs to; the answer does not hang on it."""
+        """Note that the end of a job reaches the caller that it belongs to; the answer does not hang on it."""
         if scope == row.scope and not row.told:
             with contextlib.suppress(Unavailable):
                 await self._calls.run(lambda: self._table.tell(row.id, scope))

@@ -59,8 +59,8 @@ class JobRow:
     `settings` and `folder` (working directory) are the submitter's: whoever starts the job, it runs as submitted.
     `home` names the state folder that its data lies in, `place` the machine whose process `pid` keeps it.
     `partial` is the best result so far, `asks` are open questions by key and `answers` what came for them, `cleanup`
-    is what has to be done should the job not end by itself; all four are JSON. `told` says that an answer about the
-    job has reached its caller; `joined`, which is not stored, that the row was there when its call was made.
+    is what has to be done should the job not end by itself; all four are JSON. `told` says that its end has
+    reached its caller; `joined`, which is not stored, that the row was there when its call was made.
     """
 
     id: str
@@ -185,7 +185,7 @@ class JobTable:
             )  # fmt: skip
 
     def tell(self, identity: str, scope: str) -> bool:
-        """Note that an answer about a job reaches its caller; False when it is another's, or knows already."""
+        """Note that the end of a job reaches its caller; False when that is another one, or knows already."""
         return self._update("told=1", "id=? and scope=? and told=0", identity, scope)
 
     def started(self, identity: str, attempt: int, pid: int) -> bool:
