@@ -43,7 +43,7 @@ class Person:
         self._action = action
         self._pick = pick
 
-    async def answer(self, _context: Any, params: ElicitRequestParams) -> ElicitResult:
+    async def answer(self, context: Any, params: ElicitRequestParams) -> ElicitResult:
         choices = params.model_dump()["requested_schema"]["properties"]["choice"]["enum"]
         self.asked.append((params.message, choices))
         chosen: Any = choices[self._pick] if isinstance(self._pick, int) else self._pick

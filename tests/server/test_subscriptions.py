@@ -18,6 +18,8 @@ from mlops_mcp.server import subscriptions
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.host import Host
 
+from .handshake import subscribe, unsubscribe
+
 RUN = "0123456789abcdef0123456789abcdef"
 CARD = f"mlflow://runs/{RUN}"
 
@@ -65,14 +67,14 @@ async def test_a_subscriber_is_told_of_what_it_asked_for_until_it_unsubscribes(s
         resources = client.server_capabilities.resources
         assert resources is not None
         assert (resources.subscribe, resources.list_changed) == (True, False)
-        await client.unsubscribe_resource(CARD)  # before, twice, and of what nobody has: no error
-        await client.subscribe_resource(CARD)
-        await client.subscribe_resource(CARD)
+        await unsubscribe(client, CARD)  # before, twice, and of what nobody has: no error
+        await subscribe(client, CARD)
+        await subscribe(client, CARD)
         await change(server, "mlflow://runs/another")
         await asyncio.gather(change(server, CARD), change(server, CARD))  # told once
         await told.wait_for(CARD)
-        await client.unsubscribe_resource(CARD)
-        await client.unsubscribe_resource(CARD)
+        await unsubscribe(client, CARD)
+        await unsubscribe(client, CARD)
         await change(server, CARD)
         await settled()
     assert told == [CARD]
@@ -86,20 +88,20 @@ async def test_what_no_address_fits_cannot_be_subscribed_to_and_what_is_not_ther
     async with Client(server, mode="legacy") as client:
         for uri in ("mlflow://nothing", "file:///etc/passwd", "mlflow://runs/../../x", "x" * 5000):
             with pytest.raises(MCPError, match=r"unknown resource .* mlflow://experiments") as caught:
-                await client.subscribe_resource(uri)
+                await subscribe(client, uri)
             assert caught.value.error.code == -32602
         for uri in ("mlflow://experiments", "mlflow://models/later", CARD):
-            await client.subscribe_resource(uri)
-        await client.subscribe_resource(CARD)
+            await subscribe(client, uri)
+        await subscribe(client, CARD)
         with pytest.raises(MCPError, match="3 resources are subscribed to already"):
-            await client.subscribe_resource("mlflow://models/one-more")
+            await subscribe(client, "mlflow://models/one-more")
 
 
 async def test_a_client_that_is_gone_leaves_nothing_behind(server: Host) -> None:
     before = len(asyncio.all_tasks())
     for _ in range(20):
         async with Client(server, mode="legacy") as client:
-            await client.subscribe_resource(CARD)
+            await subscribe(client, CARD)
             assert server.services.bus.heard
         assert not server.services.bus.heard
     async with Client(server) as client, client.listen(resource_subscriptions=[CARD]):
@@ -166,7 +168,7 @@ async def test_runs_and_models_that_tools_and_jobs_change_are_told_to_both_eras(
         assert started
         card = f"mlflow://runs/{started['run'].removeprefix('run:')}"
         for uri in (card, "mlflow://models/credit"):
-            await client.subscribe_resource(uri)
+            await subscribe(client, uri)
         async with modern.listen(resource_subscriptions=["mlflow://models/credit"]) as heard:
             await client.call_tool("log_run", {"run": started["run"], "metrics": {"auc": 0.5}})
             await told.wait_for(card)

@@ -25,6 +25,7 @@ from mlops_mcp.tools import wire
 
 from ..conftest import lives
 from .conftest import Served
+from .handshake import subscribe
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +80,7 @@ async def test_a_server_ends_while_clients_are_connected(served: Served, transpo
         async def stay() -> None:
             async with client:
                 await use(client, tmp_path)
-                await client.subscribe_resource("mlflow://experiments")
+                await subscribe(client, "mlflow://experiments")
                 opened.set()
                 await asyncio.Event().wait()
 

@@ -25,6 +25,8 @@ from mcp.types import JSONRPCRequest, JSONRPCResponse
 
 from mlops_mcp.tools import wire
 
+from .handshake import subscribe
+
 pytestmark = pytest.mark.slow
 
 PAGE, ELSEWHERE = "https://app.example.org", "https://evil.example"
@@ -221,7 +223,7 @@ async def test_nothing_is_left_of_clients_that_go_without_a_word(web: Web) -> No
                     Client(make(), mode="legacy" if number % 2 else "auto", read_timeout_seconds=120)
                 )
                 if number % 2:
-                    await client.subscribe_resource(CARD)
+                    await subscribe(client, CARD)
                 else:
                     await stack.enter_async_context(client.listen(resource_subscriptions=[CARD]))
             assert web.process.num_fds() > before
