@@ -85,7 +85,7 @@ def _object(place: Place, options: Options, value: dict[str, Any]) -> dict[str, 
     for option in options:
         if _is_model(option):
             return meant(place, option, value)
-        if get_origin(option) is dict:
+        if _is_of(option, dict):
             inner = _options(get_args(option)[1])
             return {name: _value(place.inside(name), inner, item) for name, item in value.items()}
     return value
@@ -93,7 +93,7 @@ def _object(place: Place, options: Options, value: dict[str, Any]) -> dict[str, 
 
 def _list(place: Place, options: Options, value: list[Any]) -> list[Any]:
     for option in options:
-        if get_origin(option) is list:
+        if _is_of(option, list):
             inner = _options(get_args(option)[0])
             return [_value(place.inside(number), inner, item) for number, item in enumerate(value)]
     return value
@@ -101,8 +101,8 @@ def _list(place: Place, options: Options, value: list[Any]) -> list[Any]:
 
 def _read(place: Place, options: Options, text: str) -> Any:
     """The list or the object whose JSON a text is, where one may stand; else the text."""
-    lists = any(get_origin(option) is list for option in options)
-    objects = any(_is_model(option) or get_origin(option) is dict for option in options)
+    lists = any(_is_of(option, list) for option in options)
+    objects = any(_is_model(option) or _is_of(option, dict) for option in options)
     if not (lists or objects):
         return text
     try:
@@ -128,6 +128,10 @@ def _is_finite(value: str | float) -> bool:
         return math.isfinite(float(value))
     except ValueError:  # no number at all, which the validation says
         return True
+
+
+def _is_of(option: object, kind: type) -> bool:
+    return get_origin(option) is kind
 
 
 def _is_model(option: Any) -> TypeGuard[type[BaseModel]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, WithJsonSchema
-from pydantic.config import JsonDict
 
 Dataset = Annotated[str, Field(description="Handle or path.")]
 Model = Annotated[str, Field(description="models:/m-…, model:<name>/<version> or run:<id>.")]
@@ -22,10 +21,12 @@ Trace = Annotated[str, Field(description="trace:<id>")]
 Span = Annotated[str, Field(description="Span id.")]
 
 # JSON of these kinds; anything else is refused where it is read, in words of its own. A result may hold more.
-_TEXT, _NUMBER, _OBJECT = {"type": "string"}, {"type": "number"}, {"type": "object"}
+_TEXT: dict[str, Any] = {"type": "string"}
+_NUMBER: dict[str, Any] = {"type": "number"}
+_OBJECT: dict[str, Any] = {"type": "object"}
 
 
-def _json(*kinds: JsonDict) -> WithJsonSchema:
+def _json(*kinds: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [*kinds]}, mode="validation")
 
 

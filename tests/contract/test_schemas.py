@@ -15,6 +15,7 @@ from .words import OF_ANOTHER_TYPE, WORDS
 
 TOOLS = {name: wire.shipped(name) for names in wire.index().values() for name in names}
 INPUTS = {name: tool["inputSchema"] for name, tool in TOOLS.items()}
+DEFAULTS: dict[str, list[type]] = {"string": [str], "integer": [int], "number": [int, float], "boolean": [bool]}
 TYPES = {"string", "number", "integer", "boolean", "object", "array"}
 # What converters are known to refuse, to drop or to misread.
 NOWHERE = {
@@ -83,8 +84,7 @@ def test_a_list_says_of_what_and_a_choice_of_which_type(name: str) -> None:
 def test_a_default_is_of_the_type_of_its_argument_and_within_its_bounds(name: str) -> None:
     for path, node in schemas(INPUTS[name]):
         if "default" in node:
-            types = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
-            assert isinstance(node["default"], types[node["type"]]), path
+            assert type(node["default"]) in DEFAULTS[node["type"]], path
             assert "enum" not in node or node["default"] in node["enum"], path
             assert "minimum" not in node or node["default"] >= node["minimum"], path
 
