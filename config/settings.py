@@ -23,6 +23,7 @@ class Section(BaseModel):
 class ServerSettings(Section):
     toolsets: tuple[str, ...]
     agent: str
+    publish: Literal["installed", "all"]
     read_only: bool
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
