@@ -15,6 +15,7 @@ from pathlib import Path
 from ..config.settings import Settings
 from ..tools import wire
 from ..tools.errors import NotInstalled, install, missing
+from ..tools.platforms import shortcomings
 from ..tools.slices import declared
 from . import probes
 from .probes import Backend
@@ -60,6 +61,7 @@ class Report:
     system: str
     home: str
     free_gb: float
+    shortcomings: list[str]
     libraries: list[Library]
     offers: list[Offer]
     remedy: str
@@ -81,6 +83,7 @@ def examine(settings: Settings) -> Report:
         system=platform.platform(terse=True),
         home=str(settings.home),
         free_gb=round(_free_bytes(settings.home) / 1e9, 1),
+        shortcomings=shortcomings(),
         libraries=list(_libraries()),
         offers=list(_offers(offered)),
         remedy=offered.remedy,
@@ -159,6 +162,7 @@ def _free_bytes(home: Path) -> int:
 def _lines(report: Report) -> Iterator[str]:
     yield f"{PROJECT} {report.project}, Python {report.python}, {report.system}"
     yield f"home {report.home}, {report.free_gb} GB free"
+    yield from (f"on this system {each}" for each in report.shortcomings)
     yield "\nlibraries"
     for extra in dict.fromkeys(library.extra for library in report.libraries):
         words = (_words(library) for library in report.libraries if library.extra == extra)

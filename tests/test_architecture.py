@@ -21,7 +21,7 @@ MAX_TOOL_BODY_LINES = 8
 FLOORS = {
     "config": 1,
     **{f"tools.{name}": 1 for name in ("slices", "errors", "user_files", "locks", "detached", "logtail", "storage")},
-    **{f"tools.{name}": 1 for name in ("paging", "numbers", "urls", "estimates", "undo", "pictures")},
+    **{f"tools.{name}": 1 for name in ("paging", "numbers", "urls", "estimates", "undo", "pictures", "platforms")},
     "tools.tracing": 2,
     **{f"tools.{name}": 3 for name in ("runtime", "handles", "lineage", "removal", "spec", "wire")},
     **{f"tools.{name}": declared(name).floor for name in (*SHARED, *SLICES)},

@@ -109,8 +109,8 @@ async def test_a_picture_stands_beside_the_numbers_on_the_wire(client: Client) -
     made = (await client.call_tool("start_run", {})).structured_content
     assert made is not None
     for step in range(3):
-        await client.call_tool("log_run", {"run": made["run"], "metrics": {"val/loss of 5 %": step / 3}, "step": step})
-    arguments = {"run": made["run"], "metric": "val/loss of 5 %", "plot": True}
+        await client.call_tool("log_run", {"run": made["run"], "metrics": {"val/loss: of 5": step / 3}, "step": step})
+    arguments = {"run": made["run"], "metric": "val/loss: of 5", "plot": True}
     answer = await client.call_tool("get_metric_history", arguments)
     assert answer.structured_content is not None
     assert answer.structured_content["values"] == [0, 0.333333, 0.666667]
