@@ -27,6 +27,7 @@ Origin = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s*]+(:\*)?$")]
 class ServerSettings(Section):
     toolsets: tuple[str, ...]
     agent: str
+    publish: Literal["installed", "all"]
     read_only: bool
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Container
+from typing import Any, TypeVar, cast
 
 import anyio.to_thread
 from mcp.server import MCPServer
@@ -15,18 +15,34 @@ from ..tools.errors import ToolFailure, Unavailable
 from ..tools.runtime.calls.executor import CallCrashed, CallExecutor
 from ..tools.tracing.span import current
 
-MARKDOWN = "text/markdown"
+MARKDOWN, PNG = "text/markdown", "image/png"
 # Whose workers read the cards.
 TOOLSET = "tracking"
 Reference = ResourceTemplateReference | PromptReference
+# Its address, its slice, what reads it, its title and its description.
+Published = tuple[str, str, Callable[..., Awaitable[str | bytes]], str, str]
+T = TypeVar("T", str, bytes)
 
 
-def add_resources(server: MCPServer[Any], calls: CallExecutor, settings: Settings) -> None:
-    """Publish runs and registry entries; each is read in a worker of the tracking slice.
+def add_resources(
+    server: MCPServer[Any], calls: CallExecutor, settings: Settings, lacking: Container[str] = ()
+) -> None:
+    """Publish runs and registry entries as cards, and pictures in full; each is read in a worker of its slice.
 
-    The cards, with the models of the slices they stand on, are imported when one is read.
+    What reads them, with the models of the slices they stand on, is imported when one is read.
+
+    Args:
+        lacking: the slices whose libraries are missing; what stands on them is not published.
     """
+    for media_type, published in ((MARKDOWN, _cards(calls, settings)), (PNG, _pictures(calls))):
+        for uri, toolset, function, title, description in published:
+            if toolset not in lacking:
+                server.resource(uri, title=title, description=description, mime_type=media_type)(function)
+    if TOOLSET not in lacking:
+        _add_completion(server, calls)
 
+
+def _cards(calls: CallExecutor, settings: Settings) -> tuple[Published, ...]:
     async def experiments() -> str:
         return await _read(_experiments(calls, settings))
 
@@ -45,15 +61,38 @@ def add_resources(server: MCPServer[Any], calls: CallExecutor, settings: Setting
 
         return await _read(calls.call(TOOLSET, version_card, name, version))
 
-    about: tuple[tuple[str, Callable[..., Awaitable[str]], str, str], ...] = (
-        ("mlflow://experiments", experiments, "Experiments", "All MLflow experiments."),
-        ("mlflow://runs/{run_id}", run, "Run", "One MLflow run: metrics, params, models."),
-        ("mlflow://models/{name}", model, "Registered model", "A registered model and its versions."),
-        ("mlflow://models/{name}/versions/{version}", version, "Model version", "One version and what it takes."),
+    versions = "mlflow://models/{name}/versions/{version}"
+    return (
+        ("mlflow://experiments", TOOLSET, experiments, "Experiments", "All MLflow experiments."),
+        ("mlflow://runs/{run_id}", TOOLSET, run, "Run", "One MLflow run: metrics, params, models."),
+        ("mlflow://models/{name}", TOOLSET, model, "Registered model", "A registered model and its versions."),
+        (versions, TOOLSET, version, "Model version", "One version and what it takes."),
     )
-    for uri, function, title, description in about:
-        server.resource(uri, title=title, description=description, mime_type=MARKDOWN)(function)
-    _add_completion(server, calls)
+
+
+def _pictures(calls: CallExecutor) -> tuple[Published, ...]:
+    async def explanation(name: str, kind: str, limit: str) -> bytes:
+        from ..tools.explain.kept import explanation_picture
+
+        return await _read(calls.call("explain", explanation_picture, name, kind, _number(limit)))
+
+    async def metric(run_id: str, metric: str) -> bytes:
+        from ..tools.tracking.measured import metric_picture
+
+        return await _read(calls.call(TOOLSET, metric_picture, run_id, metric))
+
+    async def artifact(run_id: str, path: str) -> bytes:
+        from ..tools.tracking.artifacts import artifact_picture
+
+        return await _read(calls.call(TOOLSET, artifact_picture, run_id, path))
+
+    drawing = "picture://explanations/{name}/{kind}/{limit}"
+    image = "picture://runs/{run_id}/artifacts/{path}"
+    return (
+        (drawing, "explain", explanation, "Explanation", "What plot_explanation draws, in full."),
+        ("picture://runs/{run_id}/metrics/{metric}", TOOLSET, metric, "Metric", "A metric over its steps, drawn."),
+        (image, TOOLSET, artifact, "Image", "An image among the artifacts of a run, in full."),
+    )
 
 
 async def _experiments(calls: CallExecutor, settings: Settings) -> str:
@@ -91,9 +130,15 @@ async def _candidates(calls: CallExecutor, argument: CompletionArgument, given: 
     return []
 
 
-async def _read(card: Awaitable[str]) -> str:
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise ResourceNotFoundError(f"{text[:40]!r} is no number of columns")
+    return int(text[:6])
+
+
+async def _read(content: Awaitable[T]) -> T:
     try:
-        return await card
+        return await content
     except Unavailable as failure:
         raise ResourceError(str(failure)) from failure
     except ToolFailure as failure:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib.metadata import version
 
-from ..config.errors import SettingsError
-from ..config.settings import Settings
+from ..config.settings import Capture, Settings
 from ..resources.publish import add_resources
-from ..tools import wire
-from ..tools.errors import unknown
-from ..tools.profiles import AGENTS
 from ..tools.spec import Toolset
 from .host import Host
 from .middleware import TraceRequests
+from .published import published
 from .services import Services
 from .subscriptions import Subscriptions
 from .task_extension import Tasks
@@ -34,51 +30,29 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
     Args:
         more: toolsets to serve beside those of this package.
     """
-    published = published_tools(settings)
-    services = Services(settings, dict.fromkeys(published.values()))
+    offered = published(settings)
+    services = Services(settings, dict.fromkeys(offered.tools.values()))
+
+    def capture(tool: str) -> Capture:
+        return settings.tracing.capture_for(offered.tools.get(tool, ""))
 
     host = Host(
         services,
-        published,
+        offered,
         more,
         name="mlops-mcp",
         title="MLOps",
-        instructions=INSTRUCTIONS,
+        instructions=f"{INSTRUCTIONS}{offered.told()}",
         version=version("mlops-mcp"),
         subscriptions=services.bus,
         middleware=[
             services.logs,
-            TraceRequests(services.tracer, lambda tool: settings.tracing.capture_for(published.get(tool, ""))),
+            TraceRequests(services.tracer, lambda tool: settings.tracing.capture_for(offered.tools.get(tool, ""))),
         ],
         # With tasks/cancel a read-only server would end what others have started.
         extensions=[] if settings.server.read_only else [Tasks(services.jobs)],
     )
-    add_resources(host, services.calls, settings)
+    add_resources(host, services.calls, settings, offered.lacking)
     services.logs.serve(host.protocol)
     Subscriptions(host, host.protocol, services.bus)
     return host
-
-
-def published_tools(settings: Settings) -> dict[str, str]:
-    """Tool -> slice, for the agent or the enabled toolsets; a read-only server publishes what changes nothing.
-
-    Raises:
-        SettingsError: an unknown toolset or agent.
-    """
-    slices = wire.index()
-    for name in settings.server.toolsets:
-        _require("toolset", name, slices)
-    chosen = settings.server.toolsets or tuple(slices)
-    tools = {tool: name for name in slices if name in chosen for tool in slices[name]}
-    if settings.server.agent:
-        profiles = {profile.name: profile.tools for profile in AGENTS}
-        _require("agent", settings.server.agent, profiles)
-        tools = {tool: tools[tool] for tool in profiles[settings.server.agent] if tool in tools}
-    if not settings.server.read_only:
-        return tools
-    return {tool: name for tool, name in tools.items() if wire.shipped(tool)["annotations"]["readOnlyHint"]}
-
-
-def _require(kind: str, name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        raise SettingsError(str(unknown(kind, name, known, f"See server.{kind}.", limit=12)))

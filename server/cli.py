@@ -15,23 +15,32 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, load the settings and run one command; returns the exit code."""
+    from ..config.errors import SettingsError
+    from ..config.platform import require_supported
+
+    try:
+        require_supported()
+        return _run(arguments)
+    except SettingsError as error:
+        from ..tools.tracing.redaction import redact
+
+        print(f"mlops-mcp: {redact(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     from ..tools.detached import open_standard_streams
 
     open_standard_streams()
     options = _parser().parse_args(arguments)
-    from ..config.errors import SettingsError
     from ..config.logs import configure, log_crashes
     from ..tools.tracing.redaction import redact
 
     configure("WARNING", redact)
     log_crashes()
-    try:
-        return int(options.run(options, _loaded(options)) or 0)
-    except SettingsError as error:
-        print(f"mlops-mcp: {redact(str(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return int(options.run(options, _loaded(options)) or 0)
 
 
 def _loaded(options: argparse.Namespace) -> Loaded:

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -36,6 +36,7 @@ from .arguments import CallArguments, admitted, invalid
 from .choices import settled
 from .in_flight import WAIT, Asked
 from .prompts import PromptHost
+from .published import Published
 from .scope import caller_of, gone
 from .services import Services
 from .task_request import handoff_of
@@ -49,21 +50,20 @@ class Host(PromptHost):
     """Serves the published tools; nothing of a slice is loaded before one of its tools is called.
 
     Args:
-        published: tool -> toolset, of the tools that come with this package.
+        published: which tools of this package are served, and which are not for want of libraries.
         more: toolsets from elsewhere, which are loaded already.
     """
 
-    def __init__(
-        self, services: Services, published: Mapping[str, str], more: Sequence[Toolset] = (), **options: Any
-    ) -> None:
+    def __init__(self, services: Services, published: Published, more: Sequence[Toolset] = (), **options: Any) -> None:
         with _rich_kept_out():
             super().__init__(**options)
         self.services = services
         added = {spec.name: (spec, toolset.name) for toolset in more for spec in toolset.tools}
-        self._toolset_of = {**published, **{name: toolset for name, (_, toolset) in added.items()}}
+        self._published = published
+        self._toolset_of = {**published.tools, **{name: toolset for name, (_, toolset) in added.items()}}
         self._specs = {name: spec for name, (spec, _) in added.items()}
         self._wire = {
-            **{name: wire.shipped(name) for name in published},
+            **{name: wire.shipped(name) for name in published.tools},
             **{name: wire.render(spec) for name, spec in self._specs.items()},
         }
 
@@ -168,6 +168,8 @@ class Host(PromptHost):
 
     def _spec(self, name: str) -> ToolSpec:
         """The tool, imported and registered at its first use."""
+        if name in self._published.withheld:
+            raise self._published.refusal(name)
         if name not in self._toolset_of:
             raise unknown("tool", name, self._toolset_of)
         if name not in self._specs:

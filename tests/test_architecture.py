@@ -22,6 +22,7 @@ FLOORS = {
     "config": 1,
     **{f"tools.{name}": 1 for name in ("slices", "errors", "user_files", "locks", "detached", "logtail", "storage")},
     **{f"tools.{name}": 1 for name in ("paging", "numbers", "urls", "estimates", "undo", "vocabulary")},
+    **{f"tools.{name}": 1 for name in ("pictures", "platforms")},
     "tools.tracing": 2,
     **{f"tools.{name}": 3 for name in ("runtime", "handles", "lineage", "removal", "spec", "schemas", "wire")},
     **{f"tools.{name}": declared(name).floor for name in (*SHARED, *SLICES)},
@@ -37,7 +38,7 @@ HEAVY = frozenset(
         "anthropic", "bentoml", "catboost",
         "dask", "distributed", "duckdb", "econml", "feast", "great_expectations", "ibis",
         "lightgbm", "matplotlib", "mlflow", "numpy", "opik", "optuna", "pandas", "pyarrow", "ray", "scipy", "shap",
-        "sklearn", "skops", "sqlalchemy", "torch", "xgboost",
+        "sklearn", "skops", "sqlalchemy", "torch", "xgboost", "PIL",
     )
 )  # fmt: skip
 
@@ -241,6 +242,14 @@ def _reraises(handler: ast.ExceptHandler) -> bool:
     return isinstance(last, ast.Raise) and last.exc is None
 
 
+def drawings_elsewhere(module: Module) -> Iterator[str]:
+    """One place draws and encodes: it keeps pictures small, and names from being read as formulas."""
+    for item in module.imports():
+        draws = item.target.split(".")[0] in ("matplotlib", "PIL") and not item.typing_only
+        if draws and module.path != "tools/pictures.py":
+            yield f"{module.path}:{item.line} draws by itself"
+
+
 Rule = Callable[[Module], Iterator[str]]
 
 
@@ -274,6 +283,10 @@ def test_no_module_imports_a_heavy_library_when_it_is_imported() -> None:
 
 def test_the_server_imports_examples_only_when_the_demo_runs() -> None:
     assert broken(eager_imports_of_examples) == []
+
+
+def test_one_module_draws_for_all() -> None:
+    assert broken(drawings_elsewhere) == []
 
 
 def test_no_file_is_longer_than_400_lines() -> None:
@@ -316,6 +329,8 @@ def test_below_the_server_only_the_edge_of_a_process_catches_everything() -> Non
         (heavy_imports_at_the_top, "tools/data/client.py", "import pandas as pd"),
         (heavy_imports_at_the_top, "tools/data/client.py", "try:\n    from numpy import array\nexcept ImportError: 0"),
         (eager_imports_of_examples, "server/cli.py", "from ..examples.credit_risk import demo"),
+        (drawings_elsewhere, "tools/explain/kept.py", "def f():\n    import matplotlib.pyplot as plt"),
+        (drawings_elsewhere, "tools/tracking/artifacts.py", "def f():\n    from PIL import Image"),
         (too_long_files, "tools/long.py", "x = 1\n" * 401),
         (too_long_functions, "tools/long.py", "def f():\n" + "    x = 1\n" * 50),
         (too_long_tools, "tools/data/tools.py", "async def f():\n    '''Doc.'''\n" + "    x = 1\n" * 9),
@@ -337,6 +352,8 @@ def test_each_rule_catches_what_it_forbids(rule: Rule, path: str, source: str) -
         (heavy_imports_at_the_top, "tools/data/client.py", "def f():\n    import pandas as pd"),
         (imports_of_other_slices, "tools/tuning/client.py", "from ..modeling.frame import matrix"),
         (imports_of_other_slices, "tools/tuning/client.py", "from ..data import store"),
+        (drawings_elsewhere, "tools/pictures.py", "def f():\n    from PIL import Image"),
+        (drawings_elsewhere, "tools/explain/kept.py", "if TYPE_CHECKING:\n    from matplotlib.figure import Figure"),
         (broad_excepts, "tools/data/client.py", "try: f()\nexcept BaseException:\n    g()\n    raise"),
     ],
 )

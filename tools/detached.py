@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from .platforms import any_child_ended
+
 LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 LOG_MODE = 0o600
 
@@ -65,10 +67,7 @@ def reap_adopted() -> None:
 
     Of its children only they have a session of their own; the others are waited for by whoever started them.
     """
-    try:
-        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return
-    except ChildProcessError:
+    if not any_child_ended():
         return
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error, OSError):

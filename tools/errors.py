@@ -38,7 +38,7 @@ class NotInstalled(ToolFailure):
         name = module.partition(".")[0]
         if not (extra := BACKENDS.get(name) or extra_of(name)):
             return None
-        return cls(f"{name} is not installed", f"Install it with: pip install 'mlops-mcp[{extra}]'")
+        return cls(f"{name} is not installed", f"Install it with: {install([extra])}")
 
 
 def require(*modules: str) -> None:
@@ -47,14 +47,26 @@ def require(*modules: str) -> None:
     Raises:
         NotInstalled: one of them, which an extra installs, is missing.
     """
-    for module in modules:
-        if not _installed(module) and (missing := NotInstalled.of(module)):
-            raise missing
+    for module in missing(modules):
+        if failure := NotInstalled.of(module):
+            raise failure
+
+
+def missing(modules: Iterable[str]) -> tuple[str, ...]:
+    """The top-level modules that are not installed; none is imported to find that out."""
+    return tuple(module for module in modules if not _installed(module))
+
+
+def install(extras: Iterable[str]) -> str:
+    """The command that installs extras."""
+    return f"pip install 'mlops-mcp[{','.join(extras)}]'"
 
 
 def _installed(module: str) -> bool:
     try:
-        return find_spec(module) is not None
+        found = find_spec(module)
+        # A folder of that name in the working directory is a namespace, which comes from no file.
+        return found is not None and found.origin is not None
     except (ModuleNotFoundError, ValueError):  # an import hook refuses it, or a stand-in without a spec is loaded
         return False
 

@@ -33,6 +33,8 @@ class Slice:
     Args:
         floor: where it stands; every import goes down (see `tests/test_architecture.py`).
         extra: of pyproject.toml, which installs `libraries` (top-level modules).
+        needs: the libraries, also those of others, without which none of its tools does its work: it is then not
+            published unless it is asked for.
         stands_on: slices whose libraries it uses as well.
         preload: modules that its calls and jobs use, or `module:function` for an import that needs care. Only what
             can be forked after its import: no thread may be left. What is not installed is passed over.
@@ -45,6 +47,7 @@ class Slice:
     floor: int
     extra: str = ""
     libraries: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     stands_on: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
     handles: tuple[str, ...] = ()
@@ -76,6 +79,23 @@ def removing() -> Mapping[str, str]:
 def extra_of(library: str) -> str:
     """The extra that installs a top-level module; empty when no slice needs it."""
     return next((each.extra for each in map(declared, (*SHARED, *SLICES)) if library in each.libraries), "")
+
+
+def extras_below(extra: str) -> frozenset[str]:
+    """The extras that an extra brings along."""
+    return frozenset(
+        declared(lower).extra
+        for name in (*SHARED, *SLICES)
+        if declared(name).extra == extra
+        for lower in _below(name)
+        if declared(lower).extra != extra
+    )
+
+
+def _below(name: str) -> Iterator[str]:
+    for lower in declared(name).stands_on:
+        yield lower
+        yield from _below(lower)
 
 
 def workers_of(name: str) -> str:

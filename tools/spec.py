@@ -11,6 +11,7 @@ from mcp.server.mcpserver import Image, Resolve
 from mcp.types import CallToolResult
 from pydantic import BaseModel
 
+from .pictures import Picture
 from .runtime.context import ToolContext
 
 Job = Literal["long", "short"]
@@ -88,7 +89,10 @@ def writes(
     return ToolSpec(function, title, False, destructive, idempotent, open_world, job)
 
 
-def with_picture(result: BaseModel, picture: bytes | None, kind: str = "png") -> CallToolResult:
-    """A result and, if there is one, a picture beside it; the tool is annotated with the type of the result."""
-    shown = [Image(data=picture, format=kind).to_image_content()] if picture else []
+def with_picture(result: BaseModel, picture: Picture | None) -> CallToolResult:
+    """A result and, if there is one, a picture beside it; the tool is annotated with the type of the result.
+
+    The numbers that the picture shows are in the result: some hosts show no pictures, some only what is structured.
+    """
+    shown = [Image(data=picture.data, format=picture.kind).to_image_content()] if picture else []
     return CallToolResult(content=list(shown), structured_content=result.model_dump(mode="json"))

@@ -6,7 +6,6 @@ found. Nothing here touches a library: what happens, happens behind the server.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,9 +170,8 @@ async def explain(session: Session, found: Findings) -> str:
     explained = await session.call("explain_model", model=found.handles["model"], dataset=found.handles["test"])
     found.handles["explanation"] = explained["explanation"]
     found.results["importances"] = explained["importances"]
-    found.results["picture"] = base64.b64decode(
-        await session.picture("plot_explanation", explanation=explained["explanation"])
-    )
+    plotted = await session.call("plot_explanation", explanation=explained["explanation"])
+    found.results["picture"] = await session.picture(plotted["picture"])
     return f"top: {', '.join(item['feature'] for item in explained['importances'][:3])}"
 
 

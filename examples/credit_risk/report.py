@@ -70,7 +70,8 @@ class Board:
 def summary(found: Findings, home: Path, session: Session, seconds: float, keep: bool) -> None:
     """Scores, reasons, handles, places and commands."""
     console = Console(highlight=False)
-    picture = home / "explanations" / found.handles["explanation"].partition(":")[2] / "beeswarm.png"
+    picture = home / "beeswarm.png"
+    picture.write_bytes(found.results["picture"])
     console.print()
     console.print(Panel(Text(found.results["tree"]), title=f"trace:{session.trace_id}", title_align="left"))
     console.print(_scores(found), "", _reasons(found), "", _handles(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mcp import Client, StdioServerParameters
-from mcp.types import ImageContent, RequestParamsMeta, TextContent
+from mcp.types import BlobResourceContents, RequestParamsMeta, TextContent
 
 Progress = Callable[[float, float | None, str | None], None]
 WAIT_S = 50
@@ -50,10 +51,10 @@ class Session:
             answer = await self._once("get_job", {"job": answer["job"], "wait_s": WAIT_S})
         return answer["result"] if "job" in answer and "result" in answer else answer
 
-    async def picture(self, tool: str, **arguments: Any) -> str:
-        """The base64 text of the PNG a tool draws."""
-        result = await self._send(tool, arguments)
-        return next(block.data for block in result.content if isinstance(block, ImageContent))
+    async def picture(self, address: str) -> bytes:
+        """A PNG in full."""
+        found = await self._client.read_resource(address)
+        return next(base64.b64decode(part.blob) for part in found.contents if isinstance(part, BlobResourceContents))
 
     async def _once(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         result = await self._send(tool, arguments)

@@ -7,7 +7,8 @@ from mcp import Client
 from mlops_mcp.config.errors import SettingsError
 from mlops_mcp.config.load import load
 from mlops_mcp.prompts.templates import PROMPTS, render
-from mlops_mcp.server.app import create_server, published_tools
+from mlops_mcp.server.app import create_server
+from mlops_mcp.server.published import published
 from mlops_mcp.tools import wire
 from mlops_mcp.tools.profiles import AGENTS, AgentProfile
 
@@ -53,4 +54,4 @@ async def test_serving_an_agent_publishes_its_tools_in_its_order(agent: AgentPro
 
 def test_an_unknown_agent_names_the_nearest(environ: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="Did you mean model_trainer"):
-        published_tools(load(environ, {"server.agent": "model_trainr"}).settings)
+        published(load(environ, {"server.agent": "model_trainr"}).settings)

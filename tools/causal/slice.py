@@ -8,5 +8,6 @@ SLICE = Slice(
     floor=5,
     extra="causal",
     libraries=("econml",),
+    needs=("econml", "sklearn"),
     stands_on=("modeling",),
 )

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import warnings
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ..errors import ToolFailure, unknown
 from ..handles import parse
+from ..pictures import SMALL, WHOLE, Picture, address, drawn, label, table
 from ..runtime.work import Work
-from .models import Explanation
+from .models import Explanation, Kind, PlottedColumn, PlottedExplanation
+from .shown import ROOM, leading, plain
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from matplotlib.figure import Figure
+
+MOST_COLUMNS = 40
 
 
 def explanations(work: Work) -> Path:
@@ -34,52 +40,109 @@ def keep(work: Work, explanation: Explanation, values: np.ndarray, features: pd.
     )
 
 
-def plot_explanation(work: Work, explanation: str, kind: str, limit: int) -> bytes:
-    """A PNG of a stored explanation, drawn by shap; of several classes there are only bars.
+def plot_explanation(work: Work, explanation: str, kind: Kind, limit: int) -> tuple[PlottedExplanation, Picture]:
+    """The columns of a stored explanation with the largest contributions, in numbers and drawn by shap.
 
     Raises:
         ToolFailure: no such explanation, or points of one class are asked of an explanation of all.
     """
-    import io
-
-    import matplotlib.pyplot as plt
-    import numpy as np
-    import pandas as pd
-
-    folder = _folder(work, explanation)
-    features = pd.read_parquet(folder / "features.parquet")
-    values = np.load(folder / "values.npy", allow_pickle=False)
-    unit = str(json.loads((folder / "explanation.json").read_bytes()).get("unit", ""))
-    if values.ndim == 3 and kind != "bar":
+    found = _opened(work, explanation)
+    if found.values.ndim == 3 and kind != "bar":
         raise ToolFailure(
             f"{explanation} is of all classes, and a beeswarm is of one",
             "Draw kind='bar', or explain_model with a label.",
         )
-    figure = plt.figure()
-    try:
-        _draw(np.abs(values).mean(axis=2) if values.ndim == 3 else values, features, kind, limit)
-        # matplotlib reads text between dollars as a formula.
-        what = "mean |contribution|" if kind == "bar" else "contribution"
-        figure.axes[0].set_xlabel(f"{what}: {unit}".replace("$", r"\$"))
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=110, bbox_inches="tight")
-    finally:
-        plt.close("all")
-    (folder / f"{kind}.png").write_bytes(picture.getvalue())
-    return picture.getvalue()
+    order = found.order[:limit]
+    columns = [_column(found, int(place), kind) for place in order]
+    shown = leading(columns, ROOM)
+    plotted = PlottedExplanation(
+        explanation=f"explanation:{found.name}",
+        kind=kind,
+        unit=found.unit,
+        rows=len(found.values),
+        columns=shown,
+        omitted=len(found.order) - len(shown),
+        picture=address("explanations", found.name, kind, limit),
+    )
+    return plotted, _drawn(found, order, kind, columns, SMALL)
 
 
-def _draw(values: np.ndarray, features: pd.DataFrame, kind: str, limit: int) -> None:
+def explanation_picture(work: Work, name: str, kind: str, limit: int) -> bytes:
+    """The PNG of a stored explanation in full. Raises ToolFailure as `plot_explanation` does."""
+    found, one_kind = _opened(work, f"explanation:{name}"), _kind(kind)
+    order = found.order[: max(1, min(limit, MOST_COLUMNS))]
+    return _drawn(found, order, one_kind, [_column(found, int(place), one_kind) for place in order], WHOLE).data
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was kept of an explanation: values of shape (rows, columns) or (rows, columns, classes)."""
+
+    name: str
+    unit: str
+    values: np.ndarray
+    features: pd.DataFrame
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Of shape (rows, columns): contributions, or the mean of their sizes over all classes."""
+        import numpy as np
+
+        return np.abs(self.values).mean(axis=2) if self.values.ndim == 3 else self.values
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The places of the columns, the largest contributions first."""
+        import numpy as np
+
+        return np.argsort(-np.abs(self.sizes).mean(axis=0), kind="stable")
+
+
+def _opened(work: Work, explanation: str) -> _Kept:
+    import numpy as np
+    import pandas as pd
+
+    folder = _folder(work, explanation)
+    unit = str(json.loads((folder / "explanation.json").read_bytes()).get("unit", ""))
+    values = np.load(folder / "values.npy", allow_pickle=False)
+    return _Kept(folder.name, unit, values, pd.read_parquet(folder / "features.parquet"))
+
+
+def _column(found: _Kept, place: int, kind: Kind) -> PlottedColumn:
+    import numpy as np
+
+    values = found.sizes[:, place]
+    low, median, high = np.quantile(values, (0.05, 0.5, 0.95)).tolist() if kind == "beeswarm" else (None, None, None)
+    name = str(plain(str(found.features.columns[place])))
+    return PlottedColumn(feature=name, mean_abs=float(np.abs(values).mean()), low=low, median=median, high=high)
+
+
+def _drawn(found: _Kept, order: np.ndarray, kind: Kind, columns: list[PlottedColumn], most: int) -> Picture:
     import numpy as np
     import pandas as pd
     import shap
 
     # shap colours by number; a category has no order, so it is drawn in grey.
-    shown = features.apply(pd.to_numeric, errors="coerce")
-    style = "bar" if kind == "bar" else "dot"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        shap.summary_plot(values, shown, plot_type=style, max_display=limit, show=False, rng=np.random.default_rng(0))
+    shown = found.features.iloc[:, order].apply(pd.to_numeric, errors="coerce")
+    shown.columns = [label(name) for name in shown.columns]
+
+    def draw(figure: Figure) -> None:
+        style, what = ("bar", "mean |contribution|") if kind == "bar" else ("dot", "contribution")
+        drawing = np.random.default_rng(0)
+        shap.summary_plot(
+            found.sizes[:, order], shown, plot_type=style, max_display=len(order), show=False, rng=drawing
+        )  # fmt: skip
+        figure.axes[0].set_xlabel(f"{what}: {label(found.unit, 60)}")
+
+    names = list(PlottedColumn.model_fields)
+    return drawn(draw, table(names, [[getattr(each, name) for name in names] for each in columns]), most)
+
+
+def _kind(given: str) -> Kind:
+    known: tuple[Kind, ...] = get_args(Kind)
+    if given not in known:
+        raise unknown("kind of picture", given, known)
+    return known[known.index(given)]
 
 
 def _folder(work: Work, explanation: str) -> Path:

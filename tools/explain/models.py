@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, JsonValue
+
+from ..estimates import Statistic
+
+Kind = Literal["beeswarm", "bar"]
 
 
 class ExplainRequest(BaseModel):
@@ -46,6 +52,31 @@ class Explanation(BaseModel):
     omitted: int = 0
     additivity_error: float
     notes: list[str] = []
+
+
+class PlottedColumn(BaseModel):
+    """One column of a picture: the mean size of its contributions, and of points their 5 %, 50 % and 95 % quantiles."""
+
+    feature: str
+    mean_abs: Statistic
+    low: Statistic | None = None
+    median: Statistic | None = None
+    high: Statistic | None = None
+
+
+class PlottedExplanation(BaseModel):
+    """What the picture beside it shows, in `unit`, the largest first; `picture` is the resource with the whole of it.
+
+    `omitted` counts the columns that are not among `columns`.
+    """
+
+    explanation: str
+    kind: Kind
+    unit: str
+    rows: int
+    columns: list[PlottedColumn]
+    omitted: int = 0
+    picture: str
 
 
 class Contribution(BaseModel):

@@ -8,6 +8,7 @@ SLICE = Slice(
     floor=5,
     extra="explain",
     libraries=("shap", "matplotlib"),
+    needs=("shap", "sklearn"),
     stands_on=("modeling",),
     preload=("shap", "matplotlib.pyplot"),
     handles=("explanation",),

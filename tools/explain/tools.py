@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from mcp.server.mcpserver import Image
+from mcp.types import CallToolResult
 from pydantic import Field, JsonValue
 
 from ..runtime.models import JobView, Wait
-from ..spec import Injected, Toolset, reads, writes
+from ..spec import Injected, Toolset, reads, with_picture, writes
 from ..vocabulary import Dataset, Model
 from . import client, kept
-from .models import ExplainRequest, Explanation, Interactions, PredictionExplanation
+from .models import ExplainRequest, Explanation, Interactions, Kind, PlottedExplanation, PredictionExplanation
 
 Label = Annotated[str, Field(description="One class; default: of two the second, else the mean over all.")]
 OneOrAll = Annotated[str, Field(description="Class, or * for all; default: of two the second, else the predicted.")]
@@ -60,11 +60,11 @@ async def explain_interactions(
 async def plot_explanation(
     context: Injected,
     explanation: Annotated[str, Field(description="explanation:<id>")],
-    kind: Literal["beeswarm", "bar"] = "beeswarm",
-    limit: Annotated[int, Field(ge=1, le=40, description="Columns shown.")] = 12,
-) -> Image:
-    """Draw an explanation as a PNG."""
-    return Image(data=await context.call(kept.plot_explanation, explanation, kind, limit), format="png")
+    kind: Kind = "beeswarm",
+    limit: Annotated[int, Field(ge=1, le=kept.MOST_COLUMNS, description="Columns shown.")] = 12,
+) -> Annotated[CallToolResult, PlottedExplanation]:
+    """Draw an explanation, with its numbers beside it."""
+    return with_picture(*await context.call(kept.plot_explanation, explanation, kind, limit))
 
 
 TOOLSET = Toolset(

@@ -8,6 +8,7 @@ SLICE = Slice(
     floor=5,
     extra="features",
     libraries=("feast", "ibis", "duckdb"),
+    needs=("feast",),
     stands_on=("data",),
     preload=(
         "duckdb",

@@ -8,6 +8,7 @@ SLICE = Slice(
     floor=5,
     extra="quality",
     libraries=("great_expectations",),
+    needs=("great_expectations",),
     stands_on=("data",),
     preload=("great_expectations",),
     handles=("suite", "validation"),

@@ -6,6 +6,7 @@ from ..slices import Slice
 
 SLICE = Slice(
     floor=6,
+    needs=("mlflow",),
     stands_on=("modeling",),
     handles=("model",),
     removes=("model",),

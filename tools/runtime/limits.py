@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import resource
-import signal
 import stat
 import tempfile
 from collections.abc import Mapping
 
-PR_SET_PDEATHSIG = 1
+import psutil
+
+from .. import platforms
+
 METRICS_FOLDER = os.path.join(tempfile.gettempdir(), f"mlops-mcp-metrics-{os.getuid()}")
 
 
@@ -81,30 +81,26 @@ def is_private(folder: str) -> bool:
 
 def limit_memory(megabytes: int) -> None:
     """Bound the address space, so that an allocation fails here instead of the machine."""
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    allowed = megabytes << 20 if hard == resource.RLIM_INFINITY else min(megabytes << 20, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    platforms.limit_address_space(megabytes)
 
 
 def die_with_parent(parent: int = 0) -> None:
-    """Ask the kernel to kill this process when the thread that started it ends.
+    """Let this process be killed when the thread that started it ends.
 
     Args:
         parent: the process id it must still have; without, a parent that has died already is not noticed.
     """
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    platforms.end_with_parent()
     if parent and os.getppid() != parent:
         os._exit(1)
 
 
 def memory_mb() -> tuple[int, int]:
     """The address space of this process and the memory it has, both with what it shares."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        mapped, resident = (int(pages) * resource.getpagesize() >> 20 for pages in file.read().split()[:2])
-    return mapped, resident
+    found = psutil.Process().memory_info()
+    return found.vms >> 20, found.rss >> 20
 
 
 def thread_count() -> int:
     """Threads of this process, those of native libraries included."""
-    return len(os.listdir("/proc/self/task"))
+    return psutil.Process().num_threads()

@@ -14,6 +14,7 @@ from ..lineage import Lineage
 from ..locks import Busy
 from ..modeling.card import MODEL_FILE, digest
 from ..paging import Page, page
+from ..platforms import limits_memory
 from ..runtime.work import Work
 from ..undo import call, deletes
 from . import endpoints, processes, reverse
@@ -225,6 +226,8 @@ def _require_model(work: Work, bento: Bento) -> None:
 
 def _require_room(plan: Plan, running: list[Deployment], percent: int) -> None:
     """Refuse what could not be served before anything is started."""
+    if plan.memory and not limits_memory():
+        raise ToolFailure("this system does not limit the memory of an endpoint", "Leave resources.memory out.")
     if percent < 100:
         endpoints.share({each.id: each.percent for each in running}, "new", percent)
         if plan.bento.handle in [each.bento for each in running]:

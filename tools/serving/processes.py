@@ -16,6 +16,7 @@ import psutil
 
 from ..detached import spawn
 from ..errors import ToolFailure
+from ..platforms import limit_data
 from ..runtime import proctree
 from ..runtime.limits import quiet_environment, thread_environment
 from ..runtime.work import Work
@@ -162,7 +163,7 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
     )
     process = psutil.Process(pid)
     if plan.memory:
-        process.rlimit(psutil.RLIMIT_DATA, (plan.memory, plan.memory))
+        limit_data(process, plan.memory)
     return Deployment(
         id=identity,
         bento=plan.bento.handle,

@@ -8,6 +8,7 @@ SLICE = Slice(
     floor=5,
     extra="serving",
     libraries=("bentoml",),
+    needs=("bentoml", "sklearn"),
     stands_on=("modeling",),
     handles=("bento", "endpoint"),
     removes=("bento", "endpoint"),

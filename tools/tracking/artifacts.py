@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import ToolFailure, unknown
 from ..paging import Page, page
+from ..pictures import Picture, address, described, shown, whole
 from ..runtime.work import Work
 from .backend import require_artifacts
 from .checks import inside_run
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 Kind = Literal["text", "json", "table", "image"]
-IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
+IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 TABLES = (".csv", ".tsv")
-MOST_BYTES, MOST_IMAGE_BYTES = 20_000_000, 1_000_000
+MOST_BYTES = 20_000_000
 CHARS, TABLE_LINES = 4000, 20
 
 
@@ -39,22 +40,40 @@ def list_artifacts(work: Work, run: str, path: str, limit: int, cursor: str) -> 
         return page(_folder(client, found, wanted), limit, cursor)
 
 
-def read_artifact(work: Work, run: str, path: str, offset: int) -> tuple[Artifact, bytes | None]:
-    """A part of a text file, or the bytes of an image.
+def read_artifact(work: Work, run: str, path: str, offset: int) -> tuple[Artifact, Picture | None]:
+    """A part of a text file, or an image, small.
 
     Raises:
         ToolFailure: there is no such file, it is a folder, too large, or neither text nor an image.
     """
+    about, content = _read(work, run, path)
+    if about.kind != "image":
+        return _part(content, about, offset), None
+    picture = address("runs", about.run.removeprefix("run:"), "artifacts", about.path)
+    text = described(content)[:CHARS] or None
+    return about.model_copy(update={"text": text, "picture": picture}), shown(content)
+
+
+def artifact_picture(work: Work, run: str, path: str) -> bytes:
+    """An image as a PNG, in full.
+
+    Raises:
+        ToolFailure: as of `read_artifact`, or the file is no image.
+    """
+    about, content = _read(work, run, path)
+    if about.kind != "image":
+        raise ToolFailure(f"{about.path} is no image", "read_artifact reads it.")
+    return whole(content)
+
+
+def _read(work: Work, run: str, path: str) -> tuple[Artifact, bytes]:
     wanted = inside_run(path)
     with opened_at(work, run) as (client, found), tempfile.TemporaryDirectory() as scratch:
         require_artifacts(found.info.artifact_uri or "")
         line = _file(client, found, wanted)
-        file = _fetched(work, client, found, wanted, Path(scratch))
-        size = file.stat().st_size
-        about = Artifact(run=f"run:{found.info.run_id}", path=line.path, size=size, kind=_kind(file))
-        if about.kind == "image":
-            return about, _picture(file, about)
-        return _part(file, about, offset), None
+        content = _fetched(work, client, found, wanted, Path(scratch)).read_bytes()
+    run_id = found.info.run_id
+    return Artifact(run=f"run:{run_id}", path=line.path, size=len(content), kind=_kind(line.path)), content
 
 
 def _models(run: MlflowRun) -> list[str]:
@@ -115,31 +134,21 @@ def _fetched(work: Work, client: MlflowClient, run: MlflowRun, path: str, folder
     return Path(client.download_artifacts(run.info.run_id, path, str(folder)))
 
 
-def _kind(file: Path) -> Kind:
-    suffix = file.suffix.lower()
+def _kind(path: str) -> Kind:
+    suffix = PurePosixPath(path).suffix.lower()
     if suffix in IMAGES:
         return "image"
     return "json" if suffix == ".json" else "table" if suffix in TABLES else "text"
 
 
-def _picture(file: Path, about: Artifact) -> bytes:
-    if about.size > MOST_IMAGE_BYTES:
-        raise ToolFailure(
-            f"{about.path} is an image of {about.size} bytes, more than the {MOST_IMAGE_BYTES} that are shown",
-            "Log a smaller one.",
-        )
-    return file.read_bytes()
-
-
-def _part(file: Path, about: Artifact, offset: int) -> Artifact:
-    content = file.read_bytes()
+def _part(content: bytes, about: Artifact, offset: int) -> Artifact:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
         raise ToolFailure(
-            f"{about.path} is no text: {about.size} bytes of {file.suffix or 'unknown format'}",
+            f"{about.path} is no text: {about.size} bytes of {PurePosixPath(about.path).suffix or 'unknown format'}",
             "Text, JSON, CSV and images are read.",
         )
     shown = _whole_lines(text, offset) if about.kind == "table" else text[offset : offset + CHARS]

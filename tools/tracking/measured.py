@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..errors import require, unknown
+from ..errors import unknown
+from ..pictures import SMALL, WHOLE, Picture, address, drawn, label, require_drawing, table
 from ..runtime.work import Work
 from .client import opened_at
 from .models import MetricHistory, Point
 from .views import is_measured
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from mlflow.entities import Metric
 
-SIZE_INCHES, DPI = (5.0, 3.0), 90
+SIZE_INCHES = (5.0, 3.0)
+# The points that the description of a picture names.
+NAMED = 100
 
 
-def get_metric_history(work: Work, run: str, metric: str, limit: int, plot: bool) -> tuple[MetricHistory, bytes | None]:
-    """A metric in the order of its steps, thinned to about `limit` points, and a PNG of all of them if asked for.
+def get_metric_history(
+    work: Work, run: str, metric: str, limit: int, plot: bool
+) -> tuple[MetricHistory, Picture | None]:
+    """A metric in the order of its steps, thinned to about `limit` points, and a picture of all of them if asked for.
 
     Raises:
         ToolFailure: the run has no such metric.
     """
     if plot:
-        require("matplotlib")
-    with opened_at(work, run) as (client, found):
-        if metric not in found.data.metrics:
-            raise unknown(f"metric of run:{found.info.run_id}", metric, found.data.metrics)
-        values = client.get_metric_history(found.info.run_id, metric)
-    points = [_point(value) for value in sorted(values, key=lambda value: (value.step, value.timestamp))]
+        require_drawing()
+    identity, points = _measured(work, run, metric)
     kept = _thinned(points, limit)
-    known = [point for point in points if point.value is not None]
+    known = _known(points)
     history = MetricHistory(
-        run=f"run:{found.info.run_id}",
+        run=f"run:{identity}",
         metric=metric,
         points=len(points),
         steps=[point.step for point in kept],
@@ -43,8 +44,29 @@ def get_metric_history(work: Work, run: str, metric: str, limit: int, plot: bool
         last=points[-1],
         lowest=min(known, key=_value, default=None),
         highest=max(known, key=_value, default=None),
+        picture=address("runs", identity, "metrics", metric) if plot else None,
     )
-    return history, _drawn(known, metric) if plot else None
+    return history, _drawn(known, metric, _known(kept), SMALL) if plot else None
+
+
+def metric_picture(work: Work, run: str, metric: str) -> bytes:
+    """A metric over its steps as a PNG, in full. Raises ToolFailure as `get_metric_history` does."""
+    known = _known(_measured(work, run, metric)[1])
+    return _drawn(known, metric, _thinned(known, NAMED), WHOLE).data
+
+
+def _measured(work: Work, run: str, metric: str) -> tuple[str, list[Point]]:
+    """The id of the run and all points of the metric."""
+    with opened_at(work, run) as (client, found):
+        if metric not in found.data.metrics:
+            raise unknown(f"metric of run:{found.info.run_id}", metric, found.data.metrics)
+        values = client.get_metric_history(found.info.run_id, metric)
+    points = [_point(value) for value in sorted(values, key=lambda value: (value.step, value.timestamp))]
+    return found.info.run_id, points
+
+
+def _known(points: Sequence[Point]) -> list[Point]:
+    return [point for point in points if point.value is not None]
 
 
 def _point(value: Metric) -> Point:
@@ -65,14 +87,12 @@ def _thinned(points: Sequence[Point], limit: int) -> list[Point]:
     return [points[place] for place in sorted(even | extremes)]
 
 
-def _drawn(points: Sequence[Point], metric: str) -> bytes:
-    from matplotlib.figure import Figure
+def _drawn(points: Sequence[Point], metric: str, shown: Sequence[Point], most: int) -> Picture:
+    def draw(figure: Figure) -> None:
+        figure.set_size_inches(SIZE_INCHES)
+        axes = figure.add_subplot()
+        mark = "." * (len(points) < 100)
+        axes.plot([point.step for point in points], [_value(point) for point in points], marker=mark)
+        axes.set(xlabel="step", ylabel=label(metric))
 
-    figure = Figure(figsize=SIZE_INCHES, layout="tight")
-    axes = figure.add_subplot()
-    axes.plot([point.step for point in points], [_value(point) for point in points], marker="." * (len(points) < 100))
-    # matplotlib reads text between dollars as a formula.
-    axes.set(xlabel="step", ylabel=metric.replace("$", r"\$"))
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=DPI)
-    return picture.getvalue()
+    return drawn(draw, table(("step", metric), [(point.step, point.value) for point in shown]), most)

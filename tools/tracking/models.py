@@ -120,7 +120,10 @@ class Point(BaseModel):
 
 
 class MetricHistory(BaseModel):
-    """A metric over its steps; of `points` values, those shown keep the first, last, lowest and highest."""
+    """A metric over its steps; of `points` values, those shown keep the first, last, lowest and highest.
+
+    `picture` is the resource with all of them drawn.
+    """
 
     run: str
     metric: str
@@ -131,6 +134,7 @@ class MetricHistory(BaseModel):
     last: Point
     lowest: Point | None
     highest: Point | None
+    picture: str | None = None
 
 
 class ArtifactLine(BaseModel):
@@ -142,7 +146,11 @@ class ArtifactLine(BaseModel):
 
 
 class Artifact(BaseModel):
-    """A part of a text file from `offset` (characters), or an image, which stands beside this answer."""
+    """A part of a text file from `offset` (characters), or an image, which stands beside this answer.
+
+    The `text` of an image is its description: of one that was drawn here, the numbers that it shows. `picture` is the
+    resource with the whole of it.
+    """
 
     run: str
     path: str
@@ -151,3 +159,4 @@ class Artifact(BaseModel):
     text: str | None = None
     lines: int | None = None
     next_offset: int | None = None
+    picture: str | None = None

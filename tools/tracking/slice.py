@@ -8,6 +8,7 @@ SLICE = Slice(
     floor=4,
     extra="tracking",
     libraries=("mlflow", "skops"),
+    needs=("mlflow",),
     preload=(
         "mlflow",
         "mlflow.store.tracking.sqlalchemy_store",

@@ -119,7 +119,7 @@ async def get_metric_history(
     run: RunHandle,
     metric: str,
     limit: Annotated[int, Field(ge=2, le=500, description="Points shown.")] = 30,
-    plot: Annotated[bool, Field(description="Add a PNG.")] = False,
+    plot: Annotated[bool, Field(description="Add a picture.")] = False,
 ) -> Annotated[CallToolResult, MetricHistory]:
     """Read a metric over its steps."""
     return with_picture(*await context.call(measured.get_metric_history, run, metric, limit, plot))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ToolFailure
 from ..estimates import Estimate
 from ..modeling.card import ModelCard
+from ..pictures import WHOLE, Picture, drawn, label, table
 from .models import Calibration, CalibrationBin
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
 
 BINS = 10
 # Probabilities of 0 and 1 have no log-odds.
@@ -113,22 +114,19 @@ def _no_regression(truth: np.ndarray, odds: np.ndarray) -> str:
     return ""
 
 
-def picture(found: Calibration, title: str) -> bytes:
-    """The reliability diagram as a PNG: the share of positives against the probability, with Wilson intervals."""
-    import matplotlib.pyplot as plt
+def picture(found: Calibration, title: str) -> Picture:
+    """The reliability diagram: the share of positives against the probability, with Wilson intervals."""
 
-    figure, axes = plt.subplots(figsize=(4.5, 4.5))
-    try:
+    def draw(figure: Figure) -> None:
+        figure.set_size_inches(4.5, 4.5)
+        axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
         x, y = [each.predicted for each in found.bins], [each.observed for each in found.bins]
         below = [each.observed - each.interval[0] for each in found.bins]
         above = [each.interval[1] - each.observed for each in found.bins]
         axes.errorbar(x, y, yerr=[below, above], fmt="o-", capsize=3)
         axes.set(xlabel="predicted probability", ylabel="share of positives", xlim=(0, 1), ylim=(0, 1))
-        # matplotlib reads text between dollars as a formula.
-        axes.set_title(title.replace("$", r"\$"), fontsize=9)
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=110, bbox_inches="tight")
-    finally:
-        plt.close(figure)
-    return drawn.getvalue()
+        axes.set_title(label(title, 80), fontsize=9)
+
+    rows = [(each.predicted, each.observed, *each.interval, each.n) for each in found.bins]
+    return drawn(draw, table(("predicted", "observed", "low", "high", "n"), rows), WHOLE)

@@ -22,6 +22,7 @@ from ..modeling.rows import overlap, rows_of, trained_rows
 from ..modeling.searches import searched
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..modeling.target import encode, guess, labelled, with_positive
+from ..pictures import address
 from ..runtime.work import Work
 from ..tracking.client import log_run
 from .calibration import calibration, picture
@@ -216,9 +217,9 @@ def _draw(work: Work, run: str, made: Calibration, dataset: str, title: str) -> 
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"calibration_{dataset}.png"
-        path.write_bytes(picture(made, f"{title} on {dataset}"))
+        path.write_bytes(picture(made, f"{title} on {dataset}").data)
         mlflow_client(work).log_artifact(run, str(path))
-        return path.name
+        return address("runs", run, "artifacts", path.name)
 
 
 def _run_of(work: Work, uri: str) -> str | None:

@@ -97,7 +97,7 @@ class Calibration(BaseModel):
     `slope` and `intercept` are of a logistic regression on the log-odds (Cox 1958; 1 and 0 are right; a slope below 1
     is overconfident). `ece` is the mean distance over `bins` of equal count. The Brier score is miscalibration minus
     discrimination plus uncertainty, by isotonic regression (CORP; Dimitriadis, Gneiting, Jordan 2021). `picture` is
-    the artifact of the model's run that holds the reliability diagram.
+    the resource with the reliability diagram, which is an artifact of the model's run.
     """
 
     slope: Estimate

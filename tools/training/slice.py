@@ -6,6 +6,7 @@ from ..slices import Slice
 
 SLICE = Slice(
     floor=5,
+    needs=("sklearn",),
     stands_on=("modeling",),
     handles=("local",),
     removes=("local",),

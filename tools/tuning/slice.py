@@ -8,6 +8,7 @@ SLICE = Slice(
     floor=5,
     extra="tuning",
     libraries=("optuna",),
+    needs=("optuna", "sklearn"),
     stands_on=("modeling",),
     preload=("optuna", "optuna.storages"),
     handles=("study", "comparison"),

@@ -166,12 +166,13 @@ def test_interactions_are_the_mean_over_all_classes_unless_one_is_asked_for(tree
 
 def test_an_explanation_of_all_classes_is_drawn_as_bars_only(trees: Stored) -> None:
     found = trees.all()
-    assert kept.plot_explanation(trees.work, found.explanation, "bar", 5).startswith(b"\x89PNG")
+    plotted, _ = kept.plot_explanation(trees.work, found.explanation, "bar", 5)
+    assert plotted.columns[0].mean_abs == pytest.approx(found.importances[0].mean_abs)
     with pytest.raises(ToolFailure, match="all classes") as refused:
         kept.plot_explanation(trees.work, found.explanation, "beeswarm", 5)
     assert "kind='bar'" in str(refused.value)
     one = trees.all("fir").explanation
-    assert kept.plot_explanation(trees.work, one, "beeswarm", 5).startswith(b"\x89PNG")
+    assert kept.plot_explanation(trees.work, one, "beeswarm", 5)[1].data.startswith(b"\x89PNG")
 
 
 def test_a_margin_on_the_log_scale_stands_beside_the_answer_in_the_unit_of_the_target(costs: Stored) -> None:

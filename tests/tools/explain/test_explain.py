@@ -7,7 +7,7 @@ import pytest
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.explain import client, kept
-from mlops_mcp.tools.explain.models import ExplainRequest
+from mlops_mcp.tools.explain.models import ExplainRequest, Kind
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
@@ -107,8 +107,11 @@ def test_interactions_find_the_pair_that_was_planted(work: Work, tmp_path: Path)
 def test_an_explanation_is_drawn_as_a_png_and_leads_back_to_model_and_data(work: Work, loans: str) -> None:
     model = train(work, loans, "LogisticRegression")
     explained = explain(work, model, loans)
-    for kind in ("beeswarm", "bar"):
-        assert kept.plot_explanation(work, explained.explanation, kind, 5).startswith(b"\x89PNG")
+    kinds: tuple[Kind, ...] = ("beeswarm", "bar")
+    for kind in kinds:
+        plotted, picture = kept.plot_explanation(work, explained.explanation, kind, 5)
+        assert picture.data.startswith(b"\x89PNG")
+        assert [each.feature for each in plotted.columns] == [each.feature for each in explained.importances[:5]]
     parents = {edge.parent for edge in Lineage(work.home).ancestors(explained.explanation)}
     assert {model, loans} <= parents
 

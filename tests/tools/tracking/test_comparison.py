@@ -1,12 +1,13 @@
+import base64
 import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
-from mcp import Client
-from mcp.types import ImageContent
+from matplotlib.image import imread, imsave
+from mcp import Client, MCPError
+from mcp.types import BlobResourceContents, ImageContent, TextContent
 
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.work import Work
@@ -108,15 +109,21 @@ async def test_a_picture_stands_beside_the_numbers_on_the_wire(client: Client) -
     made = (await client.call_tool("start_run", {})).structured_content
     assert made is not None
     for step in range(3):
-        await client.call_tool("log_run", {"run": made["run"], "metrics": {"loss": step / 3}, "step": step})
-    answer = await client.call_tool("get_metric_history", {"run": made["run"], "metric": "loss", "plot": True})
+        await client.call_tool("log_run", {"run": made["run"], "metrics": {"val/loss: of 5": step / 3}, "step": step})
+    arguments = {"run": made["run"], "metric": "val/loss: of 5", "plot": True}
+    answer = await client.call_tool("get_metric_history", arguments)
     assert answer.structured_content is not None
     assert answer.structured_content["values"] == [0, 0.333333, 0.666667]
     pictures = [block for block in answer.content if isinstance(block, ImageContent)]
     assert [block.mime_type for block in pictures] == ["image/png"]
-    import base64
-
     assert imread(io.BytesIO(base64.b64decode(pictures[0].data))).std() > 0.01
+    assert pictures[0].data not in "".join(block.text for block in answer.content if isinstance(block, TextContent))
+    whole = (await client.read_resource(answer.structured_content["picture"])).contents[0]
+    assert isinstance(whole, BlobResourceContents)
+    assert (whole.mime_type, imread(io.BytesIO(base64.b64decode(whole.blob))).std() > 0.01) == ("image/png", True)
+    for wrong in ("metrics/los", "artifacts/los.png", "metrics/..%2F..%2Fmlflow.db"):
+        with pytest.raises(MCPError):
+            await client.read_resource(f"picture://runs/{made['run'].removeprefix('run:')}/{wrong}")
 
 
 def test_experiments_are_listed_with_their_runs(work: Work) -> None:
@@ -142,7 +149,7 @@ def filed(work: Work, tmp_path: Path) -> str:
     mlflow.log_text(made, "", "empty.txt")
     (tmp_path / "b.bin").write_bytes(b"\x00\x01\xff")
     (tmp_path / "huge.png").write_bytes(b"\x89PNG" + b"0" * 1_000_001)
-    (tmp_path / "p.png").write_bytes(b"\x89PNG")
+    imsave(tmp_path / "p.png", np.zeros((9, 9)))
     for name in ("b.bin", "huge.png", "p.png"):
         mlflow.log_artifact(made, str(tmp_path / name))
     return f"run:{made}"
@@ -169,7 +176,10 @@ def test_text_is_read_in_parts_json_and_tables_as_such(work: Work, filed: str) -
     table, _ = artifacts.read_artifact(work, filed, "table.csv", 0)
     assert (table.kind, table.lines, (table.text or "").count("\n")) == ("table", 101, 20)
     assert artifacts.read_artifact(work, filed, "table.csv", table.next_offset or 0)[0].text == "1,2\n" * 20
-    assert artifacts.read_artifact(work, filed, "p.png", 0)[1] == b"\x89PNG"
+    told, shown = artifacts.read_artifact(work, filed, "p.png", 0)
+    assert shown is not None
+    assert (shown.kind, artifacts.artifact_picture(work, filed, "p.png")) == ("png", shown.data)
+    assert (told.kind, told.picture) == ("image", f"picture://runs/{filed.removeprefix('run:')}/artifacts/p.png")
 
 
 def test_the_files_of_a_model_are_a_folder_of_its_run(work: Work, filed: str, tmp_path: Path) -> None:
@@ -193,7 +203,7 @@ def test_the_files_of_a_model_are_a_folder_of_its_run(work: Work, filed: str, tm
     ("path", "says"),
     [
         ("b.bin", "no text: 3 bytes"),
-        ("huge.png", "image of 1000005 bytes"),
+        ("huge.png", "cannot be shown: it is no image"),
         ("notes", "is a folder"),
         ("tabel.csv", "Did you mean table.csv"),
         ("../../mlflow.db", "leaves the run"),

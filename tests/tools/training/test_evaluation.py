@@ -15,8 +15,9 @@ from mlops_mcp.tools.modeling.card import Label, ModelCard, Task
 from mlops_mcp.tools.modeling.estimated import Answers, estimated
 from mlops_mcp.tools.modeling.metrics import metric_named
 from mlops_mcp.tools.modeling.target import guess
+from mlops_mcp.tools.pictures import described
 from mlops_mcp.tools.runtime.work import Work
-from mlops_mcp.tools.tracking.backend import mlflow_client
+from mlops_mcp.tools.tracking.artifacts import artifact_picture, read_artifact
 from mlops_mcp.tools.training.calibration import calibration, picture
 from mlops_mcp.tools.training.client import evaluate_model, train_model
 from mlops_mcp.tools.training.models import Calibration, EvaluateRequest, TrainRequest
@@ -92,7 +93,8 @@ def test_slope_and_intercept_are_those_of_a_logistic_regression_by_statsmodels(b
     assert found.miscalibration - found.discrimination + found.uncertainty == pytest.approx(found.brier)
     assert found.uncertainty == pytest.approx(truth.mean() * (1 - truth.mean()))
     assert sum(each.n for each in found.bins) == ROWS
-    assert picture(found, "a $model$ on rows").startswith(b"\x89PNG")
+    told = described(picture(found, r"a $\frac{model on rows").data).splitlines()
+    assert [line.split(",")[-1] for line in told] == ["n", *(str(each.n) for each in found.bins)]
 
 
 def test_what_has_no_calibration_says_why() -> None:
@@ -211,7 +213,13 @@ def test_everything_is_shown_on_request_and_the_picture_lies_in_the_run(work: Wo
     assert [each.rows for each in full.slices] == ["u", "v"]
     assert full.calibration is not None
     run = str(trained.run).removeprefix("run:")
-    assert full.calibration.picture in [each.path for each in mlflow_client(work).list_artifacts(run)]
+    assert full.calibration.picture is not None
+    *_, name = full.calibration.picture.split("/")
+    assert full.calibration.picture == f"picture://runs/{run}/artifacts/{name}"
+    told, shown = read_artifact(work, run, name, 0)
+    assert (told.text or "").startswith("predicted,observed,low,high,n")
+    assert shown is not None
+    assert artifact_picture(work, run, name) == shown.data
     assert len(full.model_dump_json()) / 4 < 3000
     ones = evaluate_model(work, EvaluateRequest(
         model=trained.model, dataset=str(tmp_path / "ones.parquet"), metric="", log=False,

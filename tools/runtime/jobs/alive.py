@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import struct
 from pathlib import Path
 
+from ... import platforms
 from ...storage.state_files import open_private
-
-# struct flock on 64-bit Linux: type, whence, start, length, pid (native alignment)
-FLOCK = "@hhqqi"
 
 
 def hold(path: Path) -> int:
@@ -31,13 +28,11 @@ def held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        question = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind = struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, question))[0]
-        return bool(kind != fcntl.F_UNLCK)
+        return platforms.is_held(descriptor)
     finally:
         os.close(descriptor)
 
 
 def machine() -> str:
     """The running kernel, within which these locks are seen: a container shares it, a reboot ends it."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return platforms.boot()

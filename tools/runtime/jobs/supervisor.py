@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, Pipe
 
 import psutil
 
+from ... import platforms
 from ...tracing.span import Carrier
 from .. import proctree
 from ..limits import die_with_parent
@@ -150,7 +151,7 @@ class _Watch:
         return None
 
     def _lives(self) -> bool:
-        return os.waitid(os.P_PID, self._child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        return platforms.child_lives(self._child)
 
     def _hear(self, kind: str, text: str) -> None:
         if kind == BEGAN:
@@ -191,7 +192,7 @@ def _megabytes(mark: str) -> int:
     for process in proctree.marked(mark):
         if process.pid != os.getpid():
             with contextlib.suppress(psutil.Error):
-                total += process.memory_full_info().pss
+                total += platforms.own_memory(process)
     return total >> 20
 
 

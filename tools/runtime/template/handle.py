@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
+from ...platforms import forks_warm
 from ..proctree import BLANK, MARK
 from .preload import VARIABLE
 
@@ -61,9 +62,10 @@ class Template:
 
         It is called as well when it has died over its imports; another start tries again, but only so often.
 
-        It dies with the thread that starts it, so any other than the main one starts nothing.
+        It dies with the thread that starts it, so any other than the main one starts nothing; nor does a system that
+        must not fork what has libraries loaded.
         """
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread() or not forks_warm():
             return
         with self._lock:
             if not self.ready:

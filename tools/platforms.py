@@ -1,0 +1,131 @@
+"""What differs between systems, in one place: Linux has all of it, macOS does without some, Windows is refused.
+
+What Linux alone has               elsewhere
+a fork server with the libraries   every worker and every job starts cold (`forks_warm`)
+the death signal of a parent       a thread looks whether the parent is still there (`end_with_parent`)
+a limit of the address space       none; the memory of a job with a budget is measured (`limit_address_space`)
+a limit of an endpoint's data      none, and asking for one is refused (`limits_memory`)
+the proportional share of memory   the memory that a process has for itself (`own_memory`)
+asking for the holder of a lock    taking the lock for a moment (`is_held`)
+the id of a boot                   that of a boot session (`boot`)
+waitid (macOS before Python 3.13)  the state of the process (`child_lives`), and no adopted processes to let go
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+PR_SET_PDEATHSIG = 1
+# struct flock on 64-bit Linux: type, whence, start, length, pid (native alignment)
+FLOCK = "@hhqqi"
+LOOK_EVERY_S = 1.0
+
+
+def _linux() -> bool:
+    return sys.platform == "linux"
+
+
+def shortcomings() -> list[str]:
+    """What this system lacks, in words for whoever installs the server."""
+    if _linux():
+        return []
+    return [
+        "no process has the libraries loaded ahead: the first call of a toolset and every job load them anew",
+        "the system limits no memory: call_memory_mb and job_memory_mb do not hold, and an endpoint takes no limit; "
+        "budget_mb of a job holds",
+    ]
+
+
+def forks_warm() -> bool:
+    """Whether processes are forked from one that has the libraries loaded; the frameworks of macOS forbid that."""
+    return _linux() and hasattr(os, "pidfd_open")
+
+
+def end_with_parent() -> None:
+    """Let this process be killed when the one (on Linux: the thread) that started it ends."""
+    if _linux():
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_follow, args=(os.getppid(),), name="parent", daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_EVERY_S)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def limit_address_space(megabytes: int) -> None:
+    """Bound what this process may map, so that an allocation fails here instead of the machine."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if limits_memory():
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        allowed = megabytes << 20 if hard == resource.RLIM_INFINITY else min(megabytes << 20, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+
+
+def limits_memory() -> bool:
+    """Whether the system holds processes to a limit of their memory."""
+    return _linux()
+
+
+def limit_data(process: psutil.Process, limit: int) -> None:
+    """Bound the data of another process, in bytes."""
+    if limits_memory():
+        process.rlimit(psutil.RLIMIT_DATA, (limit, limit))
+
+
+def own_memory(process: psutil.Process) -> int:
+    """Bytes of a process; what several share counts once over all of them, or not at all. Raises psutil.Error."""
+    found = process.memory_full_info()
+    return int(getattr(found, "pss", found.uss))
+
+
+def is_held(descriptor: int) -> bool:
+    """Whether another process holds the record lock of an open file."""
+    if _linux():
+        question = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        return bool(struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, question))[0] != fcntl.F_UNLCK)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    return False
+
+
+@cache
+def boot() -> str:
+    """The running kernel: a container shares it, a reboot ends it."""
+    if _linux():
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+    asked = ["sysctl", "-n", "kern.bootsessionuuid"]
+    return subprocess.run(asked, env={"PATH": path}, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def child_lives(pid: int) -> bool:
+    """Whether a child, which nobody has waited for yet, has not ended."""
+    if hasattr(os, "waitid"):
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def any_child_ended() -> bool:
+    """Whether some child has ended that nobody has waited for; only in a container of Linux can it be one of others."""
+    try:
+        return hasattr(os, "waitid") and os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
