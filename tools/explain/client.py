@@ -17,6 +17,7 @@ from ..modeling.store import StoredModel, find_model, load_effect_model, load_pi
 from ..numbers import finite
 from ..runtime.work import Work
 from ..tracing.ids import uuid7
+from ..undo import deletes
 from .effects import effect_shap_values, rows_at_most
 from .kept import keep
 from .links import answer_unit, remarks, unit_of
@@ -55,6 +56,7 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
     model = find_model(work, request.model, effects=True)
     card, source = model.card, resolve(work, request.dataset)
     label = _label(card, request.label, over_rows=True)
+    name = f"explanation:{uuid7().replace('-', '')[:20]}"
     most = rows_at_most(card) if card.task == "effect" else request.rows
     features = design(_sample(source.frame(), min(request.rows, most), request.seed), card)
     work.progress(1, 3, f"SHAP values of {len(features)} rows")
@@ -67,7 +69,7 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
     notes = [*_notes(card, label, len(features), source.info.rows), *remarks(found.link), *surprises(features, card)]
     leaders, text = leading(importances[:SHOWN], room_beside(notes)), _text(card, label)
     explanation = Explanation(
-        explanation=f"explanation:{uuid7().replace('-', '')[:20]}",
+        explanation=name,
         model=model.handle,
         dataset=source.handle,
         rows=len(features),
@@ -82,6 +84,7 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
         omitted=len(importances) - len(leaders),
         additivity_error=found.additivity_error,
         notes=notes,
+        undo=deletes(name, source.handle if source.new else None),
     )
     keep(work, explanation, shown.values if label is None else shown.values[..., 0], features)
     Lineage(work.home).record(explanation.explanation, [model.uri, source.handle], "explain_model")

@@ -46,6 +46,7 @@ class Explanation(BaseModel):
     omitted: int = 0
     additivity_error: float
     notes: list[str] = []
+    undo: str | None = None
 
 
 class Contribution(BaseModel):

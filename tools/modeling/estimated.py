@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..estimates import AGAINST_BASELINE, Estimate, Verdict
 from .card import ModelCard
+from .folds import numbered
 from .intervals import LEVEL, Interval, interval, stands
 from .metrics import Metric, Undefined
 
@@ -27,9 +28,7 @@ class Answers:
     clusters: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> Answers:
-        import numpy as np
-
-        clusters = None if self.clusters is None else np.unique(self.clusters[rows], return_inverse=True)[1]
+        clusters = None if self.clusters is None else numbered(self.clusters[rows])
         baseline = None if self.baseline is None else self.baseline[rows]
         return Answers(self.truth[rows], self.prediction[rows], baseline, clusters)
 

@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..data.store import resolve
+from ..data.store import resolve, with_handles
 from ..errors import ToolFailure
 from ..modeling.algorithms import ALGORITHMS, algorithm
 from ..modeling.card import ModelCard
-from ..modeling.folds import FOLDS, Folds, folds
+from ..modeling.folds import FOLDS, Folds, folds, numbered
 from ..modeling.guards import drifted, guarded
 from ..modeling.inputs import surprises
 from ..modeling.metrics import Scores, measured
@@ -78,6 +78,7 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
     request = complete(work.home, request)
     _require_predictive(request.algorithm)
     silence = obstacle(work, request)
+    request, loaded = with_handles(work, request, "dataset", "validation")
     prepared = prepare(resolve(work, request.dataset), _question(request), request.params)
     notes = [*prepared.notes, *_few(prepared), *telling(prepared)]
     card = prepared.card
@@ -112,7 +113,7 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
         folds=held.folds,
         fit_seconds=round(took, 3),
         notes=[*kept.notes, *notes, *_of_fit(pipeline, prepared), *held.notes, *_not_shown(card)],
-        undo=deletes(kept.model, None if request.run else kept.run),
+        undo=deletes(kept.model, None if request.run else kept.run, *loaded),
     )
 
 
@@ -210,7 +211,7 @@ def _of_folds(prepared: Prepared, cut: Folds, parts: list[np.ndarray]) -> list[s
     import numpy as np
 
     card, held = prepared.card, np.concatenate([scored for _, scored in cut.pairs])
-    units = None if prepared.units is None else np.unique(prepared.units[held], return_inverse=True)[1]
+    units = None if prepared.units is None else numbered(prepared.units[held])
     truth = prepared.target[held]
     found = guarded(card, truth, np.concatenate(parts), guess(card, truth, len(truth)), units)
     return [f"over folds: {note}" for note in found]

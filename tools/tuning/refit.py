@@ -6,8 +6,8 @@ from ..data.store import resolve
 from ..errors import ToolFailure
 from ..lineage import Lineage
 from ..modeling.card import ModelCard
-from ..modeling.metrics import metric_named
-from ..modeling.pipelines import fit
+from ..modeling.metrics import measured, metric_named
+from ..modeling.pipelines import fit, scores
 from ..modeling.prepared import held_out_rows, prepare
 from ..modeling.rows import rows_of
 from ..modeling.store import find_model, log_model, record_model
@@ -43,6 +43,8 @@ def refitted(work: Work, request: TuneRequest, made: Tuned) -> Tuned:
     work.progress(request.n_trials, request.n_trials, f"refitting {card.algorithm} on {card.rows} rows")
     with work.tracer.span("refit", algorithm=card.algorithm, rows=card.rows):
         pipeline = fit(card, prepared.features, prepared.target, work.settings.runtime.job_threads, prepared.units)
+    train = measured(card, prepared.target, scores(pipeline, prepared.features, card))
+    card = card.model_copy(update={"train": train.known})
     rows = rows_of(prepared.frame, card, request.group or card.likely_group)
     model = log_model(work, pipeline, card, run, prepared.features.head(SAMPLE_ROWS), rows)
     record_model(work, model, [prepared.source.handle, made.study], "tune_model")
@@ -62,5 +64,5 @@ def refitted(work: Work, request: TuneRequest, made: Tuned) -> Tuned:
         log_run(work, made.run, {}, {f"test_{made.metric}": score.value}, 0, {})
     Lineage(work.home).record(made.study, [contest.scored_on], "tune_model")
     kept = [note for note in made.notes if note != OPTIMISTIC]
-    notes = [*kept, *(f"test: {note}" for note in contest.notes)]
+    notes = [*kept, *(f"test: {note}" for note in [*contest.notes, *entry.notes])]
     return made.model_copy(update={"test": score, "notes": notes})

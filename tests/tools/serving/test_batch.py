@@ -167,6 +167,11 @@ def test_an_endpoint_stands_for_the_one_model_that_it_serves(work: Work, rows: s
     serving(0, 100)
     made, table = predict(work, "endpoint:shop", rows)
     assert made.model == models[1]
+    weights = find_model(work, models[1]).card.digest[:12]
+    [note] = made.notes
+    assert models[1] in note
+    assert str(bentos[1]) in note
+    assert f"weights sha256 {weights}" in note
     assert table.equals(predict(work, models[1], rows)[1])
     assert "endpoint:shop" in {edge.parent for edge in Lineage(work.home).ancestors(made.dataset)}
     serving(50, 50)

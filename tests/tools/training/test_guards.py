@@ -108,13 +108,13 @@ def test_a_column_that_gives_a_coin_away_is_named_and_the_score_without_it_is_fa
 
 
 def named_within(frame: pd.DataFrame) -> list[str]:
-    return [f"x-{'no yes'.split()[label]}-{row}" for row, label in enumerate(frame["y"])]
+    return [f"x-{['no', 'yes'][label]}-{row}" for row, label in enumerate(frame["y"])]
 
 
 def said_within(frame: pd.DataFrame) -> list[str]:
     """A word of a text tells the label, wherever it stands."""
     draw = np.random.default_rng(9)
-    words = "the a of what was then who came by train in rain".split()
+    words = ["the", "a", "of", "what", "was", "then", "who", "came", "by", "train", "in", "rain"]
     return [
         " ".join(draw.permutation([*draw.choice(words, 6), *(["granted"] if label else [])])) for label in frame["y"]
     ]
@@ -125,9 +125,7 @@ def prepared(work: Work, dataset: str) -> Prepared:
 
 
 @pytest.mark.parametrize("leak", [named_within, said_within], ids=lambda leak: leak.__name__)
-def test_a_label_within_a_text_is_named(
-    work: Work, tmp_path: Path, leak: Callable[[pd.DataFrame], list[str]]
-) -> None:
+def test_a_label_within_a_text_is_named(work: Work, tmp_path: Path, leak: Callable[[pd.DataFrame], list[str]]) -> None:
     frame = coins()
     notes = telling(prepared(work, stored(work, tmp_path, frame.assign(leak=leak(frame)))))
     assert [note for note in notes if "exclude=['leak']" in note]
