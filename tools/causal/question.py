@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..data.identity import decided_by
 from ..data.store import Dataset
 from ..errors import ToolFailure
 from ..modeling.arms import guessed, left_out, show
@@ -82,6 +83,8 @@ def question(request: EffectRequest, source: Dataset) -> Question:
     notes = [*_dropped(rows, values[few]), *_arms(request, treatment), *_missing(rows), *_rare(rows)]
     if groups is not None and groups.max() < FEW_GROUPS:
         notes.append(f"{groups.max() + 1} clusters are few: the interval is a rough one")
+    if groups is None and treatment.discrete:
+        notes += _by_cluster(frame.iloc[rows.places], request)
     return Question(card, rows, groups, _by(frame, request, rows), notes, request.randomised)
 
 
@@ -131,6 +134,17 @@ def _groups(frame: pd.DataFrame, request: EffectRequest, source: Dataset, rows: 
             f"It takes {MIN_GROUPS}, and {MIN_ARM_GROUPS} in each arm.",
         )
     return codes
+
+
+def _by_cluster(frame: pd.DataFrame, request: EffectRequest) -> list[str]:
+    """A note where whole groups of rows were treated although nobody said so."""
+    name, count = decided_by(frame, request.treatment, [request.outcome], request.randomised)
+    if not name:
+        return []
+    return [
+        f"{request.treatment} is the same in all rows of each {name} ({count} of them in {len(frame)} rows): if whole "
+        f"groups were treated, pass cluster={name!r}, else intervals are too narrow"
+    ]
 
 
 def _dropped(rows: EffectRows, few: pd.Series) -> list[str]:

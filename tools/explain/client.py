@@ -98,7 +98,8 @@ def explain_prediction(
     stored = find_model(work, model, effects=True)
     card = stored.card
     asked = _label(card, label, over_rows=False)
-    features = design(_row(work, row, dataset, index), card)
+    shown_row, loaded = _row(work, row, dataset, index)
+    features = design(shown_row, card)
     found = _values(work, stored, features)
     order = _likeliest(found, card)
     chosen = asked if asked is not None else (1 if card.binary else order[0])
@@ -116,6 +117,7 @@ def explain_prediction(
         others=rest,
         additivity_error=found.additivity_error,
         notes=notes,
+        undo=deletes(loaded) if loaded else None,
     )
 
 
@@ -149,6 +151,7 @@ def explain_interactions(work: Work, request: ExplainRequest) -> Interactions:
         omitted_columns=count - len(alone),
         additivity_error=pairs.additivity_error,
         notes=notes,
+        undo=deletes(source.handle) if source.new else None,
     )
 
 
@@ -194,17 +197,19 @@ def _likeliest(found: ShapValues, card: ModelCard) -> list[int]:
     return [int(place) for place in np.argsort(-every, kind="stable")]
 
 
-def _row(work: Work, row: dict[str, JsonValue], dataset: str, index: int) -> pd.DataFrame:
+def _row(work: Work, row: dict[str, JsonValue], dataset: str, index: int) -> tuple[pd.DataFrame, str | None]:
+    """The row, and the dataset that was loaded for it."""
     import pandas as pd
 
     if bool(row) == bool(dataset):
         raise ToolFailure("one row is explained at a time", "Pass either `row` or `dataset` with `index`.")
     if row:
-        return pd.DataFrame([row])
-    frame = resolve(work, dataset).frame()
+        return pd.DataFrame([row]), None
+    source = resolve(work, dataset)
+    frame = source.frame()
     if not 0 <= index < len(frame):
         raise ToolFailure(f"{dataset} has no row {index}", f"Its rows are 0 to {len(frame) - 1}.")
-    return frame.iloc[[index]]
+    return frame.iloc[[index]], source.handle if source.new else None
 
 
 def _sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:

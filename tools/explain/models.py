@@ -79,6 +79,7 @@ class PredictionExplanation(ExplainedOutput):
     others: list[ExplainedOutput] = []
     additivity_error: float
     notes: list[str] = []
+    undo: str | None = None
 
 
 class Pair(BaseModel):
@@ -109,3 +110,4 @@ class Interactions(BaseModel):
     omitted_columns: int = 0
     additivity_error: float
     notes: list[str] = []
+    undo: str | None = None

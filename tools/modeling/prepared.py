@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..data.store import Dataset
 from ..errors import ToolFailure
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 FEW_REPEATS = 0.02
 
 
+class Asks(Protocol):
+    """What a request says of what is to be predicted."""
+
+    target: str
+    task: TaskChoice
+    positive: str
+    features: list[str]
+    exclude: list[str]
+    group: str
+    time: str
+    seed: int
+
+
 @dataclass(frozen=True)
 class Question:
     """What is to be predicted from what; `group` and `time` are columns that fold the rows, and no features."""
@@ -36,6 +49,13 @@ class Question:
     group: str = ""
     time: str = ""
     seed: int = 0
+
+    @classmethod
+    def of(cls, asked: Asks, algorithm: str) -> Question:
+        return cls(
+            target=asked.target, algorithm=algorithm, task=asked.task, positive=asked.positive,
+            features=asked.features, exclude=asked.exclude, group=asked.group, time=asked.time, seed=asked.seed,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,11 @@ class Prepared:
     notes: list[str]
     apart: Sequence[str] = ()
     time: str = ""
+
+    @property
+    def strata(self) -> np.ndarray | None:
+        """The classes, which are to be spread evenly over folds; None for quantities."""
+        return self.target if self.card.task == "classification" else None
 
 
 def prepare(source: Dataset, question: Question, params: Mapping[str, Any]) -> Prepared:

@@ -79,7 +79,7 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
     _require_predictive(request.algorithm)
     silence = obstacle(work, request)
     request, loaded = with_handles(work, request, "dataset", "validation")
-    prepared = prepare(resolve(work, request.dataset), _question(request), request.params)
+    prepared = prepare(resolve(work, request.dataset), Question.of(request, request.algorithm), request.params)
     notes = [*prepared.notes, *_few(prepared), *telling(prepared)]
     card = prepared.card
     work.progress(1, 4, f"fitting {card.algorithm} on {card.rows} rows")
@@ -120,13 +120,6 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
 def _not_shown(card: ModelCard) -> list[str]:
     more = len(card.names) - SHOWN_FEATURES
     return [f"{more} more features are not listed here"] if more > 0 else []
-
-
-def _question(request: TrainRequest) -> Question:
-    return Question(
-        target=request.target, algorithm=request.algorithm, task=request.task, positive=request.positive,
-        features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
-    )  # fmt: skip
 
 
 def _few(prepared: Prepared) -> list[str]:
@@ -194,26 +187,26 @@ def _crossed(work: Work, request: TrainRequest, prepared: Prepared, took: float)
     """The mean scores over folds, or why there are none."""
     if took > REPEATED_FITS_S:
         return HeldOut(notes=("not cross-validated, since a fit takes long: pass `validation`",))
-    strata = prepared.target if prepared.card.task == "classification" else None
     try:
-        cut = folds(prepared.frame, strata, prepared.units, request.time, FOLDS, request.seed)
+        cut = folds(prepared.frame, prepared.strata, prepared.units, request.time, FOLDS, request.seed)
         parts = [_on_fold(work, prepared, fitted, held) for fitted, held in cut.pairs]
     except ToolFailure as failure:
         return HeldOut(notes=(f"not cross-validated: {failure}",))
     own = [
         measured(prepared.card, prepared.target[held], found) for (_, held), found in zip(cut.pairs, parts, strict=True)
     ]
-    return HeldOut(crossed=_mean(own), folds=cut.said, notes=(*cut.notes, *_of_folds(prepared, cut, parts)))
+    crossed = _mean(own)
+    return HeldOut(crossed=crossed, folds=cut.said, notes=(*cut.notes, *_of_folds(prepared, cut, parts, crossed)))
 
 
-def _of_folds(prepared: Prepared, cut: Folds, parts: list[np.ndarray]) -> list[str]:
-    """What the answers on all folds together say of the model."""
+def _of_folds(prepared: Prepared, cut: Folds, parts: list[np.ndarray], crossed: Scores) -> list[str]:
+    """What the answers on all folds together say of the model, with the scores that are means over folds."""
     import numpy as np
 
     card, held = prepared.card, np.concatenate([scored for _, scored in cut.pairs])
     units = None if prepared.units is None else numbered(prepared.units[held])
     truth = prepared.target[held]
-    found = guarded(card, truth, np.concatenate(parts), guess(card, truth, len(truth)), units)
+    found = guarded(card, truth, np.concatenate(parts), guess(card, truth, len(truth)), units, told=crossed.values)
     return [f"over folds: {note}" for note in found]
 
 

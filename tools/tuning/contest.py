@@ -90,7 +90,7 @@ class Contest:
 def opened(work: Work, request: CompareRequest, candidates: Sequence[Candidate]) -> tuple[Contest, str]:
     """The contest before anybody has scored, and the dataset of the test rows, if there is one."""
     source = resolve(work, request.dataset)
-    base = prepare(source, _question(request, candidates[0].algorithm), {})
+    base = prepare(source, Question.of(request, candidates[0].algorithm), {})
     card = base.card
     _require_two_values(base)
     check_tasks(candidates, card.task, card.target)
@@ -107,8 +107,7 @@ def opened(work: Work, request: CompareRequest, candidates: Sequence[Candidate])
 def score_on_folds(work: Work, request: CompareRequest, contest: Contest, each: Callable[[], None]) -> None:
     """Fit every candidate on every fold, and call `each` after a fold; out of time, what is done is what counts."""
     base = contest.base
-    strata = base.target if base.card.task == "classification" else None
-    cut = repeated(base.frame, strata, base.units, request.time, request.folds, request.seed, request.repeats)
+    cut = repeated(base.frame, base.strata, base.units, request.time, request.folds, request.seed, request.repeats)
     contest.scored_on = f"{cut.said} of {base.source.handle}"
     contest.notes += cut.notes
     for number, (fitted, held) in enumerate(cut.pairs, start=1):
@@ -143,13 +142,6 @@ def score_on_rows(work: Work, request: CompareRequest, contest: Contest, test: s
         except ToolFailure as failure:
             entry.error = str(failure)
         entry.seconds = time.perf_counter() - began
-
-
-def _question(request: CompareRequest, algorithm: str) -> Question:
-    return Question(
-        target=request.target, algorithm=algorithm, task=request.task, positive=request.positive,
-        features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
-    )  # fmt: skip
 
 
 def _require_two_values(base: Prepared) -> None:
@@ -271,5 +263,7 @@ def off_on_folds(contest: Contest) -> None:
     truth, units = base.target[held], None if base.units is None else numbered(base.units[held])
     dummy = guess(base.card, truth, len(truth))
     for entry in contest.running:
-        notes = guarded(base.card, truth, np.concatenate(entry.told), dummy, units, contest.metric)
+        known = [score for score in entry.scores if score is not None]
+        told = {contest.metric.name: sum(known) / len(known)} if known else None
+        notes = guarded(base.card, truth, np.concatenate(entry.told), dummy, units, contest.metric, told=told)
         entry.notes += [f"over folds: {note}" for note in notes]

@@ -107,7 +107,9 @@ class Found:
                 "reason": score.reason or found.reason or None,
             }
         )
-        off = guarded(card, told.truth, told.prediction, told.baseline, told.clusters, metric)
+        off = guarded(
+            card, told.truth, told.prediction, told.baseline, told.clusters, metric, told={metric.name: score.value}
+        )
         where = "over folds" if self.objective.parts > 1 else "validation"
         return judged, [*_of_score(judged), *(f"{where}: {note}" for note in off)]
 

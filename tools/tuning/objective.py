@@ -217,7 +217,7 @@ def _check_limits(request: TuneRequest) -> None:
 
 
 def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:
-    prepared = prepare(source, question(request), {})
+    prepared = prepare(source, Question.of(request, request.algorithm), {})
     card, notes = prepared.card, [*prepared.notes, *telling(prepared)]
     metric = metric_named(request.metric, card)
     rows = Rows(prepared.features, prepared.target, prepared.units)
@@ -227,8 +227,7 @@ def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[O
         pairs = [(rows, Rows(held.features, held.target))]
         scored_on, notes = held.source.handle, [*notes, *_shared(prepared, held)]
     else:
-        strata = rows.target if card.task == "classification" else None
-        cut = folds(prepared.frame, strata, prepared.units, request.time, request.folds, request.seed)
+        cut = folds(prepared.frame, prepared.strata, prepared.units, request.time, request.folds, request.seed)
         pairs = [(rows.take(train), rows.take(held_out)) for train, held_out in cut.pairs]
         scored_on, notes = f"{cut.said} of {source.handle}", [*notes, *cut.notes]
     return PredictionObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
@@ -246,13 +245,6 @@ def _require_a_score(metric: Metric, prepared: Prepared, held: Prepared) -> None
             f"{held.source.handle} has no {metric.name}: {undefined}",
             f"Pass {f'metric={able[0]!r}, or ' if able else ''}other rows, or leave validation out to score by folds.",
         ) from undefined
-
-
-def question(request: TuneRequest) -> Question:
-    return Question(
-        target=request.target, algorithm=request.algorithm, task=request.task, positive=request.positive,
-        features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
-    )  # fmt: skip
 
 
 def _shared(prepared: Prepared, held: Prepared) -> list[str]:

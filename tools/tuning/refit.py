@@ -8,7 +8,7 @@ from ..lineage import Lineage
 from ..modeling.card import ModelCard
 from ..modeling.metrics import measured, metric_named
 from ..modeling.pipelines import fit, scores
-from ..modeling.prepared import held_out_rows, prepare
+from ..modeling.prepared import Question, held_out_rows, prepare
 from ..modeling.rows import rows_of
 from ..modeling.store import find_model, log_model, record_model
 from ..runtime.work import Work
@@ -17,7 +17,6 @@ from .candidates import Candidate
 from .contest import Contest, Entry, score_on_rows
 from .found import OPTIMISTIC
 from .models import CompareRequest, Tuned, TuneRequest
-from .objective import question
 from .standings import contenders
 
 SAMPLE_ROWS = 5
@@ -38,7 +37,7 @@ def check_refit(work: Work, request: TuneRequest, card: ModelCard) -> None:
 
 def refitted(work: Work, request: TuneRequest, made: Tuned) -> Tuned:
     """The answer of a search with its model, logged in the run of the search, and its score on the test rows."""
-    prepared = prepare(resolve(work, request.dataset), question(request), made.best_params)
+    prepared = prepare(resolve(work, request.dataset), Question.of(request, request.algorithm), made.best_params)
     card, run = prepared.card, made.run.removeprefix("run:")
     work.progress(request.n_trials, request.n_trials, f"refitting {card.algorithm} on {card.rows} rows")
     with work.tracer.span("refit", algorithm=card.algorithm, rows=card.rows):

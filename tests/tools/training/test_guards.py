@@ -254,6 +254,8 @@ def test_honest_data_is_met_with_silence(work: Work, tmp_path: Path, name: str) 
 
 def test_a_model_that_learnt_noise_by_heart_is_told_so(work: Work, tmp_path: Path) -> None:
     trained = train(work, stored(work, tmp_path, coins()), params={"n_estimators": 300})
+    [fall] = [note for note in trained.notes if "by heart" in note]
+    assert f"to {(trained.cross_validated or {})['auc']:.4g} here" in fall
     found = evaluate(work, trained.model, stored(work, tmp_path, coins(seed=9), "others"))
     assert found.score.verdict == "not_distinguishable"
     for notes in (trained.notes, found.notes):
