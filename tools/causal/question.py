@@ -9,6 +9,7 @@ from ..data.identity import decided_by
 from ..data.store import Dataset
 from ..errors import ToolFailure
 from ..modeling.arms import guessed, left_out, show
+from ..modeling.bounds import require_size, require_spread
 from ..modeling.card import ModelCard, Treatment
 from ..modeling.effects import EffectRows, effect_card, effect_rows, rare_rows, treatment_of
 from ..modeling.frame import TIMES, choose_features, number
@@ -77,8 +78,10 @@ def question(request: EffectRequest, source: Dataset) -> Question:
     values = frame[request.treatment]
     few = left_out(values, treatment)
     rows = effect_rows(frame.assign(**{request.treatment: values.mask(few)}), card)
+    require_size(request.outcome, rows.outcome)
     if rows.outcome.min() == rows.outcome.max():
         raise ToolFailure(f"{request.outcome} is the same in every row", "There is nothing to explain.")
+    require_spread(request.outcome, rows.outcome)
     groups = _groups(frame, request, source, rows) if request.cluster else None
     notes = [*_dropped(rows, values[few]), *_arms(request, treatment), *_missing(rows), *_rare(rows)]
     if groups is not None and groups.max() < FEW_GROUPS:
@@ -138,7 +141,9 @@ def _groups(frame: pd.DataFrame, request: EffectRequest, source: Dataset, rows: 
 
 def _by_cluster(frame: pd.DataFrame, request: EffectRequest) -> list[str]:
     """A note where whole groups of rows were treated although nobody said so."""
-    name, count = decided_by(frame, request.treatment, [request.outcome], request.randomised)
+    # What a lottery of groups is adjusted for may name the groups; else it is what treatment depends on.
+    covariates = [] if request.randomised else [*request.controls, *request.effect_modifiers]
+    name, count = decided_by(frame, request.treatment, [request.outcome, *covariates], request.randomised)
     if not name:
         return []
     return [

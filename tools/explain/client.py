@@ -10,6 +10,7 @@ from ..data.store import resolve
 from ..errors import ToolFailure, unknown
 from ..lineage import Lineage
 from ..modeling.algorithms import algorithm
+from ..modeling.bounds import require_seed
 from ..modeling.card import ModelCard
 from ..modeling.frame import design
 from ..modeling.inputs import surprises
@@ -53,6 +54,7 @@ FRAME = 250
 
 def explain_model(work: Work, request: ExplainRequest) -> Explanation:
     """Importances over a sample of a dataset; the values are kept for plots."""
+    require_seed(request.seed)
     model = find_model(work, request.model, effects=True)
     card, source = model.card, resolve(work, request.dataset)
     label = _label(card, request.label, over_rows=True)

@@ -173,7 +173,11 @@ def _in_time(frame: pd.DataFrame, time: str, count: int, units: np.ndarray | Non
     cuts = [int(ordered[len(ordered) * part // (count + 1)]) for part in range(1, count + 1)]
     ends = [*cuts[1:], int(ordered[-1]) + 1]
     if cuts[0] == 0 or len({*cuts, ends[-1]}) <= count:
-        _require(len(np.unique(place)) - 1, count, "different times")
+        if (moments_there := len(np.unique(place))) <= count:
+            raise ToolFailure(
+                f"{count} folds in the order of {time} need {count + 1} different times, not {moments_there}",
+                "Use fewer folds, more rows, or a validation dataset.",
+            )
         raise ToolFailure(f"too many rows share a {time} to cut {count} folds", "Use fewer folds.")
     last = place if units is None else _last_of(units, place)
     pairs = [

@@ -167,7 +167,8 @@ def _of_order(values: pd.Series, target: np.ndarray, classes: int) -> np.ndarray
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
     if not classes:
         return np.array([_rank_correlation(numbers, target)])
-    column = numbers.reshape(-1, 1)
+    # Trees hold 32 bits, which a value may not fit into; its place does.
+    column = values.rank(method="dense").to_numpy(dtype=float, na_value=np.nan).reshape(-1, 1)
     tree = DecisionTreeClassifier(max_leaf_nodes=32, min_samples_leaf=2, random_state=0)
     # What does not tell the rows it was fitted to tells no others.
     if _area(target, tree.fit(column, target).predict_proba(column)).max() < ALONE_OF_FEW:

@@ -23,7 +23,7 @@ from ..modeling.effects import (
 )
 from ..modeling.estimated import Answers
 from ..modeling.folds import folds, numbered
-from ..modeling.guards import drifted
+from ..modeling.guards import PROPER, drifted
 from ..modeling.inputs import surprises
 from ..modeling.metrics import Metric, Undefined, defined, metric_named, metrics_for
 from ..modeling.pipelines import fit, scores
@@ -240,7 +240,9 @@ def _require_a_score(metric: Metric, prepared: Prepared, held: Prepared) -> None
     try:
         metric.score(held.target, answer)
     except Undefined as undefined:
-        able = [each.name for each in metrics_for(card) if defined(each, held.target, answer) is not None]
+        # A score that judges each row says something of rows of one class, too.
+        proper = [metric_named(name, card) for name in PROPER[card.task][:1]]
+        able = [each.name for each in [*proper, *metrics_for(card)] if defined(each, held.target, answer) is not None]
         raise ToolFailure(
             f"{held.source.handle} has no {metric.name}: {undefined}",
             f"Pass {f'metric={able[0]!r}, or ' if able else ''}other rows, or leave validation out to score by folds.",

@@ -253,7 +253,7 @@ def test_numbers_are_compared_by_their_error(work: Work, store: Callable[..., st
 
 
 UGLY: list[tuple[str, Callable[[pd.DataFrame], pd.DataFrame], list[Any], dict[str, Any], str]] = [
-    ("one class", lambda made: made.assign(y=1), [LINEAR], {}, "1 distinct values"),
+    ("one class", lambda made: made.assign(y=1), [LINEAR], {}, "the same in every row"),
     ("one row", lambda made: made.head(1), [LINEAR], {}, "no column is left"),
     ("no rows", lambda made: made.head(0), [LINEAR], {}, "has no rows"),
     ("no label", lambda made: made.assign(y=np.nan), [LINEAR], {}, "missing in every row"),
