@@ -1,4 +1,7 @@
-"""How often 95 % intervals hold the truth, within 92 and 98 %: python benchmarks/intervals.py [samples [seed]]."""
+"""How often 95 % intervals hold the truth, within 92 and 98 %.
+
+python benchmarks/intervals.py [samples [seed [metric]]]
+"""
 
 from __future__ import annotations
 
@@ -86,10 +89,10 @@ def of_sample(name: str, drawn: Drawn, clusters: np.ndarray | None, seed: int) -
         return None
 
 
-def main(samples: int = 2000, first: int = 0) -> int:
+def main(samples: int = 2000, first: int = 0, only: str = "") -> int:
     """Print a line for each case; 1 if one of them is out of bounds by more than twice its standard error."""
     slack, outside = 2 * (0.95 * 0.05 / samples) ** 0.5, 0
-    for name, what, truth, draw, clusters in cases():
+    for name, what, truth, draw, clusters in (case for case in cases() if only in ("", case[0])):
         found = [
             of_sample(name, draw(np.random.default_rng(seed)), clusters, seed) for seed in range(first, first + samples)
         ]
@@ -102,4 +105,4 @@ def main(samples: int = 2000, first: int = 0) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(int(text) for text in sys.argv[1:])))
+    sys.exit(main(*(int(text) for text in sys.argv[1:3]), *sys.argv[3:4]))

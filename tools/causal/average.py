@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..modeling.folds import numbered
 from .models import Target
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ class Sample:
 
     def take(self, rows: np.ndarray) -> Sample:
         """Args: `rows` is a mask or positions."""
-        import numpy as np
-
-        groups = None if self.groups is None else np.unique(self.groups[rows], return_inverse=True)[1]
+        groups = None if self.groups is None else numbered(self.groups[rows])
         return Sample(self.outcome[rows], self.arms[rows], self.outcomes[rows], self.chances[rows], groups)
 
 

@@ -45,7 +45,7 @@ def estimate_effect(work: Work, request: EffectRequest) -> Effect:
     run, uri = _log(work, request, asked, model, said)
     made = _store(work, request, asked, table, uri)
     shown, parts = _shown(work, request, asked, said)
-    kept = [each for each in (made, parts) if each]
+    new = [each.handle for each in (made, parts, source) if each and each.new]
     return Effect(
         treatment=request.treatment, outcome=request.outcome, estimator=request.estimator,
         estimand=estimand(request, asked), compares=compares(asked), rows=len(asked.rows.places), effect=said.effect,
@@ -54,7 +54,7 @@ def estimate_effect(work: Work, request: EffectRequest) -> Effect:
         strongest_pair=said.strongest_pair, effect_quantiles=_quantiles(table),
         effects=made.handle, model=uri, run=run, overlap=found.overlap, balance=said.balance, first_stage=found.chosen,
         refutation=refutation, notes=notes(request, asked, found, model, table, said, refutation),
-        undo=deletes(uri, None if request.run else run, *(each.handle for each in kept if each.new)),
+        undo=deletes(uri, None if request.run else run, *new),
     )  # fmt: skip
 
 

@@ -70,9 +70,11 @@ def lift(found: Contrast, n: int) -> Estimate:
     mean = found.means[1]
     if found.ratio_error is None or not mean > 0:
         return Estimate(value=None, n=n, reason="a share of a mean that is not above 0 means nothing")
+    if around(mean, found.base_error, found.freedom)[0] <= 0:
+        return Estimate(
+            value=None, n=n, reason=f"the untreated mean, {mean:.4g}, is not told apart from 0: a share says nothing"
+        )
     ratio = found.means[0] / mean
-    if mean < 2 * found.base_error:
-        return Estimate(value=ratio - 1, n=n, reason="the untreated mean is not told apart from 0: no interval")
     low, high = around(math.log(ratio), found.ratio_error, found.freedom)
     interval = math.exp(low) - 1, math.exp(high) - 1
     return Estimate(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..data.identity import decided_by
 from ..data.store import Dataset
 from ..errors import ToolFailure
 from ..modeling.arms import guessed, left_out, show
+from ..modeling.bounds import require_size, require_spread
 from ..modeling.card import ModelCard, Treatment
 from ..modeling.effects import EffectRows, effect_card, effect_rows, rare_rows, treatment_of
 from ..modeling.frame import TIMES, choose_features, number
@@ -76,12 +78,16 @@ def question(request: EffectRequest, source: Dataset) -> Question:
     values = frame[request.treatment]
     few = left_out(values, treatment)
     rows = effect_rows(frame.assign(**{request.treatment: values.mask(few)}), card)
+    require_size(request.outcome, rows.outcome)
     if rows.outcome.min() == rows.outcome.max():
         raise ToolFailure(f"{request.outcome} is the same in every row", "There is nothing to explain.")
+    require_spread(request.outcome, rows.outcome)
     groups = _groups(frame, request, source, rows) if request.cluster else None
     notes = [*_dropped(rows, values[few]), *_arms(request, treatment), *_missing(rows), *_rare(rows)]
     if groups is not None and groups.max() < FEW_GROUPS:
         notes.append(f"{groups.max() + 1} clusters are few: the interval is a rough one")
+    if groups is None and treatment.discrete:
+        notes += _by_cluster(frame.iloc[rows.places], request)
     return Question(card, rows, groups, _by(frame, request, rows), notes, request.randomised)
 
 
@@ -131,6 +137,19 @@ def _groups(frame: pd.DataFrame, request: EffectRequest, source: Dataset, rows: 
             f"It takes {MIN_GROUPS}, and {MIN_ARM_GROUPS} in each arm.",
         )
     return codes
+
+
+def _by_cluster(frame: pd.DataFrame, request: EffectRequest) -> list[str]:
+    """A note where whole groups of rows were treated although nobody said so."""
+    # What a lottery of groups is adjusted for may name the groups; else it is what treatment depends on.
+    covariates = [] if request.randomised else [*request.controls, *request.effect_modifiers]
+    name, count = decided_by(frame, request.treatment, [request.outcome, *covariates], request.randomised)
+    if not name:
+        return []
+    return [
+        f"{request.treatment} is the same in all rows of each {name} ({count} of them in {len(frame)} rows): if whole "
+        f"groups were treated, pass cluster={name!r}, else intervals are too narrow"
+    ]
 
 
 def _dropped(rows: EffectRows, few: pd.Series) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..estimates import Estimate, Verdict
+from ..modeling.folds import numbered
 from .average import Contrast, kinds_of_groups
 from .estimate import Averages, averages, covariates
 from .models import Target
@@ -81,8 +82,6 @@ def _placebos(asked: Question, random: np.random.Generator) -> Iterator[Question
 
 def _subsets(asked: Question) -> Iterator[Question]:
     """Four fifths of the rows, or of the clusters, each leaving out another fifth."""
-    import numpy as np
-
     for kept, _ in arm_folds(asked.rows.treatment, asked.groups, asked.card.seed + 1):
-        groups = None if asked.groups is None else np.unique(asked.groups[kept], return_inverse=True)[1]
+        groups = None if asked.groups is None else numbered(asked.groups[kept])
         yield replace(asked, rows=asked.rows.take(kept), groups=groups)

@@ -8,11 +8,15 @@ that of VanderWeele, Ding, "Sensitivity analysis in observational research: intr
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from ..estimates import Estimate
 from .average import LEVEL, Contrast, Sample, least_chance
 from .models import Sensitivity, Target
 from .plain import is_rate
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # VanderWeele and Ding's approximation of a risk ratio by a standardised difference, and what its error adds.
 RATIO, REACH = 0.91, 1.78
@@ -41,12 +45,37 @@ def _robustness(sample: Sample, arms: int) -> list[tuple[float | None, float | N
     corrected = sample.outcomes + dummies / chances * (sample.outcome[:, None] - sample.outcomes)
     values = dr_sensitivity_values(sample.outcome, dummies[:, 1:], corrected, chances)
     made: list[tuple[float | None, float | None]] = []
-    for theta, sigma, nu, cov in zip(values.theta, values.sigma, values.nu, values.cov, strict=True):
+    for arm, (theta, sigma, nu, cov) in enumerate(
+        zip(values.theta, values.sigma, values.nu, values.cov, strict=True), start=1
+    ):
         if not (sigma > 0 and nu > 0):
             made.append((None, None))
             continue
+        if sample.groups is not None:
+            cov = _by_cluster(_scores(sample, corrected, chances, arm), sample.groups)
         point, reach = (RV(theta, sigma, nu, cov, 1 - LEVEL, interval_type=kind) for kind in ("theta", "ci"))
         made.append((float(point), float(reach)))
+    return made
+
+
+def _scores(sample: Sample, corrected: np.ndarray, chances: np.ndarray, arm: int) -> np.ndarray:
+    """What each row adds to the effect, to the variance left of the outcome and to the second moment of the weights,
+    of which econml tells only the covariance of independent rows; shape (rows, 3)."""
+    import numpy as np
+
+    rows, arms = np.arange(len(sample.arms)), sample.arms
+    left = np.where(np.isin(arms, [0, arm]), (sample.outcome - sample.outcomes[rows, arms]) ** 2, 0.0)
+    weights = (arms == arm) / chances[:, arm] - (arms == 0) / chances[:, 0]
+    moment = 2 * (1 / chances[:, arm] + 1 / chances[:, 0]) - weights**2
+    return np.column_stack([corrected[:, arm] - corrected[:, 0], left, moment])
+
+
+def _by_cluster(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The covariance of their means, from the sums of clusters."""
+    import numpy as np
+
+    sums = np.column_stack([np.bincount(groups, part) for part in (scores - scores.mean(axis=0)).T])
+    made: np.ndarray = sums.T @ sums * len(sums) / (len(sums) - 1) / len(scores) ** 2
     return made
 
 

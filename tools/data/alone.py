@@ -17,6 +17,7 @@ from .areas import placements
 from .identity import codes, copies
 from .models import TargetProfile
 from .pairs import NAMES_ROWS
+from .words import of_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,7 +161,17 @@ def _score(values: pd.Series, question: Question) -> Score:
         return Score(known[best])
     if known[best] >= LEAK:
         return Score(known[best], f"tells the target by {best}")
+    if (word := _by_word(values, question)) >= LEAK:
+        return Score(word, "tells the target by a word in it")
     return Score(known[best], _by_order(values, question))
+
+
+def _by_word(values: pd.Series, question: Question) -> float:
+    """The AUC of the best word of texts, the mean over classes; 0 for what is no text of many values."""
+    if question.task != "classification" or values.dtype.kind != "O" or not _plain(values):
+        return 0.0
+    many = values.nunique() > FEW_VALUES
+    return float(of_words(values.map(str, na_action="ignore"), question.truth).mean()) if many else 0.0
 
 
 def _by_order(values: pd.Series, question: Question) -> str | None:

@@ -97,6 +97,34 @@ def likely_group(frame: pd.DataFrame, leave_out: Sequence[str] = ()) -> str:
     return best
 
 
+def decided_by(frame: pd.DataFrame, column: str, leave_out: Sequence[str], by_lot: bool) -> tuple[str, int]:
+    """The column of the fewest values, all rows of each of which have one value of `column`, beyond chance.
+
+    Args:
+        by_lot: whether `column` was drawn, so that no column can decide it as a smooth function of its own value does.
+
+    Returns:
+        Its name and how many values it has; an empty name if there is none.
+    """
+    import pandas as pd
+
+    looked = frame.iloc[:LOOKED_AT_ROWS, :LOOKED_AT_COLUMNS]
+    plain, other = _plain(looked), codes(frame[column].iloc[:LOOKED_AT_ROWS])
+    best, fewest = "", len(looked)
+    for name in plain:
+        if name == column or name in leave_out:
+            continue
+        there = looked[name].notna().to_numpy()
+        groups = pd.factorize(codes(looked[name])[there])[0]
+        count = int(groups.max(initial=-1)) + 1
+        if not FEWEST_GROUPS <= count < fewest or 2 * count > len(groups):
+            continue
+        values = looked[name][there].map(str) if by_lot else looked[name][there]
+        if _fixed(values, groups, pd.factorize(other[there])[0]):
+            best, fewest = str(name), count
+    return best, fewest if best else 0
+
+
 def _may_group(groups: np.ndarray) -> bool:
     count = int(groups.max(initial=-1)) + 1
     return count >= FEWEST_GROUPS and 2 * count <= len(groups) <= ROWS_OF_A_GROUP * count

@@ -17,5 +17,5 @@ SLICE = Slice(
     ),
     handles=("dataset",),
     removes=("dataset",),
-    opens=("store", "models", "client", "readers", "identity", "split", "areas", "cells", "pairs", "far"),
+    opens=("store", "models", "client", "readers", "identity", "split", "areas", "cells", "pairs", "far", "words"),
 )

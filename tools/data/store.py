@@ -10,7 +10,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel
 
 from ..errors import NeedsChoice, ToolFailure, unknown
 from ..handles import NAME, Handle, check_name, parse, slug
@@ -26,6 +28,8 @@ from .folder import holds_parquet
 from .models import DatasetInfo, ReadOptions
 from .readers import normalise, read_table, retype
 from .sources import PREFIX, read_source, table_in
+
+Asked = TypeVar("Asked", bound=BaseModel)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +103,17 @@ def resolve(work: Work, text: str) -> Dataset:
         hint = f"Pass one of {named(newest)}, newest first."
         raise NeedsChoice(f"{text!r} has {len(found)} versions", hint, text, newest)
     return _exact(work, Handle("dataset", *found[0].stem.split("@")))
+
+
+def with_handles(work: Work, request: Asked, *fields: str) -> tuple[Asked, list[str]]:
+    """A request whose `fields` name datasets by their handles, and which of these were loaded for that.
+
+    Raises:
+        ToolFailure: as `resolve` does.
+    """
+    found = {field: resolve(work, text) for field in fields if (text := getattr(request, field))}
+    handles = {field: dataset.handle for field, dataset in found.items()}
+    return request.model_copy(update=handles), list(dict.fromkeys(each.handle for each in found.values() if each.new))
 
 
 def load_file(

@@ -10,6 +10,7 @@ from ..data.store import resolve
 from ..errors import ToolFailure, unknown
 from ..lineage import Lineage
 from ..modeling.algorithms import algorithm
+from ..modeling.bounds import require_seed
 from ..modeling.card import ModelCard
 from ..modeling.frame import design
 from ..modeling.inputs import surprises
@@ -17,6 +18,7 @@ from ..modeling.store import StoredModel, find_model, load_effect_model, load_pi
 from ..numbers import finite
 from ..runtime.work import Work
 from ..tracing.ids import uuid7
+from ..undo import deletes
 from .effects import effect_shap_values, rows_at_most
 from .kept import keep
 from .links import answer_unit, remarks, unit_of
@@ -52,9 +54,11 @@ FRAME = 250
 
 def explain_model(work: Work, request: ExplainRequest) -> Explanation:
     """Importances over a sample of a dataset; the values are kept for plots."""
+    require_seed(request.seed)
     model = find_model(work, request.model, effects=True)
     card, source = model.card, resolve(work, request.dataset)
     label = _label(card, request.label, over_rows=True)
+    name = f"explanation:{uuid7().replace('-', '')[:20]}"
     most = rows_at_most(card) if card.task == "effect" else request.rows
     features = design(_sample(source.frame(), min(request.rows, most), request.seed), card)
     work.progress(1, 3, f"SHAP values of {len(features)} rows")
@@ -67,7 +71,7 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
     notes = [*_notes(card, label, len(features), source.info.rows), *remarks(found.link), *surprises(features, card)]
     leaders, text = leading(importances[:SHOWN], room_beside(notes)), _text(card, label)
     explanation = Explanation(
-        explanation=f"explanation:{uuid7().replace('-', '')[:20]}",
+        explanation=name,
         model=model.handle,
         dataset=source.handle,
         rows=len(features),
@@ -82,6 +86,7 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
         omitted=len(importances) - len(leaders),
         additivity_error=found.additivity_error,
         notes=notes,
+        undo=deletes(name, source.handle if source.new else None),
     )
     keep(work, explanation, shown.values if label is None else shown.values[..., 0], features)
     Lineage(work.home).record(explanation.explanation, [model.uri, source.handle], "explain_model")
@@ -95,7 +100,8 @@ def explain_prediction(
     stored = find_model(work, model, effects=True)
     card = stored.card
     asked = _label(card, label, over_rows=False)
-    features = design(_row(work, row, dataset, index), card)
+    shown_row, loaded = _row(work, row, dataset, index)
+    features = design(shown_row, card)
     found = _values(work, stored, features)
     order = _likeliest(found, card)
     chosen = asked if asked is not None else (1 if card.binary else order[0])
@@ -113,6 +119,7 @@ def explain_prediction(
         others=rest,
         additivity_error=found.additivity_error,
         notes=notes,
+        undo=deletes(loaded) if loaded else None,
     )
 
 
@@ -146,6 +153,7 @@ def explain_interactions(work: Work, request: ExplainRequest) -> Interactions:
         omitted_columns=count - len(alone),
         additivity_error=pairs.additivity_error,
         notes=notes,
+        undo=deletes(source.handle) if source.new else None,
     )
 
 
@@ -191,17 +199,19 @@ def _likeliest(found: ShapValues, card: ModelCard) -> list[int]:
     return [int(place) for place in np.argsort(-every, kind="stable")]
 
 
-def _row(work: Work, row: dict[str, JsonValue], dataset: str, index: int) -> pd.DataFrame:
+def _row(work: Work, row: dict[str, JsonValue], dataset: str, index: int) -> tuple[pd.DataFrame, str | None]:
+    """The row, and the dataset that was loaded for it."""
     import pandas as pd
 
     if bool(row) == bool(dataset):
         raise ToolFailure("one row is explained at a time", "Pass either `row` or `dataset` with `index`.")
     if row:
-        return pd.DataFrame([row])
-    frame = resolve(work, dataset).frame()
+        return pd.DataFrame([row]), None
+    source = resolve(work, dataset)
+    frame = source.frame()
     if not 0 <= index < len(frame):
         raise ToolFailure(f"{dataset} has no row {index}", f"Its rows are 0 to {len(frame) - 1}.")
-    return frame.iloc[[index]]
+    return frame.iloc[[index]], source.handle if source.new else None
 
 
 def _sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:

@@ -52,6 +52,7 @@ class Explanation(BaseModel):
     omitted: int = 0
     additivity_error: float
     notes: list[str] = []
+    undo: str | None = None
 
 
 class PlottedColumn(BaseModel):
@@ -109,6 +110,7 @@ class PredictionExplanation(ExplainedOutput):
     others: list[ExplainedOutput] = []
     additivity_error: float
     notes: list[str] = []
+    undo: str | None = None
 
 
 class Pair(BaseModel):
@@ -139,3 +141,4 @@ class Interactions(BaseModel):
     omitted_columns: int = 0
     additivity_error: float
     notes: list[str] = []
+    undo: str | None = None

@@ -16,6 +16,7 @@ from ..data.store import Dataset
 from ..errors import ToolFailure
 from .algorithms import algorithm, check_parameters, estimator, parameters
 from .arms import MIN_ARM_ROWS, levels_of, numbers, positions
+from .bounds import require_seed
 from .card import Feature, ModelCard, Task, Treatment
 from .frame import choose_features, design
 from .inputs import seen_in
@@ -109,6 +110,7 @@ def effect_card(
     Raises:
         ToolFailure: an unknown column, one in two roles, a treatment that cannot be compared.
     """
+    require_seed(seed)
     source.require([treatment, outcome, *modifiers, *controls])
     if treatment == outcome or {treatment, outcome} & {*modifiers, *controls}:
         raise ToolFailure("treatment, outcome and covariates must be different columns", "Name each once.")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..estimates import AGAINST_BASELINE, Estimate, Verdict
 from .card import ModelCard
-from .intervals import LEVEL, Interval, interval, stands
+from .folds import numbered
+from .intervals import LEVEL, Interval, interval
 from .metrics import Metric, Undefined
+from .paired import on_rows, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,9 +29,7 @@ class Answers:
     clusters: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> Answers:
-        import numpy as np
-
-        clusters = None if self.clusters is None else np.unique(self.clusters[rows], return_inverse=True)[1]
+        clusters = None if self.clusters is None else numbered(self.clusters[rows])
         baseline = None if self.baseline is None else self.baseline[rows]
         return Answers(self.truth[rows], self.prediction[rows], baseline, clusters)
 
@@ -78,8 +78,9 @@ def _why(found: Interval, answers: Answers, plain: float | None) -> str | None:
 
 
 def _verdict(metric: Metric, answers: Answers, seed: int) -> Verdict | None:
-    """From the interval of the difference; where the baseline is the same on any rows, from that of the score."""
-    if answers.baseline is None:
+    """By the interval of the difference from the baseline, on the same rows."""
+    assert answers.baseline is not None
+    found = on_rows(metric, answers.truth, answers.prediction, answers.baseline, answers.clusters, seed)
+    if found.p is None and found.value:
         return None
-    side = stands(metric, answers.truth, answers.prediction, answers.baseline, answers.clusters, seed)
-    return None if side is None else AGAINST_BASELINE[side]
+    return AGAINST_BASELINE[shown(found.p, found.value if metric.direction == "maximize" else -found.value)]

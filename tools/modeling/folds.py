@@ -20,12 +20,23 @@ BUNDLES = 50
 
 @dataclass(frozen=True)
 class Folds:
-    """`pairs` are positions to fit on and to score on; `said` is what they are; `units` number what stays together."""
+    """`pairs` are positions to fit on and to score on; `said` is what they are; `units` number what stays together.
+
+    The rows are cut `rounds` times, one round after the other; within a round no row is scored twice.
+    """
 
     pairs: list[tuple[np.ndarray, np.ndarray]]
     said: str
     units: np.ndarray | None
     notes: list[str]
+    rounds: int = 1
+
+
+def numbered(units: np.ndarray) -> np.ndarray:
+    """Numbers from 0 without gaps: of some rows, some units have none."""
+    import numpy as np
+
+    return np.unique(units, return_inverse=True)[1]
 
 
 def units_of(frame: pd.DataFrame, features: pd.DataFrame, group: str) -> tuple[np.ndarray | None, int]:
@@ -107,7 +118,7 @@ def repeated(
     """`folds` cut several times, each time by another seed; in time they would be the same, so they are cut once."""
     cuts = [folds(frame, strata, units, time, count, seed + each) for each in range(1 if time else repeats)]
     times = f", {len(cuts)} times" if len(cuts) > 1 else ""
-    return Folds([pair for cut in cuts for pair in cut.pairs], cuts[0].said + times, units, cuts[0].notes)
+    return Folds([pair for cut in cuts for pair in cut.pairs], cuts[0].said + times, units, cuts[0].notes, len(cuts))
 
 
 def _require_all_strata(cut: Folds, strata: np.ndarray | None) -> None:
@@ -162,7 +173,11 @@ def _in_time(frame: pd.DataFrame, time: str, count: int, units: np.ndarray | Non
     cuts = [int(ordered[len(ordered) * part // (count + 1)]) for part in range(1, count + 1)]
     ends = [*cuts[1:], int(ordered[-1]) + 1]
     if cuts[0] == 0 or len({*cuts, ends[-1]}) <= count:
-        _require(len(np.unique(place)) - 1, count, "different times")
+        if (moments_there := len(np.unique(place))) <= count:
+            raise ToolFailure(
+                f"{count} folds in the order of {time} need {count + 1} different times, not {moments_there}",
+                "Use fewer folds, more rows, or a validation dataset.",
+            )
         raise ToolFailure(f"too many rows share a {time} to cut {count} folds", "Use fewer folds.")
     last = place if units is None else _last_of(units, place)
     pairs = [

@@ -5,14 +5,15 @@ Of columns see `telling`, of rows that were trained on `rows`, of values never s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..data.far import far_columns
 from ..estimates import Estimate
 from .card import ModelCard
 from .estimated import Answers, estimated
-from .intervals import stands
 from .metrics import Metric, metric_named, metrics_for
+from .paired import on_rows, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,16 +41,20 @@ def guarded(
     clusters: np.ndarray | None,
     metric: Metric | None = None,
     seen: bool = False,
+    told: Mapping[str, float | None] | None = None,
 ) -> list[str]:
     """All that can be said of answers to labelled rows, by the metric that judges the model.
 
     Args:
         clusters: the group of each row, as whole numbers from 0.
         seen: whether the model was trained on any of the rows, so that a fall from its own rows means nothing.
+        told: by name, scores that the answer has in place of those of all rows together, such as means over folds.
     """
     primary = metric or metrics_for(card)[0]
     found = estimated(primary, card, Answers(truth, prediction, baseline, clusters))
-    worse = [] if baseline is None else worse_than_baseline(card, truth, prediction, baseline, clusters)
+    known = {name: value for name, value in (told or {}).items() if value is not None}
+    found = found.model_copy(update={"value": known.get(primary.name, found.value)})
+    worse = [] if baseline is None else worse_than_baseline(card, truth, prediction, baseline, clusters, told=known)
     return [
         *perfect(card, truth, prediction),
         *([] if seen else gap(primary, card.train.get(primary.name), found)),
@@ -65,6 +70,7 @@ def worse_than_baseline(
     baseline: np.ndarray,
     clusters: np.ndarray | None = None,
     seed: int = 0,
+    told: Mapping[str, float] | None = None,
 ) -> list[str]:
     """A note if a proper score (log loss, Brier; RMSE) is worse than that of the baseline, by the paired interval."""
     notes: list[str] = []
@@ -73,8 +79,11 @@ def worse_than_baseline(
             continue
         metric = metric_named(name, card)
         own, plain = metric.score(truth, prediction), metric.score(truth, baseline)
-        if own > plain and stands(metric, truth, prediction, baseline, clusters, seed) == -1:
-            notes.append(f"{name} {own:.4g} is worse than {plain:.4g} of an answer that ignores the features")
+        said = (told or {}).get(name, own)
+        if min(own, said) <= plain:
+            continue
+        if shown(on_rows(metric, truth, prediction, baseline, clusters, seed).p, plain - own) == -1:
+            notes.append(f"{name} {said:.4g} is worse than {plain:.4g} of an answer that ignores the features")
     if notes and card.task == "classification":
         notes[-1] += "; show=['calibration'] of evaluate_model says how the probabilities are off"
     return notes

@@ -1,4 +1,4 @@
-"""How sure a score is, by the method that holds its level for this kind of score, and how it stands to another.
+"""How sure a score is, by the method that holds its level for this kind of score.
 
 Shares of rows: Wilson (1927), by scipy.stats; means of shares of different rows: put together by MOVER (Zou & Donner
 2008). AUC: DeLong, DeLong, Clarke-Pearson (1988) on the logit scale, with a t quantile by the degrees of freedom of
@@ -11,7 +11,7 @@ how often they hold the truth.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from ..data.areas import placements
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from .resampled import Weighted
+
+Bounds = tuple[float, float]
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -42,7 +44,7 @@ SAME = "every resample has the same score, so its spread cannot be seen"
 class Interval:
     """`bounds` are None where the rows give none; `method` then is empty and `reason` says why."""
 
-    bounds: tuple[float, float] | None
+    bounds: Bounds | None
     method: str = ""
     reason: str = ""
 
@@ -81,56 +83,15 @@ def interval(
     return _bca(weighted, metric.score(truth, prediction), units, clusters, random, level)
 
 
-def stands(
-    metric: Metric,
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    other: np.ndarray,
-    clusters: np.ndarray | None = None,
-    seed: int = 0,
-) -> int | None:
-    """Whether a prediction scores better (1) or worse (-1) than another of the same rows, or neither (0) is shown.
+def mover(one: float, of_one: Bounds, other: float, of_other: Bounds, correlation: float = 0.0) -> Bounds:
+    """The bounds of a difference from those of its parts (MOVER; Zou & Donner 2008, with their correlation)."""
+    value = one - other
 
-    By the interval of the paired difference; of accuracies by McNemar's exact test (1947). None where there is none.
-    """
-    import numpy as np
+    def reach(own: float, against: float) -> float:
+        return max(own**2 - 2 * correlation * own * against + against**2, 0.0) ** 0.5
 
-    sign = 1 if metric.direction == "maximize" else -1
-    random = np.random.default_rng(seed)
-    units = _units(len(truth), clusters, random)
-    if metric.losses is not None:
-        more = metric.losses(truth, other).astype(float) - metric.losses(truth, prediction).astype(float)
-        if not more.any():
-            return 0
-        if metric.outcomes is not None and clusters is None:
-            return _mcnemar(more)
-        if _too_few(units, clusters):
-            return None
-        return _side(_of_losses(more, units, clusters, random, LEVEL), 0.0)
-    if metric.settled and np.ptp(other, axis=0).max(initial=0.0) == 0:
-        return _side(interval(metric, truth, prediction, clusters, seed), metric.score(truth, other))
-    if metric.resampled is None or _too_few(units, clusters):
-        return None
-    first, second = metric.resampled(truth, prediction, units), metric.resampled(truth, other, units)
-    apart = metric.score(truth, prediction) - metric.score(truth, other)
-    found = _bca(lambda weights: first(weights) - second(weights), apart, units, clusters, random, LEVEL)
-    side = _side(found, 0.0)
-    return side if side is None else sign * side
-
-
-def _side(found: Interval, value: float) -> int | None:
-    if found.bounds is None:
-        return None
-    low, high = found.bounds
-    return int(low > value) - int(high < value)
-
-
-def _mcnemar(more: np.ndarray) -> int:
-    from scipy.stats import binomtest
-
-    gained, lost = int((more > 0).sum()), int((more < 0).sum())
-    shown = binomtest(gained, gained + lost).pvalue < 1 - LEVEL
-    return (int(gained > lost) - int(gained < lost)) if shown else 0
+    below = reach(one - of_one[0], of_other[1] - other)
+    return value - below, value + reach(of_one[1] - one, other - of_other[0])
 
 
 def _scaled(scale: Scale, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -143,7 +104,6 @@ def _none(reason: str) -> Interval:
 
 def _wilson(shares: list[np.ndarray], level: float) -> Interval:
     """Of one share of rows, or of the mean of several whose rows are different."""
-    import numpy as np
     from scipy.stats import binomtest
 
     if not all(len(each) for each in shares):
@@ -151,12 +111,15 @@ def _wilson(shares: list[np.ndarray], level: float) -> Interval:
     found = [binomtest(int(each.sum()), len(each)).proportion_ci(level, method="wilson") for each in shares]
     if len(shares) == 1:
         return Interval((float(found[0].low), float(found[0].high)), "Wilson")
-    means = np.array([each.mean() for each in shares])
-    below = means - [each.low for each in found]
-    above = np.array([each.high for each in found]) - means
-    parts = (float((off**2).sum()) ** 0.5 / len(shares) for off in (below, above))
-    low, high = next(parts), next(parts)
-    return Interval((float(means.mean()) - low, float(means.mean()) + high), "MOVER of Wilson")
+    means = [float(each.mean()) for each in shares]
+    low, high = reduce(_added, ((mean, (each.low, each.high)) for mean, each in zip(means, found, strict=True)))[1]
+    return Interval((low / len(shares), high / len(shares)), "MOVER of Wilson")
+
+
+def _added(one: tuple[float, Bounds], other: tuple[float, Bounds]) -> tuple[float, Bounds]:
+    """A sum is the difference from what is as far below 0."""
+    (first, of_first), (second, of_second) = one, other
+    return first + second, mover(first, of_first, -second, (-of_second[1], -of_second[0]))
 
 
 def _of_losses(
@@ -279,7 +242,7 @@ def _lacks_a_class(metric: Metric, truth: np.ndarray, prediction: np.ndarray) ->
     """Of a class without rows to vary the losses say nothing, however sure those of the other one make the mean."""
     import numpy as np
 
-    if metric.task != "classification" or prediction.shape[1] != 2:
+    if metric.task != "classification" or prediction.shape[-1] != 2:
         return ""
     least = int(np.bincount(truth, minlength=2).min())
     return f"a class has {least} rows, at least {FEWEST_OF_A_CLASS} are needed" if least < FEWEST_OF_A_CLASS else ""

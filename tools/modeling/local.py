@@ -1,4 +1,7 @@
-"""Models that are not logged: kept below home for as long as MLflow cannot be reached, as `local:<name>`."""
+"""Models that could not be logged: kept below home, as `local:<name>`, until MLflow can be reached.
+
+Logged later, such a model is the one that MLflow has.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 KIND = "local"
+# Holds the handle of the logged model.
+LOGGED_FILE = "logged"
 
 
 def is_local(reference: str) -> bool:
@@ -55,6 +60,16 @@ def folder_of(work: Work, reference: str) -> Path:
     if wanted not in known:
         raise unknown("local model", reference, (f"{KIND}:{name}" for name in known), "train_model makes one.")
     return models_kept(work) / wanted
+
+
+def set_logged(work: Work, reference: str, uri: str) -> None:
+    (folder_of(work, reference) / LOGGED_FILE).write_text(uri, encoding="utf-8")
+
+
+def logged_as(folder: Path) -> str:
+    """What a model kept here was logged as, empty if it was not."""
+    file = folder / LOGGED_FILE
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def add_metrics(work: Work, reference: str, metrics: dict[str, float]) -> None:

@@ -129,11 +129,11 @@ def _of_chances() -> list[Metric]:
             "log_loss", "classification", "minimize",
             # XGBoost's single-precision probabilities do not quite sum to one.
             lambda y, p: sk.log_loss(y, p / p.sum(axis=1, keepdims=True), labels=range(p.shape[1])),
-            resampled.log_loss, losses=resampled.log_losses, scale=_as_it_is,
+            resampled.log_loss, losses=resampled.log_losses, scale=as_it_is,
         ),
         Metric(
             "brier", "classification", "minimize", lambda y, p: float(((y - p[:, 1]) ** 2).mean()), resampled.brier,
-            binary_only=True, losses=lambda y, p: (y - p[:, 1]) ** 2, scale=_as_it_is,
+            binary_only=True, losses=lambda y, p: (y - p[:, 1]) ** 2, scale=as_it_is,
         ),
     ]  # fmt: skip
 
@@ -141,7 +141,7 @@ def _of_chances() -> list[Metric]:
 def _of_labels() -> list[Metric]:
     from sklearn import metrics as sk
 
-    def of(name: str, score: Callable[..., float], outcomes: Outcomes, scale: Scale = _as_it_is) -> Metric:
+    def of(name: str, score: Callable[..., float], outcomes: Outcomes, scale: Scale = as_it_is) -> Metric:
         """Of the positive class when there are two, else the mean over classes."""
 
         def apply(truth: np.ndarray, prediction: np.ndarray) -> float:
@@ -158,11 +158,11 @@ def _of_labels() -> list[Metric]:
         Metric(
             "accuracy", "classification", "maximize", lambda y, p: sk.accuracy_score(y, p.argmax(1)),
             resampled.accuracy, outcomes=lambda y, p: [y == p.argmax(1)], losses=lambda y, p: y != p.argmax(1),
-            scale=_as_it_is,
+            scale=as_it_is,
         ),
         Metric(
             "balanced_accuracy", "classification", "maximize", _recalls, resampled.balanced_accuracy,
-            outcomes=lambda y, p: _by_class(y, p.argmax(1), sorted(set(y.tolist()))), scale=_as_it_is, settled=True,
+            outcomes=lambda y, p: _by_class(y, p.argmax(1), sorted(set(y.tolist()))), scale=as_it_is, settled=True,
         ),
         # Of the rows that are positive or taken for it the share j that are both makes F1 = 2j / (1 + j).
         of("f1", sk.f1_score, _both, lambda share: 2 * share / (1 + share)),
@@ -171,7 +171,7 @@ def _of_labels() -> list[Metric]:
     ]  # fmt: skip
 
 
-def _as_it_is(mean: float) -> float:
+def as_it_is(mean: float) -> float:
     return mean
 
 
@@ -207,7 +207,7 @@ def _regression() -> list[Metric]:
         ),
         Metric(
             "mae", "regression", "minimize", sk.mean_absolute_error, resampled.mae,
-            losses=lambda y, p: abs(y - p), scale=_as_it_is,
+            losses=lambda y, p: abs(y - p), scale=as_it_is,
         ),
         Metric("r2", "regression", "maximize", _r2, resampled.r2, losses=squares),
     ]  # fmt: skip

@@ -2,19 +2,20 @@
 
 Over folds: the corrected resampled t of Nadeau & Bengio (2003, Machine Learning 52), since the rows that models are
 fitted on overlap; over repeated folds as Bouckaert & Frank (2004) use it. On rows: areas as DeLong, DeLong &
-Clarke-Pearson (1988) compare correlated ones, over clusters as Obuchowski (1997); every other score by the BCa
-bootstrap of the difference, which draws the same rows for both. Of many differences: Holm (1979).
+Clarke-Pearson (1988) compare correlated ones, over clusters as Obuchowski (1997); accuracies by method 10 of Newcombe
+(1998, Statistics in Medicine 17), which holds with few rows that differ; means of losses by those of their differences;
+every other score by the BCa bootstrap of the difference, which draws the same rows for both. Against one answer for all
+rows whose score is the same on any, the interval is that of the score. Of many differences: Holm (1979).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from .intervals import LEVEL, influences, interval, spread
-from .metrics import Metric
+from .intervals import FEWEST_UNITS, LEVEL, Bounds, Interval, influences, interval, mover, spread
+from .metrics import Metric, as_it_is
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +69,12 @@ def over_folds(values: Sequence[float], sizes: Sequence[tuple[int, int]], around
 
 
 def on_rows(
-    metric: Metric, truth: np.ndarray, one: np.ndarray, other: np.ndarray, clusters: np.ndarray | None = None
+    metric: Metric,
+    truth: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+    clusters: np.ndarray | None = None,
+    seed: int = 0,
 ) -> Difference:
     """The score of one less that of the other on the same rows.
 
@@ -79,14 +85,48 @@ def on_rows(
         Undefined: these rows have no such score.
     """
     value = metric.score(truth, one) - metric.score(truth, other)
+    if metric.settled and not _constant(one) and _constant(other):
+        fixed, found = metric.score(truth, other), interval(metric, truth, one, clusters, seed)
+        return _told(value, found, None if found.bounds is None else (found.bounds[0] - fixed, found.bounds[1] - fixed))
     if metric.resampled is None:
         return _areas(metric, truth, one, other, clusters)
     if (one == other).all():
         return Difference(value, None, None, reason="both answer the same on every row")
-    found = interval(_difference_of(metric), truth, _both(one, other), clusters)
-    if found.bounds is None:
+    if metric.losses is not None and metric.outcomes is not None and clusters is None:
+        return _accuracies(value, metric.losses(truth, one), metric.losses(truth, other))
+    found = interval(_difference_of(metric), truth, _both(one, other), clusters, seed)
+    return _told(value, replace(found, method=f"paired {found.method}"), found.bounds)
+
+
+def _told(value: float, found: Interval, bounds: Bounds | None) -> Difference:
+    if bounds is None:
         return Difference(value, None, None, reason=found.reason)
-    return Difference(value, found.bounds, _p_of(value, found.bounds), f"{100 * LEVEL:.4g} % paired {found.method}")
+    return Difference(value, bounds, _p_of(value, bounds), f"{100 * LEVEL:.4g} % {found.method}")
+
+
+def _constant(prediction: np.ndarray) -> bool:
+    import numpy as np
+
+    return bool(np.ptp(prediction, axis=0).max(initial=0.0) == 0)
+
+
+def _accuracies(value: float, one: np.ndarray, other: np.ndarray) -> Difference:
+    """Args: which rows each has wrong."""
+    from scipy.stats import binomtest
+
+    rows = len(one)
+    if rows < FEWEST_UNITS:
+        return Difference(value, None, None, reason=f"{rows} rows are too few, at least {FEWEST_UNITS} are needed")
+    both, neither = int((one & other).sum()), int((~one & ~other).sum())
+    first, second = int((one & ~other).sum()), int((other & ~one).sum())
+    apart = both * neither - first * second
+    scale = ((both + first) * (neither + second) * (both + second) * (neither + first)) ** 0.5
+    correlation = (max(apart - rows / 2, 0.0) if apart > 0 else float(apart)) / scale if scale else 0.0
+    shares = [float((~each).mean()) for each in (one, other)]
+    found = [binomtest(int((~each).sum()), rows).proportion_ci(LEVEL, method="wilson") for each in (one, other)]
+    of_one, of_other = ((float(each.low), float(each.high)) for each in found)
+    bounds = mover(shares[0], of_one, shares[1], of_other, correlation)
+    return _told(value, Interval(bounds, "paired Newcombe"), bounds)
 
 
 def _areas(
@@ -115,7 +155,7 @@ def _areas(
 def _apart(
     metric: Metric, truth: np.ndarray, one: np.ndarray, other: np.ndarray, clusters: np.ndarray | None
 ) -> Difference:
-    """The bounds of a difference from those of each score as if they were independent (Zou & Donner 2008).
+    """The bounds of a difference from those of each score as if they were independent.
 
     Two orders without any spread, such as a perfect and a constant one, show none of their difference either; for two
     models of the same rows these bounds are too wide.
@@ -124,9 +164,9 @@ def _apart(
     first, second = (interval(metric, truth, each, clusters).bounds for each in (one, other))
     if first is None or second is None:
         return Difference(area - against, None, None, reason="the scores show no spread")
-    below, above = math.hypot(area - first[0], second[1] - against), math.hypot(first[1] - area, against - second[0])
-    bounds = (max(area - against - below, -1.0), min(area - against + above, 1.0))
-    return Difference(area - against, bounds, _p_of(area - against, bounds), f"{100 * LEVEL:.4g} % square-and-add")
+    low, high = mover(area, first, against, second)
+    bounds = max(low, -1.0), min(high, 1.0)
+    return _told(area - against, Interval(bounds, "MOVER"), bounds)
 
 
 def _both(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -148,7 +188,13 @@ def _difference_of(metric: Metric) -> Metric:
     def score(truth: np.ndarray, prediction: np.ndarray) -> float:
         return metric.score(truth, prediction[:, 0]) - metric.score(truth, prediction[:, 1])
 
-    return replace(metric, score=score, resampled=resampled, outcomes=None, losses=None)
+    losses = metric.losses
+    if losses is None or metric.scale is not as_it_is or metric.outcomes is not None:
+        return replace(metric, score=score, resampled=resampled, outcomes=None, losses=None)
+    return replace(
+        metric, score=score, resampled=resampled,
+        losses=lambda truth, prediction: losses(truth, prediction[:, 0]) - losses(truth, prediction[:, 1]),
+    )  # fmt: skip
 
 
 def _p_of(value: float, bounds: tuple[float, float]) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ..data.identity import copies
 from ..data.store import Dataset
 from ..errors import ToolFailure
 from .algorithms import algorithm
+from .bounds import require_seed, require_size, require_spread
 from .card import ModelCard
 from .folds import doubt, units_of
 from .frame import choose_features, design
@@ -21,6 +23,19 @@ if TYPE_CHECKING:
 
 # So few copies are as good as none.
 FEW_REPEATS = 0.02
+
+
+class Asks(Protocol):
+    """What a request says of what is to be predicted."""
+
+    target: str
+    task: TaskChoice
+    positive: str
+    features: list[str]
+    exclude: list[str]
+    group: str
+    time: str
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,13 @@ class Question:
     group: str = ""
     time: str = ""
     seed: int = 0
+
+    @classmethod
+    def of(cls, asked: Asks, algorithm: str) -> Question:
+        return cls(
+            target=asked.target, algorithm=algorithm, task=asked.task, positive=asked.positive,
+            features=asked.features, exclude=asked.exclude, group=asked.group, time=asked.time, seed=asked.seed,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,6 +78,11 @@ class Prepared:
     apart: Sequence[str] = ()
     time: str = ""
 
+    @property
+    def strata(self) -> np.ndarray | None:
+        """The classes, which are to be spread evenly over folds; None for quantities."""
+        return self.target if self.card.task == "classification" else None
+
 
 def prepare(source: Dataset, question: Question, params: Mapping[str, Any]) -> Prepared:
     """Settle everything that a fit needs.
@@ -63,6 +90,7 @@ def prepare(source: Dataset, question: Question, params: Mapping[str, Any]) -> P
     Raises:
         ToolFailure: an unknown column, an algorithm that cannot do the task, or rows that cannot be learnt from.
     """
+    require_seed(question.seed)
     roles = [column for column in (question.group, question.time) if column]
     source.require([question.target, *roles])
     frame, dropped = labelled(source.frame(), question.target)
@@ -88,17 +116,40 @@ def prepare(source: Dataset, question: Question, params: Mapping[str, Any]) -> P
             "Pass task='classification', or leave `positive` out.",
         )
     columns = design(frame, card)
+    for name in card.numbers:
+        require_size(name, columns[name].to_numpy(dtype=float))
     likely, doubts = doubt(frame, question.target, question.group)
     card = card.model_copy(update={"seen": seen_in(columns, card), "likely_group": likely})
     units, repeats = units_of(frame, columns, question.group)
     repeated = []
     if repeats > FEW_REPEATS * len(frame):
         repeated = [f"{repeats} of {len(frame)} rows repeat the features of others; copies share a fold"]
-    notes = [*dropped, *guessed, *left_out, *repeated, *doubts]
     target = encode(frame[question.target], card)
+    if task == "regression":
+        require_size(question.target, target)
+        require_spread(question.target, target)
+    repeated += [] if units is not None else _few_kinds(columns, target)
+    notes = [*dropped, *guessed, *left_out, *repeated, *doubts]
     return Prepared(
         source, card, frame, columns, target, units, notes, (*out, question.target), question.time
     )  # fmt: skip
+
+
+def _few_kinds(features: pd.DataFrame, target: np.ndarray) -> list[str]:
+    """A note on rows that are so few kinds that they may repeat by nature, but always with the same target."""
+    import numpy as np
+
+    found = copies(features)
+    if found.width < 2 or found.repeats <= found.kinds:
+        return []
+    first = np.zeros(found.kinds, dtype=target.dtype)
+    first[found.unit] = target
+    if not (first[found.unit] == target).all() or len(np.unique(target)) < 2:
+        return []
+    return [
+        f"{len(target)} rows hold {found.kinds} distinct ones of features, each with one target: scores come from rows "
+        "like those fitted on; query_dataset(SELECT DISTINCT …) keeps one of each"
+    ]
 
 
 def held_out_rows(source: Dataset, card: ModelCard) -> Prepared:

@@ -123,6 +123,15 @@ def trained_rows(work: Work, folder: Path, card: ModelCard) -> Rows | None:
         return None
 
 
+def training_frame(work: Work, card: ModelCard) -> pd.DataFrame | None:
+    """The labelled rows that a model was trained on, if their dataset is still there."""
+    try:
+        source = resolve(work, card.dataset)
+        return labelled(source.frame(list(source.require([card.target, *card.names]))), card.target)[0]
+    except ToolFailure:
+        return None
+
+
 @dataclass(frozen=True)
 class Overlap:
     """How many of `rows` were trained on, have the features of a row that was, or are of a group that was.

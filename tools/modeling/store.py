@@ -29,7 +29,7 @@ from . import sealed
 from .algorithms import algorithm
 from .card import CARD_FILE, MODEL_FILE, ModelCard, digest
 from .effects import EffectModel
-from .local import folder_of, is_local
+from .local import folder_of, is_local, logged_as
 from .record import LIBRARIES, TrainingRecord
 from .references import locate
 from .rows import Rows
@@ -211,12 +211,24 @@ def foreign_file(work: Work, reference: str) -> Path:
 def _folder_of(work: Work, reference: str) -> tuple[str, str, Path]:
     """`models:/m-…` or `local:…`, the handle to show for it, and the folder with its files."""
     if is_local(reference):
-        return reference.strip(), reference.strip(), folder_of(work, reference)
+        folder = folder_of(work, reference)
+        return _as_logged(work, folder) or (reference.strip(), reference.strip(), folder)
     client = mlflow_client(work)
     uri, handle = locate(client, reference)
     with translated():
         logged = client.get_logged_model(uri.removeprefix("models:/"))
     return uri, handle, _local(work, logged.artifact_location, logged.model_id)
+
+
+def _as_logged(work: Work, folder: Path) -> tuple[str, str, Path] | None:
+    """A model that is kept here as MLflow knows it: None if it was not logged, was deleted there, or MLflow is away."""
+    if not (logged := logged_as(folder)):
+        return None
+    try:
+        uri, handle, _ = _folder_of(work, logged)
+    except ToolFailure:
+        return None
+    return uri, handle, folder
 
 
 def _readable_in(folder: Path) -> Path | None:

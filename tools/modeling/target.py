@@ -69,7 +69,9 @@ def classes_of(target: pd.Series, positive: str = "") -> list[Label]:
     """
     _require_complete(target)
     labels: list[Label] = sorted(target.unique().tolist())
-    if not 2 <= len(labels) <= MAX_CLASSES:
+    if len(labels) < 2:
+        raise ToolFailure(f"{target.name} is the same in every row", "There is nothing to learn: add rows of others.")
+    if len(labels) > MAX_CLASSES:
         raise ToolFailure(
             f"{target.name} has {len(labels)} distinct values",
             f"Classification takes 2 to {MAX_CLASSES}; task='regression' takes numbers.",

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..data.identity import codes
+from ..data.words import of_words
+from .card import Label
 from .frame import TIMES
 from .prepared import Prepared
 
@@ -36,7 +38,8 @@ SHOWN = 5
 def telling(prepared: Prepared) -> list[str]:
     """Notes on columns that give the target away; none on honest data.
 
-    The AUC is the mean over classes of one against the rest, over folds; the R² is of ranks, or of means of levels.
+    The AUC is over folds, of one class against the rest and the mean over classes; the R² is of ranks, or of means of
+    levels.
     """
     if not _enough(prepared):
         return []
@@ -48,33 +51,54 @@ def _enough(prepared: Prepared) -> bool:
 
     if len(prepared.target) < FEWEST_ROWS:
         return False
-    return not prepared.card.classes or int(np.bincount(prepared.target).min()) >= FEWEST_OF_A_CLASS
+    return len(_common(prepared)) > 1 if prepared.card.classes else np.ptp(prepared.target) > 0
+
+
+def _common(prepared: Prepared) -> np.ndarray:
+    """The places of the classes that have rows enough to be told."""
+    import numpy as np
+
+    return np.flatnonzero(np.bincount(prepared.target) >= FEWEST_OF_A_CLASS)
 
 
 def _alone(prepared: Prepared) -> list[str]:
     import numpy as np
 
-    card, rows = prepared.card, _some(len(prepared.target), prepared.card.seed)
-    target, classes = prepared.target[rows], len(card.classes)
-    found: dict[str, float] = {}
+    card, rows = prepared.card, _some(prepared)
+    target, labels = prepared.target[rows], list[Label]()
+    if card.classes:
+        kinds, target = np.unique(target, return_inverse=True)
+        labels = [card.classes[kind] for kind in kinds]
+    found: dict[str, np.ndarray] = {}
     for name, values in _candidates(prepared).items():
-        score = _of_one(values.iloc[rows], target, classes)
+        scores = _of_one(values.iloc[rows], target, len(labels))
         few = values.nunique() <= FEW_VALUES
-        if score >= ((ALONE_OF_FEW if few else ALONE) if classes else ALONE_R2):
-            found[name] = score
-    if not found:
-        return []
+        told = scores >= ((ALONE_OF_FEW if few else ALONE) if labels else ALONE_R2)
+        if told.any():
+            found[name] = scores * told
     others = [name for name in card.names if name not in found]
-    rest = _together(prepared.features.iloc[rows][others], target, classes) if others else float("nan")
-    if rest >= (EASY if classes else EASY_R2) or (np.isnan(rest) and len(found) > 1):
+    if not found or (not others and len(found) > 1):
         return []
-    what = "AUC" if classes else "R²"
-    said = "" if np.isnan(rest) else f"; the other columns together reach {rest:.3f}"
-    return [
-        f"{name} alone tells {card.target} ({what} {score:.4f} over folds{said}): unless it is known before, leave it "
-        f"out with exclude=[{name!r}]"
-        for name, score in sorted(found.items(), key=lambda item: -item[1])[:SHOWN]
-    ]
+    rest = _together(prepared.features.iloc[rows][others], target, len(labels)) if others else None
+    strange = {name: scores if rest is None else scores * _short(rest, labels) for name, scores in found.items()}
+    most = sorted(strange.items(), key=lambda item: -item[1].max())
+    return [_said(card.target, labels, name, scores, rest) for name, scores in most[:SHOWN] if scores.any()]
+
+
+def _short(rest: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
+    """What of it the other columns together do not tell as well."""
+    return rest < (EASY if labels else EASY_R2)
+
+
+def _said(target: str, labels: Sequence[Label], name: str, scores: np.ndarray, rest: np.ndarray | None) -> str:
+    """Of the target as a whole if the column tells that, else of the class that it tells best."""
+    place = 0 if scores[0] else int(scores.argmax())
+    what = f"{labels[place - 1]!r} of {target}" if place else target
+    others = "" if rest is None else f"; the other columns together reach {rest[place]:.3f}"
+    return (
+        f"{name} alone tells {what} ({'AUC' if labels else 'R²'} {scores[place]:.4f} over folds{others}): unless "
+        f"it is known before, leave it out with exclude=[{name!r}]"
+    )
 
 
 def _candidates(prepared: Prepared) -> dict[str, pd.Series]:
@@ -94,23 +118,38 @@ def _is_looked_at(values: pd.Series) -> bool:
     return values.dtype == object and bool(values.dropna().map(lambda value: isinstance(value, str)).all())
 
 
-def _some(rows: int, seed: int) -> np.ndarray:
+def _some(prepared: Prepared) -> np.ndarray:
+    """Rows by chance, of each class up to its share of all: an AUC does not depend on how many there are."""
+    import numpy as np
+    import pandas as pd
+
+    mixed = np.random.default_rng(prepared.card.seed).permutation(len(prepared.target))
+    if not prepared.card.classes:
+        return np.sort(mixed[:LOOKED_AT_ROWS])
+    common, of_class = _common(prepared), pd.Series(prepared.target[mixed])
+    most = max(LOOKED_AT_ROWS // len(common), FEWEST_OF_A_CLASS)
+    return np.sort(mixed[of_class.isin(common) & (of_class.groupby(of_class).cumcount() < most)])
+
+
+def _of_one(values: pd.Series, target: np.ndarray, classes: int) -> np.ndarray:
+    """How well one column tells the target: AUC over folds, or R² of ranks or of means of levels; see `_area`."""
     import numpy as np
 
-    if rows <= LOOKED_AT_ROWS:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(seed).choice(rows, LOOKED_AT_ROWS, replace=False))
-
-
-def _of_one(values: pd.Series, target: np.ndarray, classes: int) -> float:
-    """How well one column tells the target: AUC over folds, or R² of ranks or of means of levels."""
     if values.notna().sum() == 0 or values.nunique(dropna=False) < 2:
-        return 0.0
+        return np.zeros(1)
     if values.dtype.kind in TIMES:
         values = values.astype("int64").where(values.notna())
-    if values.dtype == object:
-        return max(_of_levels(values, target, classes), _of_order(_places(values), target, classes))
-    return _of_order(values, target, classes)
+    if values.dtype != object:
+        return _of_order(values, target, classes)
+    found = np.maximum(_of_levels(values, target, classes), _of_order(_places(values), target, classes))
+    return np.maximum(found, _of_best_word(values, target, classes)) if values.nunique() > FEW_VALUES else found
+
+
+def _of_best_word(texts: pd.Series, target: np.ndarray, classes: int) -> np.ndarray:
+    """An identifier or a free text may hold what it tells in its middle."""
+    import numpy as np
+
+    return _with_mean(of_words(texts, target[:, None] == np.arange(classes))) if classes else np.zeros(1)
 
 
 def _places(texts: pd.Series) -> pd.Series:
@@ -121,18 +160,19 @@ def _places(texts: pd.Series) -> pd.Series:
     return pd.Series(codes, index=texts.index).where(texts.notna())
 
 
-def _of_order(values: pd.Series, target: np.ndarray, classes: int) -> float:
+def _of_order(values: pd.Series, target: np.ndarray, classes: int) -> np.ndarray:
     import numpy as np
     from sklearn.tree import DecisionTreeClassifier
 
     numbers = values.to_numpy(dtype=float, na_value=np.nan)
     if not classes:
-        return _rank_correlation(numbers, target)
-    column = numbers.reshape(-1, 1)
+        return np.array([_rank_correlation(numbers, target)])
+    # Trees hold 32 bits, which a value may not fit into; its place does.
+    column = values.rank(method="dense").to_numpy(dtype=float, na_value=np.nan).reshape(-1, 1)
     tree = DecisionTreeClassifier(max_leaf_nodes=32, min_samples_leaf=2, random_state=0)
     # What does not tell the rows it was fitted to tells no others.
-    if _area(target, tree.fit(column, target).predict_proba(column)) < ALONE_OF_FEW:
-        return 0.0
+    if _area(target, tree.fit(column, target).predict_proba(column)).max() < ALONE_OF_FEW:
+        return np.zeros(1)
     return _crossed(tree, column, target, classes)
 
 
@@ -147,7 +187,7 @@ def _rank_correlation(numbers: np.ndarray, target: np.ndarray) -> float:
     return float(found.statistic) ** 2
 
 
-def _of_levels(values: pd.Series, target: np.ndarray, classes: int) -> float:
+def _of_levels(values: pd.Series, target: np.ndarray, classes: int) -> np.ndarray:
     """By the mean of the target in the other rows of the level (scikit-learn's TargetEncoder, cross-fitted)."""
     import numpy as np
     from sklearn.preprocessing import TargetEncoder
@@ -158,11 +198,11 @@ def _of_levels(values: pd.Series, target: np.ndarray, classes: int) -> float:
     encoded = encoder.fit_transform(texts, target)
     if not classes:
         left = float(((target - encoded[:, 0]) ** 2).sum())
-        return 1 - left / float(((target - target.mean()) ** 2).sum())
+        return np.array([1 - left / float(((target - target.mean()) ** 2).sum())])
     return _area(target, np.column_stack([1 - encoded, encoded]) if classes == 2 else encoded)
 
 
-def _together(features: pd.DataFrame, target: np.ndarray, classes: int) -> float:
+def _together(features: pd.DataFrame, target: np.ndarray, classes: int) -> np.ndarray:
     import pandas as pd
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -173,13 +213,14 @@ def _together(features: pd.DataFrame, target: np.ndarray, classes: int) -> float
     return _crossed(kind(max_iter=60, early_stopping=False, random_state=0), numbers.to_numpy(float), target, classes)
 
 
-def _crossed(model: Any, columns: np.ndarray, target: np.ndarray, classes: int) -> float:
+def _crossed(model: Any, columns: np.ndarray, target: np.ndarray, classes: int) -> np.ndarray:
+    import numpy as np
     from sklearn.metrics import r2_score
     from sklearn.model_selection import cross_val_predict
 
     method = "predict_proba" if classes else "predict"
     found = cross_val_predict(model, columns, target, cv=_cut(classes), method=method)
-    return _area(target, found) if classes else float(r2_score(target, found))
+    return _area(target, found) if classes else np.array([float(r2_score(target, found))])
 
 
 def _cut(classes: int) -> Any:
@@ -189,14 +230,19 @@ def _cut(classes: int) -> Any:
     return kind(FOLDS, shuffle=True, random_state=0)
 
 
-def _area(target: np.ndarray, chances: Any) -> float:
+def _area(target: np.ndarray, chances: Any) -> np.ndarray:
+    """Of two classes one AUC, else the mean and then that of each class against the rest."""
     import numpy as np
     from sklearn.metrics import roc_auc_score
 
-    if chances.shape[1] == 2:
-        return float(roc_auc_score(target, chances[:, 1]))
     each = [roc_auc_score(target == position, chances[:, position]) for position in range(chances.shape[1])]
-    return float(np.mean(each))
+    return _with_mean(np.array(each))
+
+
+def _with_mean(each: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    return each[1:] if len(each) == 2 else np.array([each.mean(), *each])
 
 
 def _means(prepared: Prepared) -> list[str]:

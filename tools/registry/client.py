@@ -11,7 +11,7 @@ from ..handles import Handle, parse_model
 from ..lineage import Lineage
 from ..modeling.card import Label, ModelCard
 from ..modeling.frame import design
-from ..modeling.local import is_local
+from ..modeling.local import is_local, set_logged
 from ..modeling.pipelines import scores
 from ..modeling.record import TrainingRecord, read_record
 from ..modeling.rows import Rows, trained_rows
@@ -106,6 +106,8 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
         log_run(work, run, record.params, record.metrics, 0, record.tags)
     uri = store_model(work, taken.pipeline, card, run.removeprefix("run:"), taken.sample, taken.rows, record)
     Lineage(work.home).record(uri, taken.parents, "log_model")
+    if taken.unlogged:
+        set_logged(work, request.model, uri)
     if own:
         end_run(work, run, "FINISHED")
     version = register_model(work, uri, request.name, {}, "").model if request.name else None

@@ -16,6 +16,7 @@ from ..modeling.inputs import Surprises
 from ..modeling.pipelines import scores
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..runtime.work import Work
+from ..undo import deletes
 from . import endpoints
 from .bentos import find_bento
 from .models import BatchRequest, Predicted
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 PART_ROWS = 50_000
 ENDPOINT = "endpoint:"
 SHOWN_CLASSES = 20
+SHOWN_DIGITS = 12
 Answer = Callable[["pd.DataFrame"], "np.ndarray"]
 
 
@@ -92,7 +94,7 @@ def predict_dataset(work: Work, request: BatchRequest) -> Predicted:
 
     An endpoint stands for the model that it serves: the rows do not go through it.
     """
-    model = _model(work, request.model)
+    model, notes = _model(work, request.model)
     source = resolve(work, request.dataset)
     kept = list(source.require(request.columns if request.columns is not None else source.info.columns))
     answers = Answers(model.card, _answer(work, model), kept, Surprises(model.card))
@@ -113,26 +115,29 @@ def predict_dataset(work: Work, request: BatchRequest) -> Predicted:
         mean=answers.total / made.info.rows if numbers else None,
         low=answers.bounds[0] if numbers else None,
         high=answers.bounds[1] if numbers else None,
-        notes=answers.surprises.notes(),
-        undo=made.info.undo,
+        notes=[*notes, *answers.surprises.notes()],
+        undo=deletes(*new) if (new := [each.handle for each in (made, source) if each.new]) else None,
     )
 
 
-def _model(work: Work, text: str) -> StoredModel:
-    """The model of that name, or the one that an endpoint serves."""
+def _model(work: Work, text: str) -> tuple[StoredModel, list[str]]:
+    """The model of that name, or the one that an endpoint serves and a note on which that is."""
     if not text.startswith(ENDPOINT):
-        return find_model(work, text, effects=True)
+        return find_model(work, text, effects=True), []
     state = endpoints.read(work, text)
     bentos = [find_bento(work, each.bento) for each in state.deployments if each.ready and each.percent]
     served = {bento.spec.sha256: bento for bento in bentos}
     if len(served) != 1:
-        models = ", ".join(dict.fromkeys(bento.spec.model_uri for bento in bentos)) or "none"
+        models = ", ".join(dict.fromkeys(bento.spec.model_handle for bento in bentos)) or "none"
         raise ToolFailure(f"{text} serves {len(served)} models: {models}", "Pass one of them as `model`.")
     bento = next(iter(served.values()))
     model = find_model(work, bento.spec.model_uri)
     if digest(model.file) != bento.spec.sha256:
         raise ToolFailure(f"{model.uri} is not the model that {text} serves any more", "Pass the model to use.")
-    return model
+    return model, [
+        f"the rows went through the model that {text} serves, not through the endpoint: {bento.spec.model_handle} in "
+        f"{bento.handle}, weights sha256 {bento.spec.sha256[:SHOWN_DIGITS]}"
+    ]
 
 
 def _answer(work: Work, model: StoredModel) -> Answer:

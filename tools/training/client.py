@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..data.store import resolve
+from ..data.store import resolve, with_handles
 from ..errors import ToolFailure
 from ..modeling.algorithms import ALGORITHMS, algorithm
 from ..modeling.card import ModelCard
-from ..modeling.folds import FOLDS, Folds, folds
+from ..modeling.folds import FOLDS, Folds, folds, numbered
 from ..modeling.guards import drifted, guarded
 from ..modeling.inputs import surprises
 from ..modeling.metrics import Scores, measured
@@ -78,7 +78,8 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
     request = complete(work.home, request)
     _require_predictive(request.algorithm)
     silence = obstacle(work, request)
-    prepared = prepare(resolve(work, request.dataset), _question(request), request.params)
+    request, loaded = with_handles(work, request, "dataset", "validation")
+    prepared = prepare(resolve(work, request.dataset), Question.of(request, request.algorithm), request.params)
     notes = [*prepared.notes, *_few(prepared), *telling(prepared)]
     card = prepared.card
     work.progress(1, 4, f"fitting {card.algorithm} on {card.rows} rows")
@@ -112,20 +113,13 @@ def train_model(work: Work, request: TrainRequest) -> Trained:
         folds=held.folds,
         fit_seconds=round(took, 3),
         notes=[*kept.notes, *notes, *_of_fit(pipeline, prepared), *held.notes, *_not_shown(card)],
-        undo=deletes(kept.model, None if request.run else kept.run),
+        undo=deletes(kept.model, None if request.run else kept.run, *loaded),
     )
 
 
 def _not_shown(card: ModelCard) -> list[str]:
     more = len(card.names) - SHOWN_FEATURES
     return [f"{more} more features are not listed here"] if more > 0 else []
-
-
-def _question(request: TrainRequest) -> Question:
-    return Question(
-        target=request.target, algorithm=request.algorithm, task=request.task, positive=request.positive,
-        features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
-    )  # fmt: skip
 
 
 def _few(prepared: Prepared) -> list[str]:
@@ -193,26 +187,26 @@ def _crossed(work: Work, request: TrainRequest, prepared: Prepared, took: float)
     """The mean scores over folds, or why there are none."""
     if took > REPEATED_FITS_S:
         return HeldOut(notes=("not cross-validated, since a fit takes long: pass `validation`",))
-    strata = prepared.target if prepared.card.task == "classification" else None
     try:
-        cut = folds(prepared.frame, strata, prepared.units, request.time, FOLDS, request.seed)
+        cut = folds(prepared.frame, prepared.strata, prepared.units, request.time, FOLDS, request.seed)
         parts = [_on_fold(work, prepared, fitted, held) for fitted, held in cut.pairs]
     except ToolFailure as failure:
         return HeldOut(notes=(f"not cross-validated: {failure}",))
     own = [
         measured(prepared.card, prepared.target[held], found) for (_, held), found in zip(cut.pairs, parts, strict=True)
     ]
-    return HeldOut(crossed=_mean(own), folds=cut.said, notes=(*cut.notes, *_of_folds(prepared, cut, parts)))
+    crossed = _mean(own)
+    return HeldOut(crossed=crossed, folds=cut.said, notes=(*cut.notes, *_of_folds(prepared, cut, parts, crossed)))
 
 
-def _of_folds(prepared: Prepared, cut: Folds, parts: list[np.ndarray]) -> list[str]:
-    """What the answers on all folds together say of the model."""
+def _of_folds(prepared: Prepared, cut: Folds, parts: list[np.ndarray], crossed: Scores) -> list[str]:
+    """What the answers on all folds together say of the model, with the scores that are means over folds."""
     import numpy as np
 
     card, held = prepared.card, np.concatenate([scored for _, scored in cut.pairs])
-    units = None if prepared.units is None else np.unique(prepared.units[held], return_inverse=True)[1]
+    units = None if prepared.units is None else numbered(prepared.units[held])
     truth = prepared.target[held]
-    found = guarded(card, truth, np.concatenate(parts), guess(card, truth, len(truth)), units)
+    found = guarded(card, truth, np.concatenate(parts), guess(card, truth, len(truth)), units, told=crossed.values)
     return [f"over folds: {note}" for note in found]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..data.store import resolve
+from ..data.store import resolve, with_handles
 from ..errors import ToolFailure, unknown
 from ..modeling import guards
 from ..modeling.card import ModelCard
@@ -18,13 +18,14 @@ from ..modeling.local import add_metrics, is_local
 from ..modeling.metrics import Metric, measured, metric_named, metrics_for
 from ..modeling.pipelines import scores
 from ..modeling.prepared import FEW_REPEATS
-from ..modeling.rows import overlap, rows_of, trained_rows
+from ..modeling.rows import overlap, rows_of, trained_rows, training_frame
 from ..modeling.searches import searched
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..modeling.target import encode, guess, labelled, with_positive
 from ..pictures import address
 from ..runtime.work import Work
 from ..tracking.client import log_run
+from ..undo import deletes
 from .calibration import calibration, picture
 from .models import Calibration, EvaluateRequest, Evaluation, Scores
 from .slices import slices
@@ -56,6 +57,7 @@ class Answered:
 def evaluate_model(work: Work, request: EvaluateRequest) -> Evaluation:
     """Score a model on a dataset, with an interval and a baseline, and log the scores to its run."""
     model = find_model(work, request.model, effects=True)
+    request, loaded = with_handles(work, request, "dataset")
     source = resolve(work, request.dataset)
     card = _with_positive(model.card, request.positive)
     metric = metric_named(request.metric, card)
@@ -86,6 +88,7 @@ def evaluate_model(work: Work, request: EvaluateRequest) -> Evaluation:
         calibration=calibrated,
         slices=slices(metric, card, found.answers, found.rows[request.by]) if request.by else [],
         notes=[*known, *dropped, *_undefined(metric, given.notes), *found.notes, *_guarded(found, metric, seen), *why],
+        undo=deletes(*loaded) if loaded else None,
     )  # fmt: skip
 
 
@@ -105,7 +108,7 @@ def _answered(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFra
     columns = design(frame, card)
     truth, found = encode(frame[card.target], card), scores(load_pipeline(model), columns, model.card)
     turned = found[:, ::-1] if card.classes != model.card.classes else found
-    trained = _training_rows(work, card)
+    trained = training_frame(work, card)
     baseline = None if trained is None else guess(card, encode(trained[card.target], card), len(truth))
     clusters, noted = _clusters(frame, columns, group or (card.group if card.group in frame.columns else ""))
     notes = [*noted, *surprises(columns, card), *([GONE] if trained is None else [])]
@@ -122,7 +125,7 @@ def _answered_effects(work: Work, model: StoredModel, card: ModelCard, frame: pd
     rows = effect_rows(frame, card)
     scorer = EffectScorer.on(card, rows, loaded.encoder)
     truth, effects = scorer.parts(loaded)
-    trained = _training_rows(work, card)
+    trained = training_frame(work, card)
     return Answered(
         card,
         Answers(truth, effects, one_effect(truth)),
@@ -131,15 +134,6 @@ def _answered_effects(work: Work, model: StoredModel, card: ModelCard, frame: pd
         None if trained is None else design(trained, card),
         surprises(rows.modifiers, card),
     )
-
-
-def _training_rows(work: Work, card: ModelCard) -> pd.DataFrame | None:
-    """The labelled rows that a model was trained on, if they are still there."""
-    try:
-        source = resolve(work, card.dataset)
-        return labelled(source.frame(list(source.require([card.target, *card.names]))), card.target)[0]
-    except ToolFailure:
-        return None
 
 
 def _clusters(frame: pd.DataFrame, columns: pd.DataFrame, group: str) -> tuple[np.ndarray | None, list[str]]:

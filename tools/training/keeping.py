@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..data.store import resolve
 from ..errors import NotInstalled, Unavailable, require
 from ..modeling import local
 from ..modeling.algorithms import algorithm
@@ -57,7 +56,11 @@ def keep(
     metrics: dict[str, float],
     silence: str,
 ) -> Kept:
-    """Log a model with its parameters and scores; if there is an `obstacle`, or one arises, keep it here."""
+    """Log a model with its parameters and scores; if there is an `obstacle`, or one arises, keep it here.
+
+    Args:
+        request: names its datasets by handles, so that it can be asked again.
+    """
     record = _record(work, request, prepared, metrics)
     try:
         if not silence:
@@ -69,15 +72,12 @@ def keep(
 
 
 def _record(work: Work, request: TrainRequest, prepared: Prepared, metrics: dict[str, float]) -> TrainingRecord:
-    source = prepared.source.handle
-    validation = resolve(work, request.validation).handle if request.validation else ""
-    exact = request.model_copy(update={"dataset": source, "validation": validation})
     return TrainingRecord(
         tool=TOOL,
-        request=exact.model_dump(mode="json"),
+        request=request.model_dump(mode="json"),
         params={"algorithm": prepared.card.algorithm, "target": request.target, "seed": request.seed, **request.params},
         metrics=metrics,
-        parents=[source, *filter(None, [validation, request.study])],
+        parents=[request.dataset, *filter(None, [request.validation, request.study])],
         versions=versions(),
         machine=machine(),
         threads=work.settings.runtime.job_threads,

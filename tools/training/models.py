@@ -146,6 +146,7 @@ class Evaluation(BaseModel):
     calibration: Calibration | None = None
     slices: list[Slice] = []
     notes: list[str] = []
+    undo: str | None = None
 
 
 class AlgorithmLine(BaseModel):

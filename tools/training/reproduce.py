@@ -17,7 +17,6 @@ from ..modeling.record import TrainingRecord, read_record
 from ..modeling.store import StoredModel, find_model, load_pipeline
 from ..modeling.target import labelled
 from ..runtime.work import Work
-from ..undo import deletes
 from .client import train_model
 from .keeping import TOOL
 from .models import ReproduceRequest, Reproduction, TrainRequest
@@ -53,7 +52,7 @@ def reproduce_run(work: Work, request: ReproduceRequest) -> Reproduction:
         scores=dict(_changed_scores(record, now)),
         differs=list(_changed_surroundings(record, now)),
         notes=[] if trained.run else trained.notes[:1],
-        undo=deletes(trained.run or trained.model),
+        undo=trained.undo,
     )
 
 

@@ -9,7 +9,7 @@ from ..errors import ToolFailure
 from ..estimates import AGAINST_ANOTHER, Estimate
 from ..modeling.card import ModelCard
 from ..modeling.estimated import Answers, estimated
-from ..modeling.intervals import LEVEL
+from ..modeling.intervals import LEVEL, mover
 from ..modeling.metrics import Metric
 from .models import Slice
 
@@ -26,7 +26,7 @@ def slices(metric: Metric, card: ModelCard, answers: Answers, column: pd.Series)
     """The score within each value or quarter of a column, and how far it is from that on the other rows.
 
     Both intervals hold for all slices at once (Bonferroni); the difference of two independent scores is put together
-    from their intervals (MOVER; Zou & Donner 2008).
+    from their intervals.
 
     Raises:
         ToolFailure: the column makes no parts.
@@ -50,11 +50,7 @@ def _apart(metric: Metric, own: Estimate, rest: Estimate, level: float) -> Estim
     value = own.value - rest.value
     if own.interval is None or rest.interval is None:
         return Estimate(value=value, n=counted, verdict="not_evaluated", reason=own.reason or rest.reason)
-    (low, high), (below, above) = own.interval, rest.interval
-    bounds = (
-        value - ((own.value - low) ** 2 + (above - rest.value) ** 2) ** 0.5,
-        value + ((high - own.value) ** 2 + (rest.value - below) ** 2) ** 0.5,
-    )
+    bounds = mover(own.value, own.interval, rest.value, rest.interval)
     side = int(bounds[0] > 0) - int(bounds[1] < 0)
     side = side if metric.direction == "maximize" else -side
     return Estimate(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..data.store import with_handles
 from ..errors import ToolFailure
 from ..handles import check_name, parse
 from ..lineage import Lineage
@@ -16,8 +17,7 @@ from ..modeling.metrics import Direction
 from ..modeling.searches import Search, record
 from ..modeling.store import require_ready
 from ..runtime.work import Work
-from ..undo import deletes
-from .found import Found, best_first, best_value, importance, of_score, trial_view
+from .found import Found, best_first, best_value, importance, trial_view
 from .models import Study, Tuned, TuneRequest
 from .objective import Objective, open_objective
 from .refit import check_refit, refitted
@@ -25,7 +25,7 @@ from .report import TrialLog
 from .sampling import sampler
 from .space import contains, kinds, read_space
 from .storage import driving, find_study, require_storage
-from .trials import JobTrials, job_begun
+from .trials import FAILURE, JobTrials, job_begun
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FALLBACKS = {"min_child_weight": 1.0, "reg_lambda": 1.0, "reg_alpha": 0.0, "gamma": 0.0}
 GIVE_UP_AFTER = 5
 TOP = 5
+LONGEST_REASON = 200
 
 
 def tune_model(work: Work, request: TuneRequest) -> Tuned:
@@ -44,6 +45,7 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
     require_storage(work)
     require_ready(work, request.algorithm)
     space = read_space(request.search_space or algorithm(request.algorithm).space)
+    request, loaded = with_handles(work, request, "dataset", "validation", "test")
     objective, scored_on, notes = open_objective(work, request)
     objective.check(space)
     check_refit(work, request, objective.card)
@@ -54,7 +56,7 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
         log = TrialLog.open(work, request, name, objective.metric.name)
         trials = JobTrials(study, space, work.job, not inside)
 
-        found = Found(study, objective, space, scored_on, trials.before, notes)
+        found = Found(study, objective, space, scored_on, trials.before, notes, loaded)
 
         def so_far() -> Tuned:
             record(work.home, _as_search(study, objective.card, request, space))
@@ -62,21 +64,13 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
 
         _search(work, trials, objective, request, log, so_far)
         Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
-        score, made = found.judged(), so_far()
-        made = made.model_copy(
-            update={"score": score, "importance": importance(study), "notes": [*of_score(score), *made.notes]}
-        )
+        (score, notes), made = found.judged(), so_far()
+        made = made.model_copy(update={"score": score, "importance": importance(study), "notes": [*notes, *made.notes]})
         if request.refit or request.test:
             made = refitted(work, request, made)
+            made = made.model_copy(update={"undo": found.undo(log.run, made.model)})
         log.close(study)
-    return made.model_copy(update={"undo": _undo(made, log, trials)})
-
-
-def _undo(made: Tuned, log: TrialLog, trials: JobTrials) -> str | None:
-    """Trials that were added to a study cannot be taken out again."""
-    own = (made.study, log.run) if not trials.before else ()
-    handles = [*filter(None, (made.model, *own))]
-    return deletes(*handles) if handles else None
+    return made
 
 
 def get_study(work: Work, study: str) -> Study:
@@ -236,7 +230,8 @@ def _score(study: OptunaStudy, trial: OptunaTrial, objective: Objective) -> str:
                 study.tell(trial, state=TrialState.PRUNED)
                 return ""
     except ToolFailure as failure:
+        trial.set_user_attr(FAILURE, failure.message[:LONGEST_REASON])
         study.tell(trial, state=TrialState.FAIL)
-        return str(failure)
+        return failure.message
     study.tell(trial, sum(values) / len(values))
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from ..data.store import with_handles
 from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Lineage
@@ -14,7 +15,7 @@ from ..tracing.ids import uuid7
 from ..tracking.backend import require_artifacts, require_backend
 from ..undo import deletes
 from .candidates import read_candidates
-from .contest import Contest, opened, score_on_folds, score_on_rows
+from .contest import Contest, off_on_folds, opened, score_on_folds, score_on_rows
 from .models import CompareRequest, Comparison, Contender
 from .report import log_comparison
 from .standings import contenders, pairs, winner
@@ -35,17 +36,20 @@ def compare_models(work: Work, request: CompareRequest) -> Comparison:
     require_backend(work)
     require_artifacts(work.settings.artifact_root)
     began = time.monotonic()
+    request, loaded = with_handles(work, request, "dataset", "test")
     contest, test = opened(work, request, read_candidates(work, request.candidates))
     name = (work.job or uuid7()).replace("-", "")[:DIGITS]
 
     def so_far() -> Comparison:
-        return _kept(work, _result(contest, name, time.monotonic() - began))
+        return _kept(work, _result(contest, name, loaded, time.monotonic() - began))
 
     if test:
         score_on_rows(work, request, contest, test)
     else:
         score_on_folds(work, request, contest, lambda: work.keep(_shown(so_far())))
     _require_a_score(contest)
+    if not test:
+        off_on_folds(contest)
     made = so_far()
     run = log_comparison(work, request, made)
     Lineage(work.home).record(made.comparison, _parents(contest, test), "compare_models")
@@ -92,7 +96,7 @@ def _require_a_score(contest: Contest) -> None:
         raise ToolFailure(f"no candidate could be scored: {said}", "Change the candidates, or the rows.")
 
 
-def _result(contest: Contest, name: str, seconds: float) -> Comparison:
+def _result(contest: Contest, name: str, loaded: list[str], seconds: float) -> Comparison:
     order = contenders(contest)
     found, card = pairs(contest, order), contest.base.card
     rows = contest.truth if contest.truth is not None else contest.base.target
@@ -108,9 +112,18 @@ def _result(contest: Contest, name: str, seconds: float) -> Comparison:
         candidates=order,
         pairs=found,
         seconds=round(seconds, 1),
-        notes=[*contest.notes, *_remarks(order)],
-        undo=deletes(f"comparison:{name}"),
+        notes=[*contest.notes, *_off(contest), *_remarks(order)],
+        undo=deletes(f"comparison:{name}", *loaded),
     )
+
+
+def _off(contest: Contest) -> list[str]:
+    """What is off about the candidates; what is so of several of them is said once."""
+    said: dict[str, list[str]] = {}
+    for entry in contest.entries:
+        for note in entry.notes:
+            said.setdefault(note, []).append(entry.candidate.label)
+    return [f"{', '.join(labels)}: {note}" for note, labels in said.items()]
 
 
 def _remarks(order: list[Contender]) -> list[str]:

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 from ..data.store import resolve
 from ..errors import ToolFailure
 from ..modeling.card import ModelCard
-from ..modeling.folds import repeated, units_of
+from ..modeling.estimated import Answers
+from ..modeling.folds import numbered, repeated, units_of
 from ..modeling.frame import design
+from ..modeling.guards import drifted, guarded
+from ..modeling.inputs import surprises
 from ..modeling.metrics import Metric, defined, metric_named
 from ..modeling.pipelines import fit, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
-from ..modeling.rows import overlap, rows_of, trained_rows
+from ..modeling.rows import overlap, rows_of, trained_rows, training_frame
 from ..modeling.shipped import canonical
 from ..modeling.store import load_pipeline
 from ..modeling.target import guess
+from ..modeling.telling import telling
 from ..runtime.work import Work
 from .candidates import Candidate, check_tasks
 from .models import CompareRequest
@@ -36,14 +40,17 @@ FEWEST_FOLDS = 2
 class Entry:
     """A candidate on the rows of the contest, and what has come of it.
 
-    `scores` has one for each fold, None where it is undefined; `prediction` is that on the test rows.
+    `scores` has one for each fold, None where it is undefined; `told` are the answers on the folds of the first round,
+    `prediction` is that on the test rows. `notes` are on what is off about it.
     """
 
     candidate: Candidate
     card: ModelCard
     features: pd.DataFrame
     scores: list[float | None] = field(default_factory=list)
+    told: list[np.ndarray] = field(default_factory=list)
     prediction: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
     tuned: list[Mapping[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     error: str = ""
@@ -53,7 +60,8 @@ class Entry:
 class Contest:
     """`base` are the rows to fit on, `sizes` the rows fitted and scored of each fold, `dummy` scores without features.
 
-    With test rows, `truth`, `clusters` and the dummy's prediction are theirs, and there are no folds.
+    `held` are the places of the rows scored on each fold of the first round, in which no row is scored twice. With test
+    rows, `truth`, `clusters` and the dummy's prediction are theirs, and there are no folds.
     """
 
     base: Prepared
@@ -62,10 +70,17 @@ class Contest:
     scored_on: str
     notes: list[str]
     sizes: list[tuple[int, int]] = field(default_factory=list)
+    held: list[np.ndarray] = field(default_factory=list)
     dummy: list[float | None] = field(default_factory=list)
     truth: np.ndarray | None = None
     clusters: np.ndarray | None = None
     dummy_prediction: np.ndarray | None = None
+
+    def answers(self, entry: Entry) -> Answers:
+        """Those of a candidate on the test rows."""
+        assert self.truth is not None
+        assert entry.prediction is not None
+        return Answers(self.truth, entry.prediction, self.dummy_prediction, self.clusters)
 
     @property
     def running(self) -> list[Entry]:
@@ -75,7 +90,7 @@ class Contest:
 def opened(work: Work, request: CompareRequest, candidates: Sequence[Candidate]) -> tuple[Contest, str]:
     """The contest before anybody has scored, and the dataset of the test rows, if there is one."""
     source = resolve(work, request.dataset)
-    base = prepare(source, _question(request, candidates[0].algorithm), {})
+    base = prepare(source, Question.of(request, candidates[0].algorithm), {})
     card = base.card
     _require_two_values(base)
     check_tasks(candidates, card.task, card.target)
@@ -86,20 +101,21 @@ def opened(work: Work, request: CompareRequest, candidates: Sequence[Candidate])
     again = [each.label for each in candidates if each.stored and not test]
     notes = [f"fitted again on each fold, with its own parameters and features: {', '.join(again)}"] if again else []
     metric = metric_named(request.metric, card)
-    return Contest(base, metric, entries, "", [*base.notes, *notes]), test
+    return Contest(base, metric, entries, "", [*base.notes, *telling(base), *notes]), test
 
 
 def score_on_folds(work: Work, request: CompareRequest, contest: Contest, each: Callable[[], None]) -> None:
     """Fit every candidate on every fold, and call `each` after a fold; out of time, what is done is what counts."""
     base = contest.base
-    strata = base.target if base.card.task == "classification" else None
-    cut = repeated(base.frame, strata, base.units, request.time, request.folds, request.seed, request.repeats)
+    cut = repeated(base.frame, base.strata, base.units, request.time, request.folds, request.seed, request.repeats)
     contest.scored_on = f"{cut.said} of {base.source.handle}"
     contest.notes += cut.notes
     for number, (fitted, held) in enumerate(cut.pairs, start=1):
         if work.out_of_time():
             contest.notes.append(f"time was up after {number - 1} of {len(cut.pairs)} folds, which are compared")
             break
+        if number <= len(cut.pairs) // cut.rounds:
+            contest.held.append(held)
         _score_fold(work, request, contest, fitted, held, (number, len(cut.pairs)))
         if number >= FEWEST_FOLDS and contest.running:
             each()
@@ -122,17 +138,10 @@ def score_on_rows(work: Work, request: CompareRequest, contest: Contest, test: s
         began = time.perf_counter()
         try:
             entry.prediction = _predicted(work, request, contest, entry, held.frame)
-            contest.notes += _shared(work, contest, entry, held)
+            entry.notes += _off(work, contest, entry, held)
         except ToolFailure as failure:
             entry.error = str(failure)
         entry.seconds = time.perf_counter() - began
-
-
-def _question(request: CompareRequest, algorithm: str) -> Question:
-    return Question(
-        target=request.target, algorithm=algorithm, task=request.task, positive=request.positive,
-        features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
-    )  # fmt: skip
 
 
 def _require_two_values(base: Prepared) -> None:
@@ -182,6 +191,7 @@ def _score_fold(
             with work.tracer.span("fit and score", candidate=entry.candidate.label, fold=place[0]):
                 answer = _fitted(work, request, contest, entry, fitted, entry.features.iloc[held])
                 entry.scores.append(defined(metric, truth, answer))
+                entry.told += [answer] if len(contest.held) == len(contest.sizes) else []
         except ToolFailure as failure:
             entry.error = str(failure)
         entry.seconds += time.perf_counter() - began
@@ -222,15 +232,38 @@ def _aligned(found: np.ndarray, card: ModelCard, wanted: ModelCard) -> np.ndarra
     return found[:, [own.index(label) for label in order]]
 
 
-def _shared(work: Work, contest: Contest, entry: Entry, held: Prepared) -> list[str]:
-    """What the test rows share with those that a candidate was fitted to."""
+def _off(work: Work, contest: Contest, entry: Entry, held: Prepared) -> list[str]:
+    """What is off about a candidate on the test rows: rows it was fitted to, unseen and drifted features, its score."""
     stored, base = entry.candidate.stored, contest.base
     card = stored.card if stored else base.card
     column = card.group or card.likely_group
     trained = trained_rows(work, stored.folder, card) if stored else rows_of(base.frame, card, column)
-    if trained is None:
-        return [f"{entry.candidate.label}: which rows it was trained on is not known any more"]
-    groups = held.frame[column] if column in held.frame.columns else None
+    shared = None
+    if trained is not None:
+        groups = held.frame[column] if column in held.frame.columns else None
+        shared = overlap(trained, rows_of(held.frame, card), groups)
+    asked, fitted = design(held.frame, card), training_frame(work, card)
+    answers = contest.answers(entry)
     return [
-        f"{entry.candidate.label}: {note}" for note in overlap(trained, rows_of(held.frame, card), groups).notes(column)
-    ]
+        *(shared.notes(column) if shared else ["which rows it was trained on is not known any more"]),
+        *surprises(asked, card),
+        *guarded(
+            base.card.model_copy(update={"train": card.train}), answers.truth, answers.prediction, answers.baseline,
+            answers.clusters, contest.metric, bool(shared and shared.known),
+        ),
+        *([] if fitted is None else drifted(design(fitted, card), asked, card, answers.independent)),
+    ]  # fmt: skip
+
+
+def off_on_folds(contest: Contest) -> None:
+    """What is off about the score of each candidate, by its answers on all folds of the first round."""
+    import numpy as np
+
+    base, held = contest.base, np.concatenate(contest.held)
+    truth, units = base.target[held], None if base.units is None else numbered(base.units[held])
+    dummy = guess(base.card, truth, len(truth))
+    for entry in contest.running:
+        known = [score for score in entry.scores if score is not None]
+        told = {contest.metric.name: sum(known) / len(known)} if known else None
+        notes = guarded(base.card, truth, np.concatenate(entry.told), dummy, units, contest.metric, told=told)
+        entry.notes += [f"over folds: {note}" for note in notes]

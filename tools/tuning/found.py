@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
 from ..estimates import AGAINST_BASELINE, Estimate
+from ..modeling.guards import guarded
 from ..modeling.paired import on_rows, over_folds, shown
 from ..numbers import finite
 from ..undo import deletes
@@ -17,7 +18,7 @@ from .objective import Objective
 from .sampling import by_fold, optimism
 from .space import contains, describe
 from .standings import positives, within
-from .trials import DEFAULT
+from .trials import DEFAULT, FAILURE
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -25,12 +26,17 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 FEWEST_POINTS = 4
+# A pruned point was worse than most on its first folds.
+TRIED = ("COMPLETE", "PRUNED")
 OPTIMISTIC = "best_value was searched for, so it is optimistic: `test` scores the refitted model on other rows"
 
 
 @dataclass(frozen=True)
 class Found:
-    """A search as far as it has come; `before` counts the trials that the study had."""
+    """A search as far as it has come.
+
+    `before` counts the trials that the study had, `loaded` are the datasets that were loaded from files for it.
+    """
 
     study: OptunaStudy
     objective: Objective
@@ -38,6 +44,7 @@ class Found:
     scored_on: str
     before: int
     notes: list[str]
+    loaded: list[str]
 
     def told(self, run: str, seconds: float) -> Tuned:
         trials = self.study.get_trials(deepcopy=False)
@@ -66,12 +73,18 @@ class Found:
             importance={},
             run=run,
             seconds=round(seconds, 1),
-            notes=[*self.notes, *self._of_trials(len(trials)), *self._of_best(best), OPTIMISTIC],
-            undo=None if self.before else deletes(f"study:{self.study.study_name}", run),
+            notes=[*self.notes, *self._of_trials(len(trials)), *_failed(trials), *self._of_best(best), OPTIMISTIC],
+            undo=self.undo(run),
         )
 
-    def judged(self) -> Estimate:
-        """The best score, and whether it is beyond doubt that it is not a guess's.
+    def undo(self, run: str, model: str | None = None) -> str | None:
+        """Trials that were added to a study cannot be taken out again."""
+        own = () if self.before else (f"study:{self.study.study_name}", run)
+        made = [*filter(None, (model, *own, *self.loaded))]
+        return deletes(*made) if made else None
+
+    def judged(self) -> tuple[Estimate, list[str]]:
+        """The best score, whether it is beyond doubt that it is not a guess's, and what is off about it.
 
         Asked of the rows of all parts, none of which was fitted on when it was scored, with the p value times the
         trials among which it was chosen (Bonferroni).
@@ -83,10 +96,10 @@ class Found:
             assert told.baseline is not None
             found = on_rows(metric, told.truth, told.prediction, told.baseline, told.clusters)
         except ToolFailure as failure:
-            return score.model_copy(update={"verdict": "not_evaluated", "reason": str(failure)})
+            return score.model_copy(update={"verdict": "not_evaluated", "reason": str(failure)}), []
         p = None if found.p is None else found.p * len(self.study.get_trials(deepcopy=False))
         gain = found.value if metric.direction == "maximize" else -found.value
-        return score.model_copy(
+        judged = score.model_copy(
             update={
                 "n": len(told.truth),
                 "positives": positives(told.truth, card.binary),
@@ -94,6 +107,11 @@ class Found:
                 "reason": score.reason or found.reason or None,
             }
         )
+        off = guarded(
+            card, told.truth, told.prediction, told.baseline, told.clusters, metric, told={metric.name: score.value}
+        )
+        where = "over folds" if self.objective.parts > 1 else "validation"
+        return judged, [*_of_score(judged), *(f"{where}: {note}" for note in off)]
 
     def _score(self, scores: Sequence[float]) -> Estimate:
         baseline = [score for score in self.objective.baseline if score is not None]
@@ -114,13 +132,26 @@ class Found:
 
     def _of_best(self, best: FrozenTrial) -> list[str]:
         if best.user_attrs.get(DEFAULT):
-            return ["no point was better than the algorithm's own parameters, so best_params is empty"]
+            tried = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state.name in TRIED]
+            said = "no point was better than" if len(tried) > 1 else "no point was scored but"
+            return [f"{said} the algorithm's own parameters, so best_params is empty"]
         if best.number and not contains(self.space, best.params):
             return ["best_params come from an earlier search of this study and lie outside of this search space"]
         return []
 
 
-def of_score(score: Estimate) -> list[str]:
+def _failed(trials: Sequence[FrozenTrial]) -> list[str]:
+    """How many points could not be scored, and why the last of them could not."""
+    failed = [trial for trial in trials if trial.state.name == "FAIL"]
+    if not failed:
+        return []
+    why = failed[-1].user_attrs.get(FAILURE)
+    # The first point is the algorithm's own.
+    count = f"all {len(failed)}" if len(failed) == len(trials) - 1 else f"{len(failed)} of {len(trials)}"
+    return [f"{count} points of the search failed{f': {why}' if why else ''}"]
+
+
+def _of_score(score: Estimate) -> list[str]:
     said = {"not_distinguishable": "not distinguishable from", "below_baseline": "worse than"}
     if score.verdict not in said:
         return []

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ToolFailure
 from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
-from ..modeling.folds import FOLDS, folds
+from ..modeling.folds import FOLDS, folds, numbered
 from ..modeling.metrics import Metric
 from .objective import PredictionObjective, Rows
 from .sampling import sampler
 from .space import read_space
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from optuna.trial import FrozenTrial
 
@@ -37,7 +36,7 @@ def searched(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = read_space({key: each for key, each in algorithm(card.algorithm).space.items() if key not in card.params})
     strata = rows.target if card.task == "classification" else None
-    cut = folds(frame, strata, _numbered(rows.units), time, FOLDS, seed)
+    cut = folds(frame, strata, None if rows.units is None else numbered(rows.units), time, FOLDS, seed)
     pairs = [(rows.take(fitted), rows.take(held)) for fitted, held in cut.pairs]
     objective = PredictionObjective(card, metric, pairs, threads)
     study = optuna.create_study(direction=metric.direction, sampler=sampler(space, seed))
@@ -55,10 +54,3 @@ def searched(
         raise ToolFailure(f"no point of the search can be fitted: {failure}")
     best: FrozenTrial = study.best_trial
     return best.params
-
-
-def _numbered(units: np.ndarray | None) -> np.ndarray | None:
-    """Numbers without gaps: some units may be in none of these rows."""
-    import numpy as np
-
-    return None if units is None else np.unique(units, return_inverse=True)[1]

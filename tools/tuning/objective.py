@@ -22,12 +22,15 @@ from ..modeling.effects import (
     one_effect,
 )
 from ..modeling.estimated import Answers
-from ..modeling.folds import folds
-from ..modeling.metrics import Metric, defined, metric_named
+from ..modeling.folds import folds, numbered
+from ..modeling.guards import PROPER, drifted
+from ..modeling.inputs import surprises
+from ..modeling.metrics import Metric, Undefined, defined, metric_named, metrics_for
 from ..modeling.pipelines import fit, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
 from ..modeling.rows import overlap, rows_of
 from ..modeling.target import guess
+from ..modeling.telling import telling
 from ..runtime.work import Work
 from .models import EffectQuestion, TuneRequest
 
@@ -214,36 +217,46 @@ def _check_limits(request: TuneRequest) -> None:
 
 
 def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:
-    prepared = prepare(source, question(request), {})
-    card, notes = prepared.card, prepared.notes
+    prepared = prepare(source, Question.of(request, request.algorithm), {})
+    card, notes = prepared.card, [*prepared.notes, *telling(prepared)]
     metric = metric_named(request.metric, card)
     rows = Rows(prepared.features, prepared.target, prepared.units)
     if request.validation:
         held = held_out_rows(resolve(work, request.validation), card)
+        _require_a_score(metric, prepared, held)
         pairs = [(rows, Rows(held.features, held.target))]
         scored_on, notes = held.source.handle, [*notes, *_shared(prepared, held)]
     else:
-        strata = rows.target if card.task == "classification" else None
-        cut = folds(prepared.frame, strata, prepared.units, request.time, request.folds, request.seed)
+        cut = folds(prepared.frame, prepared.strata, prepared.units, request.time, request.folds, request.seed)
         pairs = [(rows.take(train), rows.take(held_out)) for train, held_out in cut.pairs]
         scored_on, notes = f"{cut.said} of {source.handle}", [*notes, *cut.notes]
     return PredictionObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
 
 
-def question(request: TuneRequest) -> Question:
-    return Question(
-        target=request.target, algorithm=request.algorithm, task=request.task, positive=request.positive,
-        features=request.features, exclude=request.exclude, group=request.group, time=request.time, seed=request.seed,
-    )  # fmt: skip
+def _require_a_score(metric: Metric, prepared: Prepared, held: Prepared) -> None:
+    """Look at the validation rows before a search whose every point would fail on them."""
+    card, rows = prepared.card, len(held.target)
+    answer = guess(card, prepared.target, rows)
+    try:
+        metric.score(held.target, answer)
+    except Undefined as undefined:
+        # A score that judges each row says something of rows of one class, too.
+        proper = [metric_named(name, card) for name in PROPER[card.task][:1]]
+        able = [each.name for each in [*proper, *metrics_for(card)] if defined(each, held.target, answer) is not None]
+        raise ToolFailure(
+            f"{held.source.handle} has no {metric.name}: {undefined}",
+            f"Pass {f'metric={able[0]!r}, or ' if able else ''}other rows, or leave validation out to score by folds.",
+        ) from undefined
 
 
 def _shared(prepared: Prepared, held: Prepared) -> list[str]:
-    """What the validation rows share with those that points are fitted on."""
+    """What the validation rows share with those that points are fitted on, and how they differ."""
     card = prepared.card
     column = card.group or card.likely_group
     groups = held.frame[column] if column in held.frame.columns else None
     found = overlap(rows_of(prepared.frame, card, column), rows_of(held.frame, card), groups)
-    return [f"validation: {note}" for note in [*held.notes, *found.notes(column)]]
+    off = [*surprises(held.features, card), *drifted(prepared.features, held.features, card)]
+    return [f"validation: {note}" for note in [*held.notes, *found.notes(column), *off]]
 
 
 def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:
@@ -291,7 +304,7 @@ def _joined(pairs: Sequence[tuple[Rows, Rows]]) -> np.ndarray | None:
     import numpy as np
 
     known = [held_out.units for _, held_out in pairs if held_out.units is not None]
-    return np.unique(np.concatenate(known), return_inverse=True)[1] if len(known) == len(pairs) else None
+    return numbered(np.concatenate(known)) if len(known) == len(pairs) else None
 
 
 def _whole_values(distribution: Any) -> list[int]:

@@ -6,9 +6,9 @@ from ..data.store import resolve
 from ..errors import ToolFailure
 from ..lineage import Lineage
 from ..modeling.card import ModelCard
-from ..modeling.metrics import metric_named
-from ..modeling.pipelines import fit
-from ..modeling.prepared import held_out_rows, prepare
+from ..modeling.metrics import measured, metric_named
+from ..modeling.pipelines import fit, scores
+from ..modeling.prepared import Question, held_out_rows, prepare
 from ..modeling.rows import rows_of
 from ..modeling.store import find_model, log_model, record_model
 from ..runtime.work import Work
@@ -17,7 +17,6 @@ from .candidates import Candidate
 from .contest import Contest, Entry, score_on_rows
 from .found import OPTIMISTIC
 from .models import CompareRequest, Tuned, TuneRequest
-from .objective import question
 from .standings import contenders
 
 SAMPLE_ROWS = 5
@@ -38,11 +37,13 @@ def check_refit(work: Work, request: TuneRequest, card: ModelCard) -> None:
 
 def refitted(work: Work, request: TuneRequest, made: Tuned) -> Tuned:
     """The answer of a search with its model, logged in the run of the search, and its score on the test rows."""
-    prepared = prepare(resolve(work, request.dataset), question(request), made.best_params)
+    prepared = prepare(resolve(work, request.dataset), Question.of(request, request.algorithm), made.best_params)
     card, run = prepared.card, made.run.removeprefix("run:")
     work.progress(request.n_trials, request.n_trials, f"refitting {card.algorithm} on {card.rows} rows")
     with work.tracer.span("refit", algorithm=card.algorithm, rows=card.rows):
         pipeline = fit(card, prepared.features, prepared.target, work.settings.runtime.job_threads, prepared.units)
+    train = measured(card, prepared.target, scores(pipeline, prepared.features, card))
+    card = card.model_copy(update={"train": train.known})
     rows = rows_of(prepared.frame, card, request.group or card.likely_group)
     model = log_model(work, pipeline, card, run, prepared.features.head(SAMPLE_ROWS), rows)
     record_model(work, model, [prepared.source.handle, made.study], "tune_model")
@@ -62,5 +63,5 @@ def refitted(work: Work, request: TuneRequest, made: Tuned) -> Tuned:
         log_run(work, made.run, {}, {f"test_{made.metric}": score.value}, 0, {})
     Lineage(work.home).record(made.study, [contest.scored_on], "tune_model")
     kept = [note for note in made.notes if note != OPTIMISTIC]
-    notes = [*kept, *(f"test: {note}" for note in contest.notes)]
+    notes = [*kept, *(f"test: {note}" for note in [*contest.notes, *entry.notes])]
     return made.model_copy(update={"test": score, "notes": notes})

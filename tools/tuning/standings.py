@@ -7,8 +7,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from ..estimates import AGAINST_ANOTHER, AGAINST_BASELINE, Estimate, Verdict
-from ..modeling.intervals import LEVEL, Interval, interval
-from ..modeling.metrics import Metric, Undefined, defined
+from ..modeling.estimated import estimated
+from ..modeling.metrics import Metric, Undefined
 from ..modeling.paired import Difference, holm, on_rows, over_folds, shown
 from ..numbers import finite
 from .contest import Contest, Entry
@@ -81,34 +81,15 @@ def _contender(contest: Contest, entry: Entry, against: Difference | None, raise
     if against is None:
         return made
     scores = [score for score in entry.scores if score is not None]
-    score = _score_on_rows(contest, entry.prediction) if entry.prediction is not None else _mean(contest, scores)
+    if entry.prediction is not None:
+        score = estimated(contest.metric, contest.base.card, contest.answers(entry))
+    else:
+        score = _mean(contest, scores)
     said = _estimate(contest, against, AGAINST_BASELINE, raised.get(entry.candidate.label))
     verdict = "not_evaluated" if score.value is None else said.verdict
     score = score.model_copy(update={"verdict": verdict, "reason": said.reason or score.reason})
     spread = finite(np.std(scores, ddof=1)) if len(scores) > 1 else None
     return made.model_copy(update={"score": score, "std": spread})
-
-
-def _score_on_rows(contest: Contest, prediction: np.ndarray) -> Estimate:
-    truth, dummy = contest.truth, contest.dummy_prediction
-    assert truth is not None
-    assert dummy is not None
-    try:
-        value, found = (
-            contest.metric.score(truth, prediction),
-            interval(contest.metric, truth, prediction, contest.clusters),
-        )
-    except Undefined as undefined:
-        value, found = None, Interval(None, reason=str(undefined))
-    return Estimate(
-        value=value,
-        interval=found.bounds,
-        method=f"{100 * LEVEL:.4g} % {found.method}" if found.bounds else None,
-        baseline=defined(contest.metric, truth, dummy),
-        n=len(truth),
-        positives=positives(truth, contest.base.card.binary),
-        reason=found.reason or None,
-    )
 
 
 def _mean(contest: Contest, scores: list[float]) -> Estimate:

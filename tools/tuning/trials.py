@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 JOB = "job"
 # The mark of the trial without parameters, which scores the algorithm's own.
 DEFAULT = "default"
+# Of one that could not be scored, why.
+FAILURE = "failure"
 
 
 def job_begun(job: str) -> float:

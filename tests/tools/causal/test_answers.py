@@ -85,12 +85,15 @@ def test_the_lift_of_a_lottery_is_that_of_the_rates_with_the_interval_of_katz() 
     assert found.verdict == "above_baseline"
 
 
-def test_a_mean_that_may_be_zero_bears_no_interval_of_a_lift() -> None:
+@pytest.mark.parametrize("errors", [1.0, 1.9, 2.1])
+def test_a_mean_whose_interval_holds_zero_bears_no_lift(errors: float) -> None:
     rng = np.random.default_rng(0)
-    arms = rng.integers(0, 2, 400)
-    found = lift(contrast(by_shares(arms, 3 * arms + rng.normal(size=400) + 0.01), 1, "all"), 400)
-    assert found.interval is None
-    assert found.reason is not None
+    arms, noise = np.repeat([0, 1], 200), rng.normal(size=400)
+    plain = noise[:200] - noise[:200].mean()
+    outcome = 3.0 * arms + np.concatenate([plain + errors * plain.std(ddof=1) / 200**0.5, noise[200:]])
+    found = lift(contrast(by_shares(arms, outcome), 1, "all"), 400)
+    assert (found.value is None, found.interval is None) == (errors < 1.97, errors < 1.97)
+    assert "not told apart from 0" in str(found.reason) if errors < 1.97 else found.reason is None
 
 
 def test_the_plain_difference_by_cluster_is_that_of_least_squares_with_clusters() -> None:
@@ -297,6 +300,24 @@ def test_the_robustness_value_is_that_of_cinelli_and_hazlett() -> None:
     assert strength.robustness_value_interval is not None
     assert 0 < strength.robustness_value_interval < exact
     assert sensitivities(sample, found, [lift(found[0], 2000)], "treated")[0].robustness_value is None
+
+
+def test_how_far_an_effect_reaches_beyond_its_interval_knows_of_clusters() -> None:
+    """Four copies of a row in a cluster say what the row alone says."""
+    rng = np.random.default_rng(9)
+    arms = np.repeat([0, 1], 200)
+    outcome = 0.8 * arms + rng.normal(size=400)
+
+    def strength(copies: int, clustered: bool) -> float:
+        groups = np.repeat(np.arange(400), copies) if clustered else None
+        sample = by_shares(np.repeat(arms, copies), np.repeat(outcome, copies), groups)
+        found = [contrast(sample, 1, "all")]
+        return sensitivities(sample, found, [lift(found[0], 400 * copies)], "all")[0].robustness_value_interval or 0
+
+    alone = strength(1, False)
+    assert strength(1, True) == pytest.approx(alone, rel=1e-2)
+    assert strength(4, True) == pytest.approx(alone, rel=1e-2)
+    assert strength(4, False) > 1.1 * alone
 
 
 def test_an_attempt_to_refute_fails_where_answers_are_further_off_than_chance() -> None:

@@ -162,7 +162,7 @@ def test_a_lottery_of_mails_is_settled_by_one_call(work: Work, tmp_path: Path) -
     assert found.strongest_pair is not None
     assert found.strongest_pair.column == "who & age"
     assert found.notes == []
-    assert found.undo == deletes(found.model, found.run, found.effects)
+    assert found.undo == deletes(found.model, found.run, found.effects, resolve(work, "dataset:mails").handle)
     assert tokens(found) < 1500
 
 

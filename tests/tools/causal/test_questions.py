@@ -230,6 +230,21 @@ def test_rows_of_a_cluster_widen_the_interval_and_too_few_clusters_are_refused(t
         Asked(tmp_path, frame.assign(c=np.array([None, *map(str, group[1:])], dtype=object)), cluster="c")
 
 
+@pytest.mark.parametrize("randomised", [True, False])
+def test_treatment_by_whole_groups_without_cluster_is_named_with_the_call(tmp_path: Path, randomised: bool) -> None:
+    """The coarsest of nested groups; a lottery of single rows is no case for it."""
+    rng = np.random.default_rng(0)
+    room = np.repeat(np.arange(120), 10)
+    won = rng.permutation(np.repeat([0, 1], 20))
+    frame = rows(1200).assign(room=room, school=np.char.add("s", (room // 3).astype(str)), t=won[room // 3])
+    [note] = Asked(tmp_path, frame, randomised=randomised).question.notes
+    assert note.startswith("t is the same in all rows of each school (40 of them in 1200 rows)")
+    assert "pass cluster='school'" in note
+    assert Asked(tmp_path, frame, randomised=randomised, cluster="school").question.notes == []
+    single = frame.assign(t=rng.integers(0, 2, 1200))
+    assert Asked(tmp_path, single, randomised=randomised).question.notes == []
+
+
 def test_clusters_are_the_same_by_number_and_by_any_text(tmp_path: Path) -> None:
     frame = rows(600)
     numbers = np.random.default_rng(0).integers(0, 40, 600)

@@ -102,6 +102,9 @@ def test_interactions_find_the_pair_that_was_planted(work: Work, tmp_path: Path)
     model = train(work, str(tmp_path / "xor.parquet"), "XGBoost", "y", n_estimators=60)
     request = ExplainRequest(model=model, dataset=str(tmp_path / "xor.parquet"), rows=200, label="", seed=0)
     assert client.explain_interactions(work, request).pairs[0].features == ["a", "b"]
+    pd.DataFrame({"a": [1.0], "b": [2.0], "c": [0.0], "d": [0.0]}).to_parquet(tmp_path / "one.parquet")
+    found = client.explain_prediction(work, model, {}, str(tmp_path / "one.parquet"), 0, "", 5)
+    assert found.undo == f"delete(handle={resolve(work, 'dataset:one').handle!r}, dry_run=false)"
 
 
 def test_an_explanation_is_drawn_as_a_png_and_leads_back_to_model_and_data(work: Work, loans: str) -> None:
@@ -112,6 +115,7 @@ def test_an_explanation_is_drawn_as_a_png_and_leads_back_to_model_and_data(work:
         plotted, picture = kept.plot_explanation(work, explained.explanation, kind, 5)
         assert picture.data.startswith(b"\x89PNG")
         assert [each.feature for each in plotted.columns] == [each.feature for each in explained.importances[:5]]
+    assert explained.undo == f"delete(handle={explained.explanation!r}, dry_run=false)"
     parents = {edge.parent for edge in Lineage(work.home).ancestors(explained.explanation)}
     assert {model, loans} <= parents
 

@@ -78,7 +78,7 @@ def test_folds_in_time_are_fitted_on_the_past_only(days: pd.Series) -> None:
         ({"count": 20, "strata": np.array([0] * 80 + [1] * 10)}, "rows of each class, not 10"),
         ({"count": 4, "units": np.repeat([0, 1, 2], 30)}, "groups of rows, not 3"),
         ({"time": "when"}, "unknown column"),
-        ({"time": "same"}, "different times, not 0"),
+        ({"time": "same"}, "need 4 different times, not 1"),
     ],
 )
 def test_folds_that_cannot_be_cut_are_refused(changes: dict[str, object], says: str) -> None:

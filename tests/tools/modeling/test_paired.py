@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mlops_mcp.tools.estimates import AGAINST_BASELINE
 from mlops_mcp.tools.modeling.card import Feature, ModelCard
+from mlops_mcp.tools.modeling.estimated import Answers, estimated
 from mlops_mcp.tools.modeling.metrics import Metric, Undefined, metric_named
 from mlops_mcp.tools.modeling.paired import holm, on_rows, over_folds, shown
 
@@ -172,3 +174,43 @@ def test_of_three_classes_the_mean_area_is_compared() -> None:
     found = on_rows(metric("auc", 3), truth, one, other)
     assert shown(found.p, found.value) == 1
     assert "DeLong" in found.method
+
+
+@pytest.mark.parametrize("rows", [200, 1000])
+def test_accuracies_are_told_apart_as_mcnemars_exact_test_does(rows: int) -> None:
+    """By how the rows fall on which only one of the two is right."""
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    truth, said = np.zeros(rows, dtype=int), list[int]()
+    for apart in (3, 4, 5, 6, 12, 20):
+        for won in range(apart // 2 + 1):
+            wrong = np.zeros((2, rows), dtype=int)
+            wrong[:, rows * 4 // 5 :] = 1
+            wrong[0, won:apart] = wrong[1, :won] = 1
+            found = on_rows(metric("accuracy"), truth, np.eye(2)[wrong[0]], np.eye(2)[wrong[1]])
+            both = int((wrong.sum(axis=0) == 2).sum())
+            exact = mcnemar([[rows - apart - both, won], [apart - won, both]], exact=True).pvalue
+            assert found.value == pytest.approx((2 * won - apart) / rows)
+            assert (shown(found.p, found.value) != 0) == (exact < 0.05)
+            said.append(shown(found.p, found.value))
+    assert {*said} == {0, -1}
+
+
+@pytest.mark.parametrize("name", ["auc", "balanced_accuracy", "brier", "accuracy", "log_loss"])
+def test_a_score_and_a_comparison_stand_to_a_guess_in_the_same_way(name: str) -> None:
+    """As the interval of the score does where the guess scores the same on any rows."""
+    chosen, seen = metric(name), set[int]()
+    card = ModelCard(algorithm="", task="classification", target="y", classes=[0, 1], features=[], dataset="", rows=60)
+    for seed in range(25):
+        draw = np.random.default_rng(seed)
+        truth = draw.integers(0, 2, 60)
+        one, guess = shares(draw.normal(size=60) + 0.55 * truth), np.tile([0.51, 0.49], (60, 1))
+        found = estimated(chosen, card, Answers(truth, one, guess))
+        against = on_rows(chosen, truth, one, guess)
+        side = shown(against.p, against.value if chosen.direction == "maximize" else -against.value)
+        assert AGAINST_BASELINE[side] == found.verdict
+        assert found.interval is not None
+        if chosen.settled:
+            assert side == int(found.interval[0] > 0.5) - int(found.interval[1] < 0.5)
+        seen.add(side)
+    assert len(seen) > 1

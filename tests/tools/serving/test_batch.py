@@ -21,6 +21,7 @@ from mlops_mcp.tools.serving.client import package_model
 from mlops_mcp.tools.serving.models import BatchRequest, Deployment, EndpointFile, PackageRequest, Predicted
 from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import TrainRequest
+from mlops_mcp.tools.undo import deletes
 
 pytestmark = pytest.mark.slow
 
@@ -122,6 +123,7 @@ def test_what_training_had_none_of_is_counted_over_all_parts(
     odd.loc[[5, 150, 450], "n"] = np.nan
     odd.to_parquet(tmp_path / "odd.parquet")
     made, table = predict(work, model, str(tmp_path / "odd.parquet"))
+    assert made.undo == deletes(made.dataset, resolve(work, "dataset:odd").handle)
     assert made.notes[1:] == [
         f"n is missing in 3 of {ROWS} rows, and never was in training",
         f"kind holds values unseen in training in 3 of {ROWS} rows, e.g. 'new', 'newer'",
@@ -167,6 +169,11 @@ def test_an_endpoint_stands_for_the_one_model_that_it_serves(work: Work, rows: s
     serving(0, 100)
     made, table = predict(work, "endpoint:shop", rows)
     assert made.model == models[1]
+    weights = find_model(work, models[1]).card.digest[:12]
+    [note] = made.notes
+    assert models[1] in note
+    assert str(bentos[1]) in note
+    assert f"weights sha256 {weights}" in note
     assert table.equals(predict(work, models[1], rows)[1])
     assert "endpoint:shop" in {edge.parent for edge in Lineage(work.home).ancestors(made.dataset)}
     serving(50, 50)

@@ -15,7 +15,9 @@ from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.modeling import guards
 from mlops_mcp.tools.modeling.card import Feature, ModelCard
 from mlops_mcp.tools.modeling.inputs import seen_in, surprises
+from mlops_mcp.tools.modeling.prepared import Prepared, Question, prepare
 from mlops_mcp.tools.modeling.target import guess
+from mlops_mcp.tools.modeling.telling import telling
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.training.client import evaluate_model, train_model
 from mlops_mcp.tools.training.models import EvaluateRequest, Evaluation, Trained, TrainRequest
@@ -103,6 +105,44 @@ def test_a_column_that_gives_a_coin_away_is_named_and_the_score_without_it_is_fa
     honest = train(work, dataset, algorithm=PLAIN, exclude=["leak"])
     assert abs(((honest.cross_validated or {})["auc"] or 0) - 0.5) <= 0.1
     assert not any("leak" in note for note in honest.notes)
+
+
+def named_within(frame: pd.DataFrame) -> list[str]:
+    return [f"x-{['no', 'yes'][label]}-{row}" for row, label in enumerate(frame["y"])]
+
+
+def said_within(frame: pd.DataFrame) -> list[str]:
+    """A word of a text tells the label, wherever it stands."""
+    draw = np.random.default_rng(9)
+    words = ["the", "a", "of", "what", "was", "then", "who", "came", "by", "train", "in", "rain"]
+    return [
+        " ".join(draw.permutation([*draw.choice(words, 6), *(["granted"] if label else [])])) for label in frame["y"]
+    ]
+
+
+def prepared(work: Work, dataset: str) -> Prepared:
+    return prepare(resolve(work, dataset), Question(target="y", algorithm=PLAIN), {})
+
+
+@pytest.mark.parametrize("leak", [named_within, said_within], ids=lambda leak: leak.__name__)
+def test_a_label_within_a_text_is_named(work: Work, tmp_path: Path, leak: Callable[[pd.DataFrame], list[str]]) -> None:
+    frame = coins()
+    notes = telling(prepared(work, stored(work, tmp_path, frame.assign(leak=leak(frame)))))
+    assert [note for note in notes if "exclude=['leak']" in note]
+    mixed = frame.assign(leak=np.random.default_rng(2).permutation(leak(frame)))
+    assert not telling(prepared(work, stored(work, tmp_path, mixed, "mixed")))
+
+
+@pytest.mark.parametrize("rare", [0, 3])
+def test_a_column_that_tells_one_of_several_classes_is_named_with_the_class(
+    work: Work, tmp_path: Path, rare: int
+) -> None:
+    """Also beside a class of too few rows to say anything of."""
+    frame = coins().assign(y=np.random.default_rng(3).choice(["bad", "fair", "good", "new"], ROWS))
+    frame = frame.assign(leak=frame["y"].eq("new") + np.random.default_rng(4).normal(scale=0.05, size=ROWS))
+    frame.loc[range(rare), "y"] = "odd"
+    [note] = telling(prepared(work, stored(work, tmp_path, frame)))
+    assert "leak alone tells 'new' of y" in note
 
 
 def test_a_quantity_that_gives_a_target_away_is_named(work: Work, tmp_path: Path) -> None:
@@ -214,6 +254,8 @@ def test_honest_data_is_met_with_silence(work: Work, tmp_path: Path, name: str) 
 
 def test_a_model_that_learnt_noise_by_heart_is_told_so(work: Work, tmp_path: Path) -> None:
     trained = train(work, stored(work, tmp_path, coins()), params={"n_estimators": 300})
+    [fall] = [note for note in trained.notes if "by heart" in note]
+    assert f"to {(trained.cross_validated or {})['auc']:.4g} here" in fall
     found = evaluate(work, trained.model, stored(work, tmp_path, coins(seed=9), "others"))
     assert found.score.verdict == "not_distinguishable"
     for notes in (trained.notes, found.notes):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from mlops_mcp.config.load import load
+from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure, Unavailable
 from mlops_mcp.tools.explain.client import explain_prediction
 from mlops_mcp.tools.lineage import Lineage
@@ -87,11 +88,13 @@ def test_without_mlflow_a_model_is_kept_used_and_later_logged_with_all_it_knows(
     assert run.tags["dataset"] == find_model(work, logged.model).card.dataset
     ancestors = {edge.parent for edge in Lineage(work.home).ancestors("model:credit/1")}
     assert {kept.model, run.tags["dataset"], f"file:{tmp_path / 'rows.parquet'}"} <= ancestors
-    before, now = (find_model(work, model) for model in (kept.model, logged.model))
+    before, now = (find_model(*asked) for asked in ((away, kept.model), (work, logged.model)))
     features = design(rows, now.card)
     answers = [load_pipeline(model).predict_proba(features) for model in (before, now)]
     assert np.array_equal(*answers)
     assert evaluate(work, tmp_path, logged.model) == score
+    assert (before.uri, find_model(work, kept.model).uri) == (kept.model, logged.model)
+    assert register_model(work, kept.model, "credit", {}, "").model == "model:credit/1"
 
 
 def test_a_kept_model_is_packaged(away: Work, tmp_path: Path, rows: pd.DataFrame) -> None:
@@ -192,3 +195,18 @@ def test_a_model_that_was_not_trained_here_and_data_that_are_gone_are_refused(
     (stored.folder / RECORD_FILE).unlink()
     with pytest.raises(ToolFailure, match="nothing says how the model"):
         reproduce_run(work, ReproduceRequest(run=first.run or ""))
+
+
+def test_files_that_were_loaded_on_the_way_are_taken_back_with_the_model(
+    work: Work, tmp_path: Path, rows: pd.DataFrame
+) -> None:
+    first = train(work, tmp_path, validation=str(tmp_path / "test.parquet"))
+    loaded = [resolve(work, f"dataset:{name}").handle for name in ("rows", "test")]
+    assert first.undo == f"delete(handle={[first.model, first.run, *loaded]!r}, dry_run=false)"
+    again = reproduce_run(work, ReproduceRequest(run=first.run or ""))
+    assert again.undo == f"delete(handle={[again.model, again.again]!r}, dry_run=false)"
+    rows.head(100).to_parquet(tmp_path / "some.parquet")
+    asked = EvaluateRequest(model=first.model, dataset=str(tmp_path / "some.parquet"), metric="auc", log=False)
+    some = evaluate_model(work, asked)
+    assert some.undo == f"delete(handle={some.dataset!r}, dry_run=false)"
+    assert evaluate_model(work, asked).undo is None

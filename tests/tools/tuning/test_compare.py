@@ -253,7 +253,7 @@ def test_numbers_are_compared_by_their_error(work: Work, store: Callable[..., st
 
 
 UGLY: list[tuple[str, Callable[[pd.DataFrame], pd.DataFrame], list[Any], dict[str, Any], str]] = [
-    ("one class", lambda made: made.assign(y=1), [LINEAR], {}, "1 distinct values"),
+    ("one class", lambda made: made.assign(y=1), [LINEAR], {}, "the same in every row"),
     ("one row", lambda made: made.head(1), [LINEAR], {}, "no column is left"),
     ("no rows", lambda made: made.head(0), [LINEAR], {}, "has no rows"),
     ("no label", lambda made: made.assign(y=np.nan), [LINEAR], {}, "missing in every row"),
@@ -336,3 +336,34 @@ def test_out_of_time_the_folds_that_are_done_are_compared(work: Work, store: Cal
     assert found.candidates[0].score is not None
     assert "2 folds" in (found.candidates[0].score.method or "")
     assert kept[-1].candidates[0].score == found.candidates[0].score
+
+
+def test_what_is_off_about_candidates_is_said_once_for_all_of_whom_it_is_so(
+    work: Work, store: Callable[..., str]
+) -> None:
+    rows = noise(600).assign(leak=lambda made: made["y"] * 9 + np.random.default_rng(1).normal(size=600))
+    found = compare(work, store(rows), LINEAR, FOREST)
+    assert any("leak alone tells y" in note and "exclude=['leak']" in note for note in found.notes)
+    [perfect] = [note for note in found.notes if "too good to be true" in note]
+    assert perfect.startswith(f"{LINEAR}, RandomForest: over folds: all 600 rows are right")
+    assert not any("too good" in note or "alone tells" in note for note in compare(work, store(frame()), LINEAR).notes)
+
+
+def test_trained_models_on_test_rows_are_told_what_evaluate_model_tells_them(
+    work: Work, store: Callable[..., str]
+) -> None:
+    """A model that learnt noise by heart, and rows that have drifted away from those it was trained on."""
+    model = train(work, store(noise(300)), "RandomForest").model
+    others = noise(300, seed=5).assign(a=lambda made: made["a"] + 8)
+    found = compare(work, store(noise(300)), model, test=store(others, "others"))
+    assert any(note.startswith(model) and "has learnt its rows by heart" in note for note in found.notes)
+    assert any("features have another distribution than in training" in note for note in found.notes)
+    assert any("a is outside of" in note for note in found.notes)
+
+
+def test_files_that_were_loaded_for_a_comparison_are_taken_back_with_it(work: Work, tmp_path: Path) -> None:
+    frame().to_parquet(tmp_path / "mine.parquet")
+    found = compare(work, str(tmp_path / "mine.parquet"), LINEAR)
+    loaded = resolve(work, "dataset:mine").handle
+    assert found.undo == f"delete(handle=[{found.comparison!r}, {loaded!r}], dry_run=false)"
+    assert loaded not in (compare(work, str(tmp_path / "mine.parquet"), LINEAR).undo or "")

@@ -248,3 +248,42 @@ def test_the_positive_class_can_be_told(work: Work, rows: str) -> None:
     ones, zeros = (tune(work, rows, positive=label, metric="recall", n_trials=1) for label in ("1", "0"))
     assert (ones.positive, zeros.positive) == ("1", "0")
     assert ones.best_value != zeros.best_value
+
+
+def test_what_an_analyst_would_say_of_the_columns_and_of_the_score_is_said(work: Work, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(600, 3)), columns=["a", "b", "c"]).assign(y=draw.integers(0, 2, 600))
+    frame["leak"] = frame["y"] * 9 + draw.normal(size=600)
+    frame.to_parquet(tmp_path / "leaky.parquet")
+    frame.assign(a=frame["a"] + 9).tail(200).to_parquet(tmp_path / "moved.parquet")
+    tuned = tune(work, str(tmp_path / "leaky.parquet"), n_trials=1, validation=str(tmp_path / "moved.parquet"))
+    said = " ".join(tuned.notes)
+    assert "leak alone tells y" in said
+    assert "validation: a is outside of" in said
+    assert "validation: 1 of 4 features have another distribution" in said
+    assert tuned.undo is not None
+    assert all(name in tuned.undo for name in ("dataset:leaky@", "dataset:moved@", tuned.study, tuned.run))
+    folds = tune(work, str(tmp_path / "leaky.parquet"), n_trials=1)
+    assert any(note.startswith("over folds: all 600 rows are right") for note in folds.notes)
+    assert "dataset:" not in (folds.undo or "")
+
+
+def test_a_search_whose_points_all_fail_says_why_and_not_that_none_was_better(work: Work, rows: str) -> None:
+    tuned = tune(work, rows, search_space={"solver": ["newton", "lbfg"]}, n_trials=3)
+    assert (tuned.failed, tuned.best_params) == (2, {})
+    assert not any("no point was better" in note for note in tuned.notes)
+    [failed] = [note for note in tuned.notes if "failed" in note]
+    assert failed.startswith("all 2 points of the search failed: ")
+    assert "solver" in failed
+    alone = tune(work, rows, n_trials=1)
+    assert not any("no point was better" in note or "failed" in note for note in alone.notes)
+
+
+def test_a_validation_dataset_of_one_class_is_refused_with_a_metric_that_it_has(
+    work: Work, rows: str, tmp_path: Path
+) -> None:
+    pd.read_parquet(rows).query("y == 1").to_parquet(tmp_path / "ones.parquet")
+    with pytest.raises(ToolFailure, match=r"dataset:ones@\w+ has no auc.*metric='(\w+)'") as refused:
+        tune(work, rows, validation=str(tmp_path / "ones.parquet"))
+    named = str(refused.value).split("metric='")[1].split("'")[0]
+    assert tune(work, rows, validation=str(tmp_path / "ones.parquet"), metric=named).trials == 4
