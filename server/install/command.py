@@ -12,7 +12,7 @@ from pathlib import Path
 from ...config.settings import Settings
 from ...tools.errors import unknown
 from ...tools.tracing.redaction import Redactor
-from ..app import published_tools
+from ..published import published
 from . import files
 from .change import Change, Config
 from .clients import CLIENTS, Client, Machine, Platform, Scope
@@ -86,7 +86,7 @@ def _install(settings: Settings, request: Request, target: Target) -> None:
     # A client that is started from a desktop knows nothing of what a shell has set.
     home = request.home or os.environ.get("MLOPS_HOME")
     ours = entry(this_installation(), home, request.agent, request.toolsets, request.roots)
-    path, client, tools = target.config.path, target.client, len(published_tools(settings))
+    path, client, tools = target.config.path, target.client, len(published(settings).tools)
     with nullcontext() if request.dry_run else files.held(path):
         change = target.config.install(ours.written(client.extra))
         if change is None:
