@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from mlops_mcp.tools.schemas import for_arguments, for_result
 
 from .words import OF_ANOTHER_TYPE, WORDS
 
+ROOT = Path(__file__).parent.parent.parent
 TOOLS = {name: wire.shipped(name) for names in wire.index().values() for name in names}
 INPUTS = {name: tool["inputSchema"] for name, tool in TOOLS.items()}
 DEFAULTS: dict[str, list[type]] = {"string": [str], "integer": [int], "number": [int, float], "boolean": [bool]}
@@ -157,3 +161,35 @@ def test_a_result_keeps_its_definitions_and_may_hold_null_for_a_number() -> None
     assert schema["$defs"]["Found"]["properties"]["values"] == {
         "items": {"type": ["number", "null"]}, "minItems": 2, "maxItems": 2, "type": "array",
     }  # fmt: skip
+
+
+# Calls that our texts propose
+
+
+def proposed(text: str) -> Iterator[tuple[str, str]]:
+    """(tool, argument) of the calls in a text, e.g. get_job(job=…)."""
+    for tool, arguments in re.findall(rf"\b({'|'.join(TOOLS)})\(([^()]*)", text):
+        yield from ((tool, name) for name in re.findall(r"(?:^|[,\s])([a-z_]+)=(?!=)", arguments))
+
+
+def texts(file: Path) -> Iterator[str]:
+    """The texts of a module, with … for what is filled in; the calls of `undo.call` as texts."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.JoinedStr(values=parts):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts)
+            case ast.Constant(value=str(text)):
+                yield text
+            case ast.Call(func=ast.Name(id="call"), args=[ast.Constant(value=str(tool))], keywords=keywords):
+                yield f"{tool}({', '.join(f'{each.arg}=…' for each in keywords)})"
+            case _:
+                pass
+
+
+def test_every_call_that_a_text_proposes_takes_its_arguments() -> None:
+    files = [file for folder in ("tools", "server", "resources") for file in (ROOT / folder).rglob("*.py")]
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "prompts").rglob("*.md")]
+    every = [text for file in files for text in texts(file)] + pages
+    found = {call for text in every for call in proposed(text)}
+    assert len(found) > 30
+    assert {(tool, name) for tool, name in found if name not in INPUTS[tool]["properties"]} == set()
