@@ -81,7 +81,7 @@ class Host(PromptHost):
             given = admitted(name, known, arguments)
             waits = WAIT in known or spec.job is not None
             asked = Asked(caller, name, arguments, limit, partial(gone, context), waits)
-            return await self.services.in_flight.answer(asked, lambda: self._in_context(spec, given, context, asked))
+            return await self.services.in_flight.answer(asked, partial(self._in_context, spec, given, context))
         except ToolFailure as failure:
             if (span := current_span()) is not None:
                 span.error_type = type(failure).__name__
