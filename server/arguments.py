@@ -23,6 +23,11 @@ class CallArguments:
     full: bool = False
     budget: Budget = field(default_factory=Budget)
 
+    @property
+    def comparable(self) -> dict[str, Any]:
+        """All that tells this call from another one, whatever way it was written."""
+        return self.own | {wire.KEY: self.key, wire.DETAIL: self.full}
+
 
 def admitted(
     tool: str, known: Mapping[str, Any], model: type[BaseModel], arguments: Mapping[str, Any]

@@ -85,24 +85,20 @@ class Host(PromptHost):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Services, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
+        caller = caller_of(context)
+        limit = self.services.waits.limit(caller)  # what its first call imports is on its time as well
         try:
             spec = self._spec(name)
             self.services.warm_later(WARM_AFTER_S)
             known = self._wire[name]["inputSchema"]["properties"]
             given = admitted(name, known, self._metadata(spec).arg_model, arguments)
-            asked = self._asked(spec, given, context, WAIT in known or spec.job is not None)
-            return await self.services.in_flight.answer(asked, lambda: self._in_context(spec, given, context, asked))
+            waits = WAIT in known or spec.job is not None
+            asked = Asked(caller, name, given.comparable, limit, partial(gone, context), waits)
+            return await self.services.in_flight.answer(asked, partial(self._in_context, spec, given, context))
         except ToolFailure as failure:
             if (span := current_span()) is not None:
                 span.error_type = type(failure).__name__
             raise ToolError(str(failure)) from failure
-
-    def _asked(
-        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, waits: bool
-    ) -> Asked:
-        caller = caller_of(context)
-        arguments = given.own | {wire.KEY: given.key, wire.DETAIL: given.full}
-        return Asked(caller, spec.name, arguments, self.services.waits.limit(caller), partial(gone, context), waits)
 
     async def _in_context(
         self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, asked: Asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -63,13 +63,18 @@ class CallsInFlight(Generic[T]):
         self._keep_s = keep_s
         self._running: dict[str, list[Running[T]]] = {}
 
-    async def answer(self, asked: Asked, run: Callable[[], Awaitable[T]]) -> T:
+    async def answer(self, asked: Asked, run: Callable[[Asked], Awaitable[T]]) -> T:
         """Run a call, or wait for the answer of the same one.
+
+        Args:
+            run: is given the call with the limit that holds by what it says of its caller.
 
         Raises:
             ToolFailure: it takes longer than its caller bears, and goes on.
         """
-        running = self._same(asked) or self._start(asked, run)
+        same = self._same(asked)
+        asked = replace(asked, limit=replace(self._waits.limit(asked.caller), begun=asked.limit.begun))
+        running = same or self._start(asked, run)
         try:
             await asyncio.wait({running.task}, timeout=_patience_s(asked))
         except asyncio.CancelledError:
@@ -102,8 +107,8 @@ class CallsInFlight(Generic[T]):
                 return running
         return None
 
-    def _start(self, asked: Asked, run: Callable[[], Awaitable[T]]) -> Running[T]:
-        running = Running(asked, asyncio.ensure_future(run()))
+    def _start(self, asked: Asked, run: Callable[[Asked], Awaitable[T]]) -> Running[T]:
+        running = Running(asked, asyncio.ensure_future(run(asked)))
         self._running.setdefault(asked.caller.scope, []).append(running)
         return running
 

@@ -22,9 +22,11 @@ class Slow:
         self.gate = asyncio.Event()
         self.begun = asyncio.Event()
         self.runs = self.ended = 0
+        self.limit = WaitLimit()
 
-    async def __call__(self) -> str:
+    async def __call__(self, asked: Asked) -> str:
         self.runs += 1
+        self.limit = asked.limit
         self.begun.set()
         try:
             await self.gate.wait()
@@ -128,6 +130,15 @@ async def test_any_other_call_runs_by_itself(
     assert slow.runs == 2
 
 
+async def test_the_repeated_call_itself_waits_for_less_already(calls: CallsInFlight[str], waits: WaitPolicy) -> None:
+    slow = Slow()
+    first = await started(calls, asked(waits, passed_s=10, waiting=True), slow)
+    second = await started(calls, asked(waits, waiting=True), slow)
+    assert slow.limit.most_s == pytest.approx(7, abs=1)
+    slow.gate.set()
+    await asyncio.gather(first, second)
+
+
 async def test_cancelling_ends_the_work_and_shortens_the_waits(calls: CallsInFlight[str], waits: WaitPolicy) -> None:
     slow = Slow()
     task = await started(calls, asked(waits, passed_s=10), slow)
@@ -164,7 +175,7 @@ async def test_an_answer_whose_connection_is_closed_is_kept_for_the_same_call(
 
 
 async def test_a_failure_arrives_as_it_is(calls: CallsInFlight[str], waits: WaitPolicy) -> None:
-    async def fail() -> str:
+    async def fail(_asked: Asked) -> str:
         raise ToolFailure("no such column", "Try another.")
 
     with pytest.raises(ToolFailure, match="no such column"):
