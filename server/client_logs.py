@@ -130,10 +130,10 @@ async def _tell(ctx: Request, listener: Listener) -> None:
 
 
 def _level_of(number: int) -> LoggingLevel:
-    known: tuple[tuple[int, LoggingLevel], ...] = (
-        (logging.CRITICAL, "critical"),
-        (logging.ERROR, "error"),
-        (logging.WARNING, "warning"),
-        (logging.INFO, "info"),
-    )
-    return next((level for least, level in known if number >= least), "debug")
+    if number >= logging.CRITICAL:
+        return "critical"
+    if number >= logging.ERROR:
+        return "error"
+    if number >= logging.WARNING:
+        return "warning"
+    return "info" if number >= logging.INFO else "debug"

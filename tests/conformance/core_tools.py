@@ -58,14 +58,14 @@ async def test_multiple_content_types() -> list[TextContent | ImageContent | Emb
 async def test_tool_with_logging(ctx: Ctx) -> TextContent:
     """Log three times."""
     for message in ("Tool execution started", "Tool processing data", "Tool execution completed"):
-        await ctx.info(message)
+        await ctx.info(message)  # pyright: ignore[reportDeprecated]
         await asyncio.sleep(PAUSE_S)
     return said("logged")
 
 
 async def test_logging_tool(ctx: Ctx) -> TextContent:
     """Log once."""
-    await ctx.info("logged once")
+    await ctx.info("logged once")  # pyright: ignore[reportDeprecated]
     return said("logged")
 
 
@@ -90,7 +90,7 @@ async def test_error_handling() -> TextContent:
 async def test_sampling(prompt: str, ctx: Ctx) -> TextContent:
     """Ask the client's model."""
     message = SamplingMessage(role="user", content=said(prompt))
-    made: CreateMessageResult = await ctx.session.create_message(
+    made: CreateMessageResult = await ctx.session.create_message(  # pyright: ignore[reportDeprecated]
         [message], max_tokens=100, related_request_id=ctx.request_id
     )
     assert isinstance(made.content, TextContent)

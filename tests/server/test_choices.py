@@ -40,7 +40,7 @@ class Person:
 
     def __init__(self, action: Literal["accept", "decline", "cancel"] = "accept", pick: object = -1) -> None:
         self.asked: list[tuple[str, list[str]]] = []
-        self._action = action
+        self._action: Literal["accept", "decline", "cancel"] = action
         self._pick = pick
 
     async def answer(self, context: Any, params: ElicitRequestParams) -> ElicitResult:
