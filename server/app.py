@@ -42,9 +42,7 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         title="MLOps",
         instructions=f"{INSTRUCTIONS}{offered.told()}",
         version=version("mlops-mcp"),
-        middleware=[
-            TraceRequests(services.tracer, lambda tool: settings.tracing.capture_for(offered.tools.get(tool, "")))
-        ],
+        middleware=[TraceRequests(services.tracer, capture)],
         # With tasks/cancel a read-only server would end what others have started.
         extensions=[] if settings.server.read_only else [Tasks(services.jobs)],
     )
