@@ -71,10 +71,10 @@ def _cards(calls: CallExecutor, settings: Settings) -> tuple[Published, ...]:
 
 
 def _pictures(calls: CallExecutor) -> tuple[Published, ...]:
-    async def explanation(name: str, kind: str, limit: str) -> bytes:
+    async def drawing(explanation: str, kind: str, limit: str) -> bytes:
         from ..tools.explain.kept import explanation_picture
 
-        return await _read(calls.call("explain", explanation_picture, name, kind, _number(limit)))
+        return await _read(calls.call("explain", explanation_picture, explanation, kind, _number(limit)))
 
     async def metric(run_id: str, metric: str) -> bytes:
         from ..tools.tracking.measured import metric_picture
@@ -86,10 +86,10 @@ def _pictures(calls: CallExecutor) -> tuple[Published, ...]:
 
         return await _read(calls.call(TOOLSET, artifact_picture, run_id, path))
 
-    drawing = "picture://explanations/{name}/{kind}/{limit}"
+    uri = "picture://explanations/{explanation}/{kind}/{limit}"
     image = "picture://runs/{run_id}/artifacts/{path}"
     return (
-        (drawing, "explain", explanation, "Explanation", "What plot_explanation draws, in full."),
+        (uri, "explain", drawing, "Explanation", "What plot_explanation draws, in full."),
         ("picture://runs/{run_id}/metrics/{metric}", TOOLSET, metric, "Metric", "A metric over its steps, drawn."),
         (image, TOOLSET, artifact, "Image", "An image among the artifacts of a run, in full."),
     )

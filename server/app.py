@@ -45,10 +45,7 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         instructions=f"{INSTRUCTIONS}{offered.told()}",
         version=version("mlops-mcp"),
         subscriptions=services.bus,
-        middleware=[
-            services.logs,
-            TraceRequests(services.tracer, lambda tool: settings.tracing.capture_for(offered.tools.get(tool, ""))),
-        ],
+        middleware=[services.logs, TraceRequests(services.tracer, capture)],
         # With tasks/cancel a read-only server would end what others have started.
         extensions=[] if settings.server.read_only else [Tasks(services.jobs)],
     )

@@ -82,7 +82,7 @@ def drawn(draw: Callable[[Figure], None], shows: str, most: int = SMALL) -> Pict
     require_drawing()
     import matplotlib.pyplot as plt
 
-    with plt.rc_context(STYLE), warnings.catch_warnings():
+    with plt.rc_context({**STYLE}), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # glyphs that the font lacks, and layouts that do not fit
         figure = plt.figure()
         try:
@@ -164,12 +164,11 @@ def _fitted(render: Callable[[float], Image], most: int, shows: str, scale: floa
     """The largest rendering that fits, as an estimate from one to the next says, and with fewer colours first."""
     while True:
         image = render(scale)
-        for colours in COLOURS:
-            if len(encoded := _encoded(image, colours, shows)) <= most:
-                return encoded
-            if len(encoded) > 2 * most:
-                break
-        if min(image.size) <= SMALLEST_SIDE:
+        encoded = _encoded(image, COLOURS[0], shows)
+        for colours in COLOURS[1:]:
+            if most < len(encoded) <= 2 * most:
+                encoded = _encoded(image, colours, shows)
+        if len(encoded) <= most or min(image.size) <= SMALLEST_SIDE:
             return encoded
         scale *= max(0.4, 0.95 * math.sqrt(most / len(encoded)))
 

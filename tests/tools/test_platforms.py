@@ -85,7 +85,7 @@ async def test_on_macos_tools_are_listed_called_and_run_as_jobs_which_start_cold
         assert jobs is not None
         assert [job["state"] for job in jobs["items"]] == ["done"]
     with closing(sqlite3.connect(Path(environ["MLOPS_HOME"]) / "jobs.db")) as db:
-        assert db.execute("select machine from jobs").fetchall() == [("6B1F-kern.bootsessionuuid",)]
+        assert db.execute("select place from jobs").fetchall() == [("6B1F-kern.bootsessionuuid",)]
 
 
 def test_without_a_death_signal_a_process_ends_when_its_parent_is_gone(macos: dict[str, str]) -> None:
