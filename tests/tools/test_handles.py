@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mlops_mcp.tools.errors import ToolFailure
@@ -53,7 +55,7 @@ def test_nothing_is_asked_before_a_handle_that_is_to_go_is_one(without_backends:
 
 @pytest.mark.parametrize("run", ["run:../..", "run:a b", "run:", "model:a", "x" * 300])
 def test_nothing_is_asked_before_a_run_is_one(without_backends: Work, run: str) -> None:
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: client.get_run(without_backends, run),
         lambda: client.end_run(without_backends, run, "FINISHED"),
         lambda: client.log_open_run(without_backends, run, {"a": 1}, {}, 0, {}),
