@@ -73,7 +73,8 @@ def parse_model(text: str) -> Handle:
     found = parse(named, "model")
     name, at, alias = found.name.partition("@")
     slash = "/" in named
-    if not name or slash + bool(at) > 1 or "@" in found.version or (slash and not found.version) or (at and not alias):
+    twice = slash + bool(at) > 1 or "@" in found.version
+    if not name or ":" in name or twice or (slash and not found.version) or (at and not alias):
         raise ToolFailure(f"{text!r} is no model handle", "Pass model:<name>, with /<version> or @<alias>.")
     return Handle("model", name, found.version, alias)
 

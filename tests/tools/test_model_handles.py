@@ -22,7 +22,7 @@ def test_a_model_is_read_in_every_spelling(text: str, handle: Handle) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "models:/", "model:", "model:a/", "a@", "@b", "/1", "a/1@b", "a@b/1", "run:1", "m-" + "0" * 32]
+    "text", ["", "models:/", "model:", "model:a/", "a@", "@b", "/1", "a/1@b", "a@b/1", "run:1", "a:b", "m-" + "0" * 32]
 )
 def test_what_names_no_registered_model_is_refused(text: str) -> None:
     with pytest.raises(ToolFailure):

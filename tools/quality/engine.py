@@ -12,7 +12,7 @@ from ...config.settings import Settings
 from ..errors import ToolFailure
 from .examples import COUNTED, broken_by, rows_of
 from .models import Expectation, RuleResult
-from .obstacles import obstacle, scope_of, strange_set
+from .obstacles import not_computed, obstacle, scope_of, strange_set
 from .plain import plain, reason_of
 from .rules import build
 from .subject import Scope, Subject
@@ -112,7 +112,7 @@ def _judged(subject: Subject, position: int, rule: Expectation, raw: Any) -> Rul
     if raw is None:
         return _result(position, rule, "not_evaluated", "the library returned no result for it")
     if reason := reason_of(raw.exception_info):
-        return _result(position, rule, "not_evaluated", reason)
+        return _result(position, rule, "not_evaluated", not_computed(subject, rule, reason))
     found = raw.result
     if reason := _unusable(rule, found, bool(raw.success)):
         return _result(position, rule, "not_evaluated", reason).model_copy(update=_counts(found))

@@ -35,6 +35,12 @@ ABOUT_NULLS = (
 ORDERED_PAIR = "expect_column_pair_values_a_to_be_greater_than_b"
 # They compare the values of several columns with each other.
 COMPARING = ("expect_column_pair_values_to_be_equal", ORDERED_PAIR, "expect_select_column_values_to_be_unique")
+JSON_SCHEMA = "expect_column_values_to_match_json_schema"
+OF_TEXT = (
+    JSON_SCHEMA,
+    "expect_column_values_to_match_strftime_format",
+    "expect_column_values_to_be_dateutil_parseable",
+)
 NOT_IN_SET = "expect_column_values_to_not_be_in_set"
 ISO_TIME = r"\d{4}-\d{2}-\d{2}(?:[T ].*)?"
 ZONED = re.compile(r"(Z|[+-]\d{2}:?\d{2})$")
@@ -64,6 +70,24 @@ def obstacle(subject: Subject, rule: Expectation) -> str:
     if twice := next((name for name in named if named.count(name) > 1), None):
         return f"{twice} would be compared with itself"
     return _of_kinds(subject, rule) or _of_values(subject, rule)
+
+
+def not_computed(subject: Subject, rule: Expectation, said: str) -> str:
+    """Why the library raised, in words about the columns; its own words only where nothing is odd about them."""
+    families = {name: _family(kind) for name in columns_of(rule) if (kind := subject.kind(name))}
+    holds = ", ".join(f"{name} holds {family}" for name, family in families.items())
+    if rule.type == JSON_SCHEMA and set(families.values()) == {"text"}:
+        return f"{holds} that is not all JSON: expect_column_values_to_be_json_parseable counts it"
+    bounds = {name: rule.kwargs.get(name) for name in ("min_value", "max_value")}
+    times = any(isinstance(bound, str) for bound in bounds.values())
+    if set(families.values()) <= {"numbers"} and not times and rule.type not in OF_TEXT:
+        return f"the library could not compute it: {said}"
+    given = "".join(
+        f" and {name} {'a time' if isinstance(bound, str) else 'a number'}"
+        for name, bound in bounds.items()
+        if bound is not None
+    )
+    return f"{holds}{given}, which it does not compute: query_dataset casts columns, list_expectations has others"
 
 
 def strange_set(subject: Subject, rule: Expectation) -> str:

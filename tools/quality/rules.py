@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,17 @@ REGEX_KEYS = ("regex", "regex_list")
 TYPE_KEYS = ("type_", "type_list")
 PYTHON_TYPES = ("str", "int", "float", "bool", "bytes", "complex", "list", "dict")
 COMMON_TYPES = (*PYTHON_TYPES, "int64", "int32", "float64", "float32", "object", "datetime64[ns]")
+# What pydantic says of a value -> what it has to be.
+SHAPES = {
+    "type_error.str": "text", "type_error.integer": "a whole number", "type_error.float": "a number",
+    "type_error.bool": "true or false", "value_error.strictbool": "true or false", "type_error.list": "a list",
+    "type_error.set": "a list", "type_error.tuple": "a list", "type_error.dict": "",
+}  # fmt: skip
+# Objects of the library: the lists that they hold, in each of the ways that it takes, and an example.
+LISTS_OF = {
+    "quantile_ranges": ((("quantiles", "value_ranges"),), '{"quantiles": [0.5], "value_ranges": [[1, 3]]}'),
+    "partition_object": ((("values", "weights"), ("bins", "weights")), '{"values": ["a", "b"], "weights": [0.3, 0.7]}'),
+}
 MAX_RULES = 200
 MAX_CHARACTERS = 50_000
 
@@ -82,8 +93,19 @@ def build(rule: Expectation, kwargs: dict[str, JsonValue], key: str) -> Any:
     try:
         return make(**kwargs, meta={"key": key}, severity=rule.severity)
     except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:4])
-        raise ToolFailure(f"{rule.type} cannot take these kwargs: {found}") from error
+        found = "; ".join(_misfits(error.errors()))
+        raise ToolFailure(
+            f"{rule.type} cannot take these kwargs: {found}", f"Its kwargs: {', '.join(fields_of(rule.type))}."
+        ) from error
+
+
+def _misfits(errors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each kwarg has to be. The library would take a parameter instead, which is refused here."""
+    wanted = dict[str, list[str]]()
+    for item in errors:
+        if said := SHAPES.get(item["type"], f"right: {item['msg']}"):
+            wanted.setdefault(".".join(map(str, item["loc"])), []).append(said)
+    return [f"{name} has to be {' or '.join(dict.fromkeys(said))}" for name, said in list(wanted.items())[:4]]
 
 
 def _checked(expectation: Expectation) -> Expectation:
@@ -139,10 +161,8 @@ def _check_value(name: str, value: JsonValue) -> None:
             raise ToolFailure(f"{name} holds $PARAMETER, which is not evaluated here", "Write the value.")
         if name == "json_schema" and isinstance(part, dict) and any(key in part for key in REFERENCES):
             raise ToolFailure("json_schema holds a reference, which may read files and addresses", "Write it out.")
-    if name in REGEX_KEYS:
-        _check_regexes(value)
-    if name in TYPE_KEYS:
-        _check_types(value)
+    if check := CHECKS.get(name):
+        check(name, value)
     if name.endswith(("_set", "_list")) and not value:
         raise ToolFailure(f"{name} is empty", "List at least one entry.")
     if name == "mostly" and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1):
@@ -182,15 +202,39 @@ def _is_time(text: str) -> bool:
     return len(text) >= 10 and "-" in text
 
 
-def _check_regexes(value: JsonValue) -> None:
+def _check_regexes(_name: str, value: JsonValue) -> None:
     for pattern in value if isinstance(value, list) else [value]:
+        if not isinstance(pattern, str):
+            raise ToolFailure(f"{pattern!r} is no text", "A regular expression is one.")
         try:
-            re.compile(str(pattern))
+            re.compile(pattern)
         except re.error as error:
             raise ToolFailure(f"{pattern!r} is not a regular expression: {error}") from error
 
 
-def _check_types(value: JsonValue) -> None:
+def _check_lists(name: str, value: JsonValue) -> None:
+    """Lists of one length; of bins there is one edge more than weights."""
+    ways, example = LISTS_OF[name]
+    found = {key: part for key, part in value.items() if isinstance(part, list)} if isinstance(value, dict) else {}
+    for first, second in ways:
+        if {first, second} <= found.keys() and len(found[first]) == len(found[second]) + (first == "bins") > 0:
+            return
+    raise ToolFailure(f"{name} {json.dumps(value)[:80]} is none", f"Pass lists that fit each other, e.g. {example}.")
+
+
+def _check_schema(_name: str, value: JsonValue) -> None:
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    schema: Any = value
+    try:
+        validator_for(schema).check_schema(schema)
+    except SchemaError as error:
+        place = "/".join(map(str, error.absolute_path)) or "its top"
+        raise ToolFailure(f"json_schema is none at {place}: {error.message[:200]}", "Write JSON Schema.") from error
+
+
+def _check_types(_name: str, value: JsonValue) -> None:
     """An unknown name would be reported as a failure of the data, or be passed over in a list."""
     from pandas.api.types import pandas_dtype
 
@@ -212,3 +256,11 @@ def _parts(value: JsonValue) -> Iterator[JsonValue]:
 
 def _size(expectations: Sequence[Expectation]) -> int:
     return sum(len(json.dumps(expectation.kwargs)) for expectation in expectations)
+
+
+CHECKS: dict[str, Callable[[str, JsonValue], None]] = {
+    **dict.fromkeys(REGEX_KEYS, _check_regexes),
+    **dict.fromkeys(TYPE_KEYS, _check_types),
+    **dict.fromkeys(LISTS_OF, _check_lists),
+    "json_schema": _check_schema,
+}

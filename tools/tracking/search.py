@@ -23,6 +23,8 @@ PROBES = {
 }
 
 
+ATTRIBUTES = ("run_id", "run_name", "status", "start_time", "end_time", "user_id", "artifact_uri")
+ATTRIBUTE = re.compile(r"Invalid attribute key '([^']*)'")
 # A name that MLflow reads only between backticks.
 ODD_NAME = re.compile(r"(metrics?|params?|tags?|attributes?)\.(?!mlflow\.)([\w.]*[^\w.\s=<>!'\"`,;]+[^\s=<>!'\"`,;]*)")
 LANGUAGE = (
@@ -52,6 +54,8 @@ def explained(where: str, order_by: str, cursor: str) -> Generator[None]:
         said = str(error.message).strip().splitlines()[0][:400]
         if cursor and "page token" in said:
             raise no_cursor(cursor) from error
+        if attribute := ATTRIBUTE.search(said):
+            raise unknown("attribute", attribute[1], ATTRIBUTES) from error
         odd = ODD_NAME.search(f"{where} {order_by}")
         quoted = f"Write {odd[1]}.`{odd[2]}`. " if odd else ""
         raise ToolFailure(said, quoted + (ORDER if "order" in said else LANGUAGE)) from error

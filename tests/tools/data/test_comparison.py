@@ -12,6 +12,7 @@ import pytest
 
 from mlops_mcp.tools.data import drift
 from mlops_mcp.tools.data.comparison import compare_datasets
+from mlops_mcp.tools.data.far import far_columns
 from mlops_mcp.tools.data.models import ColumnDrift, CompareRequest, DatasetComparison
 from mlops_mcp.tools.data.pairs import pair
 from mlops_mcp.tools.data.store import save
@@ -292,14 +293,33 @@ def test_of_200_comparisons_of_one_population_about_five_in_a_hundred_are_called
 
 
 @pytest.mark.slow
-def test_the_classifier_tells_samples_of_one_population_apart_no_more_often_than_its_level() -> None:
-    from scipy.stats import kstest
+def test_the_classifier_and_all_tests_together_hold_their_level() -> None:
+    from scipy.stats import false_discovery_control
 
-    found = list[float]()
-    for seed in range(60):
+    p_values = list[tuple[float, float]]()
+    for seed in range(200):
         random = np.random.default_rng(seed)
-        frames = [pd.DataFrame(random.normal(size=(rows, 4)), columns=list("abcd")) for rows in (120, 80)]
-        pairs = [pair(name, *(table(frame).column(name) for frame in frames)) for name in "abcd"]
-        apart = told_apart(frames[0], frames[1], pairs, np.arange(200), 0)
-        found.append(apart.p_value or 0.0)
-    assert kstest(found, "uniform").pvalue > 0.01
+        tables = [table(pd.DataFrame(random.normal(size=(60, 3)), columns=list("abc"))) for _ in range(2)]
+        pairs = [pair(name, *(each.column(name) for each in tables)) for name in "abc"]
+        apart = told_apart(tables[0].to_pandas(), tables[1].to_pandas(), pairs, np.arange(120), 0).p_value or 0.0
+        every = [apart, *(p for item in pairs for p in drift.tested(item, 1).p_values.values())]
+        p_values.append((apart, min(false_discovery_control(every))))
+    alone, together = (np.array(p_values) <= 0.05).mean(axis=0)
+    assert alone <= 0.08
+    assert 0.02 <= together <= 0.07
+
+
+def test_far_columns_are_those_of_scipy_and_missing_values_count_as_they_are_missing() -> None:
+    from scipy.stats import ks_2samp
+
+    random = np.random.default_rng(0)
+    one = pd.DataFrame({"n": random.normal(size=400), "k": ["u", "v"] * 200, "m": np.arange(400.0), "same": 1.0})
+    two = one.head(200).assign(n=random.normal(1, 1, 200), k=["u"] * 150 + ["v"] * 50)
+    two["m"] = np.where(np.arange(200) < 100, np.nan, random.choice(one["m"], 200))
+    kinds: dict[str, Any] = {"n": "number", "k": "category", "m": "number", "same": "number"}
+    found = {each.column: each.distance for each in far_columns(one, two, kinds, 0.2, 0.01)}
+    plain: Any = ks_2samp(one["n"], two["n"])
+    assert found == pytest.approx({"n": plain.statistic, "k": 0.25, "m": 0.5})
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert [each.column for each in far_columns(one, two, kinds, 0.2, 0.01, independent=10)] == []
+    assert [each.column for each in far_columns(one, two, kinds, 0.3, 0.01)] == ["m", "n"]

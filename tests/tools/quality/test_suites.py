@@ -13,6 +13,7 @@ from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.quality import client
 from mlops_mcp.tools.quality.models import Expectation
+from mlops_mcp.tools.quality.rules import checked
 from mlops_mcp.tools.quality.suites import SuiteStore
 from mlops_mcp.tools.runtime.work import Work
 
@@ -149,3 +150,41 @@ def _config(work: Work) -> object:
     path = work.home / "mlops.yaml"
     path.write_text("great_expectations:\n  default_suites:\n    ranking: rank_rules\n", encoding="utf-8")
     return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "kwargs", "says"),
+    [
+        (
+            "column_values_to_be_in_set",
+            {"column": "a", "value_set": "abc"},
+            "value_set has to be a list.*kwargs: column",
+        ),
+        ("column_values_to_be_unique", {"column": 5}, "column has to be text"),
+        ("table_row_count_to_equal", {"value": "many"}, "value has to be a whole number"),
+        ("column_value_lengths_to_equal", {"column": "a", "value": "x"}, "value has to be a number"),
+        ("column_values_to_match_regex", {"column": "a", "regex": 5}, "5 is no text"),
+        (
+            "column_values_to_match_json_schema",
+            {"column": "a", "json_schema": {"type": 5}},
+            "json_schema is none at type",
+        ),
+        ("column_quantile_values_to_be_between", {"column": "a", "quantile_ranges": {"a": 1}}, '"value_ranges"'),
+        (
+            "column_quantile_values_to_be_between",
+            {"column": "a", "quantile_ranges": {"quantiles": [0.5, 0.9], "value_ranges": [[1, 2]]}},
+            "lists that fit each other",
+        ),
+        (
+            "column_kl_divergence_to_be_less_than",
+            {"column": "a", "threshold": 1, "partition_object": {"bins": [1, 2], "weights": [0.5, 0.5]}},
+            "lists that fit each other",
+        ),
+    ],
+)
+def test_kwargs_of_another_shape_are_named_with_the_one_that_is_needed(
+    kind: str, kwargs: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ToolFailure, match=says) as refused:
+        checked([Expectation(type=f"expect_{kind}", kwargs=kwargs)])
+    assert "is not a valid" not in str(refused.value)

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
         ("credit", "attributes.status = 'FINSHED'", "", "RUNNING, FINISHED, FAILED, KILLED, SCHEDULED"),
         ("credit", "status = 'finished'", "", "In capitals: RUNNING, FINISHED"),
         ("credit", "status LIKE 'fin%'", "", "unknown run status"),
-        ("credit", "attributes.nope = 'x'", "", "'run_name'"),
-        ("credit", "", "nope desc", "'start_time'"),
+        ("credit", "attributes.nope = 'x'", "", "unknown attribute 'nope'.*run_name"),
+        ("credit", "", "nope desc", "unknown attribute 'nope'.*start_time"),
     ],
 )
 def test_a_search_for_what_does_not_exist_is_an_error(
