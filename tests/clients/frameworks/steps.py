@@ -141,7 +141,7 @@ async def long(client: Any, server: Server, label: str) -> str:
                 raise Wrong(f"{timeouts} time-outs, and no handle")
             continue
         if found := re.search(r"get_job\(job=\W*(job:\w+)\W*(?:, wait_s=([\d.]+))?", outcome.text):
-            tool, arguments = "get_job", {"job": found[1], "wait_s": float(found[2] or 0)}
+            tool, arguments = "get_job", {"job": found[1], **({"wait_s": float(found[2])} if found[2] else {})}
             continue
         break
     made = Path(server.naps).read_text(encoding="utf-8").splitlines().count(label)
@@ -173,7 +173,8 @@ async def _patient(client: Any, tool: str, arguments: dict[str, Any]) -> Outcome
 
 
 def _is_timeout(text: str) -> bool:
-    return bool(re.search(r"time.?d?[ -]?out", text, re.IGNORECASE))
+    """The client gave up, or the server told it in time that the call goes on."""
+    return bool(re.search(r"time.?d?[ -]?out|repeat the same call", text, re.IGNORECASE))
 
 
 STEPS: dict[str, Step] = {

@@ -32,7 +32,8 @@ export function session(client, patience = 60) {
   };
 }
 
-const isTimeout = (text) => /time.?d?[ -]?out/i.test(text);
+// The client gave up, or the server told it in time that the call goes on.
+const isTimeout = (text) => /time.?d?[ -]?out|repeat the same call/i.test(text);
 
 // What a call gives, or null where the client gave up waiting for it.
 async function patient(client, tool, args) {
@@ -99,7 +100,7 @@ const STEPS = {
   async long(client, label) {
     const began = Date.now();
     let [calls, timeouts] = [0, 0];
-    let [tool, args] = ["take_a_nap", { label, seconds: Math.min(client.patience, 30) + 10 }];
+    let [tool, args] = ["take_a_nap", { label, seconds: client.patience + 10 }];
     for (;;) {
       const found = await patient(client, tool, args);
       calls++;
