@@ -8,6 +8,7 @@ from collections.abc import Mapping
 KNOWN: dict[tuple[str, str, str], str] = {
     (
         "crewai 1.15",
+        "http",
         step,
     ): "its client fails when it disconnects from any server over Streamable HTTP (no running event loop)"
     for step in ("short", "error", "image", "long")

@@ -83,7 +83,7 @@ def _check_limits(request: CompareRequest) -> None:
     limits = (
         ("folds", request.folds, 2, 20),
         ("repeats", request.repeats, 1, 20),
-        ("n_trials", request.tune_trials, 0, 500),
+        ("n_trials", request.n_trials, 0, 500),
     )
     for name, value, low, high in limits:
         if not low <= value <= high:

@@ -203,9 +203,9 @@ def _fitted(
     """The answers to some rows of a model fitted on others, among which its parameters are searched first."""
     base, threads = contest.base, work.settings.runtime.job_threads
     rows, card = Rows(entry.features, base.target, base.units).take(fitted), entry.card
-    if request.tune_trials:
+    if request.n_trials:
         found = searched(
-            card, contest.metric, base.frame.iloc[fitted], rows, request.time, request.tune_trials, request.seed,
+            card, contest.metric, base.frame.iloc[fitted], rows, request.time, request.n_trials, request.seed,
             threads,
         )  # fmt: skip
         entry.tuned.append(found)

@@ -119,7 +119,7 @@ class CompareRequest(BaseModel):
     metric: str = ""
     folds: int = 5
     repeats: int = 2
-    tune_trials: int = 0
+    n_trials: int = 0
     test: str = ""
     task: TaskChoice = "auto"
     positive: str = ""

@@ -57,7 +57,7 @@ def log_comparison(work: Work, request: CompareRequest, made: Comparison) -> str
     work.afterwards(close_abandoned, run, run)
     params: dict[str, JsonValue] = {
         "target": request.target, "metric": made.metric, "folds": request.folds, "repeats": request.repeats,
-        "tune_trials": request.tune_trials, "seed": request.seed, "winner": made.winner,
+        "n_trials": request.n_trials, "seed": request.seed, "winner": made.winner,
     }  # fmt: skip
     log_run(work, run, params, {}, 0, {})
     for each in made.candidates:

@@ -90,7 +90,7 @@ async def compare_models(
     """Compare models on the same rows, with intervals, verdicts. One candidate: cross-validation."""
     request = CompareRequest(
         dataset=dataset, target=target, candidates=candidates, metric=metric, folds=folds, repeats=repeats,
-        tune_trials=n_trials, test=test, task=task, positive=positive, group=group, time=time,
+        n_trials=n_trials, test=test, task=task, positive=positive, group=group, time=time,
         features=features or [], exclude=exclude or [], experiment=experiment, seed=seed,
     )  # fmt: skip
     return await context.submit(compare.compare_models, request, wait_s)

@@ -169,7 +169,7 @@ def test_parameters_are_searched_inside_each_fit_and_never_by_the_rows_that_scor
         return search(card, metric, part, *rest)
 
     monkeypatch.setattr("mlops_mcp.tools.tuning.contest.searched", watched)
-    found = compare(work, store(rows), LINEAR, tune_trials=3, exclude=["number"], repeats=1)
+    found = compare(work, store(rows), LINEAR, n_trials=3, exclude=["number"], repeats=1)
     assert len(seen) == 3
     assert all(len(part) == 120 for part in seen)
     assert set.union(*({*rows["number"]} - part for part in seen)) == {*rows["number"]}
@@ -179,7 +179,7 @@ def test_parameters_are_searched_inside_each_fit_and_never_by_the_rows_that_scor
 def test_a_search_of_many_points_on_noise_does_not_look_better_than_a_guess(
     work: Work, store: Callable[..., str]
 ) -> None:
-    found = compare(work, store(noise(150, 3)), {"algorithm": LINEAR}, tune_trials=8)
+    found = compare(work, store(noise(150, 3)), {"algorithm": LINEAR}, n_trials=8)
     score = found.candidates[0].score
     assert score is not None
     assert score.verdict == "not_distinguishable"
@@ -312,7 +312,7 @@ def test_a_job_that_is_started_again_gives_the_same_answer_under_the_same_handle
     work: Work, store: Callable[..., str]
 ) -> None:
     dataset, job = store(frame()), replace(work, job="01a21da5-1930-7337-b9c0-aaaaaaaaaaaa")
-    first, again = (compare(job, dataset, LINEAR, FOREST, tune_trials=2, repeats=1) for _ in range(2))
+    first, again = (compare(job, dataset, LINEAR, FOREST, n_trials=2, repeats=1) for _ in range(2))
     drop = {"run", "seconds", "candidates"}
     assert first.model_dump(exclude=drop) == again.model_dump(exclude=drop)
     assert [each.score for each in first.candidates] == [each.score for each in again.candidates]
