@@ -175,6 +175,7 @@ def test_a_candidate_that_is_not_better_stays_out_and_keeps_the_evidence(shop: S
 
 def test_a_later_decision_leaves_no_tag_of_the_one_before(shop: Shop) -> None:
     shop.register("strong")
+    shop.move(1)
     shop.promote(shop.train("weaker"), gates=["drift", "comparison", "signature"])
     assert {"promotion.drift", "promotion.comparison", "promotion.signature"} <= set(shop.tags(2))
     found = shop.promote(shop.version(2), "far", ["drift"])
