@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ def of_words(texts: pd.Series, truth: np.ndarray) -> np.ndarray:
 
     counter = CountVectorizer(token_pattern=WORD, binary=True, min_df=2, max_features=MOST_WORDS)
     try:
-        found = counter.fit_transform(texts.astype("string").fillna("").to_numpy(dtype=object))
+        found: Any = counter.fit_transform(texts.astype("string").fillna("").to_numpy(dtype=object))
     except ValueError:  # an empty vocabulary
         return np.zeros(truth.shape[1])
     known = truth.astype(float)

@@ -154,7 +154,7 @@ def test_a_run_is_reproduced_to_the_bit(
     assert (found.identical, found.largest_difference, found.scores, found.differs) == (True, 0.0, {}, [])
     assert found.rows == 240
     assert found.again not in (None, first.run)
-    assert found.undo == f"delete(handle={found.again!r}, dry_run=false)"
+    assert found.undo == f"delete(handle={[found.model, found.again]!r}, dry_run=false)"
     assert get_run(work, found.again or "").metrics == get_run(work, first.run or "").metrics
 
 

@@ -205,7 +205,7 @@ def test_trained_models_are_compared_on_rows_they_have_not_seen(work: Work, stor
     assert compare(work, other, linear, forest).scored_on == other
     again = compare(work, dataset, linear, forest, test=dataset, metric="brier")
     assert any("300 of 300 rows were trained on" in note for note in again.notes)
-    assert (again.pairs[0].difference.method or "").startswith("95 % paired BCa bootstrap")
+    assert (again.pairs[0].difference.method or "").startswith("95 % paired Hall bootstrap-t")
 
 
 def test_a_perfect_order_is_better_than_a_guess(work: Work, store: Callable[..., str]) -> None:
