@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+DISCONNECT = "its client fails when it disconnects from any server over Streamable HTTP: no running event loop"
 # (how the client's name begins, transport, step) -> why it fails, whatever a server does.
 KNOWN: dict[tuple[str, str, str], str] = {
+<<<<<<< HEAD
     (
         "crewai 1.15",
         "http",
         step,
     ): "its client fails when it disconnects from any server over Streamable HTTP (no running event loop)"
     for step in ("short", "error", "image", "long")
+=======
+    ("crewai 1.15", "http", step): DISCONNECT for step in ("short", "error", "image", "long")
+>>>>>>> clients
 }
 
 
 def known(report: Mapping[str, object]) -> str | None:
     """Why a failure is the client's own, or None."""
     for (client, transport, step), reason in KNOWN.items():
-        where = report["transport"], report["step"]
+        where = (report["transport"], report["step"])
         if str(report["client"]).startswith(client) and where == (transport, step):
             return reason
     return None

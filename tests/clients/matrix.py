@@ -24,8 +24,13 @@ ROOT = HERE.parents[1]
 BUILT = ROOT / ".clients"
 CLIENT_S = 1800
 # Nothing calls home, and a folder that is new is trusted.
-QUIET = {"OTEL_SDK_DISABLED": "true", "CREWAI_DISABLE_TELEMETRY": "true", "MCP_USE_ANONYMIZED_TELEMETRY": "false"}
-QUIET |= {"GEMINI_CLI_TRUST_WORKSPACE": "true", "DO_NOT_TRACK": "1"}
+QUIET = {
+    "OTEL_SDK_DISABLED": "true",
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "MCP_USE_ANONYMIZED_TELEMETRY": "false",
+    "GEMINI_CLI_TRUST_WORKSPACE": "true",
+    "DO_NOT_TRACK": "1",
+}
 STEPS = ("connect", "list", "convert", "short", "error", "image", "resource", "prompt", "long")
 # Environment -> the scripts that run in it.
 PYTHON = {
