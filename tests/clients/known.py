@@ -7,16 +7,7 @@ from collections.abc import Mapping
 DISCONNECT = "its client fails when it disconnects from any server over Streamable HTTP: no running event loop"
 # (how the client's name begins, transport, step) -> why it fails, whatever a server does.
 KNOWN: dict[tuple[str, str, str], str] = {
-<<<<<<< HEAD
-    (
-        "crewai 1.15",
-        "http",
-        step,
-    ): "its client fails when it disconnects from any server over Streamable HTTP (no running event loop)"
-    for step in ("short", "error", "image", "long")
-=======
     ("crewai 1.15", "http", step): DISCONNECT for step in ("short", "error", "image", "long")
->>>>>>> clients
 }
 
 
