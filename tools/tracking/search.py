@@ -55,7 +55,8 @@ def explained(where: str, order_by: str, cursor: str) -> Generator[None]:
         if cursor and "page token" in said:
             raise no_cursor(cursor) from error
         if attribute := ATTRIBUTE.search(said):
-            raise unknown("attribute", attribute[1], ATTRIBUTES) from error
+            language = LANGUAGE if attribute[1] in where else ORDER
+            raise unknown("attribute", attribute[1], ATTRIBUTES, language) from error
         odd = ODD_NAME.search(f"{where} {order_by}")
         quoted = f"Write {odd[1]}.`{odd[2]}`. " if odd else ""
         raise ToolFailure(said, quoted + (ORDER if "order" in said else LANGUAGE)) from error
