@@ -12,12 +12,10 @@ from mlops_mcp.tools.spec import Injected, Toolset, writes
 
 from . import naps
 
-WAIT_S = 25.0
-
 
 async def take_a_nap(context: Injected, label: str, seconds: float) -> JobView[naps.Slept]:
     """Sleep for some seconds."""
-    return await context.submit(naps.nap, naps.Nap(label=label, seconds=seconds), WAIT_S)
+    return await context.submit(naps.nap, naps.Nap(label=label, seconds=seconds), None)
 
 
 TOOLSET = Toolset(
