@@ -240,7 +240,7 @@ def test_the_bundle_starts_the_wheel_that_lies_in_it() -> None:
     assert environment["project"]["requires-python"] == PROJECT.python
     assert environment["tool"]["uv"]["sources"] == {"mlops-mcp": {"path": "some.whl"}}
     manifest = json.loads(json.dumps(bundle.manifest(PROJECT)))
-    assert manifest["compatibility"]["platforms"] == ["linux"]
+    assert manifest["compatibility"]["platforms"] == ["linux", "darwin"]
     asked_for = set(re.findall(r"\$\{user_config\.(\w+)\}", json.dumps(manifest["server"])))
     assert asked_for == set(manifest["user_config"])
     # Without a default a host would pass the placeholder itself.

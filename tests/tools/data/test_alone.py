@@ -61,7 +61,7 @@ LEAKS: dict[str, tuple[Callable[[pd.DataFrame], Any], str]] = {
     "a time that comes later for one class": (lambda f: f.when + pd.to_timedelta(f.y * 400, unit="D"), "its value"),
     "an id that begins with the class": (lambda f: np.where(f.y == 1, "P", "N") + f.id, "its first letters"),
     "an id that ends with the class": (lambda f: f.id + np.where(f.y == 1, "k", "m"), "its last character"),
-    "an id with the class in its middle": (lambda f: "x-" + f.y.map({0: "no", 1: "yes"}) + "-" + f.id, "a word in it"),
+    "an id with the class in its middle": (lambda f: f.id + f.y.map({0: "-off", 1: "-yes"}) + "-x", "a word in it"),
     "an id with a check digit": (lambda f: f.row_id * 10 + f.y, "its last digit"),
     "ids given class by class": (lambda f: f.y.argsort(kind="stable").argsort(kind="stable"), "its value"),
 }
