@@ -26,7 +26,7 @@ class CallArguments:
     @property
     def comparable(self) -> dict[str, Any]:
         """All that tells this call from another one, whatever way it was written."""
-        return self.own | {wire.KEY: self.key, wire.DETAIL: self.full}
+        return self.own | {wire.KEY: self.key, wire.DETAIL: self.full, "budget": self.budget}
 
 
 def admitted(

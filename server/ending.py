@@ -20,14 +20,39 @@ GRACE_S = 3.0
 ENDS = "the server ends; jobs go on, and get_job finds them once it is back"
 
 
+class Ending:
+    """Whether the server has been told to end, and who waits for a client that will not matter then."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self._waiting: dict[anyio.CancelScope, float] = {}
+
+    def begin(self) -> None:
+        self.begun = True
+        for scope, patience_s in self._waiting.items():
+            _cut(scope, patience_s)
+
+    @contextmanager
+    def cuts(self, patience_s: float) -> Generator[None]:
+        """What is awaited inside is given up so long after the server was told to end."""
+        with anyio.CancelScope() as scope:
+            self._waiting[scope] = patience_s
+            if self.begun:
+                _cut(scope, patience_s)
+            try:
+                yield
+            finally:
+                del self._waiting[scope]
+
+
+def _cut(scope: anyio.CancelScope, patience_s: float) -> None:
+    asyncio.get_running_loop().call_later(patience_s, scope.cancel)
+
+
 class EndsInOrder:
-    """Tells the applications below that the client is gone when the server ends, and completes what they began.
+    """Tells the applications below that the client is gone when the server ends, and completes what they began."""
 
-    Args:
-        ending: set when the server is told to end.
-    """
-
-    def __init__(self, app: ASGIApp, ending: asyncio.Event) -> None:
+    def __init__(self, app: ASGIApp, ending: Ending) -> None:
         self._app = app
         self._ending = ending
 
@@ -37,7 +62,7 @@ class EndsInOrder:
             return
         exchange = Exchange(receive, send, self._ending, 0 if scope["method"] == "GET" else GRACE_S)
         await self._app(scope, exchange.receive, exchange.send)
-        if not self._ending.is_set() or exchange.complete:
+        if not self._ending.begun or exchange.complete:
             return
         if exchange.begun:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -48,7 +73,7 @@ class EndsInOrder:
 class Exchange:
     """A request and its answer."""
 
-    def __init__(self, receive: Receive, send: Send, ending: asyncio.Event, patience_s: float) -> None:
+    def __init__(self, receive: Receive, send: Send, ending: Ending, patience_s: float) -> None:
         self.begun = self.complete = False
         self._receive = receive
         self._send = send
@@ -62,23 +87,15 @@ class Exchange:
             message = await self._receive()
             self._read = not message.get("more_body", False)
             return message
-        waiting = [asyncio.ensure_future(self._receive()), asyncio.ensure_future(self._over())]
-        try:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            return next(task for task in waiting if task in done).result()
-        finally:
-            for task in waiting:
-                task.cancel()
+        # Nothing else is awaited: whoever asks whether the client is gone wants an answer at once.
+        with self._ending.cuts(self._patience_s):
+            return await self._receive()
+        return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         self.begun = True
         self.complete = message["type"] == "http.response.body" and not message.get("more_body", False)
         await self._send(message)
-
-    async def _over(self) -> Message:
-        await self._ending.wait()
-        await asyncio.sleep(self._patience_s)
-        return {"type": "http.disconnect"}
 
 
 class WebServer(uvicorn.Server):
@@ -89,13 +106,13 @@ class WebServer(uvicorn.Server):
         yield
 
 
-async def end_on_signal(server: Host, web: WebServer, ending: asyncio.Event) -> None:
+async def end_on_signal(server: Host, web: WebServer, ending: Ending) -> None:
     """End in order on SIGTERM and SIGINT; whoever says it twice is in a hurry."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
             web.force_exit = web.should_exit
             web.should_exit = True
-            ending.set()
+            ending.begin()
             listening = server.protocol.get_request_handler("subscriptions/listen")
             if listening is not None and isinstance(listening.handler, ListenHandler):
                 listening.handler.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import traceback
 from collections.abc import Generator, Sequence
@@ -44,6 +45,8 @@ from .task_request import handoff_of
 logger = logging.getLogger(__name__)
 # An agent looks at data before it trains: the libraries are wanted soon, the answer to this call now.
 WARM_AFTER_S = 0.1
+# What a read has found is old after so long.
+FRESH_S = 60.0
 
 
 class Host(PromptHost):
@@ -93,7 +96,8 @@ class Host(PromptHost):
             known = self._wire[name]["inputSchema"]["properties"]
             given = admitted(name, known, self._metadata(spec).arg_model, arguments)
             waits = WAIT in known or spec.job is not None
-            asked = Asked(caller, name, given.comparable, limit, partial(gone, context), waits)
+            keep_s = min(self.services.settings.runtime.rejoin_s, FRESH_S if spec.read_only else math.inf)
+            asked = Asked(caller, name, given.comparable, limit, partial(gone, context), waits, keep_s)
             return await self.services.in_flight.answer(asked, partial(self._in_context, spec, given, context))
         except ToolFailure as failure:
             if (span := current_span()) is not None:

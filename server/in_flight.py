@@ -10,11 +10,14 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 import anyio
+from mcp.types import CallToolResult, InputRequiredResult, TextContent
 
 from ..tools.errors import ToolFailure
 from ..tools.runtime.waits import BY_HAND_S, Caller, WaitLimit, WaitPolicy
 
 WAIT = "wait_s"
+# Answers kept of one caller; the oldest goes first.
+MAX_KEPT = 20
 T = TypeVar("T")
 
 
@@ -25,6 +28,7 @@ class Asked:
     Args:
         gone: whether its connection has been closed.
         waits: its tool keeps to the limit by itself.
+        keep_s: how long its answer is kept if nobody has fetched it.
     """
 
     caller: Caller
@@ -33,6 +37,7 @@ class Asked:
     limit: WaitLimit
     gone: Callable[[], Awaitable[bool]]
     waits: bool = False
+    keep_s: float = 0.0
 
     def repeats(self, other: Asked) -> bool:
         """Whether it is the same call once more, which may wait for longer or less."""
@@ -46,6 +51,7 @@ class Running(Generic[T]):
     asked: Asked
     task: asyncio.Task[T]
     left: bool = False
+    kept: asyncio.TimerHandle | None = None
 
 
 class CallsInFlight(Generic[T]):
@@ -55,12 +61,12 @@ class CallsInFlight(Generic[T]):
     nobody told us of: it makes the same call while the first one runs.
 
     Args:
-        keep_s: how long an answer is kept that nobody has fetched.
+        dated: an answer that says how many seconds ago its call began.
     """
 
-    def __init__(self, waits: WaitPolicy, keep_s: float) -> None:
+    def __init__(self, waits: WaitPolicy, dated: Callable[[T, float], T]) -> None:
         self._waits = waits
-        self._keep_s = keep_s
+        self._dated = dated
         self._running: dict[str, list[Running[T]]] = {}
 
     async def answer(self, asked: Asked, run: Callable[[Asked], Awaitable[T]]) -> T:
@@ -93,7 +99,8 @@ class CallsInFlight(Generic[T]):
         elif not (running.left and running.asked is asked):  # or its caller has asked once more by now
             self._forget(running)
             self._waits.answered(asked.caller, asked.limit.passed_s)
-        return running.task.result()
+        answer = running.task.result()
+        return self._dated(answer, running.asked.limit.passed_s) if same else answer
 
     def _same(self, asked: Asked) -> Running[T] | None:
         """The same call of this caller that it no longer waits for: nobody repeats a call that he still waits for."""
@@ -121,10 +128,15 @@ class CallsInFlight(Generic[T]):
         _look_at(task)
         if running.asked.waits:
             self._forget(running)
-        else:
-            asyncio.get_running_loop().call_later(self._keep_s, self._forget, running)
+            return
+        running.kept = asyncio.get_running_loop().call_later(running.asked.keep_s, self._forget, running)
+        kept = [each for each in self._running.get(running.asked.caller.scope, ()) if each.kept]
+        for oldest in kept[:-MAX_KEPT]:
+            self._forget(oldest)
 
     def _forget(self, running: Running[T]) -> None:
+        if running.kept:
+            running.kept.cancel()
         of_caller = self._running.get(running.asked.caller.scope, [])
         if running in of_caller:
             of_caller.remove(running)
@@ -132,11 +144,19 @@ class CallsInFlight(Generic[T]):
             self._running.pop(running.asked.caller.scope, None)
 
     async def _end(self, running: Running[T]) -> None:
+        self._forget(running)  # the same call, made while this one is being ended, is a new one
         running.task.cancel()
         with anyio.CancelScope(shield=True):
             await asyncio.wait({running.task})
         _look_at(running.task)
-        self._forget(running)
+
+
+def dated(result: CallToolResult | InputRequiredResult, seconds: float) -> CallToolResult | InputRequiredResult:
+    """The answer of a call that was made before, which says so."""
+    if isinstance(result, InputRequiredResult):
+        return result
+    said = f"The answer of the same call, begun {seconds:.0f} s ago; repeat it to run it again."
+    return result.model_copy(update={"content": [*result.content, TextContent(type="text", text=said)]})
 
 
 def _look_at(task: asyncio.Task[Any]) -> None:

@@ -18,7 +18,7 @@ def caller_of(context: Context[Any, Any] | None) -> Caller:
     sessions it counts together with the address. Nothing that a caller sends is stored as it is.
     """
     name = _client(context)
-    return Caller(hashlib.sha256(_caller(context, name).encode("utf-8", "replace")).hexdigest()[:24], name)
+    return Caller(digest(_caller(context, name)), name, digest(_peer(context, name)))
 
 
 async def gone(context: Context[Any, Any] | None) -> bool:
@@ -33,6 +33,10 @@ def _client(context: Context[Any, Any] | None) -> str:
     return params.client_info.name if params else ""
 
 
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24]
+
+
 def _caller(context: Context[Any, Any] | None, name: str) -> str:
     if context is None:
         return ""
@@ -43,5 +47,9 @@ def _caller(context: Context[Any, Any] | None, name: str) -> str:
         return f"token {token}"
     if session := headers.get("mcp-session-id") or query.get("session_id"):
         return f"session {session}"
-    address = getattr(request, "client", None)
+    return _peer(context, name)
+
+
+def _peer(context: Context[Any, Any] | None, name: str) -> str:
+    address = getattr(context.request_context.request, "client", None) if context else None
     return f"client {name} at {address.host}" if address else f"client {name}"

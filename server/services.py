@@ -27,7 +27,7 @@ from .background import repeat
 from .changes import Changes
 from .client_logs import ClientLogs
 from .idempotency import RETRY_S, Answers
-from .in_flight import CallsInFlight
+from .in_flight import CallsInFlight, dated
 from .subscriptions import Bus
 
 RECONCILE_EVERY_S = 1.0
@@ -46,7 +46,7 @@ class Services:
         self.calls = CallExecutor(settings, self.store.put, slices)
         self.jobs = Jobs(settings)
         self.waits = WaitPolicy(settings.runtime.wait_s, settings.runtime.client_waits)
-        self.in_flight = CallsInFlight[CallToolResult | InputRequiredResult](self.waits, settings.runtime.rejoin_s)
+        self.in_flight = CallsInFlight[CallToolResult | InputRequiredResult](self.waits, dated)
         self.bus = Bus()
         self.changes = Changes(self.bus, self.jobs)
         self.logs = ClientLogs(Redactor.of(settings))

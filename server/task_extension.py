@@ -97,6 +97,8 @@ class Tasks(Extension):
 
     async def _get(self, ctx: Request, params: TaskParams) -> HandlerResult:
         row = await self._asked(ctx, params)
+        if row.state in ENDED:
+            await self._jobs.tell(row, row.scope)
         return {**_envelope(row), **_outcome(row)}
 
     async def _update(self, ctx: Request, params: UpdateParams) -> HandlerResult:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import signal
@@ -22,7 +21,7 @@ from .app import create_server
 from .host import Host
 
 if TYPE_CHECKING:
-    from .ending import WebServer
+    from .ending import Ending, WebServer
 
 Transport = Literal["stdio", "http", "sse"]
 
@@ -77,9 +76,9 @@ async def _end_on_signal(server: Host) -> None:
 
 
 async def _serve_http(server: Host, settings: Settings, transport: Transport) -> None:
-    from .ending import end_on_signal
+    from .ending import Ending, end_on_signal
 
-    ending = asyncio.Event()
+    ending = Ending()
     web = _web_server(server, settings.server, transport, ending)
     with _listener(settings.server) as listener:
         _announce(settings.server.host, listener.getsockname()[1], transport)
@@ -89,7 +88,7 @@ async def _serve_http(server: Host, settings: Settings, transport: Transport) ->
             group.cancel_scope.cancel()
 
 
-def _web_server(server: Host, options: ServerSettings, transport: Transport, ending: asyncio.Event) -> WebServer:
+def _web_server(server: Host, options: ServerSettings, transport: Transport, ending: Ending) -> WebServer:
     import uvicorn
 
     from .ending import GRACE_S, WebServer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 
@@ -18,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..config.settings import ServerSettings
-from .ending import EndsInOrder
+from .ending import Ending, EndsInOrder
 from .eras import EitherEra
 from .host import Host
 
@@ -29,11 +28,11 @@ EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version")
 METHODS = ("GET", "POST", "DELETE")
 
 
-def web_app(server: Host, options: ServerSettings, streamable: bool, ending: asyncio.Event) -> Starlette:
+def web_app(server: Host, options: ServerSettings, streamable: bool, ending: Ending) -> Starlette:
     """The application: SSE, and Streamable HTTP beside it if that is wanted.
 
     Args:
-        ending: set when the server is told to end.
+        ending: begins when the server is told to end.
     """
     security = security_of(options)
     app = server.streamable_http_app(transport_security=security) if streamable else Starlette()

@@ -18,7 +18,10 @@ from pydantic import JsonValue
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
+from mlops_mcp.server.ending import Ending
 from mlops_mcp.server.host import Host
+from mlops_mcp.server.scope import digest
+from mlops_mcp.server.web import web_app
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.launch import mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.table import JobRow
@@ -113,7 +116,8 @@ def quick(settings: Settings, monkeypatch: pytest.MonkeyPatch, probe: Any) -> Ge
 @asynccontextmanager
 async def listening(server: Host) -> AsyncGenerator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        options = uvicorn.Config(server.streamable_http_app(), log_config=None, timeout_graceful_shutdown=1)
+        app = web_app(server, server.services.settings.server, True, Ending())
+        options = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
         serving = uvicorn.Server(options)
         task = asyncio.create_task(serving.serve(sockets=[listener]))
         try:
@@ -188,7 +192,8 @@ async def test_whatever_the_time_out_of_a_client_it_gets_the_result_of_its_one_j
             address = server if transport == "lines" else url
             client = await opened.enter_async_context(Client(address, mode=mode, client_info=info))
             job = await gives_up_twice(client, name)
-            assert server.services.waits.limit(Caller(rows(quick)[0].scope, name)).given_up_s == time_out_s
+            peer = digest(f"client {name} at 127.0.0.1" if transport == "http" else f"client {name}")
+            assert server.services.waits.limit(Caller(client=name, peer=peer)).given_up_s == time_out_s
             (tmp_path / name).touch()
             while (answer := seen(await client.call_tool("get_job", {"job": job})))["state"] not in ENDED:
                 pass
@@ -254,6 +259,7 @@ async def test_nobody_joins_the_job_of_another_caller(quick: Settings, tmp_path:
     assert len(rows(quick)) == 4
 
 
+@pytest.mark.usefixtures("clock")
 async def test_what_was_answered_runs_anew_and_what_was_not_is_told_once(quick: Settings, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     async with connected(quick, "lines") as (_, client):
@@ -267,6 +273,7 @@ async def test_what_was_answered_runs_anew_and_what_was_not_is_told_once(quick: 
         assert not anew["notes"]
 
 
+@pytest.mark.usefixtures("clock")
 async def test_a_failure_that_was_not_told_is_told_and_then_tried_again(quick: Settings, tmp_path: Path) -> None:
     arguments = {"gate": str(tmp_path / "gate"), "number": -1}
     async with connected(quick, "lines") as (_, client):

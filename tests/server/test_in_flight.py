@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops_mcp.server.in_flight import Asked, CallsInFlight
+from mlops_mcp.server.in_flight import MAX_KEPT, Asked, CallsInFlight
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.waits import BY_HAND_S, Caller, WaitLimit, WaitPolicy
 
@@ -45,12 +45,22 @@ async def yes() -> bool:
 
 
 def asked(
-    waits: WaitPolicy, passed_s: float = 0, waiting: bool = False, gone: Any = no, caller: Caller = CALLER, **given: Any
+    waits: WaitPolicy,
+    passed_s: float = 0,
+    waiting: bool = False,
+    gone: Any = no,
+    caller: Caller = CALLER,
+    keep_s: float = 600,
+    **given: Any,
 ) -> Asked:
     """A call that began some time ago."""
     limit = waits.limit(caller)
     begun = WaitLimit(limit.bears_s, limit.given_up_s, limit.most_s, time.monotonic() - passed_s)
-    return Asked(caller, "query", {"sql": "select 1", **given}, begun, gone, waiting)
+    return Asked(caller, "query", {"sql": "select 1", **given}, begun, gone, waiting, keep_s)
+
+
+def dated(answer: str, seconds: float) -> str:
+    return f"{answer}, {seconds:.0f} s old"
 
 
 @pytest.fixture
@@ -60,7 +70,7 @@ def waits() -> WaitPolicy:
 
 @pytest.fixture
 def calls(waits: WaitPolicy) -> CallsInFlight[str]:
-    return CallsInFlight(waits, 600)
+    return CallsInFlight(waits, dated)
 
 
 async def started(calls: CallsInFlight[str], call: Asked, slow: Slow) -> asyncio.Task[str]:
@@ -80,7 +90,7 @@ async def test_a_caller_that_gave_up_before_is_told_in_time_and_fetches_the_answ
     with pytest.raises(ToolFailure, match="goes on"):
         await calls.answer(asked(waits, passed_s=100), slow)
     slow.gate.set()
-    assert await calls.answer(asked(waits), slow) == "answer 1"
+    assert await calls.answer(asked(waits), slow) == "answer 1, 100 s old"
     assert await calls.answer(asked(waits), slow) == "answer 2"  # it was taken, so this is another call
 
 
@@ -104,7 +114,7 @@ async def test_the_same_call_while_the_first_has_long_run_gets_its_answer_and_sh
     await asyncio.sleep(0)
     assert waits.limit(CALLER).bears_s == pytest.approx(7, abs=1)
     slow.gate.set()
-    assert [await first, await second] == ["answer 1"] * 2
+    assert [await first, await second] == ["answer 1", "answer 1, 10 s old"]
     assert waits.limit(CALLER).bears_s == pytest.approx(7, abs=1)  # the late answer to the first says nothing
     assert await calls.answer(asked(waits), slow) == "answer 2"
 
@@ -160,7 +170,7 @@ async def test_a_call_that_its_caller_was_told_goes_on_is_not_ended_by_the_next_
     task.cancel()
     await asyncio.wait([task])
     slow.gate.set()
-    assert (await calls.answer(asked(waits), slow), slow.ended) == ("answer 1", 0)
+    assert (await calls.answer(asked(waits), slow), slow.ended) == ("answer 1, 100 s old", 0)
 
 
 async def test_an_answer_whose_connection_is_closed_is_kept_for_the_same_call(
@@ -170,8 +180,42 @@ async def test_an_answer_whose_connection_is_closed_is_kept_for_the_same_call(
     slow.gate.set()
     await calls.answer(asked(waits, passed_s=10, gone=yes), slow)
     assert waits.limit(CALLER).bears_s == pytest.approx(7, abs=1)
-    assert await calls.answer(asked(waits), slow) == "answer 1"
+    assert await calls.answer(asked(waits), slow) == "answer 1, 10 s old"
     assert await calls.answer(asked(waits), slow) == "answer 2"
+
+
+async def test_a_call_that_is_made_again_while_it_is_being_ended_runs_anew(
+    calls: CallsInFlight[str], waits: WaitPolicy
+) -> None:
+    held = asyncio.Event()
+
+    async def slow_to_end(_asked: Asked) -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await held.wait()
+        return ""
+
+    first = asyncio.create_task(calls.answer(asked(waits, passed_s=10), slow_to_end))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    slow = Slow()
+    slow.gate.set()
+    assert await calls.answer(asked(waits), slow) == "answer 1"
+    held.set()
+    await asyncio.wait([first])
+    assert first.cancelled()
+
+
+async def test_only_so_many_answers_of_one_caller_are_kept(calls: CallsInFlight[str], waits: WaitPolicy) -> None:
+    slow = Slow()
+    slow.gate.set()
+    for number in range(MAX_KEPT + 1):
+        await calls.answer(asked(waits, gone=yes, sql=str(number)), slow)
+    await asyncio.sleep(0)
+    assert await calls.answer(asked(waits, sql="1"), slow) == "answer 2, 0 s old"
+    assert await calls.answer(asked(waits, sql="0"), slow) == f"answer {MAX_KEPT + 2}"
 
 
 async def test_a_failure_arrives_as_it_is(calls: CallsInFlight[str], waits: WaitPolicy) -> None:
@@ -183,9 +227,9 @@ async def test_a_failure_arrives_as_it_is(calls: CallsInFlight[str], waits: Wait
 
 
 async def test_nothing_is_kept_of_a_call_that_was_answered_or_never_fetched(waits: WaitPolicy) -> None:
-    calls, slow = CallsInFlight[str](waits, 0), Slow()
+    calls, slow = CallsInFlight[str](waits, dated), Slow()
     slow.gate.set()
-    await calls.answer(asked(waits, gone=yes), slow)
+    await calls.answer(asked(waits, gone=yes, keep_s=0), slow)
     for _ in range(5):  # turns of the loop
         await asyncio.sleep(0)
     assert await calls.answer(asked(waits), slow) == "answer 2"

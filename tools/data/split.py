@@ -202,7 +202,7 @@ def require_groups(name: str, units: np.ndarray, shares: Shares) -> None:
     import numpy as np
 
     if (count := len(np.unique(units))) < len(shares.parts):
-        least, of = ", or validation=0" if count > 1 else "", "group" if count == 1 else "groups"
+        least, of = ", or validation_share=0" if count > 1 else "", "group" if count == 1 else "groups"
         raise ToolFailure(
             f"{name} has {count} {of}, and each of {', '.join(shares.parts)} needs one",
             f"Pass a `group` with more values, none if rows are independent{least}.",

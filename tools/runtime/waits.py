@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 
-# What a caller bears of the time after which it was seen to give up, and what may pass on the way to it.
-FITS = 0.7
-ON_THE_WAY = 1.2
+# What a caller bears of the time after which it was seen to give up; what an answer may take beyond that, and how
+# near it may come to that time at all.
+BORNE = 0.7
+SLACK = 1.2
+NEAREST = 0.95
 # No client gives up by a clock so soon: somebody has stopped the call, or has made it twice on purpose.
 BY_HAND_S = 4.0
 MAX_CALLERS = 1000
@@ -20,10 +22,14 @@ MAX_CALLERS = 1000
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: a digest of it that is another one for each, and the name of its client."""
+    """Who calls: a digest of it that is another one for each, and the name of its client.
+
+    `peer` is the digest of its client at its address, which is the same over all of its sessions.
+    """
 
     scope: str = ""
     client: str = ""
+    peer: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class WaitLimit:
 
     @property
     def latest_s(self) -> float:
-        return self.bears_s * ON_THE_WAY
+        return min(self.bears_s * SLACK, self.given_up_s * NEAREST)
 
     def wait_s(self, asked: float | None) -> float:
         """How long to wait from now on."""
@@ -74,7 +80,7 @@ class Seen:
 
     @property
     def most_s(self) -> float:
-        return max(FITS * self.given_up_s, self.borne_s)
+        return max(BORNE * self.given_up_s, self.borne_s)
 
 
 class WaitPolicy:
@@ -97,7 +103,7 @@ class WaitPolicy:
 
     def limit(self, caller: Caller) -> WaitLimit:
         """What holds for a call that begins now."""
-        seen = self._seen.get(caller.scope) or Seen()
+        seen = self._seen.get(caller.peer or caller.scope) or Seen()
         return WaitLimit(min(self._known_s(caller.client), seen.most_s), seen.given_up_s, seen.most_s)
 
     def answered(self, caller: Caller, seconds: float) -> None:
@@ -122,8 +128,9 @@ class WaitPolicy:
         return next((seconds for pattern, seconds in self._clients if pattern.match(name)), self._default_s)
 
     def _of(self, caller: Caller) -> Seen:
-        seen = self._seen.setdefault(caller.scope, Seen())
-        self._seen.move_to_end(caller.scope)
+        name = caller.peer or caller.scope
+        seen = self._seen.setdefault(name, Seen())
+        self._seen.move_to_end(name)
         if len(self._seen) > MAX_CALLERS:
             self._seen.popitem(last=False)
         return seen

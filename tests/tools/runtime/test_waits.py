@@ -98,3 +98,15 @@ def test_every_shipped_wait_leaves_room_below_the_time_out_of_its_client() -> No
     latest = {name: policy.limit(Caller("", name)).latest_s for name in time_outs}
     assert {name for name in time_outs if latest[name] > time_outs[name]} == set()
     assert latest["claude-code"] > latest["something else"] > latest["mcp"]
+
+
+def test_who_bears_hardly_less_than_made_it_give_up_is_answered_before_that(policy: WaitPolicy) -> None:
+    policy.gave_up(CALLER, 10)
+    policy.answered(CALLER, 9)
+    assert policy.limit(CALLER).latest_s < 10
+
+
+def test_all_sessions_of_a_client_at_its_address_are_borne_alike(policy: WaitPolicy) -> None:
+    policy.gave_up(Caller("one session", "x", "x at home"), 10)
+    assert policy.limit(Caller("another", "x", "x at home")).bears_s == pytest.approx(7)
+    assert policy.limit(Caller("another", "x", "x abroad")).bears_s == 20
