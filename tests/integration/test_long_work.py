@@ -100,7 +100,7 @@ async def test_a_search_that_is_cancelled_keeps_its_best_and_leaves_no_run_open(
     assert ended["partial"]["trials"] >= 2
     study = await answer(client, "get_study", study=ended["partial"]["study"])
     assert study["best"]["value"] >= ended["partial"]["best_value"]
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while (await answer(client, "search_runs", experiment="long", where="status = 'RUNNING'"))["items"]:
             await asyncio.sleep(PAUSE_S)
     parent = await answer(client, "get_run", run=ended["partial"]["run"])

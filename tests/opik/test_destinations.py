@@ -257,11 +257,11 @@ async def test_two_servers_with_one_home_each_reach_their_own_opik(
     ):
         await ours.call_tool("list_jobs", {})
         await theirs.call_tool("list_suites", {})
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             while not (names(opik) and names(other)):
                 await asyncio.sleep(0.05)
         await ours.call_tool("list_jobs", {})
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             while len(opik.rows("spans")) < 2:
                 await asyncio.sleep(0.05)
     assert (names(opik), names(other)) == ({"list_jobs"}, {"list_suites"})

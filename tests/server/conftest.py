@@ -29,7 +29,7 @@ def served(environ: dict[str, str], tmp_path: Path) -> Served:
         )
         assert process.stderr
         try:
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(600):
                 line = (await process.stderr.readline()).decode()
             found = re.search(r"http://\S+", line)
             assert found, line + (await process.stderr.read()).decode()

@@ -91,7 +91,7 @@ def test_an_mlflow_server_that_is_dead_or_silent_is_named_with_its_setting(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 1, done.stderr
     failed = next(line for line in done.stdout.splitlines() if "FAILED" in line)

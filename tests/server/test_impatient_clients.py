@@ -140,7 +140,7 @@ async def connected(settings: Settings, transport: str, **options: Any) -> Async
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -311,7 +311,7 @@ async def test_a_call_that_outlasts_its_client_is_done_once_and_fetched(
     quick: Settings, clock: Clock, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    async with connected(quick, "lines") as (_, client), asyncio.timeout(120):
+    async with connected(quick, "lines") as (_, client), asyncio.timeout(600):
         # A client that tells nobody that it gave up.
         lost = asyncio.create_task(client.call_tool("run_call", {"gate": str(gate)}))
         await until(lambda: Path(f"{gate}.runs").exists())

@@ -26,7 +26,7 @@ async def test_a_job_table_that_cannot_be_read_does_not_end_the_server(
     (settings.home / "jobs.db").write_text("this is no database" * 100)
     server = create_server(settings)
     async with server.services.running(), Client(server) as client:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             while "jobs cannot be looked after" not in caplog.text:
                 await asyncio.sleep(0.01)
         assert (await client.list_tools()).tools

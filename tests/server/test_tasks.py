@@ -102,7 +102,7 @@ class Following(ClientExtension):
         return (ResultClaim(result_type="task", model=TaskAnswer, resolve=self._resolve),)
 
     async def _resolve(self, task: TaskAnswer, context: ClaimContext) -> CallToolResult:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             while (seen := await _ask(context.session, "get", task.task_id))["status"] == "working":
                 await asyncio.sleep(0.05)
         return CallToolResult.model_validate(seen["result"])
@@ -129,7 +129,7 @@ class Follower:
         return await _ask(self.client.session, verb, task, responses)
 
     async def until(self, task: str, *statuses: str) -> dict[str, Any]:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             while (seen := await self.ask("get", task))["status"] not in statuses:
                 await asyncio.sleep(0.02)
         return seen
@@ -192,7 +192,7 @@ async def test_a_working_task_says_how_far_it_is_and_how_long_it_can_be_asked_fo
     gate = tmp_path / "gate"
     async with following(settings) as follower:
         task = await follower.start("wait", gate)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             while "statusMessage" not in (seen := await follower.ask("get", task.task_id)):
                 await asyncio.sleep(0.02)
         gate.touch()

@@ -96,7 +96,7 @@ def test_the_conversation_is_the_callers_or_the_session(
 async def ended_spans(settings: Settings, names: set[str]) -> dict[str, Span]:
     """The spans by name, as soon as those of these names have ended."""
     reader = TraceReader(settings.home / "traces.db")
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while True:
             found = {span.name: span for trace in reader.traces(50) for span in reader.spans(trace.trace_id)}
             if names <= {name for name, span in found.items() if span.end}:

@@ -21,7 +21,7 @@ PARENT = "01934567-89ab-7cde-8f01-23456789abce"
 
 async def spans_of(settings: Settings, count: int = 1) -> list[Span]:
     reader = TraceReader(settings.home / "traces.db")
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while True:
             traces = reader.traces(50)
             spans = [span for trace in traces for span in reader.spans(trace.trace_id)]
@@ -50,7 +50,7 @@ async def test_calls_of_one_w3c_trace_share_one_trace_whose_id_opik_takes(client
         meta: Any = {"traceparent": f"00-4bf92f3577b34da6a3ce929d0e0e4736-{span_id}-01"}
         await client.call_tool("list_jobs", {}, meta=meta)
     reader = TraceReader(settings.home / "traces.db")
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while len(spans := await spans_of(settings)) < 2:
             await asyncio.sleep(0.02)
     assert {span.trace_id for span in spans} == {"4bf92f35-77b3-7da6-83ce-929d0e0e4736"}
@@ -129,7 +129,7 @@ async def test_a_call_of_a_trace_of_its_own_belongs_to_the_conversation(client: 
 async def test_a_call_that_goes_on_shows_as_started(client: Client, settings: Settings) -> None:
     call = asyncio.create_task(client.call_tool("generate_dataset", {"kind": "e2i_classification", "n_rows": 200_000}))
     reader = TraceReader(settings.home / "traces.db")
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while not (traces := reader.traces(1)):
             await asyncio.sleep(0.01)
     (first, *_) = reader.spans(traces[0].trace_id)

@@ -85,7 +85,7 @@ async def test_a_server_ends_while_clients_are_connected(served: Served, transpo
                 await asyncio.Event().wait()
 
         staying = asyncio.create_task(stay())
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             await opened.wait()
         await ends_on(signal.SIGTERM, process)
         assert process.returncode == 0
@@ -100,7 +100,7 @@ async def ends_on(number: signal.Signals, process: asyncio.subprocess.Process) -
     """The process and everything it started end; how fast is measured by `benchmarks/endings.py`."""
     family = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))]
     process.send_signal(number)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         await process.wait()
         while any(map(lives, family)):
             await asyncio.sleep(0.05)
@@ -151,7 +151,7 @@ async def test_a_browser_page_from_elsewhere_is_refused(served: Served) -> None:
         def ask(**headers: str) -> int:
             request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json", **headers})
             with pytest.raises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(request, timeout=120)
+                urllib.request.urlopen(request, timeout=600)
             caught.value.close()
             return caught.value.code
 
@@ -168,7 +168,7 @@ def test_a_port_that_is_taken_is_an_error_with_a_remedy(environ: dict[str, str],
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
     assert done.returncode == 2
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr

@@ -51,7 +51,7 @@ class Web:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], str]:
         """Status, headers and body; `_` in the name of a header stands for a hyphen."""
-        connection = http.client.HTTPConnection(self.host, timeout=120)
+        connection = http.client.HTTPConnection(self.host, timeout=600)
         try:
             sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
             connection.request(method, path, sent, {name.replace("_", "-"): value for name, value in headers.items()})
@@ -154,7 +154,7 @@ async def test_clients_of_both_eras_over_both_transports_are_served_by_one_proce
 async def test_a_client_that_probes_and_falls_back_is_served_over_sse_and_http(web: Web) -> None:
     probe = JSONRPCRequest(jsonrpc="2.0", id=1, method="server/discover", params={"_meta": META})
     hello = JSONRPCRequest(jsonrpc="2.0", id=2, method="initialize", params=HELLO)
-    async with sse_client(web.sse_url) as (read, write), asyncio.timeout(120):
+    async with sse_client(web.sse_url) as (read, write), asyncio.timeout(600):
         for request in (probe, hello):  # it does not wait for the first answer
             await write.send(SessionMessage(request))
         answers: dict[Any, Any] = {}
@@ -227,7 +227,7 @@ async def test_nothing_is_left_of_clients_that_go_without_a_word(web: Web) -> No
                 else:
                     await stack.enter_async_context(client.listen(resource_subscriptions=[CARD]))
             assert web.process.num_fds() > before
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while web.process.num_fds() > before + 2:  # the helper threads of the server may have opened a file meanwhile
             await asyncio.sleep(0.05)
     assert web.modern("tools/list")[0] == 200

@@ -208,7 +208,7 @@ async def test_calls_at_the_same_time_keep_their_own_metadata(settings: Settings
 async def test_a_stream_is_one_span_with_the_whole_message(settings: Settings, api: str) -> None:
     async with OpikConnector(settings) as opik:
         client = opik.track_anthropic(anthropic.AsyncAnthropic(api_key="k", base_url=api))
-        async with client.with_options(timeout=120).messages.stream(**ask("Ann")) as stream:
+        async with client.with_options(timeout=600).messages.stream(**ask("Ann")) as stream:
             assert [text async for text in stream.text_stream] == ["Hel", "lo!"]
     made = stored(settings)["anthropic.messages"]
     assert (made.status, made.output) == ("ok", {"content": [{"type": "text", "text": "Hello!"}]})
@@ -300,7 +300,7 @@ async def test_a_call_of_a_model_shows_as_started_while_it_runs(settings: Settin
     opik = OpikConnector(settings)
     client = opik.track_anthropic(anthropic.AsyncAnthropic(api_key="k", base_url=api, max_retries=0))
     call = asyncio.create_task(client.messages.create(**ask("hang")))
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while not (running := stored(settings).get("anthropic.messages")):
             await asyncio.sleep(0.01)
     assert (running.status, running.end) == ("started", 0)

@@ -71,7 +71,7 @@ async def pool(settings: Settings, spans: list[Span]) -> AsyncGenerator[CallExec
 
 async def written(mark: Path) -> psutil.Process:
     """The worker that has written its process id there."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while not (mark.exists() and mark.read_text()):
             await asyncio.sleep(0.01)
     return psutil.Process(int(mark.read_text()))
@@ -173,7 +173,7 @@ async def test_an_idle_worker_that_is_killed_from_outside_is_replaced(pool: Call
     worker = psutil.Process(await pool.call("noise", noise.pid))
     worker.kill()
     await asyncio.to_thread(worker.wait, 120)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while True:  # until its death is noticed, a call may still be given to it
             with suppress(ToolFailure):
                 assert await pool.call("noise", noise.pid) != worker.pid

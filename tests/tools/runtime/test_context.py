@@ -118,7 +118,7 @@ async def test_a_caller_that_stops_waiting_does_not_stop_the_job(
 ) -> None:
     gate = tmp_path / "gate"
     waiting = asyncio.create_task(context.submit(slow.train, slow.Request(gate=str(gate)), 120))
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while not (rows := (await context.jobs.page(1, None, "running"))[0]):
             await asyncio.sleep(0.01)
     waiting.cancel()

@@ -147,7 +147,7 @@ async def test_a_worker_of_a_toolset_that_is_captured_less_keeps_less(
     spans: list[Span] = []
     pool = CallExecutor(less(settings, capture), spans.append)
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             await pool.call("speaking", speaking.fit, 3)
     finally:
         pool.close()

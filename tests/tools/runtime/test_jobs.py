@@ -301,7 +301,7 @@ async def test_a_job_finishes_and_starts_the_next_after_its_server_is_gone(
         "    os.kill(os.getpid(), 9)\n"
         "anyio.run(main)\n"
     )
-    server = subprocess.run([sys.executable, "-c", program], check=False, timeout=120)
+    server = subprocess.run([sys.executable, "-c", program], check=False, timeout=600)
     assert server.returncode == -signal.SIGKILL
     rows, total = await jobs.page(10, None, "")
     assert (total, sorted(row.state for row in rows)) == (2, ["queued", "running"])

@@ -47,7 +47,7 @@ def family(folder: Path) -> list[int]:
 
 async def asking(jobs: Jobs, row: JobRow) -> JobRow:
     """The job, as soon as it asks something."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while not (row := await jobs.get(row.id)).asks:
             assert row.state in ("queued", "running")
             await asyncio.sleep(0.01)

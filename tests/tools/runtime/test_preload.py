@@ -51,7 +51,7 @@ from probe.tools.left import client as left
 from probe.tools.right import client as right
 
 async def until(condition):
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -80,7 +80,7 @@ def facts(folder: Path, body: str, ended: int = 0) -> tuple[Any, str]:
     script.write_text(FRAME.format(body=body), encoding="utf-8")
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(folder / "lib")}
     done = subprocess.run(
-        [sys.executable, "-P", script], env=environment, cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "-P", script], env=environment, cwd=folder, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == ended, done.stderr
     return json.loads(done.stdout), done.stderr
@@ -226,7 +226,7 @@ def test_workers_and_the_template_die_with_the_server(tmp_path: Path) -> None:
 """,
         ended=-9,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while any(map(lives, found)):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -94,7 +94,7 @@ async def test_sixteen_jobs_of_two_servers_that_are_killed_all_run_once_and_neve
         process.kill()
         process.wait()
     later = Jobs(shared)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while len(logged(tmp_path)) < 32:
             await later.reconcile()
             await asyncio.sleep(0.2)

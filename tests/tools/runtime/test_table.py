@@ -252,7 +252,7 @@ def test_processes_that_meet_on_an_empty_table_all_find_it(store: Settings, tmp_
     url = store.runtime.job_store.get_secret_value()
     command = [sys.executable, "-c", program, url, str(tmp_path / "jobs.db")]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [process.communicate(timeout=120)[0].strip() for process in started] == ["0"] * 4
+    assert [process.communicate(timeout=600)[0].strip() for process in started] == ["0"] * 4
 
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def pools(settings: Settings) -> Pools:
 async def held(pool: CallExecutor, slow: Any, path: Path) -> asyncio.Task[int]:
     """A call that has begun and lasts until `path` exists."""
     call = asyncio.create_task(pool.call("slow", slow.hold, str(path)))
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(600):
         while not path.with_suffix(".began").exists():
             await asyncio.sleep(0.01)
     return call
@@ -66,7 +66,7 @@ async def held(pool: CallExecutor, slow: Any, path: Path) -> asyncio.Task[int]:
 
 async def test_a_slow_call_does_not_hold_up_its_slice(pools: Pools, probes: Probes, tmp_path: Path) -> None:
     slow = probes("slow", SLOW)
-    async with pools() as pool, asyncio.timeout(120):
+    async with pools() as pool, asyncio.timeout(600):
         call = await held(pool, slow, tmp_path / "end")
         others = {await pool.call("slow", slow.pid) for _ in range(5)}
         (tmp_path / "end").touch()
@@ -103,7 +103,7 @@ async def test_when_to_come_back_follows_from_how_long_calls_take(pools: Pools, 
         waiting = [asyncio.create_task(pool.call("slow", slow.add, n, n)) for n in range(4)]
         await asyncio.sleep(0)
         seconds = 0
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             while seconds < 5:  # four wait for one that has taken more than a second by then
                 with pytest.raises(ToolFailure) as caught:
                     await pool.call("slow", slow.add, 5, 5)
@@ -182,7 +182,7 @@ async def test_the_warm_up_of_a_call_that_is_cancelled_goes_on_without_it(
     pool = WorkerPool(settings, own_template(), helpers, ("probe.tools.library.client",))
     run = partial(pool.run, "user.pid", user.pid, (), "off")
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             for number in (1, 2, 2):  # the last call finds the worker that warms up, and takes it not along
                 call = asyncio.create_task(run())
                 while len(importing()) < number:

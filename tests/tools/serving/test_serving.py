@@ -373,7 +373,7 @@ def post(url: str, content: Any) -> tuple[int, Any]:
     import http.client
 
     host, _, path = url.removeprefix("http://").partition("/")
-    connection = http.client.HTTPConnection(host, timeout=120)
+    connection = http.client.HTTPConnection(host, timeout=600)
     connection.request("POST", f"/{path}", json.dumps(content), {"Content-Type": "application/json"})
     reply = connection.getresponse()
     try:

@@ -61,7 +61,7 @@ def test_a_span_comes_back_as_it_was_written(tmp_path: Path) -> None:
 def test_two_processes_write_one_trace_at_the_same_time_and_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in ("left", "right")]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    assert [writer.wait(timeout=600) for writer in writers] == [0, 0]
     reader = TraceReader(path)
     assert len(reader.spans("shared")) == 402
     assert reader.count() == 1

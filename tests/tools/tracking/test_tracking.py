@@ -157,7 +157,7 @@ def test_four_processes_that_meet_on_an_empty_folder_all_succeed(environ: dict[s
         subprocess.Popen([sys.executable, "-c", OPEN], env=variables, stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    runs = {racer.communicate(timeout=120)[0].strip() for racer in racers}
+    runs = {racer.communicate(timeout=600)[0].strip() for racer in racers}
     assert len(runs) == 4
     assert all(run.startswith("run:") for run in runs)
 
