@@ -11,6 +11,7 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue
@@ -18,6 +19,8 @@ from pydantic.fields import FieldInfo
 
 from ..tools.errors import ToolFailure, unknown
 
+# So near to a known name is no name of the caller's own.
+MISSPELT = 0.8
 # The types that may stand somewhere.
 Options = tuple[Any, ...]
 
@@ -59,10 +62,10 @@ def meant(place: Place, model: type[BaseModel], given: Mapping[str, Any]) -> dic
 def _refuse_unknown(
     place: Place, model: type[BaseModel], given: Mapping[str, Any], fields: Mapping[str, FieldInfo]
 ) -> None:
-    if model.model_config.get("extra") == "forbid":
-        for name in given:
-            if name not in fields:
-                raise unknown(f"argument of {place.path} of {place.tool}", name, fields, limit=20)
+    closed = model.model_config.get("extra") == "forbid"
+    for name in given:
+        if name not in fields and (closed or get_close_matches(name, fields, cutoff=MISSPELT)):
+            raise unknown(f"argument of {place.path} of {place.tool}", name, fields, limit=20)
 
 
 def _absent(field: FieldInfo, value: Any) -> bool:
