@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from ..addresses import EXPLANATION_PICTURE, address
 from ..errors import ToolFailure, unknown
 from ..handles import parse
-from ..pictures import SMALL, WHOLE, Picture, address, drawn, label, table
+from ..pictures import SMALL, WHOLE, Picture, drawn, label, table
 from ..runtime.work import Work
 from .models import Explanation, Kind, PlottedColumn, PlottedExplanation
 from .shown import ROOM, leading, plain
@@ -58,7 +59,7 @@ def plot_explanation(work: Work, explanation: str, kind: Kind, limit: int) -> tu
         rows=len(found.values),
         columns=shown,
         omitted=len(found.order) - len(shown),
-        picture=address("explanations", found.name, kind, limit),
+        picture=address(EXPLANATION_PICTURE, explanation=found.name, kind=kind, limit=limit),
     )
     return plotted, _drawn(found, order, kind, columns, SMALL)
 
