@@ -34,11 +34,13 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # the class ta
 
 
 def configure(level: str, clean: Callable[[str], str]) -> None:
-    """Log to stderr, through `clean`.
+    """Log to stderr from a level on, through `clean`.
 
+    The level is the handler's too, so that others may be told more without it being printed.
     It is called before `MCPServer` is built, which would otherwise import rich and log through it.
     """
     handler = _Handler(sys.stderr)
+    handler.setLevel(level)
     handler.setFormatter(_Clean(clean))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 

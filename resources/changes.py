@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote
 
-EXPERIMENTS = "mlflow://experiments"
+from ..tools.addresses import EXPERIMENTS, MODEL, RUN, VERSION, address
+from ..tools.tracing import mentions
+
 # Whose writing tools change what MLflow holds; what others write only names it.
 CHANGING = frozenset({"tracking", "registry", "training", "tuning", "causal", "upkeep"})
-RUN = re.compile(r"run:([0-9a-f]{32})")
-MODEL = re.compile(r"(?:model:|models:/)(?!m-[0-9a-f]{32}$)([^/@]+)(?:/(\d+))?(?:@.+)?")
+NAMED_MODEL = re.compile(r"(?:model:|models:/)(?!m-[0-9a-f]{32}$)([^/@]+)(?:/(\d+))?(?:@.+)?")
 
 
 def cards_of(handles: Iterable[str]) -> tuple[str, ...]:
@@ -19,12 +19,11 @@ def cards_of(handles: Iterable[str]) -> tuple[str, ...]:
 
 
 def _cards(handle: str) -> Iterator[str]:
-    if run := RUN.fullmatch(handle):
-        yield f"mlflow://runs/{run[1]}"
+    if run := mentions.RUN.fullmatch(handle):
+        yield address(RUN, run_id=run[1])
     elif handle.startswith("experiment:"):
         yield EXPERIMENTS
-    elif model := MODEL.fullmatch(handle):
-        card = f"mlflow://models/{quote(model[1], safe='')}"
-        yield card
+    elif model := NAMED_MODEL.fullmatch(handle):
+        yield address(MODEL, name=model[1])
         if model[2]:
-            yield f"{card}/versions/{model[2]}"
+            yield address(VERSION, name=model[1], version=model[2])

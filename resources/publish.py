@@ -11,6 +11,7 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 
 from ..config.settings import Settings
+from ..tools import addresses
 from ..tools.errors import ToolFailure, Unavailable
 from ..tools.runtime.calls.executor import CallCrashed, CallExecutor
 from ..tools.tracing.span import current
@@ -20,7 +21,7 @@ MARKDOWN, PNG = "text/markdown", "image/png"
 TOOLSET = "tracking"
 Reference = ResourceTemplateReference | PromptReference
 # Its address, its slice, what reads it, its title and its description.
-Published = tuple[str, str, Callable[..., Awaitable[str | bytes]], str, str]
+Resource = tuple[str, str, Callable[..., Awaitable[str | bytes]], str, str]
 T = TypeVar("T", str, bytes)
 
 
@@ -42,7 +43,7 @@ def add_resources(
         _add_completion(server, calls)
 
 
-def _cards(calls: CallExecutor, settings: Settings) -> tuple[Published, ...]:
+def _cards(calls: CallExecutor, settings: Settings) -> tuple[Resource, ...]:
     async def experiments() -> str:
         return await _read(_experiments(calls, settings))
 
@@ -61,16 +62,15 @@ def _cards(calls: CallExecutor, settings: Settings) -> tuple[Published, ...]:
 
         return await _read(calls.call(TOOLSET, version_card, name, version))
 
-    versions = "mlflow://models/{name}/versions/{version}"
     return (
-        ("mlflow://experiments", TOOLSET, experiments, "Experiments", "All MLflow experiments."),
-        ("mlflow://runs/{run_id}", TOOLSET, run, "Run", "One MLflow run: metrics, params, models."),
-        ("mlflow://models/{name}", TOOLSET, model, "Registered model", "A registered model and its versions."),
-        (versions, TOOLSET, version, "Model version", "One version and what it takes."),
+        (addresses.EXPERIMENTS, TOOLSET, experiments, "Experiments", "All MLflow experiments."),
+        (addresses.RUN, TOOLSET, run, "Run", "One MLflow run: metrics, params, models."),
+        (addresses.MODEL, TOOLSET, model, "Registered model", "A registered model and its versions."),
+        (addresses.VERSION, TOOLSET, version, "Model version", "One version and what it takes."),
     )
 
 
-def _pictures(calls: CallExecutor) -> tuple[Published, ...]:
+def _pictures(calls: CallExecutor) -> tuple[Resource, ...]:
     async def drawing(explanation: str, kind: str, limit: str) -> bytes:
         from ..tools.explain.kept import explanation_picture
 
@@ -86,12 +86,11 @@ def _pictures(calls: CallExecutor) -> tuple[Published, ...]:
 
         return await _read(calls.call(TOOLSET, artifact_picture, run_id, path))
 
-    uri = "picture://explanations/{explanation}/{kind}/{limit}"
-    image = "picture://runs/{run_id}/artifacts/{path}"
+    what = "What plot_explanation draws, in full."
     return (
-        (uri, "explain", drawing, "Explanation", "What plot_explanation draws, in full."),
-        ("picture://runs/{run_id}/metrics/{metric}", TOOLSET, metric, "Metric", "A metric over its steps, drawn."),
-        (image, TOOLSET, artifact, "Image", "An image among the artifacts of a run, in full."),
+        (addresses.EXPLANATION_PICTURE, "explain", drawing, "Explanation", what),
+        (addresses.METRIC_PICTURE, TOOLSET, metric, "Metric", "A metric over its steps, drawn."),
+        (addresses.ARTIFACT_PICTURE, TOOLSET, artifact, "Image", "An image among the artifacts of a run, in full."),
     )
 
 

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from ..config.settings import Capture, Settings
 from ..resources.publish import add_resources
+from ..tools.distributions import PROJECT
 from ..tools.spec import Toolset
 from .host import Host
 from .middleware import TraceRequests
@@ -40,10 +41,10 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         services,
         offered,
         more,
-        name="mlops-mcp",
+        name=PROJECT,
         title="MLOps",
         instructions=f"{INSTRUCTIONS}{offered.told()}",
-        version=version("mlops-mcp"),
+        version=version(PROJECT),
         subscriptions=services.bus,
         middleware=[services.logs, TraceRequests(services.tracer, capture)],
         # With tasks/cancel a read-only server would end what others have started.
@@ -51,5 +52,5 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
     )
     add_resources(host, services.calls, settings, offered.lacking)
     services.logs.serve(host.protocol)
-    Subscriptions(host, host.protocol, services.bus)
+    Subscriptions(host, services.bus).serve(host.protocol)
     return host

@@ -15,6 +15,9 @@ from ..tools.runtime.jobs.table import JobRow
 from ..tools.tracing.mentions import handles_in
 from .subscriptions import Bus
 
+# A row is written some time after its job has ended, by a server whose clock may be behind.
+LATE_S = 10.0
+
 
 class Changes:
     """What was written, and who is to know.
@@ -26,7 +29,8 @@ class Changes:
     def __init__(self, bus: Bus, jobs: Jobs) -> None:
         self._bus = bus
         self._jobs = jobs
-        self._seen = time.time()
+        self._looked = time.time()
+        self._told: frozenset[tuple[str, float]] = frozenset()
 
     async def made(self, toolset: str, arguments: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """A writing tool has answered. What it only looked at, as a preview does, has not changed."""
@@ -34,13 +38,14 @@ class Changes:
             await self._tell((arguments, result))
 
     async def look_at_jobs(self) -> None:
-        """Tell what jobs have changed that ended since the last look."""
-        if not (self._bus.heard and self._jobs.in_use):
-            self._seen = time.time()
-            return
-        for row in await self._jobs.ended_since(self._seen):
-            self._seen = max(self._seen, row.ended)
-            if row.toolset in CHANGING:
+        """Tell what jobs have changed that ended since the last look, or were seen to have ended only now."""
+        now = time.time()
+        heard = self._bus.heard and self._jobs.in_use
+        ended = await self._jobs.ended_since(self._looked - LATE_S) if heard else []
+        before, self._told = self._told, frozenset((row.id, row.ended) for row in ended)
+        self._looked = now
+        for row in ended:
+            if row.toolset in CHANGING and (row.id, row.ended) not in before:
                 await self._tell(_written(row))
 
     async def _tell(self, texts: Iterable[Any]) -> None:

@@ -54,7 +54,9 @@ def _loaded(options: argparse.Namespace) -> Loaded:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mlops-mcp", description="The machine-learning lifecycle as MCP tools.")
+    from ..tools.distributions import PROJECT
+
+    parser = argparse.ArgumentParser(prog=PROJECT, description="The machine-learning lifecycle as MCP tools.")
     parser.add_argument("--home", help="state folder (default: MLOPS_HOME, or the platform's user-data folder)")
     parser.add_argument("--version", action=_Version, nargs=0, help="the version of this package")
     commands = parser.add_subparsers(required=True, metavar="command")

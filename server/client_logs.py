@@ -51,6 +51,8 @@ class Listener:
 class ClientLogs(logging.Handler):
     """Server middleware, and the log handler that knows which call a record belongs to.
 
+    While a call of ours is listened to, our loggers make every record, whatever the level of stderr is.
+
     Args:
         clean: takes secrets out of a text.
     """
@@ -58,6 +60,7 @@ class ClientLogs(logging.Handler):
     def __init__(self, clean: Callable[[str], str]) -> None:
         super().__init__()
         self._clean = clean
+        self._listening = 0
         self._listener: ContextVar[Listener | None] = ContextVar("mlops_mcp_client_log", default=None)
 
     def __enter__(self) -> Self:
@@ -80,12 +83,14 @@ class ClientLogs(logging.Handler):
         listener = Listener(LEVELS.index(level))
         telling = asyncio.create_task(_tell(ctx, listener))
         token = self._listener.set(listener)
+        self._listen(1)
         try:
             result = await call_next(ctx)
         except asyncio.CancelledError:
             telling.cancel()
             raise
         finally:
+            self._listen(-1)
             self._listener.reset(token)
             listener.waiting.put_nowait(None)
             await asyncio.wait([telling])
@@ -106,6 +111,10 @@ class ClientLogs(logging.Handler):
             listener.take(entry)
         else:
             listener.loop.call_soon_threadsafe(listener.take, entry)
+
+    def _listen(self, more: int) -> None:
+        self._listening += more
+        logging.getLogger(OURS).setLevel(logging.DEBUG if self._listening else logging.NOTSET)
 
     async def _set_level(self, ctx: Request, params: SetLevelRequestParams) -> EmptyResult:
         connection_of(ctx).state[STATE] = params.level

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import version
 from pathlib import Path
 
 from ..config.settings import Settings
 from ..tools import wire
+from ..tools.distributions import PROJECT, requirements
 from ..tools.errors import NotInstalled, install, missing
 from ..tools.platforms import shortcomings
 from ..tools.slices import declared
@@ -21,8 +21,6 @@ from . import probes
 from .probes import Backend
 from .published import Published, asks, published
 
-PROJECT = "mlops-mcp"
-REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)[^;]*(?:;.*extra == [\"'](?P<extra>\w+)[\"'])?")
 POSTGRES = ("postgresql", "postgres:")
 WORDS = {"ok": "ok", "embedded": "ok", "unchecked": "?", "failed": "FAILED"}
 
@@ -104,10 +102,9 @@ def print_report(settings: Settings, as_json: bool = False) -> int:
 
 
 def _libraries() -> Iterator[Library]:
-    for text in requires(PROJECT) or ():
-        match = REQUIREMENT.match(text)
-        if match and match["name"] != PROJECT:
-            yield Library(match["name"], _installed(match["name"]), match["extra"] or "")
+    for each in requirements():
+        if each.name != PROJECT:
+            yield Library(each.name, each.version, each.extra)
 
 
 def _offers(offered: Published) -> Iterator[Offer]:
@@ -146,13 +143,6 @@ def _configured(settings: Settings) -> Iterator[tuple[object, str, str]]:
     yield settings.study_storage.startswith(POSTGRES), "optuna.study_storage", "psycopg"
     yield store.startswith(POSTGRES), "runtime.job_store", "psycopg"
     yield any(source.startswith(POSTGRES) for source in sources), "data.sources", "psycopg"
-
-
-def _installed(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def _free_bytes(home: Path) -> int:

@@ -85,16 +85,16 @@ def _chosen(settings: Settings) -> dict[str, str]:
     """Tool -> slice, for the agent or the enabled toolsets."""
     slices = wire.index()
     for name in settings.server.toolsets:
-        _require("toolset", name, slices)
+        _require("toolset", name, slices, "server.toolsets")
     chosen = settings.server.toolsets or tuple(slices)
     tools = {tool: name for name in slices if name in chosen for tool in slices[name]}
     if not settings.server.agent:
         return tools
     profiles = {profile.name: profile.tools for profile in AGENTS}
-    _require("agent", settings.server.agent, profiles)
+    _require("agent", settings.server.agent, profiles, "server.agent")
     return {tool: tools[tool] for tool in profiles[settings.server.agent] if tool in tools}
 
 
-def _require(kind: str, name: str, known: Iterable[str]) -> None:
+def _require(kind: str, name: str, known: Iterable[str], setting: str) -> None:
     if name not in known:
-        raise SettingsError(str(unknown(kind, name, known, f"See server.{kind}.", limit=12)))
+        raise SettingsError(str(unknown(kind, name, known, f"See {setting}.", limit=12)))

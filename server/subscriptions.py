@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Any
 
 import anyio
 from mcp import MCPError
 from mcp.server import MCPServer, Server
+from mcp.server.context import HandlerResult
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated, ServerEvent
 from mcp.shared.uri_template import UriTemplate
@@ -26,6 +28,7 @@ from .connections import Request, connection_of
 # Of one client; each costs a look at every change.
 MAX_SUBSCRIPTIONS = 1000
 STATE = "subscriber"
+Answer = Callable[[Request, RequestParams], Awaitable[HandlerResult]]
 
 
 class Bus(InMemorySubscriptionBus):
@@ -71,24 +74,17 @@ class Subscriber:
 class Subscriptions:
     """`resources/subscribe` and its opposite; the modern era has `subscriptions/listen`, which the SDK serves."""
 
-    def __init__(self, server: MCPServer[Any], protocol: Server[Any], bus: Bus) -> None:
+    def __init__(self, server: MCPServer[Any], bus: Bus) -> None:
         self._server = server
         self._bus = bus
+
+    def serve(self, protocol: Server[Any]) -> None:
+        """Answer these requests, and say of our lists what is true."""
         discover = protocol.get_request_handler("server/discover")
         assert discover is not None
-        self._discover = discover.handler
         protocol.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
         protocol.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
-        protocol.add_request_handler("server/discover", RequestParams, self._honest)
-
-    async def _honest(self, ctx: Request, params: RequestParams) -> DiscoverResult:
-        """Our lists stay as they are while a server runs; the SDK says they change wherever one can listen."""
-        found = await self._discover(ctx, params)
-        assert isinstance(found, DiscoverResult)
-        for each in (found.capabilities.tools, found.capabilities.resources, found.capabilities.prompts):
-            if each is not None:
-                each.list_changed = False
-        return found
+        protocol.add_request_handler("server/discover", RequestParams, _honest(discover.handler))
 
     async def _subscribe(self, ctx: Request, params: SubscribeRequestParams) -> EmptyResult:
         uri = str(params.uri)
@@ -127,3 +123,17 @@ class Subscriptions:
             return
         message = f"unknown resource {uri[:200]!r}. Valid: {', '.join((*fixed, *forms))}"
         raise MCPError(code=INVALID_PARAMS, message=message, data={"uri": uri[:200]})
+
+
+def _honest(discover: Answer) -> Answer:
+    """Our lists stay as they are while a server runs; the SDK says they change wherever one can listen."""
+
+    async def answer(ctx: Request, params: RequestParams) -> DiscoverResult:
+        found = await discover(ctx, params)
+        assert isinstance(found, DiscoverResult)
+        for each in (found.capabilities.tools, found.capabilities.resources, found.capabilities.prompts):
+            if each is not None:
+                each.list_changed = False
+        return found
+
+    return answer

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from importlib.util import find_spec
 
+from .distributions import PROJECT
 from .slices import extra_of
 
 # What to install for a backend of a team, by the module that was missing; the slices declare their own libraries.
@@ -59,7 +60,7 @@ def missing(modules: Iterable[str]) -> tuple[str, ...]:
 
 def install(extras: Iterable[str]) -> str:
     """The command that installs extras."""
-    return f"pip install 'mlops-mcp[{','.join(extras)}]'"
+    return f"pip install '{PROJECT}[{','.join(extras)}]'"
 
 
 def _installed(module: str) -> bool:

@@ -18,10 +18,10 @@ create index if not exists edges_parent on edges(parent);
 create table if not exists deleted(handle text primary key, at real not null);
 """
 # By whom a dataset is made whose path was passed where a dataset goes: who loads it on purpose takes the place.
-ON_THE_WAY = "loaded on the way"
+LOADED_UNASKED = "loaded on the way"
 RECORD = f"""
 insert into edges values(?,?,?,?)
-on conflict(child, parent) do update set by=excluded.by, at=excluded.at where edges.by='{ON_THE_WAY}'
+on conflict(child, parent) do update set by=excluded.by, at=excluded.at where edges.by='{LOADED_UNASKED}'
 """
 
 
@@ -48,7 +48,7 @@ class Lineage:
         self._store = Store(home / "lineage.db", SCHEMA, "the lineage", _upgraded, timeout_s=timeout_s)
 
     def record(self, child: str, parents: Iterable[str], by: str) -> None:
-        """Note that `by` (a tool) made `child` from `parents`; the first one stays, unless it was made `ON_THE_WAY`."""
+        """Note that `by` (a tool) made `child` from `parents`; the first stays, unless it was made `LOADED_UNASKED`."""
         rows = [(child, parent, by, time.time()) for parent in dict.fromkeys(parents) if parent and parent != child]
         with self._store.writing() as db:
             db.executemany(RECORD, rows)

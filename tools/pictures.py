@@ -1,7 +1,7 @@
 """Pictures: the one place where they are drawn and encoded, with few colours and below a size.
 
 A picture never carries alone what it shows: its numbers stand in the answer beside it, and inside the file as its
-description, and `address` names the resource that holds the whole of it.
+description, and the answer names the resource that holds the whole of it (`addresses`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import csv
 import io
 import math
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from .errors import ToolFailure, require
 
@@ -49,11 +49,6 @@ def require_drawing() -> None:
     require("matplotlib")
 
 
-def address(of: Literal["explanations", "runs"], *parts: object) -> str:
-    """The resource that holds a picture in full."""
-    return f"picture://{of}/{'/'.join(quote(str(part), safe='') for part in parts)}"
-
-
 def label(name: object, most: int = LABEL) -> str:
     """A name as it is drawn: in one line, without what has no glyph, and cut in its middle."""
     text = " ".join("".join(mark if mark.isprintable() else " " for mark in str(name)).split())
@@ -71,10 +66,12 @@ def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def drawn(draw: Callable[[Figure], None], shows: str, most: int = SMALL) -> Picture:
-    """A PNG of at most so many bytes of what `draw` puts on a figure, whose size is for it to set.
+    """A PNG of what `draw` puts on a figure, whose size is for it to set.
 
     Args:
-        shows: the numbers of the picture, which are its description in the file.
+        shows: the numbers of the picture, which are its description in the file; left out where they would take more
+            than half of it.
+        most: its bytes; only a picture of `SMALLEST_SIDE` pixels may have more.
 
     Raises:
         NotInstalled: matplotlib is missing.
@@ -162,6 +159,8 @@ def _scaled(image: Image, scale: float) -> Image:
 
 def _fitted(render: Callable[[float], Image], most: int, shows: str, scale: float = 1.0) -> bytes:
     """The largest rendering that fits, as an estimate from one to the next says, and with fewer colours first."""
+    if 2 * len(zlib.compress(shows.encode())) > most:
+        shows = ""
     while True:
         image = render(scale)
         encoded = _encoded(image, COLOURS[0], shows)

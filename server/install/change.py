@@ -94,7 +94,9 @@ class Config:
             before=before,
             after=self.format.with_entry((origins[0] if origins else before) or "", self.place, value),
             keeps_backup=bool(origins),
-            conflict="" if present is None else f"`{self.place[1]}` is there already with other content",
+            conflict=""
+            if present is None or is_ours(present)
+            else f"`{self.place[1]}` is there already and starts something else",
         )
 
     def uninstall(self) -> Change | None:

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
+from ...tools.distributions import MODULE, PROJECT, requirements
 from .errors import InstallError
 
-PROJECT, MODULE = "mlops-mcp", "mlops_mcp"
 # Environments that `uvx` makes for one start live in uv's cache and go with it.
 PASSING = re.compile(r"(archive|environments)-v\d+")
 # What every client takes as the name of a server.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-OF_AN_EXTRA = re.compile(r"(?P<name>[\w.-]+)(\[(?P<parts>[\w,-]+)\])?.*extra == [\"'](?P<extra>[\w-]+)")
 
 Value = str | list[str] | dict[str, str]
 
@@ -131,24 +130,11 @@ def _absolute(path: str) -> str:
 
 def _extras() -> tuple[str, ...]:
     """The extras whose libraries are all here; those of `all` by that name."""
-    from importlib.metadata import distribution, requires
+    from importlib.metadata import distribution
 
-    missing: set[str] = set()
-    parts: dict[str, set[str]] = {}
-    for found in filter(None, (OF_AN_EXTRA.match(text) for text in requires(PROJECT) or ())):
-        if found["name"] == PROJECT:
-            parts[found["extra"]] = set(found["parts"].split(","))
-        elif not _is_installed(found["name"]):
-            missing.add(found["extra"])
+    asked = list(requirements())
+    parts = {each.extra: set(each.parts) for each in asked if each.name == PROJECT}
+    missing = {each.extra for each in asked if each.name != PROJECT and not each.version}
     whole = set(distribution(PROJECT).metadata.get_all("Provides-Extra") or []) - missing - {"all"}
     everything = parts.get("all", set())
     return ("all", *sorted(whole - everything)) if everything <= whole else tuple(sorted(whole))
-
-
-def _is_installed(name: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return bool(version(name))
-    except PackageNotFoundError:
-        return False

@@ -68,12 +68,15 @@ def drop(text: str, path: tuple[str, ...]) -> str:
     """The text without what stands at a path, which exists."""
     import tomlkit
 
-    document = _document(text)
+    body = text.rstrip("\r\n")
+    document = _document(body)
     holder: Any = document
     for key in path[:-1]:
         holder = holder[key]
     del holder[path[-1]]
     left = tomlkit.dumps(document)
+    if left and not left.endswith("\n"):  # something else was last
+        return left + text[len(body) :]
     # The empty line above a last table goes with it.
     return re.sub(r"(\r?\n)(\r?\n)+$", r"\1", left)
 

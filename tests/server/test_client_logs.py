@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import redirect_stderr
 from typing import Any
 
 import anyio.to_thread
@@ -12,6 +14,7 @@ import pytest
 from mcp import Client
 from mcp.types import LoggingMessageNotificationParams as Entry
 
+from mlops_mcp.config.logs import configure
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.client_logs import WAITING
@@ -25,11 +28,10 @@ SECRET = "sk-ant-api03-" + "a" * 40
 
 
 async def warn(word: str, times: int = 1) -> str:
-    """Log a warning, and something that matters less."""
+    """Log warnings, and something that matters less, without a pause."""
     for _ in range(times):
         LOG.info("less: %s", word)
         LOG.warning("more: %s", word)
-        await asyncio.sleep(0)
     return word
 
 
@@ -39,26 +41,35 @@ async def warn_in_a_thread(word: str) -> str:
     return word
 
 
-async def meet(word: str) -> str:
-    """Log once two calls are under way."""
-    meeting.append(word)
-    while len(meeting) < 2:
-        await asyncio.sleep(0)
-    LOG.warning("met: %s", word)
-    return word
-
-
-meeting: list[str] = []
-TOOLS = Toolset("probe", "Logs.", tuple(reads(tool, tool.__name__) for tool in (warn, warn_in_a_thread, meet)))
+@pytest.fixture
+def stderr() -> Generator[io.StringIO]:
+    """Where the log of a server goes of which only errors are to be printed."""
+    root, written = logging.getLogger(), io.StringIO()
+    before = root.level, root.handlers
+    root.handlers = []
+    with redirect_stderr(written):
+        configure("ERROR", str)
+    yield written
+    root.handlers = before[1]
+    root.setLevel(before[0])
 
 
 @pytest.fixture
-async def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Host]:
-    monkeypatch.setattr(LOG, "level", logging.DEBUG)
-    meeting.clear()
-    server = create_server(settings, TOOLS)
+async def server(settings: Settings, stderr: io.StringIO) -> AsyncGenerator[Host]:
+    meeting = asyncio.Barrier(2)
+
+    async def meet(word: str) -> str:
+        """Log once two calls are under way."""
+        await meeting.wait()
+        LOG.warning("met: %s", word)
+        return word
+
+    probes = tuple(reads(tool, tool.__name__) for tool in (warn, warn_in_a_thread, meet))
+    server = create_server(settings, Toolset("probe", "Logs.", probes))
     with server.services.logs:
         yield server
+    assert "less" not in stderr.getvalue()
+    assert "more" not in stderr.getvalue()
 
 
 class Heard(list[tuple[str, str | None, Any]]):
@@ -116,8 +127,16 @@ async def test_a_secret_is_taken_out_and_a_flood_is_cut(server: Host) -> None:
         assert SECRET not in str(heard)
         assert len(heard[-1][2]) == 2000
         heard.clear()
-        await client.call_tool("warn", {"word": "flood", "times": 50})
-    assert 1 <= len(heard) <= max(50, WAITING)
+        await client.call_tool("warn", {"word": "flood", "times": 3 * WAITING})
+    assert [data for _, _, data in heard] == ["more: flood"] * WAITING
+
+
+async def test_what_nobody_listens_to_is_not_even_made(server: Host) -> None:
+    async with Client(server, mode="legacy") as client:
+        await set_level(client, "debug")
+        await client.call_tool("warn", {"word": "a"})
+    assert not LOG.isEnabledFor(logging.WARNING)
+    assert LOG.isEnabledFor(logging.ERROR)
 
 
 async def test_a_call_that_is_refused_logs_no_error_and_the_next_one_is_answered(server: Host) -> None:

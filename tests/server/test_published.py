@@ -12,6 +12,7 @@ import pytest
 from mcp import Client
 from mcp.types import TextContent
 
+from mlops_mcp.config.errors import SettingsError
 from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import INSTRUCTIONS, create_server
@@ -101,6 +102,14 @@ def test_a_library_takes_only_the_tools_away_that_cannot_do_without(
     assert list(found.lacking) == gone
     assert list(found.tools) == tools_of(*(name for name in SLICES if name not in gone))
     assert list(found.withheld) == tools_of(*gone)
+
+
+@pytest.mark.parametrize(("setting", "wrong"), [("server.toolsets", ["dat"]), ("server.agent", "trainer")])
+def test_an_unknown_name_is_answered_with_the_setting_it_stands_in(
+    environ: dict[str, str], setting: str, wrong: object
+) -> None:
+    with pytest.raises(SettingsError, match=rf"See {setting}\."):
+        published(load(environ, {setting: wrong}).settings)
 
 
 @pytest.mark.usefixtures("base")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,19 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.resources.changes import cards_of
 from mlops_mcp.server import subscriptions
 from mlops_mcp.server.app import create_server
+from mlops_mcp.server.changes import LATE_S
 from mlops_mcp.server.host import Host
+from mlops_mcp.tools.runtime.jobs.launch import table_of
+from mlops_mcp.tools.runtime.jobs.table import End, NewJob
 
 from .handshake import subscribe, unsubscribe
 
 RUN = "0123456789abcdef0123456789abcdef"
 CARD = f"mlflow://runs/{RUN}"
+NEW = NewJob(
+    tool="train_model", toolset="training", function="a:b", request="{}", attempts=1, trace_id="t", span_id="s",
+    idempotency=None, settings="{}", folder="/", home="home", budget="{}", short=0,
+)  # fmt: skip
 
 
 class Told(list[str]):
@@ -150,6 +160,26 @@ async def test_only_what_was_written_is_told(server: Host) -> None:
     assert seen == []
     await changes.made("upkeep", {"handle": f"run:{RUN}"}, {"state": "deleted", "handles": [f"run:{RUN}"]})
     assert seen == [CARD]
+    leave()
+
+
+async def test_a_job_whose_end_is_seen_late_is_told_once(server: Host, settings: Settings) -> None:
+    table, changes, seen = table_of(settings), server.services.changes, list[str]()
+
+    def end(run: str, ago_s: float) -> None:
+        row = table.insert(replace(NEW, request=json.dumps({"run": f"run:{run}"})))
+        assert table.claim("home", "here", 99)
+        assert table.finish(row.id, 1, End("done", "{}"))
+        with table.backend.open() as db:
+            db.execute("update jobs set ended=? where id=?", (time.time() - ago_s, row.id))
+
+    leave = server.services.bus.subscribe(lambda event: seen.append(getattr(event, "uri", "")))
+    end(RUN, -3600)  # by a server whose clock is ahead
+    await changes.look_at_jobs()
+    end(RUN[::-1], LATE_S / 2)
+    await changes.look_at_jobs()
+    await changes.look_at_jobs()
+    assert seen == [CARD, f"mlflow://runs/{RUN[::-1]}"]
     leave()
 
 

@@ -21,7 +21,9 @@ from mlops_mcp.tools.pictures import SMALL, WHOLE, described, drawn, label, show
 from mlops_mcp.tools.runtime.work import Work
 
 FORMULA = r"cost $\frac{x"
-ROWS, COLUMNS = 60, 800
+ROWS, COLUMNS = 30, 60
+# Points take long to draw.
+DRAWN: dict[Kind, int] = {"bar": kept.MOST_COLUMNS, "beeswarm": 12}
 LONG = "列名 naïve column of a very long name, " * 5
 
 
@@ -32,7 +34,7 @@ def values() -> np.ndarray:
 
 @pytest.fixture
 def wide(work: Work, values: np.ndarray) -> str:
-    """An explanation of 800 columns, of which the largest is called as a formula that is none."""
+    """An explanation of more columns than are drawn, of which the largest is called as a formula that is none."""
     names = [FORMULA, "a\nb", *(f"{LONG}{place}" for place in range(COLUMNS - 2))]
     folder = kept.explanations(work) / "wide"
     folder.mkdir(parents=True)
@@ -46,15 +48,15 @@ def wide(work: Work, values: np.ndarray) -> str:
 def test_a_wide_explanation_is_drawn_small_with_its_numbers_in_the_answer_and_in_the_file(
     work: Work, wide: str, values: np.ndarray, kind: Kind
 ) -> None:
-    plotted, picture = kept.plot_explanation(work, wide, kind, kept.MOST_COLUMNS)
-    in_full = kept.explanation_picture(work, "wide", kind, kept.MOST_COLUMNS)
+    plotted, picture = kept.plot_explanation(work, wide, kind, DRAWN[kind])
+    in_full = kept.explanation_picture(work, "wide", kind, DRAWN[kind])
     assert len(picture.data) <= SMALL <= 40_000
     assert SMALL / 4 < len(in_full) <= WHOLE
     assert Image.open(io.BytesIO(picture.data)).mode == "P"
     assert imread(io.BytesIO(picture.data)).std() > 0.01
     assert len(plotted.model_dump_json()) / 4 <= 1500
     assert len(plotted.columns) + plotted.omitted == COLUMNS
-    assert plotted.picture == f"picture://explanations/wide/{kind}/{kept.MOST_COLUMNS}"
+    assert plotted.picture == f"picture://explanations/wide/{kind}/{DRAWN[kind]}"
     largest = np.argsort(-np.abs(values).mean(axis=0), kind="stable")
     assert plotted.columns[0].mean_abs == pytest.approx(np.abs(values[:, largest[0]]).mean())
     first = pd.Series(values[:, largest[0]])
@@ -62,7 +64,7 @@ def test_a_wide_explanation_is_drawn_small_with_its_numbers_in_the_answer_and_in
     expected = tuple(first.quantile([0.05, 0.5, 0.95])) if kind == "beeswarm" else (None, None, None)
     assert quantiles == pytest.approx(expected)
     told = list(csv.DictReader(io.StringIO(described(in_full))))
-    assert len(told) == kept.MOST_COLUMNS
+    assert len(told) == DRAWN[kind]
     assert float(told[0]["mean_abs"]) == pytest.approx(plotted.columns[0].mean_abs, rel=1e-5)
 
 
@@ -132,6 +134,17 @@ def bomb() -> bytes:
 def test_what_is_no_image_that_can_be_shown_is_refused(data: bytes, says: str) -> None:
     with pytest.raises(ToolFailure, match=says):
         shown(data)
+
+
+def test_numbers_that_would_fill_a_picture_are_left_out_of_its_file() -> None:
+    def draw(figure: Figure) -> None:
+        figure.add_subplot().plot([1, 2, 1])
+
+    few, many = ("".join(map(chr, np.random.default_rng(0).integers(33, 127, n))) for n in (1000, SMALL))
+    assert described(drawn(draw, few).data) == few
+    found = drawn(draw, many).data
+    assert (described(found), len(found) <= SMALL) == ("", True)
+    assert Image.open(io.BytesIO(found)).size == Image.open(io.BytesIO(drawn(draw, few).data)).size
 
 
 def test_the_numbers_of_a_picture_are_a_table_that_is_read_back() -> None:

@@ -12,7 +12,7 @@ from .store import Dataset, resolve
 
 MODEL = re.compile(r"^(model:|models:/)")
 # What fits a model to a dataset; other parents of a model were only scored on.
-FITS = ("train_model", "estimate_effect", "log_model", "tune_model")
+FITTING = ("train_model", "estimate_effect", "log_model", "tune_model")
 LOGGED = re.compile(r"^models:/m-[0-9a-f]{32}$")
 
 
@@ -35,7 +35,7 @@ def rows_behind(work: Work, text: str) -> tuple[Dataset, str]:
 
 
 def _is_training(edge: Edge) -> bool:
-    return edge.parent.startswith("dataset:") and edge.by in FITS
+    return edge.parent.startswith("dataset:") and edge.by in FITTING
 
 
 def _versioned(lineage: Lineage, text: str) -> str:

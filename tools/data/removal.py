@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ..errors import unknown
 from ..handles import NAME, parse
-from ..lineage import ON_THE_WAY, Lineage
+from ..lineage import LOADED_UNASKED, Lineage
 from ..removal import Found, Gone, Leftover, Removal, Remover, erase, written
 from ..runtime.work import Work
 from .models import DatasetInfo
 from .store import card_of, cards, changing, datasets, file_of
 
 # What makes datasets that nobody asked to keep: they are made again with the next answer, or when a path is passed.
-UNASKED = {"predict_dataset": "answer", "get_validation": "answer", ON_THE_WAY: "dataset loaded on the way"}
+UNASKED = {"predict_dataset": "answer", "get_validation": "answer", LOADED_UNASKED: "dataset loaded on the way"}
 
 
 def find(work: Work, text: str) -> Found:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from ..errors import NeedsChoice, ToolFailure, unknown
 from ..handles import NAME, Handle, check_name, parse, slug
-from ..lineage import ON_THE_WAY, Lineage
+from ..lineage import LOADED_UNASKED, Lineage
 from ..locks import locked
 from ..runtime.work import Work
 from ..slices import handle_kinds
@@ -87,9 +87,9 @@ def resolve(work: Work, text: str) -> Dataset:
     """
     if text.strip().startswith(PREFIX):
         source, sql, name = table_in(text)
-        return load_source(work, source, sql, name, by=ON_THE_WAY)
+        return load_source(work, source, sql, name, by=LOADED_UNASKED)
     if looks_like_path(text):
-        return load_file(work, text, "", by=ON_THE_WAY)
+        return load_file(work, text, "", by=LOADED_UNASKED)
     wanted = parse(text, "dataset")
     if not re.fullmatch(NAME[1:-1], wanted.name):
         raise _unknown(work, text)

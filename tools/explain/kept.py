@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from ..addresses import EXPLANATION_PICTURE, address
 from ..errors import ToolFailure, unknown
 from ..handles import parse
-from ..pictures import SMALL, WHOLE, Picture, address, drawn, label, table
+from ..pictures import SMALL, WHOLE, Picture, drawn, label, table
 from ..runtime.work import Work
 from .models import Explanation, Kind, PlottedColumn, PlottedExplanation
 from .shown import ROOM, leading, plain
@@ -47,11 +48,7 @@ def plot_explanation(work: Work, explanation: str, kind: Kind, limit: int) -> tu
         ToolFailure: no such explanation, or points of one class are asked of an explanation of all.
     """
     found = _opened(work, explanation)
-    if found.values.ndim == 3 and kind != "bar":
-        raise ToolFailure(
-            f"{explanation} is of all classes, and a beeswarm is of one",
-            "Draw kind='bar', or explain_model with a label.",
-        )
+    _require_drawable(found, kind)
     order = found.order[:limit]
     columns = [_column(found, int(place), kind) for place in order]
     shown = leading(columns, ROOM)
@@ -62,7 +59,7 @@ def plot_explanation(work: Work, explanation: str, kind: Kind, limit: int) -> tu
         rows=len(found.values),
         columns=shown,
         omitted=len(found.order) - len(shown),
-        picture=address("explanations", found.name, kind, limit),
+        picture=address(EXPLANATION_PICTURE, explanation=found.name, kind=kind, limit=limit),
     )
     return plotted, _drawn(found, order, kind, columns, SMALL)
 
@@ -70,6 +67,7 @@ def plot_explanation(work: Work, explanation: str, kind: Kind, limit: int) -> tu
 def explanation_picture(work: Work, name: str, kind: str, limit: int) -> bytes:
     """The PNG of a stored explanation in full. Raises ToolFailure as `plot_explanation` does."""
     found, one_kind = _opened(work, f"explanation:{name}"), _kind(kind)
+    _require_drawable(found, one_kind)
     order = found.order[: max(1, min(limit, MOST_COLUMNS))]
     return _drawn(found, order, one_kind, [_column(found, int(place), one_kind) for place in order], WHOLE).data
 
@@ -106,6 +104,14 @@ def _opened(work: Work, explanation: str) -> _Kept:
     unit = str(json.loads((folder / "explanation.json").read_bytes()).get("unit", ""))
     values = np.load(folder / "values.npy", allow_pickle=False)
     return _Kept(folder.name, unit, values, pd.read_parquet(folder / "features.parquet"))
+
+
+def _require_drawable(found: _Kept, kind: Kind) -> None:
+    if found.values.ndim == 3 and kind != "bar":
+        raise ToolFailure(
+            f"explanation:{found.name} is of all classes, and a beeswarm is of one",
+            "Draw kind='bar', or explain_model with a label.",
+        )
 
 
 def _column(found: _Kept, place: int, kind: Kind) -> PlottedColumn:

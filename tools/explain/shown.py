@@ -25,7 +25,7 @@ def leading(items: Sequence[T], room: int) -> list[T]:
     """The items that fit, but at least one."""
     shown: list[T] = []
     for item in items:
-        room -= len(item.model_dump_json(exclude_none=True)) + 1
+        room -= len(item.model_dump_json()) + 1
         if shown and room < 0:
             break
         shown.append(item)

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
+from ..addresses import ARTIFACT_PICTURE, address
 from ..errors import ToolFailure, unknown
 from ..paging import Page, page
-from ..pictures import Picture, address, described, shown, whole
+from ..pictures import Picture, described, shown, whole
 from ..runtime.work import Work
 from .backend import require_artifacts
 from .checks import inside_run
@@ -49,7 +50,7 @@ def read_artifact(work: Work, run: str, path: str, offset: int) -> tuple[Artifac
     about, content = _read(work, run, path)
     if about.kind != "image":
         return _part(content, about, offset), None
-    picture = address("runs", about.run.removeprefix("run:"), "artifacts", about.path)
+    picture = address(ARTIFACT_PICTURE, run_id=about.run.removeprefix("run:"), path=about.path)
     text = described(content)[:CHARS] or None
     return about.model_copy(update={"text": text, "picture": picture}), shown(content)
 

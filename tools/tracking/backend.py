@@ -26,6 +26,7 @@ from ..runtime.work import Work
 from ..storage.state_files import draft_of, place, private_folder, remove_old_drafts, write_private
 from ..tracing.redaction import redact
 from ..urls import request_to
+from . import embedded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,7 +36,6 @@ TEMPLATE = "mlflow_store.db.gz"
 PROBE_TIMEOUT_S = 1.0
 # How long a sign of life is good for.
 PROBE_EVERY_S = 5.0
-SQLITE = "sqlite:///"
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "https": 443}
 SETTING = "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"
 # What to do as long as artifacts cannot be stored, or nothing of MLflow can be used.
@@ -70,16 +70,16 @@ def require_backend(work: Work) -> None:
     except NotInstalled as missing:
         raise NotInstalled(missing.message, f"{missing.hint}. {WITHOUT_MLFLOW}") from None
     uri = work.settings.tracking_uri
-    if uri.startswith(SQLITE):
-        _require_file(Path(uri.removeprefix(SQLITE)))
-    if "://" in uri and not uri.startswith((SQLITE, "file:", "databricks")):
+    if store := embedded.path(work.settings):
+        _require_file(store)
+    if "://" in uri and not uri.startswith((embedded.SQLITE, "file:", "databricks")):
         _probe_now_and_then(work, uri)
 
 
 def has_no_store(settings: Settings) -> bool:
     """Whether the store is to be a file that is not there yet."""
-    uri = settings.tracking_uri
-    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
+    store = embedded.path(settings)
+    return store is not None and not store.exists()
 
 
 def _require_file(store: Path) -> None:
@@ -98,8 +98,8 @@ def open_client(settings: Settings) -> MlflowClient:
     """Build the client; `models:/` URIs are looked up through the global URI, so that is set as well."""
     uri = settings.tracking_uri
     os.environ["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_REGISTRY_URI"] = uri
-    if uri.startswith(SQLITE):
-        place_store(Path(uri.removeprefix(SQLITE)))
+    if store := embedded.path(settings):
+        place_store(store)
     from mlflow import MlflowClient, set_registry_uri, set_tracking_uri
 
     _import_request_headers()
@@ -220,7 +220,7 @@ def build_template(folder: Path) -> bytes:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     path = folder / "template.db"
-    store = SqlAlchemyStore(f"{SQLITE}{path}", str(folder / "unused"))
+    store = SqlAlchemyStore(f"{embedded.SQLITE}{path}", str(folder / "unused"))
     store._dispose_engine()  # pyright: ignore[reportPrivateUsage]
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for statement in (
@@ -245,7 +245,7 @@ def _require_current(draft: Path) -> None:
     with closing(sqlite3.connect(draft)) as db:
         found = db.execute("select version_num from alembic_version").fetchone()[0]
     if found != _get_latest_schema_revision():
-        _upgrade_db(create_sqlalchemy_engine(f"{SQLITE}{draft}"))
+        _upgrade_db(create_sqlalchemy_engine(f"{embedded.SQLITE}{draft}"))
 
 
 def _import_request_headers() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..addresses import METRIC_PICTURE, address
 from ..errors import unknown
-from ..pictures import SMALL, WHOLE, Picture, address, drawn, label, require_drawing, table
+from ..pictures import SMALL, WHOLE, Picture, drawn, label, require_drawing, table
 from ..runtime.work import Work
 from .client import opened_at
 from .models import MetricHistory, Point
@@ -44,7 +45,7 @@ def get_metric_history(
         last=points[-1],
         lowest=min(known, key=_value, default=None),
         highest=max(known, key=_value, default=None),
-        picture=address("runs", identity, "metrics", metric) if plot else None,
+        picture=address(METRIC_PICTURE, run_id=identity, metric=metric) if plot else None,
     )
     return history, _drawn(known, metric, _known(kept), SMALL) if plot else None
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..paging import Page, page
 from ..runtime.work import Work
-from .backend import SQLITE
+from . import embedded
 from .client import everything, opened
 from .models import ExperimentLine, cut, fit
 from .views import visible
@@ -54,9 +52,7 @@ def _line(found: Experiment, runs: int, more: bool) -> ExperimentLine:
 
 def _counts(work: Work, client: MlflowClient, experiments: Sequence[str]) -> tuple[Counter[str], bool]:
     """How many runs each has, and whether all were counted: MLflow itself counts nothing."""
-    uri = work.settings.tracking_uri
-    if uri.startswith(SQLITE):
-        with closing(sqlite3.connect(f"file:{uri.removeprefix(SQLITE)}?mode=ro", uri=True)) as db:
-            return Counter({str(key): count for key, count in db.execute(COUNT)}), True
+    if store := embedded.path(work.settings):
+        return Counter({str(key): count for key, count in embedded.rows(store, COUNT)}), True
     found = client.search_runs(list(experiments), max_results=COUNTED) if experiments else []
     return Counter(run.info.experiment_id for run in found), len(found) < COUNTED

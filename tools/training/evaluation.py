@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..addresses import ARTIFACT_PICTURE, address
 from ..data.store import resolve, with_handles
 from ..errors import ToolFailure, unknown
 from ..modeling import guards
@@ -22,7 +23,6 @@ from ..modeling.rows import overlap, rows_of, trained_rows, training_frame
 from ..modeling.searches import searched
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..modeling.target import encode, guess, labelled, with_positive
-from ..pictures import address
 from ..runtime.work import Work
 from ..tracking.client import log_run
 from ..undo import deletes
@@ -213,7 +213,7 @@ def _draw(work: Work, run: str, made: Calibration, dataset: str, title: str) -> 
         path = Path(folder) / f"calibration_{dataset}.png"
         path.write_bytes(picture(made, f"{title} on {dataset}").data)
         mlflow_client(work).log_artifact(run, str(path))
-        return address("runs", run, "artifacts", path.name)
+        return address(ARTIFACT_PICTURE, run_id=run, path=path.name)
 
 
 def _run_of(work: Work, uri: str) -> str | None:

@@ -79,7 +79,7 @@ def test_uninstalling_leaves_the_file_as_it_was_to_the_byte(name: str, user: Pat
     file.write_bytes(THERE[name].encode())
     file.chmod(0o640)
     assert install(settings, asked(name)) == 0
-    assert install(settings, asked(name, agent="model_trainer", force=True)) == 0
+    assert install(settings, asked(name, agent="model_trainer")) == 0
     assert file.read_bytes() != THERE[name].encode()
     assert uninstall(settings, asked(name)) == 0
     assert file.read_bytes() == THERE[name].encode()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server import cli
-from mlops_mcp.server.install import jsonc
+from mlops_mcp.server.install import jsonc, toml
 from mlops_mcp.server.install.change import Config
 from mlops_mcp.server.install.command import install, uninstall
 from mlops_mcp.server.install.errors import InstallError
@@ -93,6 +93,14 @@ def test_toml_in_which_servers_are_one_line_gets_the_entry_there(user: Path, set
     assert list(Format.of(file).servers(file.read_text(encoding="utf-8"), "mcp_servers") or {}) == ["a", "mlops"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\n\n\n", "\r\n\r\n", ""])
+def test_blank_lines_at_the_end_of_toml_stay_unless_the_entry_was_last(end: str) -> None:
+    line = "\r\n" if "\r" in end else "\n"
+    entry, other = f'[s.mlops]{line}command = "x"{line}', f'[s.other]{line}command = "x"'
+    assert toml.drop(f"{entry}{line}{other}{end}", ("s", "mlops")) == f"{other}{end}"
+    assert toml.drop(f"{other}{line}{line}{entry}{end}", ("s", "mlops")) == f"{other}{line}"
+
+
 def test_a_second_time_says_that_it_is_so_already(user: Path, settings: Settings, capsys: Said) -> None:
     assert install(settings, asked("cursor")) == 0
     file = user / ".cursor/mcp.json"
@@ -109,7 +117,7 @@ def test_another_entry_of_the_name_is_shown_and_stays_unless_forced(
     assert install(settings, asked("cursor")) == 2
     said = capsys.readouterr()
     assert '-{"mcpServers": {"mlops": {"command": "npx"' in said.out
-    assert "is there already with other content; --force replaces it" in said.err
+    assert "is there already and starts something else; --force replaces it" in said.err
     assert uninstall(settings, asked("cursor")) == 2
     assert "does not start mlops-mcp" in capsys.readouterr().err
     assert file.read_text(encoding="utf-8") == OTHER

@@ -168,9 +168,15 @@ def test_an_explanation_of_all_classes_is_drawn_as_bars_only(trees: Stored) -> N
     found = trees.all()
     plotted, _ = kept.plot_explanation(trees.work, found.explanation, "bar", 5)
     assert plotted.columns[0].mean_abs == pytest.approx(found.importances[0].mean_abs)
-    with pytest.raises(ToolFailure, match="all classes") as refused:
-        kept.plot_explanation(trees.work, found.explanation, "beeswarm", 5)
-    assert "kind='bar'" in str(refused.value)
+    name = found.explanation.removeprefix("explanation:")
+    assert kept.explanation_picture(trees.work, name, "bar", 5).startswith(b"\x89PNG")
+    for draw in (
+        lambda: kept.plot_explanation(trees.work, found.explanation, "beeswarm", 5),
+        lambda: kept.explanation_picture(trees.work, name, "beeswarm", 5),
+    ):
+        with pytest.raises(ToolFailure, match="all classes") as refused:
+            draw()
+        assert "kind='bar'" in str(refused.value)
     one = trees.all("fir").explanation
     assert kept.plot_explanation(trees.work, one, "beeswarm", 5)[1].data.startswith(b"\x89PNG")
 
