@@ -11,9 +11,9 @@ import io
 import math
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import ToolFailure, require
 
@@ -33,7 +33,7 @@ PIXELS_A_BYTE, SCREEN = 30, 4_000_000
 DESCRIPTION = "Description"
 LABEL = 30
 # Names come from outside: a dollar in one starts no formula.
-STYLE = {"text.parse_math": False, "text.usetex": False}
+STYLE: Mapping[Any, bool] = {"text.parse_math": False, "text.usetex": False}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def drawn(draw: Callable[[Figure], None], shows: str, most: int = SMALL) -> Pict
     require_drawing()
     import matplotlib.pyplot as plt
 
-    with plt.rc_context({**STYLE}), warnings.catch_warnings():
+    with plt.rc_context(dict(STYLE)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # glyphs that the font lacks, and layouts that do not fit
         figure = plt.figure()
         try:

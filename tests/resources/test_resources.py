@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,8 @@ def test_the_experiments_are_read_without_mlflow_as_mlflow_lists_them(work: Work
     assert embedded.experiment_ids(work.settings) == {}  # and no store is placed for it
     for number in range(105):
         mlflow_client(work).create_experiment(f"e{number}", artifact_location=str(work.home))
-    mlflow_client(work).delete_experiment(mlflow_client(work).get_experiment_by_name("e7").experiment_id)
+    unwanted: Any = mlflow_client(work).get_experiment_by_name("e7")
+    mlflow_client(work).delete_experiment(unwanted.experiment_id)
     known = runs.experiments(work)
     assert len(known) == 105  # with MLflow's own, without the deleted one
     assert list((embedded.experiment_ids(work.settings) or {}).items()) == list(known.items())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..data.far import far_columns
 from ..estimates import Estimate
-from .card import ModelCard
+from .card import Kind, ModelCard
 from .estimated import Answers, estimated
 from .metrics import Metric, metric_named, metrics_for
 from .paired import on_rows, shown
@@ -146,7 +146,7 @@ def drifted(trained: pd.DataFrame, other: pd.DataFrame, card: ModelCard, indepen
     """
     if min(len(trained), len(other)) < FEWEST_ROWS:
         return []
-    kinds = {feature.name: feature.kind for feature in card.features}
+    kinds: dict[str, Kind] = {feature.name: feature.kind for feature in card.features}
     found = far_columns(trained, other, kinds, APART, BY_CHANCE, independent)
     if not found:
         return []

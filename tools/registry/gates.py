@@ -11,7 +11,7 @@ from ..data.far import far_columns
 from ..data.store import Dataset, resolve
 from ..errors import ToolFailure, Unavailable
 from ..estimates import Verdict
-from ..modeling.card import ModelCard
+from ..modeling.card import Kind, ModelCard
 from ..modeling.folds import units_of
 from ..modeling.frame import design
 from ..modeling.gains import gain
@@ -121,7 +121,7 @@ def _listed(names: Iterable[object]) -> str:
 
 def _drift(contest: Contest) -> tuple[Verdict, str]:
     card = contest.candidate.card
-    kinds = {feature.name: feature.kind for feature in card.features}
+    kinds: dict[str, Kind] = {feature.name: feature.kind for feature in card.features}
     found = far_columns(design(contest.trained, card), design(contest.frame, card), kinds, FAR, BY_CHANCE)
     if not found:
         return "passed", f"none of {len(card.names)} inputs is far from the training data"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,7 +190,8 @@ def test_accuracies_are_told_apart_as_mcnemars_exact_test_does(rows: int) -> Non
             wrong[0, won:apart] = wrong[1, :won] = 1
             found = on_rows(metric("accuracy"), truth, np.eye(2)[wrong[0]], np.eye(2)[wrong[1]])
             both = int((wrong.sum(axis=0) == 2).sum())
-            exact = mcnemar([[rows - apart - both, won], [apart - won, both]], exact=True).pvalue
+            table: Any = mcnemar([[rows - apart - both, won], [apart - won, both]], exact=True)
+            exact = table.pvalue
             assert found.value == pytest.approx((2 * won - apart) / rows)
             assert (shown(found.p, found.value) != 0) == (exact < 0.05)
             said.append(shown(found.p, found.value))

