@@ -20,7 +20,7 @@ from .contract import first_sentence
 ROOT = Path(__file__).parent.parent
 REGISTRY_SCHEMA = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
 # What the package says it runs on -> what bundles call it.
-PLATFORMS = {"POSIX :: Linux": "linux", "MacOS": "darwin", "Microsoft :: Windows": "win32"}
+PLATFORMS = {"POSIX :: Linux": "linux", "MacOS": "darwin"}
 HOME, ROOTS, PORT = "MLOPS_HOME", "MLOPS_DATA__ROOTS", "MLOPS_SERVER__PORT"
 MAIN = '''"""Starts the server that is in this bundle."""
 

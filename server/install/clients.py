@@ -9,7 +9,7 @@ from typing import Literal
 
 from .errors import InstallError
 
-Platform = Literal["linux", "darwin", "win32"]
+Platform = Literal["linux", "darwin"]
 Scope = Literal["user", "project"]
 
 
@@ -28,7 +28,6 @@ class Machine:
             "home": self.home,
             "config": self._named("XDG_CONFIG_HOME") or self.home / ".config",
             "support": self.home / "Library" / "Application Support",
-            "appdata": self._named("APPDATA") or self.home / "AppData" / "Roaming",
             "codex": self._named("CODEX_HOME") or self.home / ".codex",
             "claude": self._named("CLAUDE_CONFIG_DIR") or self.home,
         }[name]
@@ -75,11 +74,11 @@ class Client:
 
 
 def _everywhere(folder: str, path: str) -> dict[Platform, tuple[str, str]]:
-    return {"linux": (folder, path), "darwin": (folder, path), "win32": (folder, path)}
+    return {"linux": (folder, path), "darwin": (folder, path)}
 
 
 def _as_an_app(path: str) -> dict[Platform, tuple[str, str]]:
-    return {"linux": ("config", path), "darwin": ("support", path), "win32": ("appdata", path)}
+    return {"linux": ("config", path), "darwin": ("support", path)}
 
 
 STDIO = {"type": "stdio"}
@@ -129,7 +128,6 @@ CLIENTS = {
             {
                 "linux": ("config", "zed/settings.json"),
                 "darwin": ("home", ".config/zed/settings.json"),
-                "win32": ("appdata", "Zed/settings.json"),
             },
             key="context_servers",
             project=".zed/settings.json",

@@ -56,7 +56,7 @@ def uninstall(settings: Settings, request: Request) -> int:
 
 def this_machine() -> Machine:
     """Where this program runs."""
-    platform: Platform = "darwin" if sys.platform == "darwin" else "win32" if sys.platform == "win32" else "linux"
+    platform: Platform = "darwin" if sys.platform == "darwin" else "linux"
     return Machine(platform, Path.home(), os.environ, Path.cwd())
 
 

@@ -54,7 +54,7 @@ class Installation:
         """
         if any(PASSING.fullmatch(part) for part in self.prefix.parts):
             return self._through_uv()
-        script = self.python.with_name(PROJECT + (".exe" if self.python.suffix == ".exe" else ""))
+        script = self.python.with_name(PROJECT)
         return (str(script),) if script.is_file() else (str(self.python), "-m", MODULE)
 
     def _through_uv(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ..data.far import far_columns
 from ..estimates import Estimate
 from .card import Kind, ModelCard
 from .estimated import Answers, estimated
+from .inputs import surprises
 from .metrics import Metric, metric_named, metrics_for
 from .paired import on_rows, shown
 
@@ -31,6 +32,33 @@ RARE, FOUND = 0.2, 0.1
 APART, BY_CHANCE = 0.1, 1e-3
 FEWEST_ROWS = 20
 SHOWN = 5
+
+
+def off(
+    card: ModelCard,
+    columns: pd.DataFrame,
+    trained: pd.DataFrame | None,
+    answers: Answers | None = None,
+    metric: Metric | None = None,
+    seen: bool = False,
+    judged: ModelCard | None = None,
+) -> list[str]:
+    """What is off about rows and the answers to them: values never seen, the score, features that drifted.
+
+    Args:
+        columns: the design of the rows; `trained` is that of the training rows, if they are still there.
+        answers: to these rows, if there are any yet.
+        seen: whether the model was trained on any of the rows.
+        judged: the card that the answers are judged by, if their classes stand in another order than the model's.
+    """
+    said: list[str] = []
+    if answers is not None:
+        said = guarded(
+            judged or card, answers.truth, answers.prediction, answers.baseline, answers.clusters, metric, seen
+        )  # fmt: skip
+    independent = None if answers is None else answers.independent
+    far = [] if trained is None else drifted(trained, columns, card, independent)
+    return [*surprises(columns, card), *said, *far]
 
 
 def guarded(

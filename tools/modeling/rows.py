@@ -178,6 +178,11 @@ class Overlap:
         return found
 
 
+def shared(trained: Rows, frame: pd.DataFrame, card: ModelCard, group: str) -> Overlap:
+    """What labelled rows share with those that were trained on, also by groups where they have that column."""
+    return overlap(trained, rows_of(frame, card), frame[group] if group in frame.columns else None)
+
+
 def overlap(trained: Rows, others: Rows, groups: pd.Series | None = None) -> Overlap:
     """Args: `groups` is the group of each of the other rows."""
     import numpy as np

@@ -10,13 +10,13 @@ from ..data.store import resolve, with_handles
 from ..errors import ToolFailure
 from ..modeling.algorithms import ALGORITHMS, algorithm
 from ..modeling.card import ModelCard
+from ..modeling.estimated import Answers
 from ..modeling.folds import FOLDS, Folds, folds, numbered
-from ..modeling.guards import drifted, guarded
-from ..modeling.inputs import surprises
+from ..modeling.guards import guarded, off
 from ..modeling.metrics import Scores, measured
 from ..modeling.pipelines import build, fit, merged, rare_below, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
-from ..modeling.rows import Rows, overlap, rows_of
+from ..modeling.rows import Rows, rows_of, shared
 from ..modeling.target import guess
 from ..modeling.telling import telling
 from ..runtime.work import Work
@@ -165,8 +165,7 @@ def _validated(work: Work, request: TrainRequest, pipeline: Pipeline, prepared: 
     card, prediction = prepared.card, scores(pipeline, held.features, prepared.card)
     found = measured(card, held.target, prediction)
     group = request.group or prepared.card.likely_group
-    groups = held.frame[group] if group in held.frame.columns else None
-    shared = overlap(rows, rows_of(held.frame, prepared.card), groups).notes(group)
+    baseline = guess(card, prepared.target, len(held.target))
     return HeldOut(
         validation=found,
         notes=tuple(
@@ -174,10 +173,8 @@ def _validated(work: Work, request: TrainRequest, pipeline: Pipeline, prepared: 
             for note in [
                 *held.notes,
                 *found.notes,
-                *shared,
-                *surprises(held.features, card),
-                *guarded(card, held.target, prediction, guess(card, prepared.target, len(held.target)), None),
-                *drifted(prepared.features, held.features, card),
+                *shared(rows, held.frame, card, group).notes(group),
+                *off(card, held.features, prepared.features, Answers(held.target, prediction, baseline)),
             ]
         ),
     )

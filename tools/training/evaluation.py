@@ -14,12 +14,11 @@ from ..modeling.effects import EffectScorer, effect_rows, one_effect, treatment_
 from ..modeling.estimated import Answers, estimated
 from ..modeling.folds import doubt, units_of
 from ..modeling.frame import design
-from ..modeling.inputs import surprises
 from ..modeling.local import add_metrics, is_local
 from ..modeling.metrics import Metric, measured, metric_named, metrics_for
 from ..modeling.pipelines import scores
 from ..modeling.prepared import FEW_REPEATS
-from ..modeling.rows import overlap, rows_of, trained_rows, training_frame
+from ..modeling.rows import rows_of, shared, trained_rows, training_frame
 from ..modeling.searches import searched
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..modeling.target import encode, guess, labelled, with_positive
@@ -70,6 +69,7 @@ def evaluate_model(work: Work, request: EvaluateRequest) -> Evaluation:
     truth, given = found.answers.truth, measured(card, found.answers.truth, found.answers.prediction)
     score = estimated(metric, card, found.answers)
     seen, known = _known_rows(work, model, frame, request.group)
+    off = guards.off(found.card, found.columns, found.trained, found.answers, metric, bool(seen))
     calibrated, why = _calibrated(work, request, model, found, source.name)
     if request.log:
         _log_scores(work, model.uri, given.known, source.name)
@@ -87,7 +87,7 @@ def evaluate_model(work: Work, request: EvaluateRequest) -> Evaluation:
         thresholds=_thresholds(request, found),
         calibration=calibrated,
         slices=slices(metric, card, found.answers, found.rows[request.by]) if request.by else [],
-        notes=[*known, *dropped, *_undefined(metric, given.notes), *found.notes, *_guarded(found, metric, seen), *why],
+        notes=[*known, *dropped, *_undefined(metric, given.notes), *found.notes, *off, *why],
         undo=deletes(*loaded) if loaded else None,
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ def _answered(work: Work, model: StoredModel, card: ModelCard, frame: pd.DataFra
     trained = training_frame(work, card)
     baseline = None if trained is None else guess(card, encode(trained[card.target], card), len(truth))
     clusters, noted = _clusters(frame, columns, group or (card.group if card.group in frame.columns else ""))
-    notes = [*noted, *surprises(columns, card), *([GONE] if trained is None else [])]
+    notes = [*noted, *([GONE] if trained is None else [])]
     answers = Answers(truth, turned, baseline, clusters)
     return Answered(card, answers, frame, columns, None if trained is None else design(trained, card), notes)
 
@@ -132,7 +132,7 @@ def _answered_effects(work: Work, model: StoredModel, card: ModelCard, frame: pd
         frame.iloc[rows.places],
         rows.modifiers,
         None if trained is None else design(trained, card),
-        surprises(rows.modifiers, card),
+        [],
     )
 
 
@@ -146,27 +146,16 @@ def _clusters(frame: pd.DataFrame, columns: pd.DataFrame, group: str) -> tuple[n
 def _known_rows(work: Work, model: StoredModel, frame: pd.DataFrame, group: str) -> tuple[int | None, list[str]]:
     """How many rows the model was trained on, and notes on those, on groups, and on searches that scored them."""
     card = model.card
-    others, trained = rows_of(frame, card), trained_rows(work, model.folder, card)
-    notes = searched(work, card, others)
+    trained = trained_rows(work, model.folder, card)
+    notes = searched(work, card, rows_of(frame, card))
     if trained is None:
         return None, ["which rows this model was trained on is not known any more", *notes]
     column = card.group or card.likely_group
     _, doubts = doubt(frame, card.target, group or column)
-    shared = overlap(trained, others, frame[column] if column in frame.columns else None)
-    if shared.known == shared.rows:
+    found = shared(trained, frame, card, column)
+    if found.known == found.rows:
         notes = []
-    return shared.known, [*shared.notes(column), *notes, *doubts]
-
-
-def _guarded(found: Answered, metric: Metric, seen: int | None) -> list[str]:
-    """What is off about the score, and about the rows it is of."""
-    answers = found.answers
-    notes = guards.guarded(
-        found.card, answers.truth, answers.prediction, answers.baseline, answers.clusters, metric, bool(seen)
-    )
-    if found.trained is None:
-        return notes
-    return [*notes, *guards.drifted(found.trained, found.columns, found.card, answers.independent)]
+    return found.known, [*found.notes(column), *notes, *doubts]
 
 
 def _baseline_scores(found: Answered) -> Scores:

@@ -13,12 +13,11 @@ from ..modeling.card import ModelCard
 from ..modeling.estimated import Answers
 from ..modeling.folds import numbered, repeated, units_of
 from ..modeling.frame import design
-from ..modeling.guards import drifted, guarded
-from ..modeling.inputs import surprises
+from ..modeling.guards import guarded, off
 from ..modeling.metrics import Metric, defined, metric_named
 from ..modeling.pipelines import fit, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
-from ..modeling.rows import overlap, rows_of, trained_rows, training_frame
+from ..modeling.rows import overlap, rows_of, shared, trained_rows, training_frame
 from ..modeling.shipped import canonical
 from ..modeling.store import load_pipeline
 from ..modeling.target import guess
@@ -238,20 +237,16 @@ def _off(work: Work, contest: Contest, entry: Entry, held: Prepared) -> list[str
     card = stored.card if stored else base.card
     column = card.group or card.likely_group
     trained = trained_rows(work, stored.folder, card) if stored else rows_of(base.frame, card, column)
-    shared = None
-    if trained is not None:
-        groups = held.frame[column] if column in held.frame.columns else None
-        shared = overlap(trained, rows_of(held.frame, card), groups)
-    asked, fitted = design(held.frame, card), training_frame(work, card)
-    answers = contest.answers(entry)
+    found = None if trained is None else shared(trained, held.frame, card, column)
+    fitted = training_frame(work, card)
+    rows = found.notes(column) if found else ["which rows it was trained on is not known any more"]
+    judged = base.card.model_copy(update={"train": card.train})
     return [
-        *(shared.notes(column) if shared else ["which rows it was trained on is not known any more"]),
-        *surprises(asked, card),
-        *guarded(
-            base.card.model_copy(update={"train": card.train}), answers.truth, answers.prediction, answers.baseline,
-            answers.clusters, contest.metric, bool(shared and shared.known),
+        *rows,
+        *off(
+            card, design(held.frame, card), None if fitted is None else design(fitted, card),
+            contest.answers(entry), contest.metric, bool(found and found.known), judged,
         ),
-        *([] if fitted is None else drifted(design(fitted, card), asked, card, answers.independent)),
     ]  # fmt: skip
 
 

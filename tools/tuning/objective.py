@@ -23,12 +23,11 @@ from ..modeling.effects import (
 )
 from ..modeling.estimated import Answers
 from ..modeling.folds import folds, numbered
-from ..modeling.guards import PROPER, drifted
-from ..modeling.inputs import surprises
+from ..modeling.guards import PROPER, off
 from ..modeling.metrics import Metric, Undefined, defined, metric_named, metrics_for
 from ..modeling.pipelines import fit, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
-from ..modeling.rows import overlap, rows_of
+from ..modeling.rows import rows_of, shared
 from ..modeling.target import guess
 from ..modeling.telling import telling
 from ..runtime.work import Work
@@ -253,10 +252,9 @@ def _shared(prepared: Prepared, held: Prepared) -> list[str]:
     """What the validation rows share with those that points are fitted on, and how they differ."""
     card = prepared.card
     column = card.group or card.likely_group
-    groups = held.frame[column] if column in held.frame.columns else None
-    found = overlap(rows_of(prepared.frame, card, column), rows_of(held.frame, card), groups)
-    off = [*surprises(held.features, card), *drifted(prepared.features, held.features, card)]
-    return [f"validation: {note}" for note in [*held.notes, *found.notes(column), *off]]
+    found = shared(rows_of(prepared.frame, card, column), held.frame, card, column)
+    strange = off(card, held.features, prepared.features)
+    return [f"validation: {note}" for note in [*held.notes, *found.notes(column), *strange]]
 
 
 def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objective, str, list[str]]:

@@ -9,7 +9,7 @@ import pytest
 from mlops_mcp.server.install.clients import Scope
 from mlops_mcp.server.install.command import Request
 
-MOVED = ("XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "APPDATA")
+MOVED = ("XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR")
 
 
 @pytest.fixture
