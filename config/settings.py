@@ -31,6 +31,7 @@ class ServerSettings(Section):
     read_only: bool
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
+    insecure: bool
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[Origin, ...]
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]

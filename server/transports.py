@@ -22,6 +22,7 @@ from .app import create_server
 from .host import Host
 
 if TYPE_CHECKING:
+    from .access.tokens import Tokens
     from .ending import WebServer
 
 Transport = Literal["stdio", "http", "sse"]
@@ -77,10 +78,13 @@ async def _end_on_signal(server: Host) -> None:
 
 
 async def _serve_http(server: Host, settings: Settings, transport: Transport) -> None:
+    from .access.gate import require_lock
+    from .access.tokens import Tokens
     from .ending import end_on_signal
 
-    ending = asyncio.Event()
-    web = _web_server(server, settings.server, transport, ending)
+    ending, tokens = asyncio.Event(), Tokens(settings.home)
+    require_lock(settings.server, tokens)
+    web = _web_server(server, settings.server, tokens, transport, ending)
     with _listener(settings.server) as listener:
         _announce(settings.server.host, listener.getsockname()[1], transport)
         async with server.services.running(), anyio.create_task_group() as group:
@@ -89,7 +93,9 @@ async def _serve_http(server: Host, settings: Settings, transport: Transport) ->
             group.cancel_scope.cancel()
 
 
-def _web_server(server: Host, options: ServerSettings, transport: Transport, ending: asyncio.Event) -> WebServer:
+def _web_server(
+    server: Host, options: ServerSettings, tokens: Tokens, transport: Transport, ending: asyncio.Event
+) -> WebServer:
     import uvicorn
 
     from .ending import GRACE_S, WebServer
@@ -98,7 +104,7 @@ def _web_server(server: Host, options: ServerSettings, transport: Transport, end
     # Without a configuration of its own uvicorn logs through our handler, which takes secrets out of addresses.
     # Its faster parser leaves the blanks around a header's value, which the protocol says do not count.
     config = uvicorn.Config(
-        web_app(server, options, transport == "http", ending),
+        web_app(server, options, tokens, transport == "http", ending),
         http="h11",
         log_config=None,
         log_level=options.log_level.lower(),

@@ -18,6 +18,8 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..config.settings import ServerSettings
+from .access.gate import Gate
+from .access.tokens import Tokens
 from .ending import EndsInOrder
 from .eras import EitherEra
 from .host import Host
@@ -29,7 +31,9 @@ EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version")
 METHODS = ("GET", "POST", "DELETE")
 
 
-def web_app(server: Host, options: ServerSettings, streamable: bool, ending: asyncio.Event) -> Starlette:
+def web_app(
+    server: Host, options: ServerSettings, tokens: Tokens, streamable: bool, ending: asyncio.Event
+) -> Starlette:
     """The application: SSE, and Streamable HTTP beside it if that is wanted.
 
     Args:
@@ -38,6 +42,7 @@ def web_app(server: Host, options: ServerSettings, streamable: bool, ending: asy
     security = security_of(options)
     app = server.streamable_http_app(transport_security=security) if streamable else Starlette()
     app.router.routes.extend(Sse(server.protocol, security).routes)
+    app.add_middleware(Gate, tokens=tokens)
     app.add_middleware(
         CORSMiddleware,
         allow_origin_regex=origins_of(security),
