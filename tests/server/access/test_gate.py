@@ -2,36 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-
-import httpx2
-import pytest
-
-from mlops_mcp.config.settings import Settings
-from mlops_mcp.server.access.tokens import Tokens
-from mlops_mcp.server.app import create_server
-from mlops_mcp.server.web import web_app
+from .conftest import Door
 
 PATHS = ("/mcp", "/sse", "/messages/", "/messages/x?session_id=1", "/", "/nothing", "/docs", "//mcp", "/mcp/../sse")
-
-
-@dataclass(frozen=True)
-class Door:
-    """The application, asked without a server around it."""
-
-    http: httpx2.AsyncClient
-    tokens: Tokens
-
-
-@pytest.fixture
-async def door(settings: Settings) -> AsyncGenerator[Door]:
-    tokens = Tokens(settings.home)
-    app = web_app(create_server(settings), settings.server, tokens, True, asyncio.Event())
-    transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8765") as http:
-        yield Door(http, tokens)
 
 
 async def test_without_a_token_every_path_and_method_is_refused(door: Door) -> None:

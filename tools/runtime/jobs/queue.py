@@ -21,6 +21,7 @@ from ...storage.store import BlockingCalls
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, current
 from .. import proctree
+from ..identity import acting
 from ..models import ENDED, Progress, QueuePlace
 from ..template.handle import own_template
 from .alive import held, machine
@@ -39,7 +40,10 @@ PRUNE_EVERY_S = 3600.0
 
 
 class Jobs:
-    """All jobs of a state folder; any number of servers may do this at the same time."""
+    """All jobs of a state folder; any number of servers may do this at the same time.
+
+    Whoever acts finds, changes and lists no jobs but those that it owns.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -114,14 +118,17 @@ class Jobs:
             return QueuePlace(
                 position=self._table.ahead(row) + 1,
                 reason=f"{runtime.slots} long and {runtime.short_slots} short jobs run at a time (runtime.job_slots)",
-                running=[describe_running(each) for each in here[:MAX_SHOWN]],
+                running=[describe_running(each) for each in here[:MAX_SHOWN] if acting().owns(each.owner)],
             )
 
         return await self._calls.run(look)
 
     async def page(self, limit: int, after: Position | None, state: str) -> tuple[list[JobRow], int]:
         """Newest jobs first, beginning behind a position, and how many there are."""
-        return await self._calls.run(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
+        by = acting()
+        return await self._calls.run(
+            lambda: (self._table.recent(limit, after, state, by), self._table.count(state, by))
+        )
 
     async def ended_since(self, moment: float) -> list[JobRow]:
         return await self._calls.run(lambda: self._table.ended_since(moment))
@@ -175,14 +182,20 @@ class Jobs:
         return row
 
     def _read(self, identity: str) -> JobRow:
-        try:
-            row = self._table.get(identity)
-        except KeyError:
-            raise unknown("job", identity, (row.id for row in self._table.recent(50)), "list_jobs shows all.") from None
+        row = self._owned(identity)
         self._reap()
         if row.state == "running" and self._looks_after(row) and self._dead(row):
             self._lose(row)
         return self._table.get(identity)
+
+    def _owned(self, identity: str) -> JobRow:
+        """Raises ToolFailure for a job that is not there, or another's, which is the same to whoever asks."""
+        by = acting()
+        with contextlib.suppress(KeyError):
+            row = self._table.get(identity)
+            if by.owns(row.owner):
+                return row
+        raise unknown("job", identity, (row.id for row in self._table.recent(50, by=by)), "list_jobs shows all.")
 
     def _looks_after(self, row: JobRow) -> bool:
         return not self._settings.server.read_only or row.id in self._own

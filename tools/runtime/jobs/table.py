@@ -10,6 +10,7 @@ from typing import Any
 
 from ...paging import Position
 from ...tracing.ids import uuid7
+from ..identity import Identity
 from ..models import Budget, Fault, State
 from .backends import Backend, Opened
 
@@ -27,12 +28,16 @@ SAME = (
     "(state<>'cancelled' or fault='budget'))) order by created desc, id desc limit 1"
 )
 
+WHOSE = "(?=1 or owner=?)"
+EVERYBODY = Identity()
+
 
 @dataclass(frozen=True)
 class NewJob:
     """What is known of a job before it is queued.
 
     `scope` is its caller's digest, `call` that of all that is asked for; None for one that no other call may join.
+    `owner` is the name of its caller's token; empty where there are none.
     """
 
     tool: str
@@ -50,6 +55,7 @@ class NewJob:
     short: int = 0
     scope: str = ""
     call: str | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class JobRow:
     scope: str
     call: str | None
     told: int
+    owner: str = ""
     joined: bool = False
 
     @property
@@ -266,20 +273,23 @@ class JobTable:
             db.execute("update jobs set cleanup=null where id=? and attempt=?", (identity, attempt))
         return str(found[0]) if found and found[0] else None
 
-    def recent(self, limit: int, after: Position | None = None, state: str = "") -> list[JobRow]:
-        """Newest jobs first, beginning behind a position."""
-        values: list[Any] = [state, state]
+    def recent(
+        self, limit: int, after: Position | None = None, state: str = "", by: Identity = EVERYBODY
+    ) -> list[JobRow]:
+        """Newest jobs first, of those that somebody may see, beginning behind a position."""
+        values: list[Any] = [state, state, *_whose(by)]
         if after is not None:
             values += [after.at, after.at, after.id]
         behind = "and (created<? or (created=? and id<?)) " if after is not None else ""
         return self._all(
-            f"select * from jobs where (?='' or state=?) {behind}order by created desc, id desc limit ?", *values, limit
-        )
+            f"select * from jobs where (?='' or state=?) and {WHOSE} {behind}order by created desc, id desc limit ?",
+            *values, limit,
+        )  # fmt: skip
 
-    def count(self, state: str = "") -> int:
+    def count(self, state: str = "", by: Identity = EVERYBODY) -> int:
         with self.backend.open() as db:
-            query = "select count(*) from jobs where ?='' or state=?"
-            return int(db.execute(query, (state, state)).fetchone()[0])
+            query = f"select count(*) from jobs where (?='' or state=?) and {WHOSE}"
+            return int(db.execute(query, (state, state, *_whose(by))).fetchone()[0])
 
     def ended_since(self, moment: float) -> list[JobRow]:
         """Those that ended after a moment, the first to end first."""
@@ -313,6 +323,10 @@ class JobTable:
     def _all(self, query: str, *values: Any) -> list[JobRow]:
         with self.backend.open() as db:
             return _rows(db.execute(query, values))
+
+
+def _whose(by: Identity) -> tuple[int, str]:
+    return int(by.access == "admin"), by.name
 
 
 def _identity() -> str:
