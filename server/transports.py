@@ -99,13 +99,14 @@ def _web_server(
     import uvicorn
 
     from .ending import GRACE_S, WebServer
+    from .patience import patient
     from .web import web_app
 
     # Without a configuration of its own uvicorn logs through our handler, which takes secrets out of addresses.
     # Its faster parser leaves the blanks around a header's value, which the protocol says do not count.
     config = uvicorn.Config(
         web_app(server, options, tokens, transport == "http", ending),
-        http="h11",
+        http=patient(options.request_s),
         log_config=None,
         log_level=options.log_level.lower(),
         timeout_graceful_shutdown=math.ceil(GRACE_S) + 2,

@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..config.settings import ServerSettings
+from .access.crowd import Crowd, Limits
 from .access.gate import Gate
 from .access.tokens import Tokens
 from .ending import EndsInOrder
@@ -40,8 +41,9 @@ def web_app(
         ending: set when the server is told to end.
     """
     security = security_of(options)
-    app = server.streamable_http_app(transport_security=security) if streamable else Starlette()
+    app = _streamable(server, options, security) if streamable else Starlette()
     app.router.routes.extend(Sse(server.protocol, security).routes)
+    app.add_middleware(Limits, crowd=Crowd(options))
     app.add_middleware(Gate, tokens=tokens)
     app.add_middleware(
         CORSMiddleware,
@@ -53,6 +55,14 @@ def web_app(
     app.add_middleware(Guard, security=security)
     app.add_middleware(EndsInOrder, ending=ending)  # the outermost, since it was added last
     return app
+
+
+def _streamable(server: Host, options: ServerSettings, security: TransportSecuritySettings) -> Starlette:
+    return server.streamable_http_app(
+        transport_security=security,
+        session_idle_timeout=options.session_idle_s,
+        max_sessions=options.sessions,
+    )
 
 
 class Guard:

@@ -77,7 +77,8 @@ class Jobs:
         """Queue a job and start it if a slot is free; the same call of the same caller joins the job of the first.
 
         Raises:
-            ToolFailure: its idempotency key was used with other arguments, or one of them is not finite.
+            ToolFailure: its idempotency key was used with other arguments, one of them is not finite, or its owner has
+                too many jobs already.
         """
         above = current()
         return await self._calls.run(lambda: self._submit(submission, above))
@@ -173,7 +174,7 @@ class Jobs:
 
     def _submit(self, submission: Submission, above: Carrier) -> JobRow:
         new = submission.row(self._settings, above)
-        row = self._table.insert(new, self._settings.runtime.rejoin_s)
+        row = self._table.insert(new, self._settings.runtime.rejoin_s, self._settings.runtime.caller_jobs)
         if self._settings.server.read_only:
             self._own.add(row.id)
         if row.request != new.request:

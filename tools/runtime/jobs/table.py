@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...errors import ToolFailure
 from ...paging import Position
 from ...tracing.ids import uuid7
 from ..identity import Identity
@@ -28,6 +29,8 @@ SAME = (
     "(state<>'cancelled' or fault='budget'))) order by created desc, id desc limit 1"
 )
 
+# Who has fewer running comes first, so that nobody waits behind all that another has queued.
+FAIRLY = "(select count(*) from jobs r where r.state='running' and r.owner=jobs.owner)"
 WHOSE = "(?=1 or owner=?)"
 EVERYBODY = Identity()
 
@@ -138,11 +141,17 @@ class JobTable:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
-    def insert(self, new: NewJob, rejoin_s: float = 0.0) -> JobRow:
+    def insert(self, new: NewJob, rejoin_s: float = 0.0, most: int = 0) -> JobRow:
         """Queue a job, or find the one of the same call.
 
         With an idempotency key that is the job which was started with it, unless that one failed. Without, it is one
         of the same caller that has not ended, or that ended within `rejoin_s` and nobody was told of.
+
+        Args:
+            most: jobs of one owner that have not ended; 0: as many as it likes, as where nobody has a name.
+
+        Raises:
+            ToolFailure: it has as many.
         """
         with self.backend.alone() as db:
             if new.idempotency:
@@ -154,6 +163,8 @@ class JobTable:
                     return row
             elif new.call and (row := _one(db, SAME, new.call, new.scope, time.time() - rejoin_s)):
                 return replace(row, joined=True)
+            if new.owner and most:
+                _require_room(db, new.owner, most)
             values = {"id": _identity(), "state": "queued", "attempt": 0, "created": time.time(), **vars(new)}
             marks = ",".join("?" * len(values))
             row = _one(db, f"insert into jobs({','.join(values)}) values({marks}) returning *", *values.values())
@@ -187,7 +198,7 @@ class JobTable:
                 "error=null, fault=null "
                 "where id=(select id from jobs where state='queued' and home in (?, '') and "
                 f"{chosen}{running.format('')} < ? and (short=1 or {running.format(' and short=0')} < ?) "
-                "order by created, id limit 1) returning *",
+                f"order by {FAIRLY}, created, id limit 1) returning *",
                 time.time(), place, home, *(among or ()), place, slots + short_slots, place, slots,
             )  # fmt: skip
 
@@ -323,6 +334,15 @@ class JobTable:
     def _all(self, query: str, *values: Any) -> list[JobRow]:
         with self.backend.open() as db:
             return _rows(db.execute(query, values))
+
+
+def _require_room(db: Opened, owner: str, most: int) -> None:
+    query = "select count(*) from jobs where owner=? and state in ('queued','running')"
+    if (number := int(db.execute(query, (owner,)).fetchone()[0])) >= most:
+        raise ToolFailure(
+            f"{number} jobs of {owner} have not ended, and it may have {most} at a time (runtime.caller_jobs)",
+            "Wait for one with get_job, or end one with cancel_job.",
+        )
 
 
 def _whose(by: Identity) -> tuple[int, str]:
