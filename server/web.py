@@ -24,6 +24,7 @@ from .access.tokens import Tokens
 from .ending import EndsInOrder
 from .eras import EitherEra
 from .host import Host
+from .operations import Alive, Operations
 
 HTTP_PATH, SSE_PATH, MESSAGES_PATH = "/mcp", "/sse", "/messages/"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -42,8 +43,9 @@ def web_app(
     """
     security = security_of(options)
     app = _streamable(server, options, security) if streamable else Starlette()
-    app.router.routes.extend(Sse(server.protocol, security).routes)
-    app.add_middleware(Limits, crowd=Crowd(options))
+    crowd = Crowd(options)
+    app.router.routes.extend([*Sse(server.protocol, security).routes, *Operations(server.services, crowd).routes])
+    app.add_middleware(Limits, crowd=crowd)
     app.add_middleware(Gate, tokens=tokens)
     app.add_middleware(
         CORSMiddleware,
@@ -53,6 +55,7 @@ def web_app(
         expose_headers=EXPOSED,
     )
     app.add_middleware(Guard, security=security)
+    app.add_middleware(Alive)
     app.add_middleware(EndsInOrder, ending=ending)  # the outermost, since it was added last
     return app
 

@@ -131,6 +131,10 @@ class Jobs:
             lambda: (self._table.recent(limit, after, state, by), self._table.count(state, by))
         )
 
+    async def states(self) -> dict[str, int]:
+        """How many jobs there are in each state, whoever owns them."""
+        return await self._calls.run(self._table.states) if self.in_use else {}
+
     async def ended_since(self, moment: float) -> list[JobRow]:
         return await self._calls.run(lambda: self._table.ended_since(moment))
 

@@ -302,6 +302,12 @@ class JobTable:
             query = f"select count(*) from jobs where (?='' or state=?) and {WHOSE}"
             return int(db.execute(query, (state, state, *_whose(by))).fetchone()[0])
 
+    def states(self) -> dict[str, int]:
+        """How many jobs there are in each state, whoever owns them."""
+        with self.backend.open() as db:
+            rows = db.execute("select state, count(*) from jobs group by state").fetchall()
+        return {str(state): int(number) for state, number in rows}
+
     def ended_since(self, moment: float) -> list[JobRow]:
         """Those that ended after a moment, the first to end first."""
         return self._all("select * from jobs where ended>? order by ended, id", moment)
