@@ -243,6 +243,10 @@ def require_running(work: Work, run: str, what: str = "anything more") -> str:
         ToolFailure: it is unknown, deleted or ended.
     """
     with opened_at(work, run) as (_, found):
+        owner = found.data.tags.get(OWNER, "")
+        # A job may write scores of a model into whatever run that comes from, but what it makes into its owner's alone.
+        if owner and work.by.name not in ("", owner) and work.job:
+            raise _not_own(found)
         return f"run:{_require_running(work, found, what).info.run_id}"
 
 
@@ -307,8 +311,12 @@ def _require_kept(work: Work, found: MlflowRun) -> MlflowRun:
     if found.info.lifecycle_stage == "deleted":
         raise ToolFailure(f"run:{found.info.run_id} is deleted", "Start a new run.")
     if not work.by.owns(found.data.tags.get(OWNER, "")):
-        raise ToolFailure(f"run:{found.info.run_id} belongs to another caller", "start_run opens one of your own.")
+        raise _not_own(found)
     return found
+
+
+def _not_own(found: MlflowRun) -> ToolFailure:
+    return ToolFailure(f"run:{found.info.run_id} belongs to another caller", "start_run opens one of your own.")
 
 
 def _require_running(work: Work, found: MlflowRun, what: str) -> MlflowRun:
