@@ -14,6 +14,7 @@ from mlops_mcp.server.access.gate import is_loopback, require_lock
 from mlops_mcp.server.access.tokens import FILE, Tokens
 from mlops_mcp.server.cli import main
 from mlops_mcp.tools.runtime.identity import Identity
+from mlops_mcp.tools.tracing.redaction import redact
 
 
 def test_a_token_is_shown_once_and_only_its_digest_is_kept_in_a_private_file(tmp_path: Path) -> None:
@@ -21,6 +22,7 @@ def test_a_token_is_shown_once_and_only_its_digest_is_kept_in_a_private_file(tmp
     file = tmp_path / FILE
     assert len(token) > 40
     assert token not in file.read_text(encoding="utf-8")
+    assert token not in redact(f"it is {token}, alone")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert Tokens(tmp_path).identity(token) == Identity("ann", "write")
     for other in ("", token[:-1], token + "x", token.lower(), "é" * 40):
