@@ -146,7 +146,7 @@ def _recorded(work: Work, request: EvaluateRequest, verdicts: list[list[Verdict]
     again = [like(work.job, f"case {number}") if work.job else "" for number in range(len(verdicts))]
     with _writing(work) as writer:
         return [
-            record_case(writer.tracer, writer.store, request.agent, case, found, identity)
+            record_case(writer.tracer, writer.store, request.agent, case, found, identity, work.by.name)
             for case, found, identity in zip(request.test_cases, verdicts, again, strict=True)
         ]
 
