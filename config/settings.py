@@ -31,8 +31,14 @@ class ServerSettings(Section):
     read_only: bool
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
+    insecure: bool
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[Origin, ...]
+    caller_requests: Annotated[int, Field(ge=1)]
+    caller_sessions: Annotated[int, Field(ge=1)]
+    sessions: Annotated[int, Field(ge=1)]
+    session_idle_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    request_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -79,6 +85,7 @@ class RuntimeSettings(Section):
     job_slots: Annotated[int, Field(ge=0)]
     short_slots: Annotated[int, Field(ge=0)]
     job_memory_mb: Annotated[int, Field(ge=512)]
+    caller_jobs: Annotated[int, Field(ge=1)]
     job_attempts: Annotated[int, Field(ge=1, le=10)]
     job_store: SecretStr
     keep_days: Annotated[int, Field(ge=1)]

@@ -24,16 +24,23 @@ class Argument:
 
 @dataclass(frozen=True)
 class PromptSpec:
-    """`arguments` has one entry for each placeholder of the template."""
+    """`arguments` has one entry for each placeholder of the template, `tools` are those that it may name."""
 
     name: str
     title: str
     description: str
     arguments: Mapping[str, Argument]
+    tools: tuple[str, ...]
 
 
+GOAL = Argument("What this agent is to do.")
 KNOWN = Argument("Handles, paths and decisions so far.", "nothing yet")
 METRIC = Argument("Score to judge by, such as auc or rmse.", "the one that fits the cost of being wrong")
+
+LIFECYCLE = (
+    "describe_dataset", "create_suite", "validate_dataset", "split_dataset", "tune_model", "train_model",
+    "evaluate_model", "explain_model", "register_model", "package_model", "deploy_model", "predict",
+)  # fmt: skip
 
 
 PROMPTS = (
@@ -46,11 +53,9 @@ PROMPTS = (
             "target": Argument("Column to predict."),
             "metric": METRIC,
         },
+        LIFECYCLE,
     ),
-    *(
-        PromptSpec(agent.name, agent.title, agent.job, {"goal": Argument("What this agent is to do."), "known": KNOWN})
-        for agent in AGENTS
-    ),
+    *(PromptSpec(agent.name, agent.title, agent.job, {"goal": GOAL, "known": KNOWN}, agent.tools) for agent in AGENTS),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.shared.uri_template import UriTemplate
 from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
 
 from ..config.settings import Settings
@@ -19,28 +20,30 @@ from ..tools.tracing.span import current
 MARKDOWN, PNG = "text/markdown", "image/png"
 # Whose workers read the cards.
 TOOLSET = "tracking"
+MODELS = ("list_models", "get_model", "get_latest_version")
 Reference = ResourceTemplateReference | PromptReference
-# Its address, its slice, what reads it, its title and its description.
-Resource = tuple[str, str, Callable[..., Awaitable[str | bytes]], str, str]
+# The tools that show the same, its address, what reads it, its title and its description.
+Resource = tuple[tuple[str, ...], str, Callable[..., Awaitable[str | bytes]], str, str]
 T = TypeVar("T", str, bytes)
 
 
-def add_resources(
-    server: MCPServer[Any], calls: CallExecutor, settings: Settings, lacking: Container[str] = ()
-) -> None:
+def add_resources(server: MCPServer[Any], calls: CallExecutor, settings: Settings, tools: Container[str]) -> None:
     """Publish runs and registry entries as cards, and pictures in full; each is read in a worker of its slice.
 
     What reads them, with the models of the slices they stand on, is imported when one is read.
 
     Args:
-        lacking: the slices whose libraries are missing; what stands on them is not published.
+        tools: those that are published. What none of them shows is no resource either; all that do change nothing,
+            so that every caller may read what there is.
     """
+    completed: set[str] = set()
     for media_type, published in ((MARKDOWN, _cards(calls, settings)), (PNG, _pictures(calls))):
-        for uri, toolset, function, title, description in published:
-            if toolset not in lacking:
+        for showing, uri, function, title, description in published:
+            if any(tool in tools for tool in showing):
                 server.resource(uri, title=title, description=description, mime_type=media_type)(function)
-    if TOOLSET not in lacking:
-        _add_completion(server, calls)
+                completed.update(UriTemplate.parse(uri).variable_names)
+    if completed:
+        _add_completion(server, calls, completed)
 
 
 def _cards(calls: CallExecutor, settings: Settings) -> tuple[Resource, ...]:
@@ -63,10 +66,10 @@ def _cards(calls: CallExecutor, settings: Settings) -> tuple[Resource, ...]:
         return await _read(calls.call(TOOLSET, version_card, name, version))
 
     return (
-        (addresses.EXPERIMENTS, TOOLSET, experiments, "Experiments", "All MLflow experiments."),
-        (addresses.RUN, TOOLSET, run, "Run", "One MLflow run: metrics, params, models."),
-        (addresses.MODEL, TOOLSET, model, "Registered model", "A registered model and its versions."),
-        (addresses.VERSION, TOOLSET, version, "Model version", "One version and what it takes."),
+        (("list_experiments",), addresses.EXPERIMENTS, experiments, "Experiments", "All MLflow experiments."),
+        (("get_run",), addresses.RUN, run, "Run", "One MLflow run: metrics, params, models."),
+        (MODELS, addresses.MODEL, model, "Registered model", "A registered model and its versions."),
+        (MODELS, addresses.VERSION, version, "Model version", "One version and what it takes."),
     )
 
 
@@ -86,11 +89,12 @@ def _pictures(calls: CallExecutor) -> tuple[Resource, ...]:
 
         return await _read(calls.call(TOOLSET, artifact_picture, run_id, path))
 
-    what = "What plot_explanation draws, in full."
+    what, image = "What plot_explanation draws, in full.", "An image among the artifacts of a run, in full."
+    measured = "A metric over its steps, drawn."
     return (
-        (addresses.EXPLANATION_PICTURE, "explain", drawing, "Explanation", what),
-        (addresses.METRIC_PICTURE, TOOLSET, metric, "Metric", "A metric over its steps, drawn."),
-        (addresses.ARTIFACT_PICTURE, TOOLSET, artifact, "Image", "An image among the artifacts of a run, in full."),
+        (("plot_explanation",), addresses.EXPLANATION_PICTURE, drawing, "Explanation", what),
+        (("get_metric_history",), addresses.METRIC_PICTURE, metric, "Metric", measured),
+        (("read_artifact",), addresses.ARTIFACT_PICTURE, artifact, "Image", image),
     )
 
 
@@ -103,10 +107,12 @@ async def _experiments(calls: CallExecutor, settings: Settings) -> str:
     return runs.experiments_card(await calls.call(TOOLSET, runs.experiments) if known is None else known)
 
 
-def _add_completion(server: MCPServer[Any], calls: CallExecutor) -> None:
+def _add_completion(server: MCPServer[Any], calls: CallExecutor, completed: Container[str]) -> None:
     async def complete(
         _ref: Reference, argument: CompletionArgument, context: CompletionContext | None
     ) -> Completion | None:
+        if argument.name not in completed:
+            return Completion(values=[])
         values = await _candidates(calls, argument, (context.arguments if context else None) or {})
         return Completion(values=values[:100], total=len(values), has_more=len(values) > 100)
 

@@ -8,6 +8,7 @@ from ..config.settings import Capture, Settings
 from ..resources.publish import add_resources
 from ..tools.distributions import PROJECT
 from ..tools.spec import Toolset
+from .access.named import in_the_callers_name
 from .host import Host
 from .middleware import TraceRequests
 from .published import published
@@ -37,6 +38,7 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
     def capture(tool: str) -> Capture:
         return settings.tracing.capture_for(offered.tools.get(tool, ""))
 
+    served = {*offered.tools, *(spec.name for toolset in more for spec in toolset.tools)}
     host = Host(
         services,
         offered,
@@ -46,11 +48,11 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         instructions=f"{INSTRUCTIONS}{offered.told()}",
         version=version(PROJECT),
         subscriptions=services.bus,
-        middleware=[services.logs, TraceRequests(services.tracer, capture)],
+        middleware=[in_the_callers_name, services.logs, TraceRequests(services.tracer, capture, services.owner_of)],
         # With tasks/cancel a read-only server would end what others have started.
-        extensions=[] if settings.server.read_only else [Tasks(services.jobs)],
+        extensions=[] if settings.server.read_only else [Tasks(services.jobs, served)],
     )
-    add_resources(host, services.calls, settings, offered.lacking)
+    add_resources(host, services.calls, settings, offered.tools)
     services.logs.serve(host.protocol)
     Subscriptions(host, services.bus).serve(host.protocol)
     return host

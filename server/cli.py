@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int)
     _add_choice(serve, several_roots=True)
     serve.add_argument("--read-only", action="store_true", default=None, help="publish only tools that change nothing")
+    serve.add_argument("--insecure", action="store_true", default=None, help="let everybody in who reaches --host")
     serve.set_defaults(run=_serve)
 
     install = commands.add_parser("install", help="write this server into the configuration of an MCP client")
@@ -91,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     workers.set_defaults(run=_engine_status)
 
     _add_traces(commands.add_parser("traces", help="what of the traces waits to be shipped to Opik"))
+
+    _add_tokens(commands.add_parser("token", help="who may ask over HTTP"))
 
     demo = commands.add_parser("demo", help="run the whole lifecycle on the credit-risk data")
     demo.add_argument("--trials", type=int, default=20, help="parameters to try in its search")
@@ -145,10 +148,28 @@ def _add_traces(parser: argparse.ArgumentParser) -> None:
     parked.set_defaults(run=_traces_parked)
 
 
+def _add_tokens(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="command")
+    new = commands.add_parser("new", help="make a token and print it, once")
+    new.add_argument("--name", required=True, help="who bears it: stands in traces, jobs and runs")
+    new.add_argument(
+        "--scope",
+        required=True,
+        choices=("read", "write", "admin"),
+        help="read: what changes nothing; write: also what makes things; admin: also what ends or replaces others'",
+    )
+    new.set_defaults(run=_token_new)
+    commands.add_parser("list", help="their names and scopes").set_defaults(run=_token_list)
+    revoke = commands.add_parser("revoke", help="end a token, at once")
+    revoke.add_argument("name")
+    revoke.set_defaults(run=_token_revoke)
+
+
 FLAGS = {
     "home": "home",
     "host": "server.host",
     "port": "server.port",
+    "insecure": "server.insecure",
     "toolset": "server.toolsets",
     "agent": "server.agent",
     "read_only": "server.read_only",
@@ -235,6 +256,24 @@ def _traces_parked(options: argparse.Namespace, loaded: Loaded) -> int:
     from .traces import print_parked
 
     return print_parked(loaded.settings, options.requeue, options.json)
+
+
+def _token_new(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .access.command import new
+
+    return new(loaded.settings.home, options.name, options.scope)
+
+
+def _token_list(_options: argparse.Namespace, loaded: Loaded) -> int:
+    from .access.command import show
+
+    return show(loaded.settings.home)
+
+
+def _token_revoke(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .access.command import revoke
+
+    return revoke(loaded.settings.home, options.name)
 
 
 def _demo(options: argparse.Namespace, loaded: Loaded) -> int:

@@ -28,11 +28,13 @@ from ..tools.errors import ToolFailure, unknown
 from ..tools.estimates import briefly
 from ..tools.runtime.calls.executor import CallCrashed
 from ..tools.runtime.context import ToolContext
+from ..tools.runtime.identity import Access, acting
 from ..tools.runtime.outcome import Crash
 from ..tools.runtime.waits import Caller
 from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
 from . import stdio
+from .access.scopes import needed, require_allowed
 from .arguments import CallArguments, admitted, invalid
 from .choices import settled
 from .in_flight import WAIT, Asked
@@ -59,7 +61,7 @@ class Host(PromptHost):
 
     def __init__(self, services: Services, published: Published, more: Sequence[Toolset] = (), **options: Any) -> None:
         with _rich_kept_out():
-            super().__init__(**options)
+            super().__init__(published.prompts, **options)
         self.services = services
         added = {spec.name: (spec, toolset.name) for toolset in more for spec in toolset.tools}
         self._published = published
@@ -79,7 +81,12 @@ class Host(PromptHost):
         await stdio.serve(self.protocol)
 
     async def list_tools(self) -> list[WireTool]:
-        return [WireTool.model_validate(shape) for shape in self._wire.values()]
+        """Those that the caller may call."""
+        allowed = (shape for name, shape in self._wire.items() if acting().allows(self._needed(name)))
+        return [WireTool.model_validate(shape) for shape in allowed]
+
+    def _needed(self, name: str) -> Access:
+        return needed(name, self._wire[name]["annotations"])
 
     def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
         shape = self._wire.get(name)
@@ -172,6 +179,7 @@ class Host(PromptHost):
             raise self._published.refusal(name)
         if name not in self._toolset_of:
             raise unknown("tool", name, self._toolset_of)
+        require_allowed(acting(), name, self._needed(name))
         if name not in self._specs:
             for spec in catalog.load(self._toolset_of[name]).tools:
                 self._specs[spec.name] = spec

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,9 +12,10 @@ from mcp.server import ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
 
 from ..config.settings import Capture
+from ..tools.runtime.identity import acting
 from ..tools.tracing.ids import IDENTIFIER, as_uuid7, uuid7
 from ..tools.tracing.mentions import note_handles
-from ..tools.tracing.span import Carrier, Kind, Span, Tracer
+from ..tools.tracing.span import OWNER, Carrier, Kind, Span, Tracer
 from .services import Services
 
 TRACED: Mapping[str, Kind] = {"tools/call": "tool", "resources/read": "general", "prompts/get": "general"}
@@ -38,9 +39,13 @@ class TraceRequests:
 
     Args:
         capture_of: how much of the inputs and outputs of a tool is kept; "" stands for what is no tool.
+        owner_of: the name of the token that a stored trace was begun with, if any.
     """
 
-    def __init__(self, tracer: Tracer, capture_of: Callable[[str], Capture]) -> None:
+    def __init__(
+        self, tracer: Tracer, capture_of: Callable[[str], Capture], owner_of: Callable[[str], Awaitable[str]]
+    ) -> None:
+        self._owner_of = owner_of
         self._tracer = tracer
         self._capture_of = capture_of
         # Of a connection without sessions: a stdio server has one client.
@@ -52,7 +57,7 @@ class TraceRequests:
             return await call_next(ctx)
         params = ctx.params or {}
         target = str(params.get("name") or params.get("uri") or "")
-        caller = caller_of(ctx, self._thread)
+        caller = await self._own(caller_of(ctx, self._thread))
         with self._tracer.span(
             target,
             kind,
@@ -64,11 +69,21 @@ class TraceRequests:
             foreign=caller.foreign,
             method=ctx.method,
         ) as span:
+            if owner := acting().name:
+                span.set_attribute(OWNER, owner)
             if caller.w3c:
                 span.set_attribute("w3c_trace_id", caller.w3c)
             result = await call_next(ctx)
             _note_outcome(span, result)
             return result
+
+    async def _own(self, caller: Caller) -> Caller:
+        """Without the trace that it names if that is another caller's: nobody writes into it."""
+        by = acting()
+        if caller.above is None or by.access == "admin":
+            return caller
+        owner = await self._owner_of(caller.above.trace_id)
+        return caller if owner in ("", by.name) else replace(caller, above=None, foreign=False, w3c="")
 
 
 def caller_of(ctx: Request, connection: str) -> Caller:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mcp import MCPError
@@ -10,25 +11,33 @@ from mcp.server.mcpserver import Context
 from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult, PromptArgument, PromptMessage, TextContent
 from mcp.types import Prompt as WirePrompt
 
-from ..prompts.templates import PROMPTS, PromptSpec, render
+from ..prompts.templates import PromptSpec, render
 from ..tools.errors import unknown
 from .services import Services
 
 
 class PromptHost(MCPServer[Services]):
-    """A server whose own prompts are data; others may be added as the SDK has them."""
+    """A server whose own prompts are data; others may be added as the SDK has them.
+
+    A prompt changes nothing, so that every caller is given all of them.
+    """
+
+    def __init__(self, prompts: Sequence[PromptSpec], **options: Any) -> None:
+        super().__init__(**options)
+        self._prompts = prompts
 
     async def list_prompts(self) -> list[WirePrompt]:
-        return [*map(_wire, PROMPTS), *await super().list_prompts()]
+        return [*map(_wire, self._prompts), *await super().list_prompts()]
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Services, Any] | None = None
     ) -> GetPromptResult | InputRequiredResult:
-        spec = next((spec for spec in PROMPTS if spec.name == name), None)
+        spec = next((spec for spec in self._prompts if spec.name == name), None)
         if spec is None and self._prompt_manager.get_prompt(name):
             return await super().get_prompt(name, arguments, context)
         if spec is None:
-            raise MCPError(code=INVALID_PARAMS, message=str(unknown("prompt", name, (spec.name for spec in PROMPTS))))
+            valid = (spec.name for spec in self._prompts)
+            raise MCPError(code=INVALID_PARAMS, message=str(unknown("prompt", name, valid)))
         given = {key: str(value) for key, value in (arguments or {}).items()}
         _require(spec, given)
         text = TextContent(type="text", text=render(spec, given))

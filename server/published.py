@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..config.errors import SettingsError
 from ..config.settings import Settings
+from ..prompts.templates import PROMPTS, PromptSpec
 from ..tools import wire
 from ..tools.errors import NotInstalled, install, missing, unknown
 from ..tools.profiles import AGENTS
@@ -17,12 +18,14 @@ from ..tools.slices import declared, extra_of, extras_below
 class Published:
     """Tool -> slice, of those that are listed, and of those that are not since a library of theirs is missing.
 
-    `lacking` are the slices of the latter, each with its library.
+    `lacking` are the slices of the latter, each with its library; `prompts` those that name nothing but tools that
+    were asked for.
     """
 
     tools: Mapping[str, str]
     withheld: Mapping[str, str] = field(default_factory=dict)
     lacking: Mapping[str, str] = field(default_factory=dict)
+    prompts: tuple[PromptSpec, ...] = ()
 
     @property
     def remedy(self) -> str:
@@ -54,13 +57,14 @@ def published(settings: Settings) -> Published:
         SettingsError: an unknown toolset or agent.
     """
     tools = _chosen(settings)
+    prompts = tuple(spec for spec in PROMPTS if tools.keys() >= set(spec.tools))
     if settings.server.read_only:
         tools = {tool: name for tool, name in tools.items() if wire.shipped(tool)["annotations"]["readOnlyHint"]}
     if asks(settings):
-        return Published(tools)
+        return Published(tools, prompts=prompts)
     lacking = dict(_lacking(tools.values()))
     withheld = {tool: name for tool, name in tools.items() if name in lacking}
-    return Published({tool: name for tool, name in tools.items() if tool not in withheld}, withheld, lacking)
+    return Published({tool: name for tool, name in tools.items() if tool not in withheld}, withheld, lacking, prompts)
 
 
 def asks(settings: Settings) -> bool:

@@ -8,11 +8,12 @@ from typing import Any
 
 from mcp.server.mcpserver import Context
 
+from ..tools.runtime.identity import acting
 from ..tools.runtime.waits import Caller
 
 
 def caller_of(context: Context[Any, Any] | None) -> Caller:
-    """A digest of the caller with the name of its client: of its token, else its HTTP session, else its name.
+    """A digest of the caller with the name of its client: of its token's name, else its HTTP session, else its name.
 
     The name outlives a connection: over stdio a client that is started again finds its answers. Over HTTP without
     sessions it counts together with the address. Nothing that a caller sends is stored as it is.
@@ -38,6 +39,8 @@ def digest(text: str) -> str:
 
 
 def _caller(context: Context[Any, Any] | None, name: str) -> str:
+    if owner := acting().name:
+        return f"owner {owner}"
     if context is None:
         return ""
     request = context.request_context.request

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -17,11 +18,12 @@ from ..config.watch import Watch
 from ..tools.runtime.calls.executor import CallExecutor
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.runtime.waits import WaitPolicy
-from ..tools.storage.errors import storage_error
+from ..tools.storage.errors import StorageError, storage_error, translated
 from ..tools.storage.store import BlockingCalls
 from ..tools.tracing.opik.launcher import Launcher
 from ..tools.tracing.redaction import Redactor
 from ..tools.tracing.span import Tracer
+from ..tools.tracing.store.reader import TraceReader
 from ..tools.tracing.store.writer import TraceStore
 from .background import repeat
 from .changes import Changes
@@ -79,6 +81,16 @@ class Services:
     async def settle(self) -> None:
         """Wait until every span that was closed so far can be read."""
         await self._spans.run(self.store.flush)
+
+    async def owner_of(self, trace_id: str) -> str:
+        """The name of the token that a trace was begun with; empty if it was with none, or cannot be told."""
+        with suppress(StorageError):
+            return await self._spans.run(partial(self._trace_owner, trace_id))
+        return ""
+
+    def _trace_owner(self, trace_id: str) -> str:
+        with translated("the trace store", self.settings.trace_store):
+            return TraceReader(self.settings.trace_store).owner(trace_id)
 
     def warm_later(self, delay_s: float) -> None:
         """Start the template soon; it dies with the thread that starts it, so call this in the event loop."""

@@ -7,7 +7,7 @@ that made it, and any server of the same state folder answers for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Container, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -67,12 +67,17 @@ class UpdateParams(TaskParams):
 
 
 class Tasks(Extension):
-    """Makes tasks of jobs and serves `tasks/get`, `tasks/update` and `tasks/cancel`."""
+    """Makes tasks of jobs and serves `tasks/get`, `tasks/update` and `tasks/cancel`.
+
+    Args:
+        tools: whose jobs are tasks of this server; of all others it knows nothing.
+    """
 
     identifier = ID
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, tools: Container[str]) -> None:
         self._jobs = jobs
+        self._tools = tools
 
     def methods(self) -> Sequence[MethodBinding]:
         versions = frozenset(MODERN_PROTOCOL_VERSIONS)
@@ -124,7 +129,10 @@ class Tasks(Extension):
         """
         require_client_extension(ctx, ID)
         _require_name(ctx, params.task_id)
-        return await _row_or_error(params.task_id, self._jobs.get(params.task_id))
+        row = await _row_or_error(params.task_id, self._jobs.get(params.task_id))
+        if row.tool not in self._tools:
+            raise _unknown(row.id)
+        return row
 
 
 async def _row_or_error(task: str, asking: Awaitable[JobRow]) -> JobRow:
@@ -134,8 +142,12 @@ async def _row_or_error(task: str, asking: Awaitable[JobRow]) -> JobRow:
     except Unavailable as failure:
         raise MCPError(code=INTERNAL_ERROR, message=str(failure)) from failure
     except ToolFailure as failure:
-        shown = task[:64]
-        raise MCPError(code=INVALID_PARAMS, message=f"unknown task {shown!r}", data={"taskId": shown}) from failure
+        raise _unknown(task) from failure
+
+
+def _unknown(task: str) -> MCPError:
+    shown = task[:64]
+    return MCPError(code=INVALID_PARAMS, message=f"unknown task {shown!r}", data={"taskId": shown})
 
 
 def _declared(ctx: Request) -> bool:

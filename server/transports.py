@@ -21,6 +21,7 @@ from .app import create_server
 from .host import Host
 
 if TYPE_CHECKING:
+    from .access.tokens import Tokens
     from .ending import Ending, WebServer
 
 Transport = Literal["stdio", "http", "sse"]
@@ -76,10 +77,13 @@ async def _end_on_signal(server: Host) -> None:
 
 
 async def _serve_http(server: Host, settings: Settings, transport: Transport) -> None:
+    from .access.gate import require_lock
+    from .access.tokens import Tokens
     from .ending import Ending, end_on_signal
 
-    ending = Ending()
-    web = _web_server(server, settings.server, transport, ending)
+    ending, tokens = Ending(), Tokens(settings.home)
+    require_lock(settings.server, tokens)
+    web = _web_server(server, settings.server, tokens, transport, ending)
     with _listener(settings.server) as listener:
         _announce(settings.server.host, listener.getsockname()[1], transport)
         async with server.services.running(), anyio.create_task_group() as group:
@@ -88,17 +92,20 @@ async def _serve_http(server: Host, settings: Settings, transport: Transport) ->
             group.cancel_scope.cancel()
 
 
-def _web_server(server: Host, options: ServerSettings, transport: Transport, ending: Ending) -> WebServer:
+def _web_server(
+    server: Host, options: ServerSettings, tokens: Tokens, transport: Transport, ending: Ending
+) -> WebServer:
     import uvicorn
 
     from .ending import GRACE_S, WebServer
+    from .patience import patient
     from .web import web_app
 
     # Without a configuration of its own uvicorn logs through our handler, which takes secrets out of addresses.
     # Its faster parser leaves the blanks around a header's value, which the protocol says do not count.
     config = uvicorn.Config(
-        web_app(server, options, transport == "http", ending),
-        http="h11",
+        web_app(server, options, tokens, transport == "http", ending),
+        http=patient(options.request_s),
         log_config=None,
         log_level=options.log_level.lower(),
         timeout_graceful_shutdown=math.ceil(GRACE_S) + 2,

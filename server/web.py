@@ -17,9 +17,13 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..config.settings import ServerSettings
+from .access.crowd import Crowd, Limits
+from .access.gate import Gate
+from .access.tokens import Tokens
 from .ending import Ending, EndsInOrder
 from .eras import EitherEra
 from .host import Host
+from .operations import Alive, Operations
 
 HTTP_PATH, SSE_PATH, MESSAGES_PATH = "/mcp", "/sse", "/messages/"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -28,15 +32,18 @@ EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version")
 METHODS = ("GET", "POST", "DELETE")
 
 
-def web_app(server: Host, options: ServerSettings, streamable: bool, ending: Ending) -> Starlette:
+def web_app(server: Host, options: ServerSettings, tokens: Tokens, streamable: bool, ending: Ending) -> Starlette:
     """The application: SSE, and Streamable HTTP beside it if that is wanted.
 
     Args:
         ending: begins when the server is told to end.
     """
     security = security_of(options)
-    app = server.streamable_http_app(transport_security=security) if streamable else Starlette()
-    app.router.routes.extend(Sse(server.protocol, security).routes)
+    app = _streamable(server, options, security) if streamable else Starlette()
+    crowd = Crowd(options)
+    app.router.routes.extend([*Sse(server.protocol, security).routes, *Operations(server.services, crowd).routes])
+    app.add_middleware(Limits, crowd=crowd)
+    app.add_middleware(Gate, tokens=tokens)
     app.add_middleware(
         CORSMiddleware,
         allow_origin_regex=origins_of(security),
@@ -45,8 +52,17 @@ def web_app(server: Host, options: ServerSettings, streamable: bool, ending: End
         expose_headers=EXPOSED,
     )
     app.add_middleware(Guard, security=security)
+    app.add_middleware(Alive)
     app.add_middleware(EndsInOrder, ending=ending)  # the outermost, since it was added last
     return app
+
+
+def _streamable(server: Host, options: ServerSettings, security: TransportSecuritySettings) -> Starlette:
+    return server.streamable_http_app(
+        transport_security=security,
+        session_idle_timeout=options.session_idle_s,
+        max_sessions=options.sessions,
+    )
 
 
 class Guard:

@@ -111,7 +111,7 @@ def work(settings: Settings) -> Work:
 @pytest.fixture
 async def client(settings: Settings) -> AsyncGenerator[Client]:
     """A client of a server in this process."""
-    async with _in_a_task_of_its_own(connected(settings)) as client:
+    async with in_a_task_of_its_own(connected(settings)) as client:
         yield client
 
 
@@ -186,7 +186,7 @@ async def connected(settings: Settings) -> AsyncGenerator[Client]:
 
 
 @asynccontextmanager
-async def _in_a_task_of_its_own(opening: AbstractAsyncContextManager[T]) -> AsyncGenerator[T]:
+async def in_a_task_of_its_own(opening: AbstractAsyncContextManager[T]) -> AsyncGenerator[T]:
     """Fixtures are set up and torn down in different tasks, which cancel scopes do not survive."""
     opened: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     closing = asyncio.Event()

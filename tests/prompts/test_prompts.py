@@ -22,8 +22,9 @@ def test_a_prompt_names_only_tools_that_exist(spec: PromptSpec) -> None:
     import re
 
     tools = {tool for tools in wire.index().values() for tool in tools}
+    assert set(spec.tools) <= tools
     named = set(re.findall(r"`([a-z]+_[a-z_]+|predict)`", render(spec, dict.fromkeys(spec.arguments, "x"))))
-    assert named - tools == set()
+    assert named - set(spec.tools) == set()
 
 
 async def test_prompts_are_listed_with_their_arguments_and_rendered(client: Client) -> None:

@@ -29,7 +29,8 @@ MAX_CHARACTERS, MIN_CHARACTERS = 40_000, 200
 
 
 def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: str) -> Page[TraceLine]:
-    after, which = position_of(LIST, cursor), TraceFilter(name, errors_only, current())
+    after = position_of(LIST, cursor)
+    which = of_caller(work, name=name, errors_only=errors_only, asking=current())
     with reading(work):
         total, rows = reader(work).count(which), reader(work).traces(limit + 1, after, which)
     shown, following = keyset_page(LIST, rows, limit, lambda each: each.position)
@@ -67,17 +68,27 @@ def get_trace(work: Work, trace: str, span: str, detail: Detail, limit: int) -> 
 
 
 def stored_trace(work: Work, trace: str) -> str:
-    """The id of a stored trace.
+    """The id of a stored trace of the caller.
 
     Raises:
-        ToolFailure: there is none of that name.
+        ToolFailure: there is none of that name, or it is another's.
     """
     identity = trace_of(parse(trace, "trace").name)
     with reading(work):
-        if not reader(work).has_trace(identity):
-            recent = (f"trace:{found.trace_id}" for found in reader(work).traces(50))
+        if not (reader(work).has_trace(identity) and owns_trace(work, identity)):
+            recent = (f"trace:{found.trace_id}" for found in reader(work).traces(50, which=of_caller(work)))
             raise unknown("trace", trace, recent, "search_traces lists them.", limit=3)
     return identity
+
+
+def owns_trace(work: Work, identity: str) -> bool:
+    """Whether the caller may see a stored trace and add to it."""
+    return work.by.access == "admin" or work.by.owns(reader(work).owner(identity))
+
+
+def of_caller(work: Work, **more: Any) -> TraceFilter:
+    """The traces that the caller may see."""
+    return TraceFilter(owner=None if work.by.access == "admin" else work.by.name, **more)
 
 
 def get_lineage(work: Work, handle: str, limit: int) -> LineageGraph:

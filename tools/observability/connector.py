@@ -30,7 +30,7 @@ from ..tracing.agents.anthropic import tracked
 from ..tracing.ids import like, trace_of
 from ..tracing.opik.launcher import Launcher
 from ..tracing.score import Score
-from ..tracing.span import Carrier, Span, Status, Tracer, current_span
+from ..tracing.span import OWNER, Carrier, Span, Status, Tracer, current_span
 from ..tracing.store.writer import TraceStore
 from .evaluation import Verdict, chosen, evaluate
 from .models import Case
@@ -208,17 +208,26 @@ class OpikConnector:
 
 
 def record_case(
-    tracer: Tracer, store: TraceStore, agent: str, case: Case, verdicts: Sequence[Verdict], again: str = ""
+    tracer: Tracer,
+    store: TraceStore,
+    agent: str,
+    case: Case,
+    verdicts: Sequence[Verdict],
+    again: str = "",
+    owner: str = "",
 ) -> str:
     """Store a judged case as a trace of its own with its scores; the id of the trace.
 
-    `again` is the id of that trace where the case may have been recorded before.
+    `again` is the id of that trace where the case may have been recorded before, `owner` the name of the token of who
+    asked for it.
     """
     asked = case.model_dump(exclude={"output", "conversation"}, exclude_none=True)
     span = tracer.start(f"{agent}.evaluation", parent=Carrier(again), input=asked, agent_name=agent)
     span.id = like(again.replace("-", ""), "span") if again else span.id
     span.set_output(case.conversation or case.output)
     span.tags = ["evaluation", agent]
+    if owner:
+        span.set_attribute(OWNER, owner)
     failed = {each.metric: each.reason for each in verdicts if each.value is None}
     if failed:
         span.set_attribute("not_evaluated", failed)

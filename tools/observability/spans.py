@@ -16,9 +16,9 @@ from ..locks import locked
 from ..runtime.work import Work
 from ..tracing.ids import IDENTIFIER, like, trace_of
 from ..tracing.score import Score
-from ..tracing.span import Carrier, Span, Tracer
+from ..tracing.span import OWNER, Carrier, Span, Tracer
 from ..tracing.store.writer import TraceStore
-from .client import reader, reading, stored_trace
+from .client import owns_trace, reader, reading, stored_trace
 from .connector import record_case
 from .evaluation import FAULTS, Chosen, Verdict, chosen, evaluate
 from .models import EvaluateRequest, Evaluation, Judged, JudgedCase, MetricSummary, SpanHandle
@@ -45,10 +45,11 @@ def start_span(
 ) -> SpanHandle:
     """Open a span below the span `parent`, in the trace `trace` (one of the caller's own), or in a new trace."""
     with _writing(work) as writer:
-        given = {OPENED: agent or True, **metadata, **({"trace_name": trace} if trace else {})}
+        given = {OPENED: agent or True, **_unsigned(metadata), **({"trace_name": trace} if trace else {})}
         span = writer.tracer.start(name, parent=_above(work, parent, trace), input=input)
         for key, value in given.items():
             span.set_attribute(key, value)
+        _sign(work, span)
         span.tags = [agent] if agent else []
         writer.tracer.announce(span)
     return SpanHandle.of(span)
@@ -66,7 +67,7 @@ def end_span(
         found.set_status(status, error)
         if output is not None:
             found.set_output(output)
-        for key, value in metadata.items():
+        for key, value in _unsigned(metadata).items():
             found.set_attribute(key, value)
         writer.tracer.finish(found)
     return SpanHandle.of(found)
@@ -82,6 +83,7 @@ def log_llm_call(
             raise ToolFailure(f"{name} is {value}", f"It lies between 0 and {MAX_COUNT}.")
     with _writing(work) as writer:
         span = writer.tracer.start("llm_call", "llm", parent=_above(work, parent, ""), input=prompt)
+        _sign(work, span)
         span.start -= seconds
         span.model, span.provider = model, provider
         span.log_tokens(input_tokens, output_tokens)
@@ -144,7 +146,7 @@ def _recorded(work: Work, request: EvaluateRequest, verdicts: list[list[Verdict]
     again = [like(work.job, f"case {number}") if work.job else "" for number in range(len(verdicts))]
     with _writing(work) as writer:
         return [
-            record_case(writer.tracer, writer.store, request.agent, case, found, identity)
+            record_case(writer.tracer, writer.store, request.agent, case, found, identity, work.by.name)
             for case, found, identity in zip(request.test_cases, verdicts, again, strict=True)
         ]
 
@@ -205,13 +207,36 @@ def _above(work: Work, parent: str, trace: str) -> Carrier | None:
     """Where a span goes: below a stored one, into a trace of the caller's own, or where it is."""
     if parent:
         return _stored(work, parent).carrier
-    return Carrier(trace_of(parse(trace, "trace").name), "") if trace else Carrier()
+    if not trace:
+        return Carrier()
+    identity = trace_of(parse(trace, "trace").name)
+    with reading(work):
+        if reader(work).has_trace(identity) and not owns_trace(work, identity):
+            raise ToolFailure(f"trace {trace[:80]!r} is another caller's", "Choose another name.")
+    return Carrier(identity, "")
+
+
+def _sign(work: Work, span: Span) -> None:
+    """Say who has made a span."""
+    if work.by.name:
+        span.set_attribute(OWNER, work.by.name)
+
+
+def _unsigned(metadata: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Nobody says of himself who he is."""
+    return {key: value for key, value in metadata.items() if key != OWNER}
+
+
+def _owns_span(work: Work, identity: str) -> bool:
+    found = reader(work).span(identity)
+    return found is not None and owns_trace(work, found.trace_id)
 
 
 def _stored(work: Work, identity: str) -> Span:
     shown = identity.strip().lower()
     with reading(work):
         found = reader(work).span(shown) if IDENTIFIER.fullmatch(shown) else None
-        if found is None:
-            raise unknown("span", identity, reader(work).open_spans(), "get_trace shows them, in full detail.", limit=3)
+        if found is None or not owns_trace(work, found.trace_id):
+            opened = (each for each in reader(work).open_spans() if _owns_span(work, each))
+            raise unknown("span", identity, opened, "get_trace shows them, in full detail.", limit=3)
     return found

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from ..errors import ToolFailure
 from .calls.executor import CallExecutor
+from .identity import acting
 from .jobs.functions import resolve
 from .jobs.queue import Jobs
 from .jobs.submission import Submission
@@ -86,6 +87,7 @@ class ToolContext:
             short=self.short,
             idempotency=self.idempotency,
             scope=self.scope,
+            owner=acting().name,
         )
         row = await self.jobs.submit(submission)
         if self.handoff is not None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from ...config.settings import Settings
 from ..tracing.redaction import redact
 from ..tracing.span import Tracer
+from .identity import Identity
 from .models import Progress
 
 T = TypeVar("T")
@@ -38,7 +39,8 @@ class Reporter:
 class Work:
     """The settings, a tracer, a reporter and a cache that lives as long as the process.
 
-    `job` is the id of the job that this is, `ends_at` (monotonic seconds) when its budget of time is used up.
+    `job` is the id of the job that this is, `ends_at` (monotonic seconds) when its budget of time is used up; `by` is
+    in whose name it runs.
     """
 
     settings: Settings
@@ -47,6 +49,7 @@ class Work:
     cache: dict[object, object] = field(default_factory=dict)
     job: str = ""
     ends_at: float | None = None
+    by: Identity = field(default_factory=Identity)
 
     @property
     def home(self) -> Path:

@@ -100,6 +100,7 @@ SHAPES = (
     _prefixed(30, "AIza"),
     _prefixed(32, "dapi", "key-", letters=r"[0-9a-f]"),
     _prefixed(20, "AGE-SECRET-KEY-"),
+    _prefixed(40, "mlopstk_"),  # our own
     Shape(("hooks.slack.com/services/",), re.compile(r"hooks\.slack\.com/services/[\w/]+")),
     Shape(("discord.com/api/webhooks/",), re.compile(r"discord\.com/api/webhooks/[\w/-]+")),
     Shape((":",), re.compile(r"\b[0-9]{8,10}:[\w-]{35}(?![\w-])")),

@@ -20,6 +20,8 @@ MAX_NAME = 500
 # Where a secret begins may lie before what is kept of a traceback.
 MAX_LOOKED_AT = 64 * 1024
 MAX_EVENTS = 64
+# Among the metadata: the name of the token with which it was asked for.
+OWNER = "mlops.owner"
 Kind = Literal["general", "tool", "llm"]
 Status = Literal["started", "ok", "error", "cancelled"]
 

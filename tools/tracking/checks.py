@@ -12,6 +12,8 @@ from ..errors import ToolFailure
 
 # What MLflow would cut off in silence.
 MAX_PARAM, MAX_TAG = 6000, 8000
+# Of a run: the name of the token with which it was started.
+OWNER = "mlops.owner"
 MAX_KEY, MAX_TITLE, MAX_PART = 250, 500, 255
 KEY = re.compile(r"[\w./: -]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -20,6 +22,8 @@ SHOWN = 100
 
 def check_tags(tags: Mapping[str, str]) -> None:
     _check_keys("tag", tags)
+    if OWNER in tags:
+        raise ToolFailure(f"tag {OWNER} says who has started the run, and is set by the server", "Leave it out.")
     for key, value in tags.items():
         if len(value) > MAX_TAG:
             raise ToolFailure(

@@ -19,7 +19,7 @@ from ..tracing.redaction import redact
 from ..undo import deletes
 from ..user_files import readable
 from .backend import WITHOUT_MLFLOW, mlflow_client, require_artifacts, require_backend, translated
-from .checks import check_tags, check_title, check_unchanged, check_values, inside_run
+from .checks import OWNER, check_tags, check_title, check_unchanged, check_values, inside_run
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
 from .search import explained, require_known
 from .views import TAG_CHARS, VALUE_CHARS, run_line, run_view, visible
@@ -125,12 +125,16 @@ def start_run(work: Work, experiment: str, name: str, tags: dict[str, str]) -> R
     check_tags(tags)
     check_title(name, "a run")
     home = create_experiment(work, experiment, {})
+    given = {**work.settings.mlflow.default_tags, **tags}
     with opened(work) as client:
-        run = client.create_run(
-            home.experiment_id, run_name=name or None, tags={**work.settings.mlflow.default_tags, **tags}
-        )
+        run = client.create_run(home.experiment_id, run_name=name or None, tags=given | _owned(work))
         shown = _view(client, run, [])
     return shown.model_copy(update={"undo": deletes(shown.run)})
+
+
+def _owned(work: Work) -> dict[str, str]:
+    """Whose run it is; nothing where everything is one owner's."""
+    return {OWNER: work.by.name} if work.by.name else {}
 
 
 def log_open_run(
@@ -163,7 +167,7 @@ def log_run(
     with opened_at(work, run) as (client, found):
         from mlflow.entities import Metric, Param, RunTag
 
-        identity = _require_kept(found).info.run_id
+        identity = _require_kept(work, found).info.run_id
         check_unchanged(texts, found.data.params, f"run:{identity}")
         now = int(datetime.now(UTC).timestamp() * 1000)
         client.log_batch(
@@ -179,7 +183,7 @@ def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
     """Copy one readable file into a run that has not ended."""
     source, place = readable(work.settings, path), inside_run(folder)
     with opened_at(work, run) as (client, found):
-        _require_running(found, source.name)
+        _require_running(work, found, source.name)
         require_artifacts(found.info.artifact_uri or "")
         client.log_artifact(found.info.run_id, str(source), place or None)
     return Logged(run=f"run:{found.info.run_id}", artifact=f"{place}/{source.name}".lstrip("/"))
@@ -188,7 +192,7 @@ def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
 def log_text(work: Work, run: str, path: str, text: str) -> None:
     """Keep a text as an artifact of a run, also of one that has ended."""
     with opened_at(work, run) as (client, found):
-        _require_kept(found)
+        _require_kept(work, found)
         require_artifacts(found.info.artifact_uri or "")
         client.log_text(found.info.run_id, text, path)
 
@@ -200,7 +204,7 @@ def end_run(work: Work, run: str, status: RunStatus) -> Run:
         ToolFailure: it is unknown or deleted, or has ended in another way.
     """
     with opened_at(work, run) as (client, found):
-        _require_kept(found)
+        _require_kept(work, found)
         if found.info.status not in (*ENDED, status):
             client.set_terminated(found.info.run_id, status)
             found = client.get_run(found.info.run_id)
@@ -239,7 +243,11 @@ def require_running(work: Work, run: str, what: str = "anything more") -> str:
         ToolFailure: it is unknown, deleted or ended.
     """
     with opened_at(work, run) as (_, found):
-        return f"run:{_require_running(found, what).info.run_id}"
+        owner = found.data.tags.get(OWNER, "")
+        # A job may write scores of a model into whatever run that comes from, but what it makes into its owner's alone.
+        if owner and work.by.name not in ("", owner) and work.job:
+            raise _not_own(found)
+        return f"run:{_require_running(work, found, what).info.run_id}"
 
 
 def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: int, cursor: str) -> Page[RunLine]:
@@ -298,14 +306,21 @@ def find_run(client: MlflowClient, run: str) -> MlflowRun:
     raise unknown("run", run, (f"run:{found.info.run_id}" for found in recent), "search_runs lists them.", limit=3)
 
 
-def _require_kept(found: MlflowRun) -> MlflowRun:
+def _require_kept(work: Work, found: MlflowRun) -> MlflowRun:
+    """Raises ToolFailure for a run that is deleted, or that another caller has started."""
     if found.info.lifecycle_stage == "deleted":
         raise ToolFailure(f"run:{found.info.run_id} is deleted", "Start a new run.")
+    if not work.by.owns(found.data.tags.get(OWNER, "")):
+        raise _not_own(found)
     return found
 
 
-def _require_running(found: MlflowRun, what: str) -> MlflowRun:
-    if _require_kept(found).info.status in ENDED:
+def _not_own(found: MlflowRun) -> ToolFailure:
+    return ToolFailure(f"run:{found.info.run_id} belongs to another caller", "start_run opens one of your own.")
+
+
+def _require_running(work: Work, found: MlflowRun, what: str) -> MlflowRun:
+    if _require_kept(work, found).info.status in ENDED:
         raise ToolFailure(
             f"run:{found.info.run_id} has ended ({found.info.status}) and does not take {what}",
             "start_run opens a new one.",

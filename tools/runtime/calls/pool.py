@@ -20,6 +20,7 @@ from pebble import ProcessExpired, ProcessPool
 from ....config.settings import Capture, Settings
 from ...errors import ToolFailure
 from ...tracing.span import current
+from ..identity import acting
 from ..limits import worker_environment
 from ..outcome import Outcome
 from ..template.handle import Template
@@ -62,7 +63,8 @@ class Worker:
     ) -> Future[Outcome]:
         self.calls += 1
         self.busy_since = time.monotonic()
-        future = self._pool.schedule(invoke, args=(function, arguments, capture, current()), timeout=limit_s)
+        given = (function, arguments, capture, current(), acting())
+        future = self._pool.schedule(invoke, args=given, timeout=limit_s)
         return cast("Future[Outcome]", future)
 
     def load(self, entries: Sequence[str], limit_s: float) -> Future[None]:

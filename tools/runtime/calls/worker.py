@@ -11,6 +11,7 @@ from typing import Any
 
 from ....config.settings import Capture, Settings
 from ...tracing.span import Carrier, Span, Tracer, under
+from ..identity import Identity
 from ..limits import die_with_parent, divert_standard_streams, limit_memory, make_folders, memory_mb
 from ..outcome import Outcome, outcome_of
 from ..template.preload import preload
@@ -41,13 +42,15 @@ def load(entries: Sequence[str]) -> None:
             preload(entry)
 
 
-def invoke(function: Callable[..., Any], arguments: tuple[Any, ...], capture: Capture, carrier: Carrier) -> Outcome:
+def invoke(
+    function: Callable[..., Any], arguments: tuple[Any, ...], capture: Capture, carrier: Carrier, by: Identity
+) -> Outcome:
     """Run one call and bring back its value or failure together with the spans it made."""
     settings: Settings = _process["settings"]
     spans: list[Span] = []
     tracer = Tracer(spans.append, capture)
     with under(carrier), _killable():
-        outcome = outcome_of(lambda: function(Work(settings, tracer, cache=_process["cache"]), *arguments))
+        outcome = outcome_of(lambda: function(Work(settings, tracer, cache=_process["cache"], by=by), *arguments))
     return Outcome(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])
 
 

@@ -29,7 +29,7 @@ COLUMNS = {
     "lease": "double precision not null default 0", "partial": "text", "asks": "text", "answers": "text",
     "fault": "text", "cleanup": "text", "toolset": "text not null default ''",
     "short": "integer not null default 0", "scope": "text not null default ''", "call": "text",
-    "told": "integer not null default 0",
+    "told": "integer not null default 0", "owner": "text not null default ''",
 }  # fmt: skip
 TABLE = f"create table if not exists jobs({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())});"
 INDEXES = (

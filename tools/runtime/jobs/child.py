@@ -17,6 +17,7 @@ from ....config.settings import Settings
 from ...errors import OutOfMemory, ToolFailure
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, Span, Tracer, under
+from ..identity import Identity
 from ..limits import limit_memory, memory_mb
 from ..models import Fault, Progress
 from ..outcome import Outcome, outcome_of
@@ -92,7 +93,8 @@ def _result(settings: Settings, row: JobRow, channel: ChildChannel) -> str:
     channel.say(BEGAN, "")
     tracer = Tracer(channel.span, settings.tracing.capture_for(row.toolset))
     reporter = Reporter(channel.report, channel.say, channel.ask)
-    work = Work(settings, tracer, reporter, job=row.id, ends_at=_ends_at(row))
+    # What the call was allowed to ask for has been looked at before it became a job.
+    work = Work(settings, tracer, reporter, job=row.id, ends_at=_ends_at(row), by=Identity(row.owner))
     request = TypeAdapter(function.request).validate_json(row.request)
     return TypeAdapter(function.result).dump_json(function.call(work, request)).decode()
 

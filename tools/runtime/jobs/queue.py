@@ -21,6 +21,7 @@ from ...storage.store import BlockingCalls
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, current
 from .. import proctree
+from ..identity import acting
 from ..models import ENDED, Progress, QueuePlace
 from ..template.handle import own_template
 from .alive import held, machine
@@ -39,7 +40,10 @@ PRUNE_EVERY_S = 3600.0
 
 
 class Jobs:
-    """All jobs of a state folder; any number of servers may do this at the same time."""
+    """All jobs of a state folder; any number of servers may do this at the same time.
+
+    Whoever acts finds, changes and lists no jobs but those that it owns.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -73,7 +77,8 @@ class Jobs:
         """Queue a job and start it if a slot is free; the same call of the same caller joins the job of the first.
 
         Raises:
-            ToolFailure: its idempotency key was used with other arguments, or one of them is not finite.
+            ToolFailure: its idempotency key was used with other arguments, one of them is not finite, or its owner has
+                too many jobs already.
         """
         above = current()
         return await self._calls.run(lambda: self._submit(submission, above))
@@ -114,14 +119,21 @@ class Jobs:
             return QueuePlace(
                 position=self._table.ahead(row) + 1,
                 reason=f"{runtime.slots} long and {runtime.short_slots} short jobs run at a time (runtime.job_slots)",
-                running=[describe_running(each) for each in here[:MAX_SHOWN]],
+                running=[describe_running(each) for each in here[:MAX_SHOWN] if acting().owns(each.owner)],
             )
 
         return await self._calls.run(look)
 
     async def page(self, limit: int, after: Position | None, state: str) -> tuple[list[JobRow], int]:
         """Newest jobs first, beginning behind a position, and how many there are."""
-        return await self._calls.run(lambda: (self._table.recent(limit, after, state), self._table.count(state)))
+        by = acting()
+        return await self._calls.run(
+            lambda: (self._table.recent(limit, after, state, by), self._table.count(state, by))
+        )
+
+    async def states(self) -> dict[str, int]:
+        """How many jobs there are in each state, whoever owns them."""
+        return await self._calls.run(self._table.states) if self.in_use else {}
 
     async def ended_since(self, moment: float) -> list[JobRow]:
         return await self._calls.run(lambda: self._table.ended_since(moment))
@@ -166,7 +178,7 @@ class Jobs:
 
     def _submit(self, submission: Submission, above: Carrier) -> JobRow:
         new = submission.row(self._settings, above)
-        row = self._table.insert(new, self._settings.runtime.rejoin_s)
+        row = self._table.insert(new, self._settings.runtime.rejoin_s, self._settings.runtime.caller_jobs)
         if self._settings.server.read_only:
             self._own.add(row.id)
         if row.request != new.request:
@@ -175,14 +187,20 @@ class Jobs:
         return row
 
     def _read(self, identity: str) -> JobRow:
-        try:
-            row = self._table.get(identity)
-        except KeyError:
-            raise unknown("job", identity, (row.id for row in self._table.recent(50)), "list_jobs shows all.") from None
+        row = self._owned(identity)
         self._reap()
         if row.state == "running" and self._looks_after(row) and self._dead(row):
             self._lose(row)
         return self._table.get(identity)
+
+    def _owned(self, identity: str) -> JobRow:
+        """Raises ToolFailure for a job that is not there, or another's, which is the same to whoever asks."""
+        by = acting()
+        with contextlib.suppress(KeyError):
+            row = self._table.get(identity)
+            if by.owns(row.owner):
+                return row
+        raise unknown("job", identity, (row.id for row in self._table.recent(50, by=by)), "list_jobs shows all.")
 
     def _looks_after(self, row: JobRow) -> bool:
         return not self._settings.server.read_only or row.id in self._own

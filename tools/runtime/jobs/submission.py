@@ -33,6 +33,7 @@ class Submission:
     `toolset` says whose rules of capture its spans follow, `once` that it must not be started a second time when its
     process dies, `short` that it is expected to be short, so it need not wait behind long work. `scope` says whose
     it is: neither the same `idempotency` key nor the same call of another caller is the same; without, nobody's is.
+    `owner` is the name of its token, for whom the job is to be seen.
     """
 
     tool: str
@@ -44,6 +45,7 @@ class Submission:
     short: bool = False
     idempotency: str = ""
     scope: str = ""
+    owner: str = ""
 
     def row(self, settings: Settings, above: Carrier) -> NewJob:
         """What is queued, with the settings and the working directory of this process.
@@ -67,6 +69,7 @@ class Submission:
             budget=self.budget.model_dump_json(exclude_none=True),
             short=int(self.short or (self.budget.seconds or math.inf) <= SHORT_S),
             scope=self.scope,
+            owner=self.owner,
             call=self._call(request, stored_settings) if self.scope and not self.idempotency else None,
         )
 

@@ -8,8 +8,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...errors import ToolFailure
 from ...paging import Position
 from ...tracing.ids import uuid7
+from ..identity import Identity
 from ..models import Budget, Fault, State
 from .backends import Backend, Opened
 
@@ -27,12 +29,18 @@ SAME = (
     "(state<>'cancelled' or fault='budget'))) order by created desc, id desc limit 1"
 )
 
+# Who has fewer running comes first, so that nobody waits behind all that another has queued.
+FAIRLY = "(select count(*) from jobs r where r.state='running' and r.owner=jobs.owner)"
+WHOSE = "(?=1 or owner=?)"
+EVERYBODY = Identity()
+
 
 @dataclass(frozen=True)
 class NewJob:
     """What is known of a job before it is queued.
 
     `scope` is its caller's digest, `call` that of all that is asked for; None for one that no other call may join.
+    `owner` is the name of its caller's token; empty where there are none.
     """
 
     tool: str
@@ -50,6 +58,7 @@ class NewJob:
     short: int = 0
     scope: str = ""
     call: str | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,7 @@ class JobRow:
     scope: str
     call: str | None
     told: int
+    owner: str = ""
     joined: bool = False
 
     @property
@@ -131,11 +141,17 @@ class JobTable:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
-    def insert(self, new: NewJob, rejoin_s: float = 0.0) -> JobRow:
+    def insert(self, new: NewJob, rejoin_s: float = 0.0, most: int = 0) -> JobRow:
         """Queue a job, or find the one of the same call.
 
         With an idempotency key that is the job which was started with it, unless that one failed. Without, it is one
         of the same caller that has not ended, or that ended within `rejoin_s` and nobody was told of.
+
+        Args:
+            most: jobs of one owner that have not ended; 0: as many as it likes, as where nobody has a name.
+
+        Raises:
+            ToolFailure: it has as many.
         """
         with self.backend.alone() as db:
             if new.idempotency:
@@ -147,6 +163,8 @@ class JobTable:
                     return row
             elif new.call and (row := _one(db, SAME, new.call, new.scope, time.time() - rejoin_s)):
                 return replace(row, joined=True)
+            if new.owner and most:
+                _require_room(db, new.owner, most)
             values = {"id": _identity(), "state": "queued", "attempt": 0, "created": time.time(), **vars(new)}
             marks = ",".join("?" * len(values))
             row = _one(db, f"insert into jobs({','.join(values)}) values({marks}) returning *", *values.values())
@@ -180,7 +198,7 @@ class JobTable:
                 "error=null, fault=null "
                 "where id=(select id from jobs where state='queued' and home in (?, '') and "
                 f"{chosen}{running.format('')} < ? and (short=1 or {running.format(' and short=0')} < ?) "
-                "order by created, id limit 1) returning *",
+                f"order by {FAIRLY}, created, id limit 1) returning *",
                 time.time(), place, home, *(among or ()), place, slots + short_slots, place, slots,
             )  # fmt: skip
 
@@ -266,20 +284,29 @@ class JobTable:
             db.execute("update jobs set cleanup=null where id=? and attempt=?", (identity, attempt))
         return str(found[0]) if found and found[0] else None
 
-    def recent(self, limit: int, after: Position | None = None, state: str = "") -> list[JobRow]:
-        """Newest jobs first, beginning behind a position."""
-        values: list[Any] = [state, state]
+    def recent(
+        self, limit: int, after: Position | None = None, state: str = "", by: Identity = EVERYBODY
+    ) -> list[JobRow]:
+        """Newest jobs first, of those that somebody may see, beginning behind a position."""
+        values: list[Any] = [state, state, *_whose(by)]
         if after is not None:
             values += [after.at, after.at, after.id]
         behind = "and (created<? or (created=? and id<?)) " if after is not None else ""
         return self._all(
-            f"select * from jobs where (?='' or state=?) {behind}order by created desc, id desc limit ?", *values, limit
-        )
+            f"select * from jobs where (?='' or state=?) and {WHOSE} {behind}order by created desc, id desc limit ?",
+            *values, limit,
+        )  # fmt: skip
 
-    def count(self, state: str = "") -> int:
+    def count(self, state: str = "", by: Identity = EVERYBODY) -> int:
         with self.backend.open() as db:
-            query = "select count(*) from jobs where ?='' or state=?"
-            return int(db.execute(query, (state, state)).fetchone()[0])
+            query = f"select count(*) from jobs where (?='' or state=?) and {WHOSE}"
+            return int(db.execute(query, (state, state, *_whose(by))).fetchone()[0])
+
+    def states(self) -> dict[str, int]:
+        """How many jobs there are in each state, whoever owns them."""
+        with self.backend.open() as db:
+            rows = db.execute("select state, count(*) from jobs group by state").fetchall()
+        return {str(state): int(number) for state, number in rows}
 
     def ended_since(self, moment: float) -> list[JobRow]:
         """Those that ended after a moment, the first to end first."""
@@ -313,6 +340,19 @@ class JobTable:
     def _all(self, query: str, *values: Any) -> list[JobRow]:
         with self.backend.open() as db:
             return _rows(db.execute(query, values))
+
+
+def _require_room(db: Opened, owner: str, most: int) -> None:
+    query = "select count(*) from jobs where owner=? and state in ('queued','running')"
+    if (number := int(db.execute(query, (owner,)).fetchone()[0])) >= most:
+        raise ToolFailure(
+            f"{number} jobs of {owner} have not ended, and it may have {most} at a time (runtime.caller_jobs)",
+            "Wait for one with get_job, or end one with cancel_job.",
+        )
+
+
+def _whose(by: Identity) -> tuple[int, str]:
+    return int(by.access == "admin"), by.name
 
 
 def _identity() -> str:

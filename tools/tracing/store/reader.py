@@ -20,6 +20,11 @@ from .schema import SUMMARISED, columns_of
 NAMED = "exists(select 1 from spans s where s.trace_id = t.id and instr(lower(s.name), lower(:name)) > 0)"
 # A call that asks for traces has a trace of its own, unless it is a part of another's.
 ELSEWHERE = "(t.id <> :asking_trace or exists(select 1 from spans s where s.trace_id = t.id and s.id <> :asking_span))"
+# Whose a trace is: who has made its first span. What others add to it later makes it no other's.
+OWNED = (
+    "coalesce((select json_extract(s.metadata, '$.\"mlops.owner\"') from spans s where s.trace_id = {} "
+    "order by s.start, s.id limit 1), '')"
+)
 
 
 @dataclass(frozen=True)
@@ -40,20 +45,26 @@ class TraceSummary:
 
 @dataclass(frozen=True)
 class TraceFilter:
-    """Which traces: with a span of such a name, with a failed one, and more than the call that asks."""
+    """Which traces: with a span of such a name, with a failed one, and more than the call that asks.
+
+    `owner` is whose alone, None for everybody's.
+    """
 
     name: str = ""
     errors_only: bool = False
     asking: Carrier = field(default_factory=Carrier)
+    owner: str | None = None
 
     @property
     def where(self) -> str:
         parts = [NAMED] * bool(self.name) + ["t.errors > 0"] * self.errors_only
+        parts += [f"{OWNED.format('t.id')} = :owner"] * (self.owner is not None)
         return " and ".join([*parts, ELSEWHERE] if self.asking.trace_id else parts) or "true"
 
     @property
     def values(self) -> dict[str, Any]:
-        return {"name": self.name, "asking_trace": self.asking.trace_id, "asking_span": self.asking.span_id}
+        asking = {"asking_trace": self.asking.trace_id, "asking_span": self.asking.span_id}
+        return {"name": self.name, "owner": self.owner, **asking}
 
 
 ALL = TraceFilter()
@@ -74,6 +85,11 @@ class TraceReader:
         """Whether any span of the trace is stored."""
         with self._rows("select 1 from spans where trace_id=? limit 1", (trace_id,)) as rows:
             return next(rows, None) is not None
+
+    def owner(self, trace_id: str) -> str:
+        """The name of the token that a trace was begun with; empty without one, and for an unknown trace."""
+        with self._rows(f"select {OWNED.format('?')}", (trace_id,)) as rows:
+            return str(next(rows, ("",))[0])
 
     def outline(self, trace_id: str) -> list[tuple[str, str]]:
         """Id and parent of every span of a trace, in order of their start."""

@@ -1,0 +1,1 @@
+"""Who may ask a server that listens on a port, and for what."""
