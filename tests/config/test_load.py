@@ -187,14 +187,6 @@ def test_a_value_that_cannot_be_used_names_its_key_and_who_set_it(
         installation.load(yaml, **variables)
 
 
-def test_a_file_in_the_working_directory_is_read_without_being_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mlops.yaml").write_text("server: {port: 1}")
-    monkeypatch.chdir(tmp_path)
-    assert load({}).settings.server.port == 1
-
-
 def test_secrets_and_passwords_do_not_show_in_the_report(installation: Installation) -> None:
     loaded = installation.load(SEED, OPIK_API_KEY="k-123", MLOPS_OPTUNA__STUDY_STORAGE="redis://:hunter2@cache/0")
     text = "\n".join(" ".join(line) for line in loaded.report(redact))
