@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     from ..tools.detached import open_standard_streams
+    from ..tools.storage.state_files import keep_files_private
 
+    keep_files_private()
     open_standard_streams()
     options = _parser().parse_args(arguments)
     from ..config.logs import configure, log_crashes
