@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp import Client, StdioServerParameters
 
-CALLS = (
+CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("load_dataset", {"path": "rows.csv"}),
     ("create_suite", {"name": "s", "expectations": [{"type": "expect_column_to_exist", "kwargs": {"column": "x"}}]}),
     ("validate_dataset", {"dataset": "rows", "suite": "s"}),
@@ -31,7 +32,7 @@ async def test_everything_below_the_state_folder_is_private_under_an_open_umask(
     )
     async with Client(server) as client:
         for name, arguments in CALLS:
-            answer = await client.call_tool(name, {**arguments, **_absolute(arguments, tmp_path)})
+            answer = await client.call_tool(name, arguments)
             assert not answer.is_error, answer.content
         run = (answer.structured_content or {})["run"]
         logged = await client.call_tool("log_artifact", {"run": run, "path": str(tmp_path / "rows.csv")})
@@ -40,7 +41,3 @@ async def test_everything_below_the_state_folder_is_private_under_an_open_umask(
     found = [home, *home.rglob("*")]
     assert {"mlflow.db", "rows.csv"} <= {path.name for path in found}
     assert [str(path) for path in found if path.lstat().st_mode & 0o077 and not path.is_symlink()] == []
-
-
-def _absolute(arguments: dict[str, object], folder: Path) -> dict[str, str]:
-    return {"path": str(folder / str(arguments["path"]))} if "path" in arguments else {}

@@ -184,8 +184,8 @@ def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
         _require_running(found, source.name)
         require_artifacts(work.settings, found.info.artifact_uri or "")
         client.log_artifact(found.info.run_id, str(source), place or None)
-        if folder := local_folder(found.info.artifact_uri or ""):
-            keep_private(folder / place / source.name)  # MLflow copies what others may do with the file as well
+        if top := local_folder(found.info.artifact_uri or ""):
+            keep_private(top / place / source.name)  # MLflow copies what others may do with the file as well
     return Logged(run=f"run:{found.info.run_id}", artifact=f"{place}/{source.name}".lstrip("/"))
 
 

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
-from mlops_mcp.tools.data.store import save
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.quality import client
@@ -378,30 +376,3 @@ def test_whole_numbers_that_doubles_round_are_answered_as_text(work: Work, store
     unique, largest = judge(work, store(pd.DataFrame({"id": [2**53 + 1, 2**53 + 1]})), suite).results
     assert unique.examples == [Example(value=str(2**53 + 1), count=2, row=1)]
     assert largest.observed == str(2**53 + 1)
-
-
-def test_what_the_library_cannot_compute_is_said_by_what_the_columns_hold(work: Work) -> None:
-    table = pa.table({"s": ["a", "b"], "t": pa.array([1, 2], pa.timestamp("us")), "n": [1.0, 2.0]})
-    handle = save(work, table, "mixed", [], "test").handle
-    asked = {
-        "max_to_be_between": {"column": "s", "max_value": 3},
-        "sum_to_be_between": {"column": "t", "max_value": 3},
-        "values_to_be_increasing": {"column": "s"},
-        "values_to_match_json_schema": {"column": "s", "json_schema": {"type": "object"}},
-        "values_to_match_strftime_format": {"column": "n", "strftime_format": "%Y"},
-        "values_to_be_between": {"column": "n", "max_value": "2024-01-01"},
-    }
-    client.create_suite(
-        work, "mixed", [Expectation(type=f"expect_column_{kind}", kwargs=kw) for kind, kw in asked.items()]
-    )
-    found = client.validate_dataset(work, handle, "mixed", "", [], "full").results
-    assert {result.verdict for result in found} == {"not_evaluated"}
-    reasons = [(result.reason or "").partition(":")[0] for result in found]
-    assert reasons == [
-        "s holds text and max_value a number, which it does not compute",
-        "t holds times without a zone and max_value a number, which it does not compute",
-        "s holds text, which it does not compute",
-        "s holds text that is not all JSON",
-        "n holds numbers, which it does not compute",
-        "n holds numbers and max_value a time, which it does not compute",
-    ]
