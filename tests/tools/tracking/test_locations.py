@@ -80,3 +80,16 @@ def test_an_experiment_keeps_its_artifacts_below_their_root_whatever_it_is_calle
     except ToolFailure:
         return
     assert Path(made.artifact_root).resolve().parent == root
+
+
+@pytest.mark.parametrize(
+    "tag", ["mlflow.user", "mlflow.loggedArtifacts", "mlflow.artifactLocation", "mlflow.log-model.history"]
+)
+def test_a_caller_cannot_say_whose_a_run_is(work: Work, tag: str) -> None:
+    with pytest.raises(ToolFailure, match="by MLflow and this server alone"):
+        client.start_run(work, "e", "r", {tag: "somebody else"})
+    run = client.start_run(work, "e", "r", {"mlflow.note.content": "why it was run", "user": "a plain tag"}).run
+    with pytest.raises(ToolFailure, match="by MLflow and this server alone"):
+        client.log_run(work, run, {}, {}, 0, {tag: "somebody else"})
+    with pytest.raises(ToolFailure, match="by MLflow and this server alone"):
+        client.create_experiment(work, "e", {tag: "somebody else"})
