@@ -16,7 +16,7 @@ MAX_NAMED = 8
 # What the kernel shows as files: processes with their environments, devices, memory.
 OF_THE_SYSTEM = ("/proc", "/sys", "/dev")
 SQLITE = "sqlite:///"
-OF_FEAST = ("registry.db", "online_store.db", "feature_store.yaml")
+OF_FEAST = ("registry.db", "online.db", "feature_store.yaml")
 DATABASE_ENDS = ("", "-wal", "-shm", "-journal")
 
 
@@ -64,7 +64,7 @@ def _private(settings: Settings) -> list[Path]:
     stores = (settings.tracking_uri, settings.study_storage)
     databases = [Path(uri.removeprefix(SQLITE)) for uri in stores if uri.startswith(SQLITE)]
     beside = [Path(f"{file}{end}") for file in databases for end in DATABASE_ENDS]
-    feast = [settings.feast_home / name for name in OF_FEAST]
+    feast = [Path(f"{settings.feast_home / name}{end}") for name in OF_FEAST for end in DATABASE_ENDS]
     ours = (settings.home, settings.bentoml_home, user_file(os.environ), *feast, *beside)
     return [*map(Path, OF_THE_SYSTEM), *(each.expanduser().resolve() for each in ours)]
 

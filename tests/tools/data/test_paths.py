@@ -119,6 +119,15 @@ def test_databases_of_ours_that_lie_elsewhere_are_not_read_either(with_state: Se
         assert "is private" in refused(with_state.model_copy(update={"mlflow": mlflow}), str(root / name))
 
 
+def test_of_a_feature_repository_of_the_users_own_only_data_is_read(with_state: Settings, root: Path) -> None:
+    feast = with_state.feast.model_copy(update={"repo_path": str(root)})
+    settings = with_state.model_copy(update={"feast": feast})
+    for name in ("registry.db", "online.db", "online.db-wal", "feature_store.yaml"):
+        (root / name).write_text("x")
+        assert "is private" in refused(settings, str(root / name))
+    assert readable(settings, str(root / "loans.csv"))
+
+
 def test_a_folder_that_holds_the_state_is_not_walked_through(with_state: Settings) -> None:
     def walked(folder: Path) -> bool:
         raise AssertionError(folder)
