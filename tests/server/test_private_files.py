@@ -22,7 +22,8 @@ CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
 async def test_everything_below_the_state_folder_is_private_under_an_open_umask(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
-    (tmp_path / "rows.csv").write_text("x\n1\n2\n")
+    rows = str(tmp_path / "rows.csv")
+    Path(rows).write_text("x\n1\n2\n")
     start = 'umask 000; exec "$0" -m mlops_mcp.server serve --root "$PWD"'
     server = StdioServerParameters(
         command="/bin/sh",
@@ -31,11 +32,13 @@ async def test_everything_below_the_state_folder_is_private_under_an_open_umask(
         cwd=tmp_path,
     )
     async with Client(server) as client:
+        answers: dict[str, dict[str, Any]] = {}
         for name, arguments in CALLS:
-            answer = await client.call_tool(name, arguments)
+            answer = await client.call_tool(name, {**arguments, "path": rows} if "path" in arguments else arguments)
             assert not answer.is_error, answer.content
-        run = (answer.structured_content or {})["run"]
-        logged = await client.call_tool("log_artifact", {"run": run, "path": str(tmp_path / "rows.csv")})
+            answers[name] = answer.structured_content or {}
+        run = answers["start_run"]["run"]
+        logged = await client.call_tool("log_artifact", {"run": run, "path": rows})
         assert not logged.is_error, logged.content
     home = Path(environ["MLOPS_HOME"])
     found = [home, *home.rglob("*")]
