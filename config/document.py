@@ -25,13 +25,13 @@ MISTAKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read(path: Path) -> Any:
-    """What a file holds; None if it is empty.
+def read(path: Path) -> bytes:
+    """What a file holds, as it is.
 
     Raises:
-        SettingsError: it cannot be read or is no YAML.
+        SettingsError: it cannot be read, or is too large for settings.
     """
-    where = f"the configuration file {path}"
+    where = described(path)
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
@@ -41,11 +41,20 @@ def read(path: Path) -> Any:
         raise SettingsError(f"cannot read {where}: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > MAX_BYTES:
         raise SettingsError(f"cannot read {where}: it is larger than {MAX_BYTES // 1024} KB")
+    return content
+
+
+def decoded(content: bytes, path: Path) -> str:
+    """Raises SettingsError for what is not UTF-8."""
     try:
-        return parse(content.decode("utf-8-sig"), where)
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise SettingsError(f"cannot read {where}: line {line} is not UTF-8, save the file as such") from None
+        raise SettingsError(f"cannot read {described(path)}: line {line} is not UTF-8, save the file as such") from None
+
+
+def described(path: Path) -> str:
+    return f"the configuration file {path}"
 
 
 def _without_waiting(path: str, flags: int) -> int:

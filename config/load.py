@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from .document import parse, read
+from .approval import approved
+from .document import decoded, described, parse, read
 from .errors import SettingsError
+from .expansion import Expansion
 from .settings import Section, Settings
 
 # The variables that the libraries' own users already set.
@@ -41,7 +43,6 @@ BETWEEN_PROCESSES = frozenset(
         "MLOPS_ENDPOINT_HOME", "MLOPS_ENDPOINT_MARK", "MLOPS_ENDPOINT_REPLICAS",
     )
 )  # fmt: skip
-REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,29 @@ class Value:
 
 
 @dataclass(frozen=True)
+class File:
+    """The user's file as it was read, and whether it counts: it was named, or approved as it is."""
+
+    path: Path
+    content: bytes = field(repr=False)
+    used: bool
+
+
+@dataclass(frozen=True)
 class Loaded:
     """The settings, and for each key the value and origin it was made of."""
 
     settings: Settings
     values: Mapping[str, Value]
+    file: File | None = None
+
+    @property
+    def not_used(self) -> str:
+        """What to say of a file of the working folder that nobody has approved; empty if there is none."""
+        if self.file is None or self.file.used:
+            return ""
+        path = str(self.file.path.absolute())
+        return f"{path} is not used: nobody has approved it as it is. Read it, then run mlops-mcp trust {quote(path)}"
 
     def report(self, clean: Callable[[str], str]) -> Iterator[tuple[str, str, str]]:
         """Key, effective value (secrets masked) and origin, in the order of the shipped file.
@@ -72,19 +91,20 @@ class Loaded:
 
 
 def load(environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None) -> Loaded:
-    """Merge shipped defaults < user file < environment < flags.
+    """Merge shipped defaults < user file < environment < flags; an unapproved file of the working folder is left out.
 
     Raises:
         SettingsError: an unknown key, a value of the wrong type, an unreadable file or an unset variable.
     """
     env = os.environ if environ is None else environ
-    defaults = dict(_flatten(parse(_shipped(), "the shipped settings"), "default", env))
-    file = _user_file(env, defaults)
-    layers = [defaults, file, _environment(env, defaults, file), _flags(flags or {}, defaults)]
+    defaults = dict(_flatten(parse(_shipped(), "the shipped settings"), Expansion(env, "default")))
+    file = _user_file(env)
+    layer = _file_layer(file, env, defaults)
+    layers = [defaults, layer, _environment(env, defaults, layer), _flags(flags or {}, defaults)]
     values = {key: value for layer in layers for key, value in layer.items()}
     values["home"] = _home(values["home"])
     _require_one_mlflow(values)
-    return Loaded(_validated(values), values)
+    return Loaded(_validated(values), values, file)
 
 
 def _home(given: Value) -> Value:
@@ -116,55 +136,43 @@ def user_file(env: Mapping[str, str]) -> Path:
     return Path(env.get(CONFIG) or "mlops.yaml")
 
 
-def _user_file(env: Mapping[str, str], known: Mapping[str, Value]) -> dict[str, Value]:
-    path = user_file(env)
-    if not env.get(CONFIG) and not os.path.isfile(path):
+def _user_file(env: Mapping[str, str]) -> File | None:
+    path, named = user_file(env), bool(env.get(CONFIG))
+    if not named and not os.path.isfile(path):
+        return None
+    try:
+        content = read(path)
+    except SettingsError:
+        if named:
+            raise
+        return File(path, b"", used=False)  # whoever made the folder must not keep a server from starting either
+    return File(path, content, used=named or approved(path, content))
+
+
+def _file_layer(file: File | None, env: Mapping[str, str], known: Mapping[str, Value]) -> dict[str, Value]:
+    if file is None or not file.used:
         return {}
-    content = read(path) or {}
+    content = parse(decoded(file.content, file.path), described(file.path)) or {}
     if not isinstance(content, dict):
-        raise SettingsError(f"{path} must hold sections such as `mlflow:`, not a {type(content).__name__}")
-    layer = dict(_flatten(content, str(path), env))
+        raise SettingsError(f"{file.path} must hold sections such as `mlflow:`, not a {type(content).__name__}")
+    layer = dict(_flatten(content, Expansion(env, str(file.path))))
     for key in layer:
-        _require_known(key, known, str(path))
+        _require_known(key, known, str(file.path))
     return layer
 
 
-def _flatten(
-    node: Mapping[str, Any], origin: str, env: Mapping[str, str], prefix: str = ""
-) -> Iterator[tuple[str, Value]]:
+def _flatten(node: Mapping[str, Any], expansion: Expansion, prefix: str = "") -> Iterator[tuple[str, Value]]:
     for name, child in node.items():
         key = f"{prefix}{name}"
         if isinstance(child, dict) and not prefix and _is_section(str(name)):
-            yield from _flatten(child, origin, env, f"{key}.")
-        elif (value := _expand(child, env, f"{key} in {origin}")) is not None:
-            yield key, Value(value, origin)
+            yield from _flatten(child, expansion, f"{key}.")
+        elif (value := expansion.of(child, key)) is not None:
+            yield key, Value(value, expansion.origin)
 
 
 def _is_section(name: str) -> bool:
     field = Settings.model_fields.get(name)
     return field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-
-
-def _expand(value: Any, env: Mapping[str, str], where: str) -> Any:
-    """Expand references; a value that is nothing but an unset reference counts as absent (None)."""
-    if isinstance(value, dict):
-        expanded = {key: _expand(item, env, where) for key, item in value.items()}
-        return {key: item for key, item in expanded.items() if item is not None}
-    if isinstance(value, list):
-        return [_expand(item, env, where) for item in value]
-    if not isinstance(value, str):
-        return value
-    whole = REFERENCE.fullmatch(value)
-    if whole and whole["default"] is None and whole["name"] not in env:
-        return None
-    return REFERENCE.sub(lambda match: _lookup(match, env, where), value)
-
-
-def _lookup(match: re.Match[str], env: Mapping[str, str], where: str) -> str:
-    name, default = match["name"], match["default"]
-    if name not in env and default is None:
-        raise SettingsError(f"{where} refers to ${{{name}}}, which is not set: set it or write ${{{name}:-default}}")
-    return env.get(name) or default or ""
 
 
 def _environment(env: Mapping[str, str], known: Mapping[str, Value], file: Mapping[str, Value]) -> dict[str, Value]:

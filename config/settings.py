@@ -237,7 +237,18 @@ class Settings(Section):
     @property
     def roots(self) -> tuple[Path, ...]:
         """Folders whose files a tool may read, with symlinks resolved."""
-        return tuple(root.expanduser().resolve() for root in (*(self.data.roots or (Path.cwd(),)), self.home))
+        given = [root.expanduser().resolve() for root in self.data.roots or (Path.cwd(),)]
+        return (*(root for root in given if self.data.roots or self._is_a_project(root)), *self.open_folders)
+
+    @property
+    def open_folders(self) -> tuple[Path, ...]:
+        """What tools may read of the state folder, with symlinks of the folder itself resolved."""
+        home = self.home.resolve()
+        return home / "datasets", home / "artifacts"
+
+    def _is_a_project(self, folder: Path) -> bool:
+        """Whether a server may read its working directory unless told: not everything a user has, nor our state."""
+        return not (Path.home().resolve().is_relative_to(folder) or folder.is_relative_to(self.home.resolve()))
 
 
 def with_driver(uri: str) -> str:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 
 from .errors import SettingsError
-from .load import load, user_file
+from .load import Loaded, load, user_file
 from .settings import Settings
 
 Stamp = tuple[int, int, int]
@@ -33,10 +33,15 @@ class Watch:
         if self.changed():
             self._stamp = self._look()
             try:
-                self._settings = load(self._environ, {"home": str(self._settings.home)}).settings
+                self._follow(load(self._environ, {"home": str(self._settings.home)}))
             except SettingsError as error:
                 logger.warning("the changed settings are not used: %s", error)
         return self._settings
+
+    def _follow(self, loaded: Loaded) -> None:
+        if loaded.not_used:
+            raise SettingsError(loaded.not_used)
+        self._settings = loaded.settings
 
     def _look(self) -> Stamp | None:
         try:

@@ -14,6 +14,7 @@ from mcp.types import Completion, CompletionArgument, CompletionContext, PromptR
 from ..config.settings import Settings
 from ..tools import addresses
 from ..tools.errors import ToolFailure, Unavailable
+from ..tools.legible import legible
 from ..tools.runtime.calls.executor import CallCrashed, CallExecutor
 from ..tools.tracing.span import current
 
@@ -113,7 +114,8 @@ def _add_completion(server: MCPServer[Any], calls: CallExecutor, completed: Cont
     ) -> Completion | None:
         if argument.name not in completed:
             return Completion(values=[])
-        values = await _candidates(calls, argument, (context.arguments if context else None) or {})
+        found = await _candidates(calls, argument, (context.arguments if context else None) or {})
+        values = [value for value in found if legible(value) == value]  # another text would name nothing
         return Completion(values=values[:100], total=len(values), has_more=len(values) > 100)
 
     cast(Any, server).completion()(complete)
@@ -143,10 +145,11 @@ def _number(text: str) -> int:
 
 async def _read(content: Awaitable[T]) -> T:
     try:
-        return await content
+        found = await content
+        return legible(found) if isinstance(found, str) else found
     except Unavailable as failure:
-        raise ResourceError(str(failure)) from failure
+        raise ResourceError(legible(str(failure))) from failure
     except ToolFailure as failure:
-        raise ResourceNotFoundError(str(failure)) from failure
+        raise ResourceNotFoundError(legible(str(failure))) from failure
     except CallCrashed as crashed:  # it has been logged, and would be again
         raise ResourceError(f"the resource cannot be read: {crashed.crash.hint(current().trace_id)}.") from crashed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -32,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     from ..tools.detached import open_standard_streams
+    from ..tools.storage.state_files import keep_files_private
 
+    keep_files_private()
     open_standard_streams()
     options = _parser().parse_args(arguments)
     from ..config.logs import configure, log_crashes
@@ -44,12 +47,18 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _loaded(options: argparse.Namespace) -> Loaded:
-    from ..config.load import load
+    from ..config.load import CONFIG, load
     from ..config.logs import configure
     from ..tools.tracing.redaction import Redactor
 
+    if options.config:
+        # Whatever this process starts has to read the same file, wherever it stands.
+        os.environ[CONFIG] = os.path.abspath(options.config)
     loaded = load(flags=_flags(options))
-    configure(loaded.settings.server.log_level, Redactor.of(loaded.settings))
+    redactor = Redactor.of(loaded.settings)
+    configure(loaded.settings.server.log_level, redactor)
+    if loaded.not_used:
+        print(f"mlops-mcp: {redactor(loaded.not_used)}", file=sys.stderr)
     return loaded
 
 
@@ -58,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog=PROJECT, description="The machine-learning lifecycle as MCP tools.")
     parser.add_argument("--home", help="state folder (default: MLOPS_HOME, or the platform's user-data folder)")
+    parser.add_argument(
+        "--config", metavar="FILE", help="the settings (default: MLOPS_CONFIG, or an approved ./mlops.yaml)"
+    )
     parser.add_argument("--version", action=_Version, nargs=0, help="the version of this package")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -85,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
 
     config = commands.add_parser("config", help="the effective settings and where each came from")
     config.set_defaults(run=_config)
+
+    trust = commands.add_parser("trust", help="let the mlops.yaml of a working folder count, as it is now")
+    trust.add_argument("config", nargs="?", default="mlops.yaml", metavar="FILE", help="default: ./mlops.yaml")
+    trust.set_defaults(run=_trust)
 
     engine = commands.add_parser("engine", help="where jobs run").add_subparsers(required=True, metavar="command")
     workers = engine.add_parser("status", help="the engine, its workers and how many jobs there are")
@@ -227,11 +243,27 @@ def _doctor(options: argparse.Namespace, loaded: Loaded) -> int:
 
 
 def _config(_options: argparse.Namespace, loaded: Loaded) -> None:
+    _print_settings(loaded)
+
+
+def _print_settings(loaded: Loaded, of: str = "") -> None:
+    """Those that one origin has set, or all."""
     from ..tools.tracing.redaction import Redactor
 
     width = max(len(key) for key in loaded.values)
     for key, value, origin in loaded.report(Redactor.of(loaded.settings)):
-        print(f"{key:<{width}}  {value:<40}  {origin}")
+        if origin.startswith(of):
+            print(f"{key:<{width}}  {value:<40}  {origin}")
+
+
+def _trust(_options: argparse.Namespace, loaded: Loaded) -> None:
+    from ..config.approval import approve, digest
+
+    file = loaded.file
+    if file is None:  # it was named, so that there is one
+        return
+    _print_settings(loaded, of=str(file.path))
+    print(f"{file.path} counts from now on, as it is now; noted in {approve(file.path, digest(file.content))}")
 
 
 def _engine_status(options: argparse.Namespace, loaded: Loaded) -> int:

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from ..tools import catalog, wire
 from ..tools.errors import ToolFailure, unknown
 from ..tools.estimates import briefly
+from ..tools.legible import legible, legible_parts
 from ..tools.runtime.calls.executor import CallCrashed
 from ..tools.runtime.context import ToolContext
 from ..tools.runtime.identity import Access, acting
@@ -109,7 +110,7 @@ class Host(PromptHost):
         except ToolFailure as failure:
             if (span := current_span()) is not None:
                 span.error_type = type(failure).__name__
-            raise ToolError(str(failure)) from failure
+            raise ToolError(legible(str(failure))) from failure
 
     async def _in_context(
         self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, asked: Asked
@@ -259,13 +260,16 @@ def _crash_of(error: BaseException) -> Crash:
 def compact(result: CallToolResult) -> CallToolResult:
     """The structured result as JSON text without blanks and absent values: half of the tokens, nothing less said.
 
-    What is no text, such as a picture, stays beside it.
+    Texts that come from data are made legible in both; what is no text, such as a picture, stays beside them.
     """
     if result.structured_content is None:
         return result
-    text = json.dumps(_present(result.structured_content), ensure_ascii=False, separators=(",", ":"))
+    shown = legible_parts(result.structured_content)
+    text = json.dumps(_present(shown), ensure_ascii=False, separators=(",", ":"))
     others = [block for block in result.content if not isinstance(block, TextContent)]
-    return result.model_copy(update={"content": [TextContent(type="text", text=text), *others]})
+    return result.model_copy(
+        update={"structured_content": shown, "content": [TextContent(type="text", text=text), *others]}
+    )
 
 
 def _present(value: Any) -> Any:

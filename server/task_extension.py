@@ -36,6 +36,7 @@ from pydantic import ValidationError
 
 from ..tools.errors import ToolFailure, Unavailable
 from ..tools.estimates import briefly
+from ..tools.legible import legible
 from ..tools.runtime.context import view
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.runtime.jobs.table import FRESH_S, JobRow
@@ -232,7 +233,7 @@ def answered(row: JobRow) -> CallToolResult:
     try:
         structured = _brief(view(row))
     except ToolFailure as failure:
-        return CallToolResult(content=[TextContent(type="text", text=str(failure))], is_error=True)
+        return CallToolResult(content=[TextContent(type="text", text=legible(str(failure)))], is_error=True)
     return compact(CallToolResult(content=[], structured_content=structured))
 
 

@@ -16,7 +16,7 @@ import anyio.to_thread
 from ..config.errors import SettingsError
 from ..config.settings import ServerSettings, Settings
 from ..tools.spec import Toolset
-from ..tools.storage.state_files import private_folder
+from ..tools.storage.state_files import own_folder
 from .app import create_server
 from .host import Host
 
@@ -46,17 +46,19 @@ def run(server: Host, settings: Settings, transport: Transport) -> None:
 
 
 def require_home(home: Path) -> None:
-    """Make sure that state can be kept before anything is promised.
+    """Make sure that state can be kept, and is ours alone, before anything is promised.
 
     Raises:
-        SettingsError: the folder cannot be made or written.
+        SettingsError: the folder cannot be made or written, or belongs to somebody else.
     """
     try:
-        private_folder(home)
+        own_folder(home)
         with tempfile.TemporaryFile(dir=home):
             return
     except OSError as error:
-        raise SettingsError(f"the state folder {home} cannot be used: {error.strerror}; set MLOPS_HOME") from error
+        raise SettingsError(
+            f"the state folder {home} cannot be used: {error.strerror}; set MLOPS_HOME to a folder of your own"
+        ) from error
 
 
 async def _serve_stdio(server: Host, _settings: Settings, _transport: Transport) -> None:

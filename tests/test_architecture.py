@@ -20,7 +20,10 @@ MAX_TOOL_BODY_LINES = 8
 
 FLOORS = {
     "config": 1,
-    **{f"tools.{name}": 1 for name in ("slices", "errors", "user_files", "locks", "detached", "logtail", "storage")},
+    **{
+        f"tools.{name}": 1
+        for name in ("slices", "errors", "legible", "user_files", "locks", "detached", "logtail", "storage")
+    },
     **{f"tools.{name}": 1 for name in ("paging", "numbers", "urls", "estimates", "undo", "vocabulary")},
     **{f"tools.{name}": 1 for name in ("pictures", "platforms", "addresses", "distributions")},
     "tools.tracing": 2,

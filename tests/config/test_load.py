@@ -187,14 +187,6 @@ def test_a_value_that_cannot_be_used_names_its_key_and_who_set_it(
         installation.load(yaml, **variables)
 
 
-def test_a_file_in_the_working_directory_is_read_without_being_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mlops.yaml").write_text("server: {port: 1}")
-    monkeypatch.chdir(tmp_path)
-    assert load({}).settings.server.port == 1
-
-
 def test_secrets_and_passwords_do_not_show_in_the_report(installation: Installation) -> None:
     loaded = installation.load(SEED, OPIK_API_KEY="k-123", MLOPS_OPTUNA__STUDY_STORAGE="redis://:hunter2@cache/0")
     text = "\n".join(" ".join(line) for line in loaded.report(redact))
@@ -213,7 +205,30 @@ def test_empty_paths_lie_below_home(installation: Installation, tmp_path: Path) 
     settings = installation.load(MLOPS_HOME=str(tmp_path / "h")).settings
     assert settings.tracking_uri == f"sqlite:///{tmp_path / 'h' / 'mlflow.db'}"
     assert settings.feast_home == tmp_path / "h" / "feast"
-    assert tmp_path / "h" in settings.roots
+    assert settings.roots[1:] == (tmp_path / "h" / "datasets", tmp_path / "h" / "artifacts")
+
+
+@pytest.mark.parametrize("place", ["/", "user", "user/..", "user/.local/state", "user/.local/state/datasets"])
+def test_a_server_does_not_read_everything_a_user_has_because_it_was_started_there(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    home = tmp_path / "user" / ".local" / "state"
+    (home / "datasets").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path / place)
+    assert installation.load(MLOPS_HOME=str(home)).settings.roots == (home / "datasets", home / "artifacts")
+    asked = installation.load("", {"data.roots": [str(tmp_path / place)]}, MLOPS_HOME=str(home)).settings.roots
+    assert asked[0] == (tmp_path / place).resolve()
+
+
+def test_a_project_is_read_where_a_server_is_started_in_it(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "user" / "project"
+    project.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(project)
+    assert installation.load(MLOPS_HOME=str(project / "state")).settings.roots[0] == project
 
 
 @pytest.mark.parametrize(("pattern", "problem"), [("EMP-[0-9", "no regular expression"), ("x*", "fits the empty text")])

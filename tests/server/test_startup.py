@@ -1,5 +1,6 @@
 """What a server settles before it promises anything."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,34 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="set MLOPS_HOME"):
         require_home(tmp_path / "file")
+
+
+def of_somebody_else(tmp_path: Path) -> Path:
+    """A folder of another user, if there is a way to have one."""
+    if os.geteuid():
+        return Path("/usr")
+    other = tmp_path / "other"
+    other.mkdir()
+    os.chown(other, 12345, 12345)
+    return other
+
+
+def test_a_home_of_somebody_else_is_refused_also_behind_a_link(tmp_path: Path) -> None:
+    other = of_somebody_else(tmp_path)
+    (tmp_path / "link").symlink_to(other)
+    for home in (other, tmp_path / "link"):
+        with pytest.raises(SettingsError, match=r"belongs to user .*set MLOPS_HOME to a folder of your own"):
+            require_home(home)
+
+
+def test_a_home_that_others_may_enter_is_closed_to_them(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o777)
+    require_home(home)
+    assert home.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(home)
+    require_home(tmp_path / "link")
 
 
 @pytest.mark.parametrize("name", ["a%20b", "what?", "no#1"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure, Unavailable, require, unknown
 from ..handles import slug
 from ..runtime.work import Work
+from ..user_files import require_public
 from .postgres import read_postgres
 from .sandbox import lock, quoted, run, sandbox
 from .sqlite import read_sqlite
@@ -49,15 +50,16 @@ def read_source(work: Work, source: str, sql: str) -> tuple[pa.Table, list[str]]
     scheme, _, rest = url.partition(":///" if ":///" in url else "://")
     with work.tracer.span("read source", source=source):
         if scheme == "sqlite":
-            return read_sqlite(_file(source, rest), source, sql, work.settings.data)
+            return read_sqlite(_file(work, source, rest), source, sql, work.settings.data)
         if scheme == "duckdb":
-            return _read_duckdb(work, source, _file(source, rest), sql)
+            return _read_duckdb(work, source, _file(work, source, rest), sql)
         require("psycopg")
         return read_postgres(url, source, sql, work.settings.data)
 
 
-def _file(source: str, path: str) -> Path:
+def _file(work: Work, source: str, path: str) -> Path:
     file = Path(path).expanduser()
+    require_public(work.settings, file.resolve())
     if not file.is_file():
         raise Unavailable(f"the file of source {source!r} is not there", f"The setting data.sources.{source} names it.")
     return file

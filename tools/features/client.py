@@ -26,7 +26,7 @@ from .models import (
 )
 from .online import MAX_ROWS, keys_of, materialize, moment, online_row, reading_notes, written
 from .register import Registered, register_one, register_view
-from .registry import opened
+from .registry import is_unused, opened
 from .statistics import describe
 from .values import read
 from .views import Definition, all_views, find_view, requested
@@ -61,6 +61,9 @@ def _registered(work: Work, made: Registered) -> View:
 
 
 def list_features(work: Work, view: str, limit: int, cursor: str) -> Page[View]:
+    """All views in brief, or one in full; a store that nobody has used is left unmade."""
+    if is_unused(work) and not view:
+        return Page(items=[], total=0)
     with opened(work) as store:
         views = [find_view(store, view)] if view else all_views(store)
     part = page(views, limit, cursor)

@@ -42,6 +42,16 @@ def opened(work: Work) -> Generator[Any]:
         ) from error
 
 
+def is_unused(work: Work) -> bool:
+    """Whether nothing was ever registered: to open the store would make its files.
+
+    Raises:
+        NotInstalled: Feast is missing.
+    """
+    require("feast")
+    return "://" not in work.settings.feast.repo_path and not _registry(work.settings).exists()
+
+
 @contextmanager
 def changing(work: Work, view: str) -> Generator[None]:
     """Change one view, alone: Feast loses what two writers do at once."""

@@ -23,8 +23,9 @@ from pydantic import ValidationError
 from ..errors import ToolFailure, require
 from ..lineage import Lineage
 from ..runtime.work import Work
-from ..tracking.backend import mlflow_client, require_artifacts, require_backend, translated
+from ..tracking.backend import mlflow_client, require_backend, translated
 from ..tracking.client import require_running
+from ..tracking.locations import require_artifacts
 from . import sealed
 from .algorithms import algorithm
 from .card import CARD_FILE, MODEL_FILE, ModelCard, digest
@@ -164,7 +165,7 @@ def require_logging(work: Work, run: str = "") -> None:
         ToolFailure: an unknown run, or one that has ended.
     """
     require_backend(work)
-    require_artifacts(work.settings.artifact_root)
+    require_artifacts(work.settings, work.settings.artifact_root)
     if run:
         require_running(work, run, "a model")
 

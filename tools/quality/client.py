@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..data.store import Dataset, resolve
+from ..errors import ToolFailure
 from ..handles import check_name
 from ..lineage import Lineage
 from ..paging import Page, page
@@ -53,9 +54,15 @@ def get_default_suite(work: Work, task: str) -> Suite:
 def list_suites(work: Work, limit: int, cursor: str) -> Page[SuiteInfo]:
     store = SuiteStore(work.settings)
     names = page(store.names(), limit, cursor)
-    return Page(
-        items=[_info(store.get(name)) for name in names.items], total=names.total, next_cursor=names.next_cursor
-    )
+    return Page(items=[_line(store, name) for name in names.items], total=names.total, next_cursor=names.next_cursor)
+
+
+def _line(store: SuiteStore, name: str) -> SuiteInfo:
+    try:
+        return _info(store.get(name))
+    except ToolFailure as failure:  # one that cannot be used does not hide the others
+        newest = max(store.files(name), default=0)
+        return SuiteInfo(suite=f"suite:{name}", version=newest, rules=0, columns=[], created="", notes=[str(failure)])
 
 
 def validate_dataset(

@@ -55,6 +55,8 @@ class Suite(SuiteInfo):
 class StoredSuite(BaseModel):
     """A version of a suite as it lies on disk."""
 
+    model_config = ConfigDict(extra="forbid")
+
     name: str
     version: int
     created: str

@@ -12,6 +12,7 @@ from ..handles import parse
 from ..storage.state_files import written_once
 from .builtin import suite_of
 from .models import Expectation, StoredSuite
+from .rules import checked
 
 COLUMN_KEYS = ("column", "column_A", "column_B")
 
@@ -101,10 +102,22 @@ def columns_of(rule: Expectation) -> list[str]:
 
 
 def _read(path: Path) -> StoredSuite:
+    """A version as `create_suite` would store it: the file may be another's, and its rules are about to be run.
+
+    Raises:
+        ToolFailure: it is damaged, says that it is another suite, or holds rules that `create_suite` refuses.
+    """
+    name = f"suite:{path.parent.name}@{path.stem.lstrip('0')}"
+    hint = f"delete(handle='{name}') takes it away, then create_suite makes it again."
     try:
-        return StoredSuite.model_validate_json(path.read_bytes())
+        stored = StoredSuite.model_validate_json(path.read_bytes())
+        if (stored.name, f"{stored.version:06d}") != (path.parent.name, path.stem):
+            raise ToolFailure(f"it says that it is suite:{stored.name}@{stored.version}")
+        return stored.model_copy(update={"expectations": checked(stored.expectations)})
     except ValueError as error:
-        raise ToolFailure(f"the stored suite {path.name} is damaged: {error}", "Create the suite again.") from error
+        raise ToolFailure(f"the stored {name} is damaged: {error}", hint) from error
+    except ToolFailure as failure:
+        raise ToolFailure(f"the stored {name} is not used: {failure.message}", hint) from failure
 
 
 def _place(folder: Path, suite: StoredSuite) -> bool:

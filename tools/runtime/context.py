@@ -167,10 +167,10 @@ def _verdict(row: JobRow) -> str:
 
 
 def _type_of_result(reference: str) -> Any:
-    """Any of a function that is not there any more, such as one of an older version."""
+    """Any of a function that is not there any more, such as one of an older version, or that is none of jobs."""
     try:
         return resolve(reference).result
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError, ToolFailure):
         return Any
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psutil
 
@@ -156,8 +157,15 @@ def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
 
 
 def list_endpoints(work: Work, limit: int, cursor: str) -> Page[EndpointLine]:
-    """What runs, as seen from its processes. Leftovers of deployments that never finished are ended on the way."""
+    """What runs, as seen from its processes.
+
+    Leftovers of deployments that never finished are ended on the way, unless this server only reads.
+    """
     chosen = page(endpoints.names(work), limit, cursor)
+    for name in chosen.items if not work.settings.server.read_only else ():
+        # While a deployment is under way it is shown as it stands.
+        with suppress(Busy), endpoints.change(work, name, wait_s=0):
+            _forget_unfinished(work, name)
     lines = [_line(work, name) for name in chosen.items if endpoints.exists(work, name)]
     return Page(items=lines, total=chosen.total, next_cursor=chosen.next_cursor)
 
@@ -306,11 +314,6 @@ def _silent(state: EndpointFile) -> ToolFailure:
 
 
 def _line(work: Work, name: str) -> EndpointLine:
-    try:
-        with endpoints.change(work, name, wait_s=0):
-            _forget_unfinished(work, name)
-    except Busy:
-        pass  # a deployment is under way: it is shown as it stands
     state = endpoints.read(work, name)
     lines = [_deployment_line(work, name, each) for each in state.deployments]
     found = _state(lines)
@@ -321,6 +324,8 @@ def _line(work: Work, name: str) -> EndpointLine:
 
 
 def _forget_unfinished(work: Work, name: str) -> None:
+    if not endpoints.exists(work, name):  # it was stopped meanwhile
+        return
     state = endpoints.read(work, name)
     finished = [each for each in state.deployments if each.ready]
     # An orphan of a dead master goes with the next deployment: until then it shows what happened.

@@ -32,6 +32,25 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def own_folder(path: Path) -> None:
+    """Make the state folder, or take one that is there: what lies in it is believed, down to what is run.
+
+    Raises:
+        PermissionError: it, or the link that leads to it, belongs to another user.
+    """
+    private_folder(path)
+    owners = {path.lstat().st_uid, path.stat().st_uid} - {os.geteuid()}
+    if owners:
+        raise PermissionError(errno.EPERM, f"it belongs to user {owners.pop()}, and this is user {os.geteuid()}")
+    if path.stat().st_mode & 0o077:
+        path.chmod(FOLDER_MODE)
+
+
+def keep_files_private() -> None:
+    """Let whatever this process and its children make be their user's alone, also what libraries write."""
+    os.umask(0o077)
+
+
 def private_file(path: Path) -> int:
     """The descriptor of a new file that only its owner can read; nobody else has the name."""
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)

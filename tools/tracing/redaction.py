@@ -13,10 +13,13 @@ from urllib.parse import unquote
 
 from ...config.secrets import secret_values
 from ...config.settings import Settings
+from ..legible import legible
 
 REDACTED = "[redacted]"
 # No token is shorter; only a name with its value may be.
 SHORTEST = 16
+# Numbers of people and cards are.
+SHORTEST_NUMBER = 11
 # A known value that is shorter might as well be a word.
 SHORTEST_KNOWN = 8
 # Variables such as PWD or GOOGLE_APPLICATION_CREDENTIALS name a place.
@@ -64,6 +67,20 @@ def _basic(match: re.Match[str]) -> str:
     except (binascii.Error, UnicodeDecodeError):
         return match[0]
     return f"Basic {REDACTED}" if ":" in decoded else match[0]
+
+
+def _card(match: re.Match[str]) -> str:
+    """Only what ends in the right check digit (ISO/IEC 7812-1, annex B): other long numbers are counts and times."""
+    digits = [int(each) for each in match[0] if each.isdigit()]
+    doubled = [sum(divmod(2 * each, 10)) for each in digits[-2::-2]]
+    return match[0] if (sum(digits[-1::-2]) + sum(doubled)) % 10 else REDACTED
+
+
+def _aws_secret(match: re.Match[str]) -> str:
+    """Forty letters of base64, of every kind; a digest has no capitals and a path has slashes."""
+    text = match[0]
+    mixed = re.search("[a-z]", text) and re.search("[A-Z]", text) and re.search("[0-9]", text)
+    return REDACTED if len(text) == 40 and mixed and text.count("/") <= 4 and not text.startswith("/") else text
 
 
 # Of an address, where every parameter of such a name is one.
@@ -149,6 +166,26 @@ SHAPES = (
             re.DOTALL,
         ),
     ),
+    # What stood before is looked at last: most numbers are too short, and it would be looked at for every digit.
+    Shape(
+        ("3", "4", "5", "6", "2"),
+        re.compile(
+            r"(?:4\d{3}(?<![\w.+-]4\d{3})(?:[ -]?\d{4}){3}"
+            r"|5[1-5]\d{2}(?<![\w.+-]5\d{3})(?:[ -]?\d{4}){3}|2[2-7]\d{2}(?<![\w.+-]2\d{3})(?:[ -]?\d{4}){3}"
+            r"|6(?:011|5\d{2}|4[4-9]\d)(?<![\w.+-]6\d{3})(?:[ -]?\d{4}){3}"
+            r"|3[47]\d{2}(?<![\w.+-]3\d{3})[ -]?\d{6}[ -]?\d{5}|35\d{2}(?<![\w.+-]3\d{3})(?:[ -]?\d{4}){3}"
+            r"|3[068]\d{2}(?<![\w.+-]3\d{3})[ -]?\d{6}[ -]?\d{4})(?![\w-]|\.\d)"
+        ),
+        _card,
+    ),
+    # https://www.ssa.gov/employer/randomization.html says which numbers of a group are never given.
+    Shape(
+        ("-",),
+        re.compile(
+            r"\d{3}-(?<!000-)(?<!666-)(?<!9\d\d-)(?!00)\d{2}-(?!0000)\d{4}(?![\w-])(?<![\w.-]\d{3}-\d{2}-\d{4})"
+        ),
+    ),
+    Shape(("",), re.compile(r"[A-Za-z0-9/+]{40,}+(?![\w=.-])"), _aws_secret),
 )  # fmt: skip
 
 
@@ -165,20 +202,20 @@ def secret_name(name: str, value: object) -> bool:
 
 @dataclass(frozen=True)
 class Redactor:
-    """Takes secrets out of a text: of the shapes above, of `more` patterns, and the values `known` to be secret."""
+    """Takes out of a text what is hidden in it, and secrets: the shapes above, `more` patterns, and `known` values."""
 
     more: tuple[re.Pattern[str], ...] = ()
     known: tuple[str, ...] = field(default=(), repr=False)
 
     def __call__(self, text: str) -> str:
         """Replace what looks like a key, token or password, also where it is written for an address."""
-        clean = self._clean(text)
+        clean = self._clean(legible(text))
         if "%" in clean and (decoded := unquote(clean)) != clean and (again := self._clean(decoded)) != decoded:
             return again
         return clean
 
     def _clean(self, text: str) -> str:
-        if len(text) >= SHORTEST or "=" in text or ":" in text:
+        if len(text) >= SHORTEST_NUMBER or "=" in text or ":" in text:
             for shape in SHAPES:
                 for anchor in shape.anchors:
                     if anchor in text:
@@ -230,4 +267,6 @@ BUILT_IN = Redactor()
 def redact(text: str) -> str:
     """Replace what looks like a key, token or password, whatever the settings say."""
     # Most texts are a word: they are not worth three calls.
-    return BUILT_IN(text) if len(text) >= SHORTEST or "=" in text or ":" in text or "%" in text else text
+    return (
+        BUILT_IN(text) if len(text) >= SHORTEST_NUMBER or "=" in text or ":" in text or "%" in text else legible(text)
+    )

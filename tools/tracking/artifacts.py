@@ -16,9 +16,9 @@ from ..errors import ToolFailure, unknown
 from ..paging import Page, page
 from ..pictures import Picture, described, shown, whole
 from ..runtime.work import Work
-from .backend import require_artifacts
 from .checks import inside_run
 from .client import opened_at
+from .locations import require_artifacts
 from .models import Artifact, ArtifactLine
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def list_artifacts(work: Work, run: str, path: str, limit: int, cursor: str) -> 
     """One folder of a run; the empty path is its top."""
     wanted = inside_run(path)
     with opened_at(work, run) as (client, found):
-        require_artifacts(found.info.artifact_uri or "")
+        require_artifacts(work.settings, found.info.artifact_uri or "")
         return page(_folder(client, found, wanted), limit, cursor)
 
 
@@ -70,7 +70,7 @@ def artifact_picture(work: Work, run: str, path: str) -> bytes:
 def _read(work: Work, run: str, path: str) -> tuple[Artifact, bytes]:
     wanted = inside_run(path)
     with opened_at(work, run) as (client, found), tempfile.TemporaryDirectory() as scratch:
-        require_artifacts(found.info.artifact_uri or "")
+        require_artifacts(work.settings, found.info.artifact_uri or "")
         line = _file(client, found, wanted)
         content = _fetched(work, client, found, wanted, Path(scratch)).read_bytes()
     run_id = found.info.run_id
@@ -130,6 +130,7 @@ def _fetched(work: Work, client: MlflowClient, run: MlflowRun, path: str, folder
     model, _, inside = path.partition("/")
     if model in _models(run):
         place = f"{client.get_logged_model(model).artifact_location}/{inside}"
+        require_artifacts(work.settings, place)
         uri = work.settings.tracking_uri
         return Path(download_artifacts(artifact_uri=place, dst_path=str(folder), tracking_uri=uri))
     return Path(client.download_artifacts(run.info.run_id, path, str(folder)))

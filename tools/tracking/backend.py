@@ -131,25 +131,6 @@ def probe(uri: str, what: str, setting: str, then: str = "What does not use it w
         require("psycopg")
 
 
-def require_artifacts(uri: str) -> None:
-    """Look whether an artifact store can be reached, for S3: its library tries for minutes.
-
-    Raises:
-        NotInstalled: the library for it is missing.
-        Unavailable: nothing answers there.
-    """
-    if uri.startswith("s3://"):
-        require("boto3")
-        bucket = uri.removeprefix("s3://").partition("/")[0]
-        endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or f"https://{bucket}.s3.amazonaws.com"
-        probe(
-            endpoint,
-            "the artifact store",
-            "mlflow.artifact_root (MLFLOW_ARTIFACT_ROOT), MLFLOW_S3_ENDPOINT_URL",
-            WITHOUT_ARTIFACTS,
-        )
-
-
 def _probe_now_and_then(work: Work, uri: str) -> None:
     last = work.cache.get(probe)
     if not isinstance(last, float) or time.monotonic() - last > PROBE_EVERY_S:

@@ -18,12 +18,18 @@ MAX_KEY, MAX_TITLE, MAX_PART = 250, 500, 255
 KEY = re.compile(r"[\w./: -]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 SHOWN = 100
+# What of MLflow's own tags a caller may say; the others, such as who a run is of, say what is so.
+OWN = "mlflow."
+OPEN = ("mlflow.parentRunId", "mlflow.note.content", "mlflow.runName", "mlflow.source.")
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
     _check_keys("tag", tags)
     if OWNER in tags:
         raise ToolFailure(f"tag {OWNER} says who has started the run, and is set by the server", "Leave it out.")
+    for key in tags:
+        if key.startswith(OWN) and not key.startswith(OPEN):
+            raise ToolFailure(f"tag {key} is set by MLflow and this server alone", f"Leave {OWN!r} out of its name.")
     for key, value in tags.items():
         if len(value) > MAX_TAG:
             raise ToolFailure(

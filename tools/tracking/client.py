@@ -15,11 +15,13 @@ from ..errors import ToolFailure, Unavailable, unknown
 from ..handles import parse
 from ..paging import Page
 from ..runtime.work import Work
+from ..storage.state_files import keep_private
 from ..tracing.redaction import redact
 from ..undo import deletes
 from ..user_files import readable
-from .backend import WITHOUT_MLFLOW, mlflow_client, require_artifacts, require_backend, translated
+from .backend import WITHOUT_MLFLOW, mlflow_client, require_backend, translated
 from .checks import OWNER, check_tags, check_title, check_unchanged, check_values, inside_run
+from .locations import local_folder, require_artifacts
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
 from .search import explained, require_known
 from .views import TAG_CHARS, VALUE_CHARS, run_line, run_view, visible
@@ -184,8 +186,10 @@ def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
     source, place = readable(work.settings, path), inside_run(folder)
     with opened_at(work, run) as (client, found):
         _require_running(work, found, source.name)
-        require_artifacts(found.info.artifact_uri or "")
+        require_artifacts(work.settings, found.info.artifact_uri or "")
         client.log_artifact(found.info.run_id, str(source), place or None)
+        if top := local_folder(found.info.artifact_uri or ""):
+            keep_private(top / place / source.name)  # MLflow copies what others may do with the file as well
     return Logged(run=f"run:{found.info.run_id}", artifact=f"{place}/{source.name}".lstrip("/"))
 
 
@@ -193,7 +197,7 @@ def log_text(work: Work, run: str, path: str, text: str) -> None:
     """Keep a text as an artifact of a run, also of one that has ended."""
     with opened_at(work, run) as (client, found):
         _require_kept(work, found)
-        require_artifacts(found.info.artifact_uri or "")
+        require_artifacts(work.settings, found.info.artifact_uri or "")
         client.log_text(found.info.run_id, text, path)
 
 

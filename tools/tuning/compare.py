@@ -12,7 +12,8 @@ from ..lineage import Lineage
 from ..runtime.work import Work
 from ..storage.state_files import replaced
 from ..tracing.ids import uuid7
-from ..tracking.backend import require_artifacts, require_backend
+from ..tracking.backend import require_backend
+from ..tracking.locations import require_artifacts
 from ..undo import deletes
 from .candidates import read_candidates
 from .contest import Contest, off_on_folds, opened, score_on_folds, score_on_rows
@@ -34,7 +35,7 @@ def compare_models(work: Work, request: CompareRequest) -> Comparison:
     """
     _check_limits(request)
     require_backend(work)
-    require_artifacts(work.settings.artifact_root)
+    require_artifacts(work.settings, work.settings.artifact_root)
     began = time.monotonic()
     request, loaded = with_handles(work, request, "dataset", "test")
     contest, test = opened(work, request, read_candidates(work, request.candidates))

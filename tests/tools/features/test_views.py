@@ -70,6 +70,11 @@ def test_what_feast_would_misread_is_refused(work: Work, store: Store, arguments
     assert client.list_features(work, "", 10, "").total == 0
 
 
+def test_to_list_what_nobody_has_registered_makes_no_file(work: Work) -> None:
+    assert client.list_features(work, "", 10, "").total == 0
+    assert not work.settings.feast_home.exists()
+
+
 def test_columns_that_cannot_be_features_are_left_out_and_named(register: Register) -> None:
     view = register(things(parts=[[1], [2], [3]], score_y=[1, 2, 3]))
     assert list(view.features) == ["value"]

@@ -192,3 +192,15 @@ def test_sizes_are_read_as_kubernetes_writes_them(text: str, count: int) -> None
 def test_a_size_that_is_none_or_too_small_is_refused(text: str) -> None:
     with pytest.raises(ToolFailure):
         client.size(text)
+
+
+@pytest.mark.parametrize(("read_only", "left"), [(True, 1), (False, 0)])
+def test_a_server_that_only_reads_leaves_unfinished_deployments_to_others(
+    work: Work, read_only: bool, left: int
+) -> None:
+    begun = deployment("new", 100, os.getpid()).model_copy(update={"ready": False})
+    endpoints.write(work, EndpointFile(endpoint="credit", deployments=[begun]))
+    server = work.settings.server.model_copy(update={"read_only": read_only})
+    reading = Work(work.settings.model_copy(update={"server": server}), work.tracer)
+    client.list_endpoints(reading, 20, "")
+    assert endpoints.exists(work, "credit") is bool(left)

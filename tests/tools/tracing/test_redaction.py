@@ -151,3 +151,41 @@ def test_the_passwords_of_the_configured_addresses_are_known(settings: Settings)
     mlflow = settings.mlflow.model_copy(update={"tracking_uri": "http://bot:swordfish-9@h"})
     redactor = Redactor.of(settings.model_copy(update={"mlflow": mlflow}), {})
     assert redactor("login of swordfish-9 failed") == f"login of {REDACTED} failed"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "4111 1111 1111 1111", "4111111111111111", "4111-1111-1111-1111", "5555555555554444", "378282246310005",
+        "3782 822463 10005", "6011111111111117", "3530111333300000", "2223003122003222", "30569309025904",
+    ],
+)  # fmt: skip
+def test_numbers_of_cards_are_taken_out(number: str) -> None:
+    assert redact(f"paid with {number}, thanks") == f"paid with {REDACTED}, thanks"
+    assert redact(number) == REDACTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4111111111111112 is no card",  # its check digit is wrong
+        "0.4111111111111111 is a number", "ids 41111111111111110 and 14111111111111111", "at 1700000000000 ms",
+        "run 4111111111111111a0", "file_4111111111111111", "4111111111111111.5 is measured",
+        "2024-01-01 and 123-45-678 and 12-345-6789", "000-12-3456, 666-12-3456, 912-12-3456, 123-00-4567, 123-45-0000",
+        "0123456789abcdef0123456789abcdef01234567", "0123456789ABCDEF0123456789ABCDEF01234567",
+        "/home/User1/data/Project2/models/Version3", "x" * 40,
+    ],
+)  # fmt: skip
+def test_numbers_and_digests_that_are_no_secrets_stay(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_social_security_numbers_are_taken_out() -> None:
+    assert redact("her number is 123-45-6789.") == f"her number is {REDACTED}."
+    assert redact("123-45-6789") == REDACTED
+
+
+def test_a_bare_secret_key_of_aws_is_taken_out() -> None:
+    key = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    assert redact(f"it is {key} I think") == f"it is {REDACTED} I think"
+    assert redact(f'["AKIAIOSFODNN7EXAMPLE","{key}"]') == f'["{REDACTED}","{REDACTED}"]'

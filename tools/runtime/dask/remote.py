@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from ....config.load import load
 from ....config.settings import Settings
 from ...logtail import tail
+from ...storage.state_files import keep_files_private
 from ...tracing.span import Carrier
 from ..jobs.channel import StreamChannel
 from ..jobs.child import perform
@@ -24,6 +25,7 @@ from .runner import DIED
 
 
 def main() -> None:
+    keep_files_private()
     spec = json.loads(_line(0))
     row, carrier = JobRow(**json.loads(spec["row"])), Carrier(**json.loads(spec["carrier"]))
     # The secrets do not travel: they are those that this machine is configured with.

@@ -1,0 +1,104 @@
+"""Text that comes from data says what it seems to say, in answers, logs and traces."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from mcp import Client
+from mcp.types import CallToolResult
+
+from mlops_mcp.config.logs import configure
+from mlops_mcp.server.host import compact
+from mlops_mcp.tools.legible import legible
+from mlops_mcp.tools.tracing.redaction import redact
+
+HIDDEN = {
+    "colours": "a\x1b[31mb",
+    "clearing the screen": "a\x1b[2J\x1b[Hb",
+    "eight-bit control sequences": "a\x9b31mb",
+    "a window's title": "a\x1b]0;owned\x07b",
+    "a link": "a\x1b]8;;http://evil\x1b\\b",
+    "a clipboard": "a\x1b]52;c;ZXZpbA==\x07b",
+    "a device's string": "a\x1bPq#0\x1b\\b",
+    "a reset": "a\x1bcb",
+    "overwriting a line": "a\rb",
+    "backspaces": "a\x08\x08b",
+    "a bell and a null": "a\x07\0b",
+    "text from right to left": "a\u202e\u202cb",
+    "isolates": "a\u2066\u2069b",
+    "marks of direction": "a\u200e\u200f\u061cb",
+    "nothing wide": "a\u200b\u2060\ufeffb",
+    "tags": "a" + "".join(chr(0xE0000 + ord(each)) for each in "ignore all") + "b",
+    "separators of lines": "a\u2028\u2029b",
+}
+
+
+@pytest.mark.parametrize("text", HIDDEN.values(), ids=HIDDEN)
+def test_what_is_hidden_is_taken_out(text: str) -> None:
+    assert legible(text) == "ab"
+    assert redact(text) == "ab"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Zürich 東京", "عربي", "שלום", "a\tb\nc\r\nd", "👩‍👩‍👧", "می‌خواهم", "x" * 40, "[31m", "]0;title"]
+)
+def test_what_people_write_stays_as_it_is(text: str) -> None:
+    assert legible(text) == text
+
+
+def test_a_sequence_that_does_not_end_hides_nothing_that_follows_and_takes_no_time() -> None:
+    assert legible("\x1b]0;title without an end") == "0;title without an end"
+    began = time.process_time()
+    legible("\x1b]" * 50_000)
+    assert legible("\x1bP" * 10) == ""
+    assert time.process_time() - began < 20  # a square of the length would take minutes
+
+
+def test_an_answer_is_legible_in_both_its_forms_and_keeps_all_its_columns() -> None:
+    columns = {"a\x1b[31m": 1, "a": 2, "\u202ea": ["v\x1b]0;t\x07w"], "n": None}
+    answer = compact(CallToolResult(content=[], structured_content={"columns": columns}))
+    assert answer.structured_content == {"columns": {"a": 1, "a'": 2, "a''": ["vw"], "n": None}}
+    assert "\x1b" not in answer.content[0].text  # type: ignore[union-attr]  # pyright: ignore
+    assert "\u202e" not in answer.content[0].text  # type: ignore[union-attr]  # pyright: ignore
+
+
+def test_a_log_cannot_be_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        configure("WARNING", redact)
+        logging.getLogger("x").warning("column %s", "a\x1b[2K\rforged")
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    said = capsys.readouterr().err
+    assert said.endswith("column aforged\n")
+
+
+def test_a_secret_is_found_also_where_something_hidden_splits_it() -> None:
+    assert "sk-" not in redact("key sk-\u200bproj-\u200babcdefghijklmnop")
+
+
+async def test_what_a_client_gets_of_data_is_legible_and_the_data_stays_as_it_is(
+    client: Client, tmp_path: Path
+) -> None:
+    name, value = "x\x1b[31m", "v\u202e\x1b]0;owned\x07"
+    (tmp_path / "rows.csv").write_text(f'"{name}",y\n"{value}",1\n"w",2\n')
+    loaded = await client.call_tool("load_dataset", {"path": str(tmp_path / "rows.csv")})
+    assert not loaded.is_error, loaded.content
+    stored = pq.read_table(next((tmp_path / "home" / "datasets").glob("[!.]*.parquet")))
+    shown = await client.call_tool("query_dataset", {"sql": "select * from rows"})
+    assert not shown.is_error, shown.content
+    refused = await client.call_tool("query_dataset", {"sql": f'select "{name}z" from rows'})
+    assert refused.is_error
+    for answer in (loaded, shown, refused):
+        said = repr(answer.structured_content) + repr([block.model_dump() for block in answer.content])
+        assert "\\x1b" not in said
+        assert "\\u202e" not in said
+        assert "\\x07" not in said
+    assert stored.column_names == [name, "y"]
+    assert stored[name][0].as_py() == value
