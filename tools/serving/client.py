@@ -12,13 +12,12 @@ from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Lineage
 from ..locks import Busy
-from ..modeling.card import MODEL_FILE, digest
 from ..paging import Page, page
 from ..platforms import limits_memory
 from ..runtime.work import Work
 from ..undo import call, deletes
 from . import endpoints, processes, reverse
-from .bentos import Bento, find_bento, make_bento, require_bentoml
+from .bentos import Bento, find_bento, make_bento, require_bentoml, require_model
 from .connection import Connections, ServiceFailed, Unreachable, ask_predictions, is_ready
 from .models import (
     Deployed,
@@ -76,7 +75,7 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
     name = endpoints.endpoint_name(request.endpoint)
     require_bentoml(work)
     bento, model = _bento(work, request.bento)
-    _require_model(work, bento)
+    require_model(work, bento)
     threads, memory = max(1, int(request.resources.cpu)), size(request.resources.memory)
     plan = Plan(name, bento, request.replicas, threads, memory, model)
     with endpoints.change(work, name):
@@ -211,17 +210,6 @@ def _bento(work: Work, text: str) -> tuple[Bento, str]:
         return bento, bento.spec.model_handle
     packaged = package_model(work, PackageRequest(model=text, name="", version="", batchable=False))
     return find_bento(work, packaged.bento), packaged.model
-
-
-def _require_model(work: Work, bento: Bento) -> None:
-    """The service checks this as well, but only its log would say so."""
-    name, _, version = bento.spec.model_tag.partition(":")
-    file = work.settings.bentoml_home / "models" / name / version / MODEL_FILE
-    if not file.is_file() or digest(file) != bento.spec.sha256:
-        raise ToolFailure(
-            f"the model file of {bento.handle} is not the one that was packaged",
-            f"Package it again: package_model(model={bento.spec.model_handle!r}, name={name!r})",
-        )
 
 
 def _require_room(plan: Plan, running: list[Deployment], percent: int) -> None:
