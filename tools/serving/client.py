@@ -42,6 +42,7 @@ REPLICA_MB = 400
 MODELS = ("model:", "models:/", "run:", "m-")
 # More numbers than these are left out of an answer.
 MAX_PROBABILITIES = 400
+MOST_BYTES = 1 << 50
 UNITS = {"": 0, "k": 10, "ki": 10, "m": 20, "mi": 20, "g": 30, "gi": 30}
 SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmg]i?|)b?")
 
@@ -189,7 +190,10 @@ def size(text: str) -> int:
     match = SIZE.fullmatch(text.strip().lower())
     if match is None:
         raise ToolFailure(f"{text!r} is no amount of memory", "Write e.g. 2Gi or 800Mi.")
-    count = int(float(match["number"]) * (1 << UNITS[match["unit"]]))
+    asked = float(match["number"]) * (1 << UNITS[match["unit"]])
+    if asked > MOST_BYTES:
+        raise ToolFailure(f"{text[:40]} is more memory than any machine has", "Write e.g. 2Gi or 800Mi.")
+    count = int(asked)
     if count < REPLICA_MB << 20:
         raise ToolFailure(f"{text} is too little for a service", f"A replica takes about {REPLICA_MB}Mi.")
     return count
