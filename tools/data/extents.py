@@ -61,14 +61,21 @@ def require_columns(name: str, count: int) -> None:
 def require_extents(name: str, table: pa.Table) -> None:
     """Refuse a table that has too many columns, or a text that is no cell."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     require_columns(name, table.num_columns)
     for field, column in zip(table.schema, table.columns, strict=True):
         if not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
             continue
-        if column.nbytes > MAX_CELL_MB << 20 and (pc.max(pc.binary_length(column)).as_py() or 0) > MAX_CELL_MB << 20:
+        if column.nbytes > MAX_CELL_MB << 20 and _longest(column) > MAX_CELL_MB << 20:
             raise ToolFailure(
                 f"{name}: a cell of {field.name} holds more than {MAX_CELL_MB} MB",
                 "Leave that column out, or store its contents as files.",
             )
+
+
+def _longest(column: pa.ChunkedArray) -> int:
+    """Bytes of the longest text."""
+    import pyarrow.compute as pc
+
+    lengths = pc.call_function("binary_length", [column])
+    return pc.call_function("min_max", [lengths]).as_py()["max"] or 0

@@ -31,8 +31,12 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "XGBoost": [{"early_stopping_rounds": 3}, {"booster": "dart"}],
     "LightGBM": [{"early_stopping_rounds": 3}, {"linear_tree": True}],
 }
-SMALL = {"XGBoost": "n_estimators", "LightGBM": "n_estimators", "RandomForest": "n_estimators"}
-SMALL |= {"HistGradientBoosting": "max_iter"}
+SMALL = {
+    "XGBoost": "n_estimators",
+    "LightGBM": "n_estimators",
+    "RandomForest": "n_estimators",
+    "HistGradientBoosting": "max_iter",
+}
 
 
 def table() -> pd.DataFrame:

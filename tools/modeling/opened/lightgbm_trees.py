@@ -24,7 +24,7 @@ def check_booster(state: Mapping[str, Any]) -> None:
     check_text(state["_handle"])
 
 
-def check_text(text: str) -> None:
+def check_text(text: Any) -> None:
     """Header, trees at the places that it names, and their nodes.
 
     Raises:
