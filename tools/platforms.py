@@ -29,6 +29,8 @@ from pathlib import Path
 import psutil
 
 PR_SET_PDEATHSIG = 1
+# Of /proc/self/stat, counted from what follows the name of the program: proc(5), env_start and env_end.
+ENV_START, ENV_END = 47, 48
 # struct flock on 64-bit Linux: type, whence, start, length, pid (native alignment)
 FLOCK = "@hhqqi"
 LOOK_EVERY_S = 1.0
@@ -38,11 +40,18 @@ def _linux() -> bool:
     return sys.platform == "linux"
 
 
+UNCONFINED = (
+    "workers and jobs may reach every file and address that the user of the server can: give it a user or a container "
+    "of its own"
+)
+
+
 def shortcomings() -> list[str]:
     """What this system lacks, in words for whoever installs the server."""
     if _linux():
-        return []
+        return [UNCONFINED]
     return [
+        UNCONFINED,
         "no process has the libraries loaded ahead: the first call of a toolset and every job load them anew",
         "the system limits no memory: call_memory_mb and job_memory_mb do not hold, and an endpoint takes no limit; "
         "budget_mb of a job holds",
@@ -52,6 +61,17 @@ def shortcomings() -> list[str]:
 def forks_warm() -> bool:
     """Whether processes are forked from one that has the libraries loaded; the frameworks of macOS forbid that."""
     return _linux() and hasattr(os, "pidfd_open")
+
+
+def environment_block() -> tuple[int, int]:
+    """Where the environment lies that the system shows of this process: its first address and the one after it.
+
+    Both are 0 where the system does not say so.
+    """
+    if not _linux():
+        return 0, 0
+    facts = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return int(facts[ENV_START]), int(facts[ENV_END])
 
 
 def end_with_parent() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import ToolFailure
 from .bounds import named
 from .encoding import utf8
+from .extents import require_columns
 from .layout import Layout, cells_of, distinct, layout_of
 from .models import ReadOptions
 from .opening import Opened
@@ -32,6 +33,7 @@ def read_delimited(file: Opened, options: ReadOptions) -> tuple[pa.Table, str, l
     """
     data, notes = utf8(file, options.encoding)
     layout = layout_of(file.name, data, "\t" if file.suffix in (".tsv", ".tab") else ",", options)
+    require_columns(file.name, len(layout.names))
     layout, escaped = _balanced(file.name, layout)
     table, ragged = _table(file.name, layout, options)
     empty = [name for name in layout.unnamed if name in table.column_names and _is_empty(table, name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ..errors import ToolFailure
 from .bounds import named
 from .cells import MISSING, Convention, read_column
 from .encoding import utf8
+from .extents import require_columns, require_shallow
 from .models import ReadOptions
 from .opening import Opened
 from .values import array_of
@@ -31,6 +33,7 @@ def read_json(file: Opened, options: ReadOptions) -> tuple[pa.Table, list[str]]:
         ToolFailure: text that is no JSON, or JSON that is no table.
     """
     data, notes = utf8(file, options.encoding)
+    require_shallow(file.name, data)
     start = data.lstrip()[:1]
     if start not in (b"{", b"["):
         raise ToolFailure(f"{file.name} is no JSON: it begins with {start.decode(errors='replace')!r}", SHAPES)
@@ -93,8 +96,7 @@ def _by_python(name: str, data: bytes) -> tuple[pa.Table, list[str]]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [key for key, _ in pairs]
-        twice = sorted({key for key in names if names.count(key) > 1})
+        twice = sorted(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ToolFailure(f"an object holds {named(twice)} twice", "Pass a file whose objects name each value once.")
     return made
 
@@ -142,6 +144,7 @@ def _from_objects(name: str, rows: Sequence[Any]) -> tuple[pa.Table, list[str]]:
         raise ToolFailure(f"{name} holds no objects" if rows else f"{name} holds no rows", SHAPES)
     flat = [_object(list(_paths(row))) for row in rows]
     labels = dict.fromkeys(label for row in flat for label in row)
+    require_columns(name, len(labels))
     return table_of({label: [row.get(label) for row in flat] for label in labels})
 
 

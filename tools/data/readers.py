@@ -11,6 +11,7 @@ from .bounds import named
 from .columns import retyped, typed
 from .delimited import read_delimited
 from .documents import read_json
+from .extents import require_columns, require_extents
 from .folder import read_folder
 from .layout import distinct
 from .models import ReadOptions
@@ -38,9 +39,11 @@ def read_table(path: Path, options: ReadOptions, max_mb: int) -> tuple[pa.Table,
         file = opened(path, options, max_mb)
         if file.format == "delimited":
             text, separator, notes = read_delimited(file, options)
+            require_extents(file.name, text)
             table, said = typed(text, options, separator)
         else:
             table, notes = READERS[file.format](file, options)
+            require_extents(file.name, table)
             table, said = retype(table, [], options)
     except (pa.ArrowException, UnicodeDecodeError, ValueError, OSError) as error:
         raise ToolFailure(
@@ -152,7 +155,9 @@ def _parquet(file: Opened, _: ReadOptions) -> tuple[pa.Table, list[str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(pa.BufferReader(file.data)).read(), []
+    source = pq.ParquetFile(pa.BufferReader(file.data))
+    require_columns(file.name, source.metadata.num_columns)
+    return source.read(), []
 
 
 def _feather(file: Opened, _: ReadOptions) -> tuple[pa.Table, list[str]]:

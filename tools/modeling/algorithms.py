@@ -33,7 +33,8 @@ class Algorithm:
 
     `extra` is what to install for it, `aliases` other names of its parameters, `more` those that its constructor takes
     without naming them. `in_spreads` are parameters that count in standard deviations of the target, since an absolute
-    default would fit targets of one size only. `stops_early` are those that end the fit by rows held out for it.
+    default would fit targets of one size only. `stops_early` are those that end the fit by rows held out for it. An
+    `opaque` model is bytes that only its own library can look into.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Algorithm:
     more: tuple[str, ...] = ()
     in_spreads: tuple[str, ...] = ()
     stops_early: tuple[str, ...] = ()
+    opaque: bool = False
 
     @property
     def installed(self) -> bool:
@@ -180,6 +182,7 @@ ALGORITHMS = (
         {"classification": "catboost.CatBoostClassifier", "regression": "catboost.CatBoostRegressor"},
         "filled", "tree", {"iterations": 300, "depth": 6, "learning_rate": 0.1}, CATBOOST_SPACE,
         threaded=False, extra="catboost", aliases=CATBOOST_ALIASES, stops_early=("early_stopping_rounds", "od_wait"),
+        opaque=True,
     ),
     Algorithm(
         "CausalForest", "econml", {"effect": "econml.dml.CausalForestDML"}, "onehot", "sampled",

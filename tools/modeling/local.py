@@ -15,6 +15,8 @@ from ..handles import parse, slug
 from ..lineage import Lineage
 from ..runtime.work import Work
 from ..storage.state_files import private_folder
+from . import sealed
+from .algorithms import ALGORITHMS
 from .card import CARD_FILE, MODEL_FILE, ModelCard, digest
 from .record import TrainingRecord, read_record
 from .rows import Rows
@@ -40,7 +42,8 @@ def keep(work: Work, pipeline: Pipeline, card: ModelCard, rows: Rows, record: Tr
     draft = private_folder(folder / f".{name}")
     try:
         skops.io.dump(pipeline, draft / MODEL_FILE)
-        stamped = card.model_copy(update={"digest": digest(draft / MODEL_FILE)})
+        seal = seal_of(work, card, draft / MODEL_FILE)
+        stamped = card.model_copy(update={"digest": digest(draft / MODEL_FILE), "seal": seal})
         (draft / CARD_FILE).write_text(stamped.model_dump_json(indent=1), encoding="utf-8")
         rows.write(draft)
         record.write(draft)
@@ -51,6 +54,12 @@ def keep(work: Work, pipeline: Pipeline, card: ModelCard, rows: Rows, record: Tr
     handle = f"{KIND}:{name}"
     Lineage(work.home).record(handle, record.parents, record.tool)
     return handle
+
+
+def seal_of(work: Work, card: ModelCard, file: Path) -> str:
+    """The seal of a model's file, empty for those that can be looked into by anyone."""
+    opaque = any(card.algorithm == each.name and each.opaque for each in ALGORITHMS)
+    return sealed.of_file(work.home, file) if opaque else ""
 
 
 def folder_of(work: Work, reference: str) -> Path:

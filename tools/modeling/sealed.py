@@ -1,6 +1,7 @@
-"""Pickles of this installation: sealed with a key that only it has, and read only while the seal holds.
+"""Files of this installation: sealed with a key that only it has, and read only while the seal holds.
 
-econml's estimators can be stored in no other way, and a pickle runs whatever its maker wants when it is read.
+econml's estimators can be stored as pickles alone, which run whatever their maker wants when they are read; CatBoost's
+are bytes that nothing else can look into.
 The seal is HMAC-SHA256 (RFC 2104).
 """
 
@@ -25,6 +26,16 @@ def write(home: Path, path: Path, value: object) -> str:
     content = pickle.dumps(value, protocol=5)
     path.write_bytes(content)
     return _seal(home, content)
+
+
+def of_file(home: Path, path: Path) -> str:
+    """The seal of a file that was just written here."""
+    return _seal(home, path.read_bytes())
+
+
+def holds(home: Path, path: Path, seal: str) -> bool:
+    """Whether this installation has sealed the file as it is."""
+    return bool(seal) and hmac.compare_digest(of_file(home, path), seal)
 
 
 def read(home: Path, path: Path, seal: str) -> Any:

@@ -1,8 +1,8 @@
 """Store models in MLflow without pickle, and load them back without running code from them.
 
-A model is an MLflow logged model (`models:/m-…`): a skops file with its card beside it. On load the
-types inside the file are held against a list of ours; the list stored with the model is not believed.
-Only effect models are pickles, which open only under the seal of this installation (`sealed.py`).
+A model is an MLflow logged model (`models:/m-…`): a skops file with its card beside it. On load the nodes inside the
+file are held against a list of ours, and its numbers are looked at (`opened/`); the list stored with the model is not
+believed. Only effect models are pickles, which open only under the seal of this installation (`sealed.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
@@ -30,7 +30,9 @@ from . import sealed
 from .algorithms import algorithm
 from .card import CARD_FILE, MODEL_FILE, ModelCard, digest
 from .effects import EffectModel
-from .local import folder_of, is_local, logged_as
+from .local import folder_of, is_local, logged_as, seal_of
+from .opened.admitted import TRUSTED
+from .opened.reading import read_model
 from .record import LIBRARIES, TrainingRecord
 from .references import locate
 from .rows import Rows
@@ -45,30 +47,6 @@ EFFECT_FILE = "model.sealed"
 SHIPPED = "shipped.py"
 # How models of others are stored whose files can be read: skops, and XGBoost's own formats.
 READABLE = (".skops", ".ubj", ".json")
-# What a pipeline of ours may hold beyond skops' own defaults. Each type was looked at: none runs code when built.
-TRUSTED = (
-    "catboost.core.CatBoostClassifier",
-    "catboost.core.CatBoostRegressor",
-    "collections.OrderedDict",
-    "functools.partial",
-    "lightgbm.basic.Booster",
-    "lightgbm.sklearn.LGBMClassifier",
-    "lightgbm.sklearn.LGBMRegressor",
-    "numpy.dtype",
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.link.IdentityLink",
-    "sklearn._loss.link.LogitLink",
-    "sklearn._loss.link.MultinomialLogit",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn._loss.loss.HalfMultinomialLoss",
-    "sklearn._loss.loss.HalfSquaredError",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils.validation.check_array",
-    "xgboost.core.Booster",
-    "xgboost.sklearn.XGBClassifier",
-    "xgboost.sklearn.XGBRegressor",
-)
 REQUIREMENTS = LIBRARIES
 
 
@@ -76,13 +54,14 @@ REQUIREMENTS = LIBRARIES
 class StoredModel:
     """A model on disk: `uri` is `models:/m-…` or `local:…`, `handle` what the caller should see.
 
-    `folder` holds the files.
+    `folder` holds the files; `sealed` says whether this installation has sealed the model.
     """
 
     uri: str
     handle: str
     folder: Path
     card: ModelCard
+    sealed: bool = False
 
     @property
     def file(self) -> Path:
@@ -111,7 +90,7 @@ def log_model(
     """
 
     def write(folder: Path, logged: Any) -> None:
-        _write(pipeline, card, sample, folder, logged, run_id)
+        _write(work, pipeline, card, sample, folder, logged, run_id)
         if rows is not None:
             rows.write(folder)
         if record is not None:
@@ -192,7 +171,7 @@ def find_model(work: Work, reference: str, effects: bool = False) -> StoredModel
         raise ToolFailure(f"the file of {reference} is not the one that was saved", "Train it again.")
     if not effects:
         _require_predictive(found)
-    return found
+    return replace(found, sealed=sealed.holds(work.home, found.file, card.seal))
 
 
 def foreign_file(work: Work, reference: str) -> Path:
@@ -268,19 +247,15 @@ def load_pipeline(model: StoredModel) -> Pipeline:
     """The fitted pipeline.
 
     Raises:
-        ToolFailure: the file holds a type that no model of ours has, or is that of an effect model.
+        ToolFailure: the file holds what no model of ours does, or is that of an effect model.
     """
     _require_predictive(model)
-    import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
-
-    try:
-        return skops.io.load(model.file, trusted=list(TRUSTED))
-    except UntrustedTypesFoundException as error:
-        raise ToolFailure(f"{model.handle} holds types that are not trusted: {error}"[:400]) from error
+    return read_model(model.file, model.handle, model.sealed)
 
 
-def _write(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Path, logged: Any, run_id: str) -> None:
+def _write(
+    work: Work, pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Path, logged: Any, run_id: str
+) -> None:
     from mlflow import sklearn as flavor
 
     described = _description(logged, run_id)
@@ -297,7 +272,7 @@ def _write(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Pa
     if written.name != MODEL_FILE:
         shutil.copy(written, folder / MODEL_FILE)
     _take_raw_rows(described, folder)
-    _stamp(card, folder, "")
+    _stamp(card, folder, seal_of(work, card, folder / MODEL_FILE))
 
 
 def _signature(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame) -> Any:

@@ -10,7 +10,8 @@ from ..errors import ToolFailure, unknown
 from ..modeling.algorithms import ALGORITHMS
 from ..modeling.card import Feature, Label, ModelCard, Task
 from ..modeling.frame import choose_features, design
-from ..modeling.store import TRUSTED
+from ..modeling.opened.reading import read_model as read_model_file
+from ..modeling.opened.xgboost_trees import check_file
 from ..runtime.work import Work
 from ..user_files import readable
 
@@ -49,24 +50,10 @@ def read_model(
 
 def _load(path: Path) -> Any:
     if path.suffix == ".skops":
-        return _load_skops(path)
+        return read_model_file(path, path.name)
     if path.suffix in (".ubj", ".json"):
         return _load_xgboost(path)
     raise ToolFailure(f"{path.name} has no format that is safe to load", f"Readable: {', '.join(FORMATS)}; no pickles.")
-
-
-def _load_skops(path: Path) -> Any:
-    import zipfile
-
-    import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
-
-    try:
-        return skops.io.load(path, trusted=list(TRUSTED))
-    except UntrustedTypesFoundException as error:
-        raise ToolFailure(f"{path.name} holds types that are not trusted: {error}"[:400]) from error
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ToolFailure(f"{path.name} is no skops file: {error}"[:300]) from error
 
 
 def _load_xgboost(path: Path) -> Any:
@@ -74,15 +61,17 @@ def _load_xgboost(path: Path) -> Any:
 
     import xgboost
 
-    booster = xgboost.Booster()
+    booster, content = xgboost.Booster(), bytearray(path.read_bytes())
     try:
-        booster.load_model(path)
-    except xgboost.core.XGBoostError as error:
-        raise ToolFailure(f"{path.name} is no XGBoost model: {str(error).splitlines()[0][:200]}") from error
+        check_file(bytes(content))
+        booster.load_model(content)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise ToolFailure(f"{path.name} is no XGBoost model: {said[:200]}") from error
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
     classifies = objective.startswith(("binary:", "multi:"))
     model = xgboost.XGBClassifier() if classifies else xgboost.XGBRegressor()
-    model.load_model(path)
+    model.load_model(content)
     return model
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import time
-from pathlib import Path
 
 import psutil
+
+from ..platforms import environment_block
 
 MARK = "MLOPS_JOB_MARK"
 # Twenty characters of a job's id, a point and two digits of its attempt.
 BLANK = "0" * 23
-# Of /proc/self/stat, counted from what follows the name of the program: proc(5), env_start and env_end.
-ENV_START, ENV_END = 47, 48
 
 
 def mark_self(mark: str) -> bool:
@@ -20,8 +19,7 @@ def mark_self(mark: str) -> bool:
 
     A process that was forked without an exec shows the environment of its ancestor, whatever `putenv` says.
     """
-    facts = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    start, end = int(facts[ENV_START]), int(facts[ENV_END])
+    start, end = environment_block()
     name = f"{MARK}=".encode()
     for entry in ctypes.string_at(start, end - start).split(b"\0") if start else ():
         if entry.startswith(name) and len(entry) == len(name) + len(mark):

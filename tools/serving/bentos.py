@@ -18,8 +18,11 @@ from pathlib import Path
 from ..errors import NeedsChoice, ToolFailure, Unavailable, require, unknown
 from ..handles import check_name, parse, slug
 from ..locks import locked
-from ..modeling.card import CARD_FILE, MODEL_FILE, digest
-from ..modeling.store import REQUIREMENTS, TRUSTED, StoredModel, find_model
+from ..modeling import sealed
+from ..modeling.card import CARD_FILE, MODEL_FILE, ModelCard, digest
+from ..modeling.opened.admitted import TRUSTED
+from ..modeling.opened.reading import read_model
+from ..modeling.store import REQUIREMENTS, StoredModel, find_model, load_pipeline
 from ..runtime.work import Work
 from .models import PackageRequest, ServiceSpec
 
@@ -78,6 +81,23 @@ def model_folder(work: Work, spec: ServiceSpec) -> Path:
     return work.settings.bentoml_home.joinpath("models", *spec.model_tag.split(":"))
 
 
+def require_model(work: Work, bento: Bento) -> None:
+    """Look at the copy of the model as at any other file; its service looks only for the digest.
+
+    Raises:
+        ToolFailure: it is not the one that was packaged, or not one that is opened here.
+    """
+    folder = model_folder(work, bento.spec)
+    file, card = folder / MODEL_FILE, folder / CARD_FILE
+    if not file.is_file() or not card.is_file() or digest(file) != bento.spec.sha256:
+        raise ToolFailure(
+            f"the model file of {bento.handle} is not the one that was packaged",
+            f"Package it again: package_model(model={bento.spec.model_handle!r}, name={bento.spec.name!r})",
+        )
+    seal = ModelCard.model_validate_json(card.read_bytes()).seal
+    read_model(file, bento.handle, sealed.holds(work.home, file, seal))
+
+
 def _packaged(folder: Path) -> Bento | None:
     spec = folder / "src" / SPEC_FILE
     return Bento(ServiceSpec.model_validate_json(spec.read_bytes()), folder) if spec.is_file() else None
@@ -101,6 +121,7 @@ def make_bento(work: Work, request: PackageRequest) -> Made:
         _check_name(request.name)
     require_bentoml(work)
     model = find_model(work, request.model)
+    load_pipeline(model)
     spec = _spec(model, request)
     _require_free(work, spec)
     if (_bentos(work) / spec.name / spec.version).is_dir():

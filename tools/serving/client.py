@@ -13,13 +13,12 @@ from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Lineage
 from ..locks import Busy
-from ..modeling.card import MODEL_FILE, digest
 from ..paging import Page, page
 from ..platforms import limits_memory
 from ..runtime.work import Work
 from ..undo import call, deletes
 from . import endpoints, processes, reverse
-from .bentos import Bento, find_bento, make_bento, require_bentoml
+from .bentos import Bento, find_bento, make_bento, require_bentoml, require_model
 from .connection import Connections, ServiceFailed, Unreachable, ask_predictions, is_ready
 from .models import (
     Deployed,
@@ -44,6 +43,7 @@ REPLICA_MB = 400
 MODELS = ("model:", "models:/", "run:", "m-")
 # More numbers than these are left out of an answer.
 MAX_PROBABILITIES = 400
+MOST_BYTES = 1 << 50
 UNITS = {"": 0, "k": 10, "ki": 10, "m": 20, "mi": 20, "g": 30, "gi": 30}
 SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmg]i?|)b?")
 
@@ -77,7 +77,7 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
     name = endpoints.endpoint_name(request.endpoint)
     require_bentoml(work)
     bento, model = _bento(work, request.bento)
-    _require_model(work, bento)
+    require_model(work, bento)
     threads, memory = max(1, int(request.resources.cpu)), size(request.resources.memory)
     plan = Plan(name, bento, request.replicas, threads, memory, model)
     with endpoints.change(work, name):
@@ -198,7 +198,10 @@ def size(text: str) -> int:
     match = SIZE.fullmatch(text.strip().lower())
     if match is None:
         raise ToolFailure(f"{text!r} is no amount of memory", "Write e.g. 2Gi or 800Mi.")
-    count = int(float(match["number"]) * (1 << UNITS[match["unit"]]))
+    asked = float(match["number"]) * (1 << UNITS[match["unit"]])
+    if asked > MOST_BYTES:
+        raise ToolFailure(f"{text[:40]} is more memory than any machine has", "Write e.g. 2Gi or 800Mi.")
+    count = int(asked)
     if count < REPLICA_MB << 20:
         raise ToolFailure(f"{text} is too little for a service", f"A replica takes about {REPLICA_MB}Mi.")
     return count
@@ -219,17 +222,6 @@ def _bento(work: Work, text: str) -> tuple[Bento, str]:
         return bento, bento.spec.model_handle
     packaged = package_model(work, PackageRequest(model=text, name="", version="", batchable=False))
     return find_bento(work, packaged.bento), packaged.model
-
-
-def _require_model(work: Work, bento: Bento) -> None:
-    """The service checks this as well, but only its log would say so."""
-    name, _, version = bento.spec.model_tag.partition(":")
-    file = work.settings.bentoml_home / "models" / name / version / MODEL_FILE
-    if not file.is_file() or digest(file) != bento.spec.sha256:
-        raise ToolFailure(
-            f"the model file of {bento.handle} is not the one that was packaged",
-            f"Package it again: package_model(model={bento.spec.model_handle!r}, name={name!r})",
-        )
 
 
 def _require_room(plan: Plan, running: list[Deployment], percent: int) -> None:

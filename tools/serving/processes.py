@@ -20,6 +20,7 @@ from ..platforms import limit_data
 from ..runtime import proctree
 from ..runtime.limits import quiet_environment, thread_environment
 from ..runtime.work import Work
+from ..storage.state_files import private_folder
 from .bentos import Bento
 from .connection import ask_identity
 from .endpoints import folder
@@ -31,6 +32,7 @@ REPLICAS = "MLOPS_ENDPOINT_REPLICAS"
 # A service needs none of the credentials that the server may have.
 INHERITED = ("PATH", "HOME", "USER", "LANG", "TZ", "VIRTUAL_ENV")
 INHERITED_PREFIXES = ("LC_", "LD_", "PYTHON", "CONDA_")
+MASTER = f"{__package__}.master"
 LOG_FILE = "log.txt"
 LOG_TAIL = 700
 PORT_TRIES = 3
@@ -151,13 +153,14 @@ def mark_of(endpoint: str, identity: str) -> str:
 
 def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
     place = folder(work, plan.endpoint, identity)
-    (place / "tmp").mkdir(parents=True)
+    private_folder(place)
+    (place / "tmp").mkdir(mode=0o700)
     # A BentoML home of its own: every `serve` wipes the metrics folder of its home.
     for store in ("bentos", "models"):
         (place / store).symlink_to(work.settings.bentoml_home.absolute() / store)
     pid = spawn(
-        "bentoml",
-        *("serve", plan.bento.tag, "--host", "127.0.0.1", "--port", str(port)),
+        MASTER,
+        *(str(place.absolute()), plan.bento.tag, "--host", "127.0.0.1", "--port", str(port)),
         environment=_environment(work, plan, identity, place),
         log=place / LOG_FILE,
     )
@@ -189,8 +192,8 @@ def _environment(work: Work, plan: Plan, identity: str, place: Path) -> Mapping[
         **thread_environment(plan.threads),
         "PYTHONSAFEPATH": "1",
         "E2I_ENVIRONMENT": work.settings.endpoint_environment,
-        "BENTOML_HOME": str(place),
-        "TMPDIR": str(place / "tmp"),
+        "BENTOML_HOME": str(place.absolute()),
+        "TMPDIR": str((place / "tmp").absolute()),
         REPLICAS: str(plan.replicas),
         HOME: _home(work),
         MARK: mark_of(plan.endpoint, identity),

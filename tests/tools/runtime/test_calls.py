@@ -50,6 +50,8 @@ def unpicklable(work): return lambda: 0
 def chat(work):
     print("python says hello"); os.write(1, b"fd says hello\\n"); subprocess.run(["echo", "child says hello"])
     return [os.readlink("/proc/self/fd/1") == os.readlink("/proc/self/fd/2"), os.readlink("/proc/self/fd/0")]
+def planted(work):
+    with open("/proc/self/environ", "rb") as block: return "planted" in str(os.environ) or b"planted" in block.read()
 def threads(work): return [os.environ.get(n) for n in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "TQDM_DISABLE")]
 """
 
@@ -89,6 +91,14 @@ async def test_200_parallel_calls_of_one_slice_answer_like_serial_ones(pool: Cal
     noise = probes("noise", NOISE)
     serial = [await pool.call("noise", noise.add, n, n) for n in range(200)]
     assert await asyncio.gather(*(pool.call("noise", noise.add, n, n) for n in range(200))) == serial
+
+
+async def test_a_worker_has_no_secret_of_the_server(
+    pool: CallExecutor, probes: Probes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
+    noise = probes("noise", NOISE)
+    assert not await pool.call("noise", noise.planted)
 
 
 async def test_a_slice_keeps_its_process_and_what_it_opened(pool: CallExecutor, probes: Probes) -> None:

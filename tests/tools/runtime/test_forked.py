@@ -67,7 +67,7 @@ def facts(work, request: Request) -> Facts:
         keeper_threads=len(os.listdir(f"/proc/{keeper}/task")),
         signals=[signal.getsignal(n) == signal.SIG_DFL for n in (signal.SIGTERM, signal.SIGCHLD)],
         main=multiprocessing.parent_process() is None and multiprocessing.current_process().name == "MainProcess",
-        variable=os.environ.get("PROBE_VARIABLE", ""), mark=os.environ.get("MLOPS_JOB_MARK", ""),
+        variable=os.environ.get("PYTHON_PROBE", ""), mark=os.environ.get("MLOPS_JOB_MARK", ""),
         depth=len(inspect.stack()), draw=numpy.random.random(),
         inner_threads=int(os.environ["OMP_NUM_THREADS"]),
     )
@@ -93,7 +93,7 @@ async def facts(jobs: Jobs, probe: Any, gate: str = "") -> tuple[dict[str, Any],
 async def test_a_forked_job_has_its_libraries_and_nothing_else_of_the_process_it_came_from(
     warm: Jobs, probe: Any, template: Template, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PROBE_VARIABLE", "as of now")
+    monkeypatch.setenv("PYTHON_PROBE", "as of now")
     found, row = await facts(warm, probe)
     assert found["preloaded"]
     assert found["session"] == found["keeper"] == row.pid

@@ -379,8 +379,11 @@ async def test_a_number_that_is_not_finite_is_refused_before_anything_is_queued(
 async def test_what_a_job_imports_before_its_work_is_not_on_its_budget(
     jobs: Jobs, probes: Probes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late = probes("late", LONG + "\nif os.environ.get('IMPORTS_TAKE'): time.sleep(float(os.environ['IMPORTS_TAKE']))\n")
-    monkeypatch.setenv("IMPORTS_TAKE", "2.5")
+    late = probes(
+        "late",
+        LONG + "\nif os.environ.get('PYTHON_IMPORTS_TAKE'): time.sleep(float(os.environ['PYTHON_IMPORTS_TAKE']))\n",
+    )
+    monkeypatch.setenv("PYTHON_IMPORTS_TAKE", "2.5")
     request = late.Request(folder=str(tmp_path))
     row = await ended(jobs, await jobs.submit(Submission("x", late.count, request, budget=Budget(seconds=2))))
     assert (row.state, row.error) == ("done", None)

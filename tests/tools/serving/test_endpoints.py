@@ -188,8 +188,8 @@ def test_sizes_are_read_as_kubernetes_writes_them(text: str, count: int) -> None
     assert client.size(text) == count
 
 
-@pytest.mark.parametrize("text", ["lots", "-1Gi", "2Ti", "100Mi", "5"])
-def test_a_size_that_is_none_or_too_small_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["lots", "-1Gi", "2Ti", "100Mi", "5", f"{'9' * 30}Gi", f"{'9' * 400}Gi"])
+def test_a_size_that_is_none_or_too_small_or_beyond_any_machine_is_refused(text: str) -> None:
     with pytest.raises(ToolFailure):
         client.size(text)
 

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import signal
+import stat
 from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -306,6 +307,19 @@ def test_stopping_an_endpoint_leaves_no_process_and_no_file(served: Served) -> N
         client.predict(served.work, "short", served.rows[:1])
 
 
+def test_nothing_of_an_endpoint_listens_but_its_own_port(served: Served) -> None:
+    """Circus would take commands from any user of the machine, to start any program."""
+    (deployment,) = endpoints.read(served.work, "credit").deployments
+    found = [each for each in map(psutil.Process, serving_processes(served.work)) if marked(each, "credit")]
+    assert len(found) == 2
+    listening = {each.laddr.port for one in found for each in one.net_connections("inet") if each.status == "LISTEN"}
+    assert listening == {deployment.port}
+    assert not [each for one in found for each in one.net_connections("udp")]
+    place = endpoints.folder(served.work, "credit", deployment.id)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert {each.name for each in place.iterdir() if each.is_socket()} == {"control", "events"}
+
+
 def test_a_pickle_in_the_place_of_the_model_is_never_loaded(served: Served, tmp_path: Path) -> None:
     own = packaged(served.work, served.old.model, "planted")
     spec = find_bento(served.work, own.bento).spec
@@ -364,9 +378,13 @@ def kill(pid: int) -> None:
 def marks(served: Served, endpoint: str) -> list[str]:
     found: list[str] = []
     for pid in serving_processes(served.work):
-        mark = psutil.Process(pid).environ()[processes.MARK]
-        found += [mark] if mark.startswith(f"{endpoint}.") else []
+        process = psutil.Process(pid)
+        found += [process.environ()[processes.MARK]] if marked(process, endpoint) else []
     return found
+
+
+def marked(process: psutil.Process, endpoint: str) -> bool:
+    return process.environ()[processes.MARK].startswith(f"{endpoint}.")
 
 
 def post(url: str, content: Any) -> tuple[int, Any]:

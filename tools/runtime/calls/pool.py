@@ -21,6 +21,7 @@ from ....config.settings import Capture, Settings
 from ...errors import ToolFailure
 from ...tracing.span import current
 from ..identity import acting
+from ..inherited import inherited
 from ..limits import worker_environment
 from ..outcome import Outcome
 from ..template.handle import Template
@@ -42,11 +43,12 @@ class Worker:
         self.busy_since = 0.0
         self.warming = False
         self.warmed = self.forked
+        environment = {**inherited(template.environment(), settings), **worker_environment()}
         self._pool = ProcessPool(
             max_workers=1,
             context=template.context(self.forked),
             initializer=initialize,
-            initargs=(settings, worker_environment(), template.pid if self.forked else os.getpid()),
+            initargs=(settings, environment, template.pid if self.forked else os.getpid()),
         )
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from ....config.settings import Capture, Settings
 from ...tracing.span import Carrier, Span, Tracer, under
 from ..identity import Identity
+from ..inherited import keep_only
 from ..limits import die_with_parent, divert_standard_streams, limit_memory, make_folders, memory_mb
 from ..outcome import Outcome, outcome_of
 from ..template.preload import preload
@@ -22,10 +22,14 @@ _process: dict[str, Any] = {}
 
 
 def initialize(settings: Settings, environment: Mapping[str, str], parent: int) -> None:
-    """Prepare a fresh worker before its first call."""
+    """Prepare a fresh worker before its first call.
+
+    Args:
+        environment: all that it has.
+    """
     die_with_parent(parent)
     divert_standard_streams()
-    os.environ.update(environment)
+    keep_only(environment)
     make_folders()
     # Preloaded libraries are mapped into every worker, and may take more than a low limit.
     limit_memory(settings.runtime.call_memory_mb + memory_mb()[0])

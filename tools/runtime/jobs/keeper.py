@@ -22,6 +22,7 @@ from ...tracing.mentions import note_handles
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, Span, Tracer
 from ...tracing.store.writer import TraceStore
+from ..inherited import keep_only
 from ..limits import divert_standard_streams, make_folders
 from .alive import hold
 from .channel import TableChannel
@@ -53,6 +54,7 @@ logger = logging.getLogger(__name__)
 def main(identity: str, attempt: int) -> None:
     """The keeper of a job that was started cold."""
     settings = Settings.model_validate_json(os.environ.pop(SETTINGS_VARIABLE))
+    keep_only(dict(os.environ))
     divert_standard_streams()
     keep_attempt(settings, identity, attempt)
 

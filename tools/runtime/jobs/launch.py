@@ -16,6 +16,7 @@ from ... import detached
 from ...logtail import CHARACTERS, shorten, tail_of
 from ...storage.state_files import private_folder, written_once
 from ...tracing.redaction import redact
+from ..inherited import inherited
 from ..limits import quiet_environment, thread_environment
 from ..proctree import MARK
 from ..template.handle import own_template
@@ -145,8 +146,8 @@ def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
     log = log_path(settings, row.id)
     private_folder(log.parent)
     shorten(log)
-    inherited = {name: value for name, value in own_template().environment().items() if name != MARK}
-    environment = {**inherited, **job_environment(settings)}
+    environment = inherited(own_template().environment(), settings) | job_environment(settings)
+    environment.pop(MARK, None)
     return KeeperStart(row.id, row.attempt, as_submitted(settings, row), log, environment, tuple(sys.path))
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 from contextlib import suppress
 
+from ..inherited import inherited, keep_only
 from ..limits import die_with_parent, divert_standard_streams, make_folders, worker_environment
 from ..proctree import MARK
 from .preload import PACKAGE, VARIABLE, preload
@@ -23,6 +24,8 @@ KEEPER = f"{PACKAGE}.tools.runtime.jobs.keeper"
 if VARIABLE not in os.environ:
     raise SystemExit("the template is started by the server itself")
 server, threads, *entries = os.environ.pop(VARIABLE).split()
+# What is forked from here shows the same block; each is told what it may have.
+keep_only(inherited(os.environ))
 # It stays in the block that the kernel shows, where a job writes its own; what is started from here has none.
 os.environ.pop(MARK, None)
 divert_standard_streams()

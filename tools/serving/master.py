@@ -1,0 +1,38 @@
+"""The master of an endpoint: `bentoml serve`, whose control socket nobody else can reach.
+
+BentoML lets circus, which keeps its workers, listen for commands on two TCP ports of this machine. It asks nobody who
+they are, and one of its commands starts any program. Here it listens on sockets in a folder that is ours alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+CONTROL, EVENTS = "ipc://control", "ipc://events"
+# BentoML's own: sooner, the first look of circus meets workers that are not up.
+CHECK_DELAY_S = 10
+
+
+def main(folder: str, *arguments: str) -> None:
+    """Serve until it is ended.
+
+    Args:
+        folder: where the sockets lie, closed to others; their names are relative, since those of sockets are short.
+    """
+    os.chdir(folder)
+    from bentoml._internal.utils import circus
+    from bentoml_cli.cli import cli
+
+    def arbiter(watchers: Any, *, threaded: bool = False, **more: Any) -> Any:
+        assert not threaded
+        options = {"check_delay": CHECK_DELAY_S, **more}
+        return circus.Arbiter(watchers, endpoint=CONTROL, pubsub_endpoint=EVENTS, **options)
+
+    circus.create_standalone_arbiter = arbiter
+    cli.main(args=["serve", *arguments], prog_name="bentoml")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
