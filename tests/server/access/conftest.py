@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 from collections.abc import AsyncGenerator, Mapping
@@ -15,6 +14,7 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.access.tokens import Tokens
 from mlops_mcp.server.app import create_server
+from mlops_mcp.server.ending import Ending
 from mlops_mcp.server.web import web_app
 from mlops_mcp.tools.runtime.identity import Access
 from mlops_mcp.tools.spec import Toolset
@@ -71,7 +71,7 @@ class Door:
 async def opened(settings: Settings, *more: Toolset) -> AsyncGenerator[Door]:
     """The application of a server with these settings."""
     server, tokens = create_server(settings, *more), Tokens(settings.home)
-    app = web_app(server, settings.server, tokens, True, asyncio.Event())
+    app = web_app(server, settings.server, tokens, True, Ending())
     async with server.services.running(), app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8765", timeout=120) as http:
