@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..config.load import Loaded
@@ -73,15 +73,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="the version of this package")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    serve = commands.add_parser("serve", help="serve MCP")
-    serve.add_argument("--transport", choices=("stdio", "http", "sse"), default="stdio")
-    serve.add_argument("--host")
-    serve.add_argument("--port", type=int)
-    _add_choice(serve, several_roots=True)
-    serve.add_argument("--read-only", action="store_true", default=None, help="publish only tools that change nothing")
-    serve.add_argument("--insecure", action="store_true", default=None, help="let everybody in who reaches --host")
-    serve.set_defaults(run=_serve)
+    _add_serve(commands.add_parser("serve", help="serve MCP"))
+    _add_install(commands)
+    _add_inspection(commands)
+    _add_traces(commands.add_parser("traces", help="what of the traces waits to be shipped to Opik"))
+    _add_tokens(commands.add_parser("token", help="who may ask over HTTP"))
 
+    demo = commands.add_parser("demo", help="run the whole lifecycle on the credit-risk data")
+    demo.add_argument("--trials", type=int, default=20, help="parameters to try in its search")
+    demo.add_argument("--keep", action="store_true", help="leave the endpoint running")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--transport", choices=("stdio", "http", "sse"), default="stdio")
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    _add_choice(parser, several_roots=True)
+    parser.add_argument("--read-only", action="store_true", default=None, help="publish only tools that change nothing")
+    parser.add_argument("--insecure", action="store_true", default=None, help="let everybody in who reaches --host")
+    parser.set_defaults(run=_serve)
+
+
+def _add_install(commands: Any) -> None:
     install = commands.add_parser("install", help="write this server into the configuration of an MCP client")
     _add_client(install, nargs="?", help="e.g. claude-desktop; without one, all are listed with their files")
     install.add_argument("--home", default=argparse.SUPPRESS, help="state folder that the client's server uses")
@@ -91,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_client(uninstall, help="e.g. claude-desktop")
     uninstall.set_defaults(run=_uninstall)
 
+
+def _add_inspection(commands: Any) -> None:
     doctor = commands.add_parser("doctor", help="what is installed and which backends answer")
     doctor.add_argument("--json", action="store_true", help="the same as one JSON object")
     doctor.set_defaults(run=_doctor)
@@ -106,16 +123,6 @@ def _parser() -> argparse.ArgumentParser:
     workers = engine.add_parser("status", help="the engine, its workers and how many jobs there are")
     workers.add_argument("--json", action="store_true", help="the same as one JSON object")
     workers.set_defaults(run=_engine_status)
-
-    _add_traces(commands.add_parser("traces", help="what of the traces waits to be shipped to Opik"))
-
-    _add_tokens(commands.add_parser("token", help="who may ask over HTTP"))
-
-    demo = commands.add_parser("demo", help="run the whole lifecycle on the credit-risk data")
-    demo.add_argument("--trials", type=int, default=20, help="parameters to try in its search")
-    demo.add_argument("--keep", action="store_true", help="leave the endpoint running")
-    demo.set_defaults(run=_demo)
-    return parser
 
 
 def _add_choice(parser: argparse.ArgumentParser, several_roots: bool) -> None:
