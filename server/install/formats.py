@@ -57,14 +57,16 @@ class Format:
         """The text without our entry, which it has; the key goes too when nothing else is under it."""
         document, servers = self.read(text), dict(self.servers(text, place[0]) or {})
         del servers[place[1]]
-        if servers or keep_key:
-            return self._checked(text, self.drop(text.removeprefix(BOM), place), {**document, place[0]: servers})
         rest = {key: value for key, value in document.items() if key != place[0]}
+        if servers:
+            return self._checked(text, self.drop(text.removeprefix(BOM), place), {**rest, place[0]: servers})
+        if keep_key:  # which tables of TOML do not have without an entry
+            return self._checked(text, self.drop(text.removeprefix(BOM), place), {**rest, place[0]: {}}, rest)
         return self._checked(text, self.drop(text.removeprefix(BOM), place[:1]), rest)
 
-    def _checked(self, before: str, after: str, wanted: Mapping[str, object]) -> str:
+    def _checked(self, before: str, after: str, *wanted: Mapping[str, object]) -> str:
         text = BOM + after if before.startswith(BOM) else after
-        if self.read(text) != wanted:
+        if self.read(text) not in wanted:
             raise InstallError("it cannot be changed without changing something else in it; change it by hand")
         return text
 

@@ -14,6 +14,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from mlops_mcp.config.settings import Settings
+from mlops_mcp.server.install.change import Config
 from mlops_mcp.server.install.clients import CLIENTS, Machine, Platform
 from mlops_mcp.server.install.command import install, uninstall
 from mlops_mcp.server.install.entry import Entry, Installation, entry, is_ours, require_name
@@ -233,3 +234,19 @@ def test_our_entries_are_known_by_what_they_start(command: object, args: object,
 def test_a_name_that_some_client_does_not_take_is_refused(name: str) -> None:
     with pytest.raises(InstallError, match="cannot name a server"):
         require_name(name)
+
+
+def test_two_entries_go_one_after_the_other_in_whatever_order(tmp_path: Path) -> None:
+    for order in ((0, 1), (1, 0)):
+        path = tmp_path / f"{order[0]}.toml"
+        path.write_text("a = 1\n", encoding="utf-8")
+        configs = [Config(path, ("mcp_servers", name)) for name in ("one", "two")]
+        for config in configs:
+            change = config.install({"command": "mlops-mcp", "args": ["serve"]})
+            assert change is not None
+            change.write()
+        for index in order:
+            change = configs[index].uninstall()
+            assert change is not None
+            change.write()
+        assert path.read_text(encoding="utf-8") == "a = 1\n"
