@@ -35,7 +35,9 @@ class Changes:
     async def made(self, toolset: str, arguments: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """A writing tool has answered. What it only looked at, as a preview does, has not changed."""
         if toolset in CHANGING and not (result.get("state") == "preview" or result.get("dry_run")):
-            await self._tell((arguments, result))
+            # An experiment is named by its id alone.
+            made = [f"experiment:{identity}"] if (identity := result.get("experiment_id")) else []
+            await self._tell((arguments, result, *made))
 
     async def look_at_jobs(self) -> None:
         """Tell what jobs have changed that ended since the last look, or were seen to have ended only now."""

@@ -159,7 +159,8 @@ async def test_only_what_was_written_is_told(server: Host) -> None:
     await changes.made("serving", {"model": "model:credit/1"}, {"model": "model:credit/1"})
     assert seen == []
     await changes.made("upkeep", {"handle": f"run:{RUN}"}, {"state": "deleted", "handles": [f"run:{RUN}"]})
-    assert seen == [CARD]
+    await changes.made("tracking", {"name": "e"}, {"experiment_id": "3", "name": "e"})
+    assert seen == [CARD, "mlflow://experiments"]
     leave()
 
 
