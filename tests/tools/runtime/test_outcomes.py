@@ -120,7 +120,7 @@ async def test_work_that_is_killed_below_its_keeper_is_noticed_cleaned_up_and_do
         with suppress(psutil.NoSuchProcess):  # its keeper was faster, once the first of them was gone
             process.kill()
     row = await ended(jobs, row)
-    assert (row.state, row.attempt, row.error) == ("done", 2, None)
+    assert (row.state, row.attempt, row.error) == ("done", 2, None), row.error
 
 
 @pytest.mark.parametrize(("kind", "says"), [("once_more", "its process died"), ("segfault", "SIGSEGV")])

@@ -87,6 +87,8 @@ class Child:
         finally:
             by_itself = end is not None and end.state != "cancelled" and end.fault != "budget"
             code = _gone(self._pid, self._mark, LEAVE_S if by_itself else 0)
+            # Left to the garbage collector, it would close what has its number in the keeper that is forked next.
+            self._pipe.close()
         if end is None and not channel.control(now=True).wanted:
             return End("cancelled")
         return end or _without_a_word(code, log())
