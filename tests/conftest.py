@@ -124,7 +124,7 @@ def stdio_client(environ: dict[str, str], tmp_path: Path) -> StdioClient:
             StdioServerParameters(
                 command=sys.executable,
                 args=["-m", "mlops_mcp.server", "serve", *arguments],
-                env={"PATH": os.environ["PATH"], "HOME": str(tmp_path / "user"), **environ, **UNHURRIED, **variables},
+                env={"PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", **environ, **UNHURRIED, **variables},
                 cwd=tmp_path,
             )
         )

@@ -29,7 +29,7 @@ def _served(folder: Path) -> Generator[tuple[subprocess.Popen[str], str]]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         "PATH": os.environ["PATH"],
-        "HOME": str(folder),
+        "HOME": f"{folder}-user",
         "PYTHONPATH": os.pathsep.join(paths),
         "MLOPS_HOME": str(folder / "home"),
         "MLOPS_CONFIG": str(folder / "empty.yaml"),

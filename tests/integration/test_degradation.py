@@ -136,11 +136,13 @@ async def test_the_documents_addresses_break_only_what_uses_mlflow(home: Path) -
 
 
 async def test_an_artifact_store_that_needs_a_library_names_it_before_anything_is_written(home: Path) -> None:
-    (home / "note.txt").write_text("x")
+    note = home / "artifacts" / "note.txt"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text("x")
     async with server(home, MLFLOW_ARTIFACT_ROOT="s3://e2i-mlflow-artifacts") as client:
         answers = Answers(client)
         *_, run = await answers.ask(("start_run", {"experiment": "far", "name": "r"}))
-        artifact = ("log_artifact", {"run": run["run"], "path": str(home / "note.txt")})
+        artifact = ("log_artifact", {"run": run["run"], "path": str(note)})
         await answers.refuse(artifact, "boto3 is not installed", "pip install 'mlops-mcp[s3]'")
         await answers.succeed(*others())
 
@@ -241,7 +243,7 @@ async def test_what_is_said_to_work_without_mlflow_does_and_what_is_said_to_need
                 "tune_model": TUNE[1],
                 "compare_models": {**rows, "target": "target", "candidates": ["LogisticRegression"], **JOB},
                 "estimate_effect": EFFECT[1],
-                "promote_model": {**rows, "name": "tree", "candidate": model["model"], **JOB},
+                "promote_model": {**rows, "model": "tree", "candidate": model["model"], **JOB},
             }
             assert needs == set(refused)
             for call in refused.items():

@@ -65,7 +65,7 @@ def test_what_json_or_utf8_cannot_hold_is_replaced(site: Site, opik: Recorder) -
     site.put(span)
     ship(site)
     (sent,) = opik.rows("spans").values()
-    assert sent["name"] == "odd \ufffd ?"
+    assert sent["name"] == "odd  ?"
     assert sent["input"] == {
         "nan": "NaN", "infinite": ["Infinity", "-Infinity"], "nul": "a\ufffdb", "backslash": "\\u0000",
         "surrogate": "?", "deep": {"a": [{"b": None}]}, "big": 2**70,

@@ -37,7 +37,7 @@ async def test_a_server_that_is_killed_loses_at_most_its_last_moment_and_the_res
     assert len(answered) == CALLS
     assert killed
     command = [sys.executable, "-m", "mlops_mcp.server", "traces", "ship", "--wait", "120"]
-    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OPIK_URL_OVERRIDE": opik.url, **environ}
+    variables = {"PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", "OPIK_URL_OVERRIDE": opik.url, **environ}
     done = await asyncio.to_thread(
         subprocess.run, command, env=variables, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
     )

@@ -23,7 +23,7 @@ def served(environ: dict[str, str], tmp_path: Path) -> Served:
     async def start(transport: str) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "mlops_mcp.server", "serve", "--transport", transport, "--port", "0"),
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLOPS_RUNTIME__PRELOAD": "false", **environ},
+            env={"PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", "MLOPS_RUNTIME__PRELOAD": "false", **environ},
             cwd=tmp_path,
             stderr=asyncio.subprocess.PIPE,
         )

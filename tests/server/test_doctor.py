@@ -87,7 +87,7 @@ def test_an_mlflow_server_that_is_dead_or_silent_is_named_with_its_setting(
     uri = f"http://bot:hunter2@127.0.0.1:{request.getfixturevalue(port)}"
     done = subprocess.run(
         [sys.executable, "-m", "mlops_mcp.server", "doctor"],
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ, "MLFLOW_TRACKING_URI": uri},
+        env={"PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", **environ, "MLFLOW_TRACKING_URI": uri},
         capture_output=True,
         text=True,
         check=False,

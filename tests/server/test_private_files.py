@@ -28,7 +28,7 @@ async def test_everything_below_the_state_folder_is_private_under_an_open_umask(
     server = StdioServerParameters(
         command="/bin/sh",
         args=["-c", start, sys.executable],
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path / "user"), **environ},
+        env={"PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", **environ},
         cwd=tmp_path,
     )
     async with Client(server) as client:

@@ -74,7 +74,7 @@ def peer(environ: dict[str, str], tmp_path: Path) -> Generator[Peer]:
         [sys.executable, "-m", "mlops_mcp.server", "serve"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLOPS_RUNTIME__PRELOAD": "false", **environ},
+        env={"PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", "MLOPS_RUNTIME__PRELOAD": "false", **environ},
         cwd=tmp_path,
     ) as process:
         yield Peer(process)

@@ -133,7 +133,7 @@ def started(environ: dict[str, str], tmp_path: Path) -> subprocess.Popen[bytes]:
         [sys.executable, "-m", "mlops_mcp.server", "serve"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ},
+        env={"PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", **environ},
         cwd=tmp_path,
     )
 
@@ -164,7 +164,7 @@ def test_a_port_that_is_taken_is_an_error_with_a_remedy(environ: dict[str, str],
         port = str(taken.getsockname()[1])
         done = subprocess.run(
             [sys.executable, "-m", "mlops_mcp.server", "serve", "--transport", "http", "--port", port],
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environ},
+            env={"PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", **environ},
             capture_output=True,
             text=True,
             check=False,

@@ -75,7 +75,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Generator[Web]:
         [sys.executable, "-m", "mlops_mcp.server", "serve", "--transport", "http", "--port", "0"],
         env={
             "PATH": os.environ["PATH"],
-            "HOME": str(folder),
+            "HOME": f"{folder}-user",
             "MLOPS_HOME": str(folder / "home"),
             "MLOPS_CONFIG": str(folder / "mlops.yaml"),
             "MLOPS_RUNTIME__PRELOAD": "false",

@@ -61,7 +61,7 @@ def macos(tmp_path: Path) -> dict[str, str]:
     sysctl = tmp_path / "sysctl"
     sysctl.write_text("#!/bin/sh\necho 6B1F-$2\n", encoding="utf-8")
     sysctl.chmod(0o700)
-    return {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    return {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": f"{tmp_path}-user", "PYTHONPATH": str(tmp_path)}
 
 
 @pytest.mark.slow

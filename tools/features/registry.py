@@ -49,7 +49,10 @@ def is_unused(work: Work) -> bool:
         NotInstalled: Feast is missing.
     """
     require("feast")
-    return "://" not in work.settings.feast.repo_path and not _registry(work.settings).exists()
+    if "://" in work.settings.feast.repo_path:
+        return False
+    file = _registry(work.settings)
+    return not file.exists() and all(each.is_dir() for each in file.parents if each.exists())
 
 
 @contextmanager

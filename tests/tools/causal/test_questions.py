@@ -270,7 +270,10 @@ def test_clusters_are_the_same_by_number_and_by_any_text(tmp_path: Path) -> None
         ({"by": ["nothing"]}, "no values at all"),
         ({"by": [f"b{number}" for number in range(9)]}, "9 columns"),
         ({"outcome": "same"}, "the same in every row"),
-        ({"treatment": "amount", "by": ["t"], "randomised": True, "refute": True}, "segments, randomised, refute need arms"),
+        (
+            {"treatment": "amount", "by": ["t"], "randomised": True, "refute": True},
+            "segments, randomised, refute need arms",
+        ),
         ({"treatment": "names", "target": "unit"}, "an effect per unit is of numbers"),
     ],
 )

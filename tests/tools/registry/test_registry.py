@@ -136,7 +136,7 @@ def test_a_check_loads_the_model_and_predicts(work: Work, models: list[str]) -> 
         (lambda work: stages.transition_stage(work, "credit", "Staging", True), "names no version"),
         (lambda work: stages.transition_stage(work, "credit@best", "Staging", True), "unknown alias"),
         (lambda work: client.register_model(work, "models:/m-0", "credit", {}, ""), "unknown model"),
-        (lambda work: client.register_model(work, "/tmp/nowhere", "credit", {}, ""), "unknown model"),
+        (lambda work: client.register_model(work, "/tmp/nowhere", "credit", {}, ""), "no model handle"),
         (lambda work: client.register_model(work, "model:credit/1", "a/b", {}, ""), "cannot name a model"),
     ],
 )
@@ -282,7 +282,7 @@ def test_names_with_markdown_in_them_stay_in_their_line(work: Work, models: list
     assert [line for line in card.splitlines() if line.startswith("#")] == ["# model:credit/1", "## Inputs"]
     assert "one \\| two # three" in card
     assert "\\[x](http://y)" in card
-    run = start_run(work, "", "a | b\n# c", {"k": "v\n| 1 | 2 |"}).run
+    run = start_run(work, "", "a | b # c", {"k": "v\n| 1 | 2 |"}).run
     shown = run_card(work, run.removeprefix("run:"))
     assert [line for line in shown.splitlines() if line.startswith("#")] == ["# Run a \\| b # c", "## Tags"]
     assert "| k | v \\| 1 \\| 2 \\| |" in shown

@@ -117,7 +117,7 @@ def test_labels_come_back_as_they_were_in_every_classifier(
 @pytest.mark.parametrize(
     ("change", "options", "says"),
     [
-        ({"label": 1}, {}, "1 distinct"),
+        ({"label": 1}, {}, "the same in every row"),
         ({"label": 2.5}, {"task": "regression"}, "same in every row"),
         ({"label": [float("inf")] + [0.5, 1.5] * 99 + [0.5]}, {"task": "regression"}, "infinite"),
         ({"label": [f"l{number}" for number in range(200)]}, {}, "200 distinct"),
