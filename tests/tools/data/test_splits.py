@@ -158,7 +158,7 @@ def test_fewer_groups_than_parts_are_named_as_the_obstacle(
     work: Work, tmp_path: Path, strategy: Strategy, column: str
 ) -> None:
     pq.write_table(pa.table({"y": [0, 1] * 20, "one": ["a"] * 40, "two": ["a", "b"] * 20}), tmp_path / "rows.parquet")
-    for group, said in {"one": r"1 group, .*independent\.", "two": r"2 groups, .*, or validation=0\."}.items():
+    for group, said in {"one": r"1 group, .*independent\.", "two": r"2 groups, .*, or validation_share=0\."}.items():
         with pytest.raises(ToolFailure, match=f"{group} has {said}"):
             client.split_dataset(work, str(tmp_path / "rows.parquet"), strategy, column, 0.2, 0.2, 0, group)
 
