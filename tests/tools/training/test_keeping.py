@@ -136,7 +136,7 @@ def test_a_run_that_has_ended_and_an_unknown_local_model_are_errors_all_the_same
     kept = train(away, tmp_path, run=run)
     with pytest.raises(ToolFailure, match=f"Did you mean {kept.model}"):
         find_model(away, kept.model[:-2])
-    with pytest.raises(Unavailable, match=r"Meanwhile train_model keeps models here.*evaluate_model"):
+    with pytest.raises(Unavailable, match=r"Meanwhile .*train_model keeps models here.*evaluate_model"):
         find_model(away, "model:credit/1")
     (away.home / "models" / kept.model.removeprefix("local:") / "model.skops").write_bytes(b"other")
     with pytest.raises(ToolFailure, match="not the one that was saved"):
