@@ -150,7 +150,7 @@ async def test_no_call_fails_through_replacing(pools: Pools, probes: Probes) -> 
 LIBRARY = """
 import os, time
 from pathlib import Path
-folder = Path(os.environ["PYTHON_SLOW_LIBRARY"])
+folder = Path("FOLDER")
 with open(folder / "imports", "a") as file: file.write(f"{os.getpid()}\\n")
 while not (folder / "loaded").exists(): time.sleep(0.01)
 def pid(work):
@@ -165,12 +165,11 @@ def pid(work):
 
 
 async def test_the_warm_up_of_a_call_that_is_cancelled_goes_on_without_it(
-    settings: Settings, probes: Probes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, probes: Probes, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PYTHON_SLOW_LIBRARY", str(tmp_path))
     (tmp_path / "loaded").touch()
     user = probes("user", USER)
-    probes("library", LIBRARY)  # it is loaded here at once, where nothing waits
+    probes("library", LIBRARY.replace("FOLDER", str(tmp_path)))  # it is loaded here at once, where nothing waits
     (tmp_path / "loaded").unlink()
     (tmp_path / "imports").unlink()
 
