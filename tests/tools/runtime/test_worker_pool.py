@@ -16,7 +16,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.calls.executor import CallExecutor
 from mlops_mcp.tools.runtime.calls.pool import WorkerPool
-from mlops_mcp.tools.runtime.template.handle import own_template
+from mlops_mcp.tools.runtime.template.handle import Template, own_template
 
 pytestmark = pytest.mark.slow
 
@@ -178,7 +178,8 @@ async def test_the_warm_up_of_a_call_that_is_cancelled_goes_on_without_it(
         return [int(line) for line in file.read_text().split()] if file.exists() else []
 
     helpers = ThreadPoolExecutor(2)
-    pool = WorkerPool(settings, own_template(), helpers, ("probe.tools.library.client",))
+    # A template that was never started: its workers are spawned, and import what they call.
+    pool = WorkerPool(settings, Template(), helpers, ("probe.tools.library.client",))
     run = partial(pool.run, "user.pid", user.pid, (), "off")
     try:
         async with asyncio.timeout(600):
