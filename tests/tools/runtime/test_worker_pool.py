@@ -16,7 +16,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.calls.executor import CallExecutor
 from mlops_mcp.tools.runtime.calls.pool import WorkerPool
-from mlops_mcp.tools.runtime.template.handle import Template, own_template
+from mlops_mcp.tools.runtime.template.handle import Template
 
 pytestmark = pytest.mark.slow
 
