@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# Modules that share something expensive of the session: one PostgreSQL server, one Dask cluster.
+# Modules that share something expensive of the session: one PostgreSQL server, one Dask cluster; one state folder.
 TOGETHER = {
+    "tests/integration/test_degradation.py": "home",
+    "tests/integration/test_missing_libraries.py": "home",
     "tests/tools/data/test_postgres_source.py": "cluster",
     "tests/tools/runtime/test_outcomes.py": "cluster",
     "tests/tools/runtime/test_servers.py": "cluster",
@@ -17,12 +19,11 @@ TOGETHER = {
 # The groups that take longest, longest first; every other module is a group of its own.
 LONGEST = (
     "cluster",
-    "tests/tools/causal/test_effect_models.py",
-    "tests/tools/serving/test_serving.py",
-    "tests/tools/causal/test_simulations.py",
+    "home",
     "tests/integration/test_demo.py",
-    "tests/integration/test_degradation.py",
-    "tests/integration/test_missing_libraries.py",
+    "tests/tools/serving/test_serving.py",
+    "tests/tools/causal/test_effect_models.py",
+    "tests/tools/causal/test_simulations.py",
     "tests/integration/test_long_work.py",
     "tests/tools/runtime/test_preload.py",
     "tests/tools/tuning/test_tuning.py",

@@ -18,7 +18,7 @@ def test_the_demo_runs_the_whole_lifecycle_twice_on_a_folder_and_leaves_nothing_
 ) -> None:
     variables = {**os.environ, **environ, "COLUMNS": "160"}
     done = subprocess.run(
-        [sys.executable, "-m", "mlops_mcp.server", "demo", "--trials", "3"],
+        [sys.executable, "-m", "mlops_mcp.server", "demo", "--trials", "1"],
         env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

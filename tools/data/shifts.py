@@ -90,14 +90,23 @@ def _candidates(one: np.ndarray, two: np.ndarray, whole: bool) -> Iterator[tuple
 def _offset(one: np.ndarray, two: np.ndarray, whole: bool) -> float:
     """The one near the difference of the means that brings the distributions nearest."""
     import numpy as np
-    from scipy.stats import ks_2samp
 
     middle = float(two.mean() - one.mean())
     error = (float(one.var()) / len(one) + float(two.var()) / len(two)) ** 0.5
     steps = np.linspace(middle - 3 * error, middle + 3 * error, 2 * STEPS + 1)
     tried = np.unique(np.round(steps) if whole else np.array([_precise(float(step), error) for step in steps]))
-    apart = [float(ks_2samp(one + step, two, method="asymp").statistic) for step in tried]
+    ordered = np.sort(one), np.sort(two)
+    apart = [_furthest(ordered[0] + step, ordered[1]) for step in tried]
     return float(tried[int(np.argmin(apart))])
+
+
+def _furthest(one: np.ndarray, two: np.ndarray) -> float:
+    """The statistic of Kolmogorov and Smirnov of two samples in order, alone: scipy's takes ten times as long."""
+    import numpy as np
+
+    every = np.concatenate([one, two])
+    shares = [np.searchsorted(side, every, side="right") / len(side) for side in (one, two)]
+    return float(np.abs(shares[0] - shares[1]).max())
 
 
 def _scale_fits(moved: np.ndarray, two: np.ndarray) -> bool:
