@@ -73,7 +73,10 @@ async def test_a_slow_call_does_not_hold_up_its_slice(pools: Pools, probes: Prob
         assert len({*others, await call}) == 2
 
 
-async def test_calls_that_wait_briefly_start_no_second_worker(pools: Pools, probes: Probes) -> None:
+async def test_calls_that_wait_briefly_start_no_second_worker(
+    pools: Pools, probes: Probes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{WorkerPool.__module__}.GROW_AFTER_S", 600)  # what is brief depends on the machine
     slow = probes("slow", SLOW)
     async with pools() as pool:
         first = await pool.call("slow", slow.pid)
