@@ -26,7 +26,7 @@ async def serving(root: Path) -> AsyncGenerator[dict[str, Any]]:
         table = _write(home / "people.csv")
         environment = _environment(root, home)
         async with AsyncExitStack() as stack:
-            urls = {way: await stack.enter_async_context(_started(environment, way)) for way in ("http", "sse")}
+            urls = await stack.enter_async_context(_started(environment))
             async with Client(urls["http"], read_timeout_seconds=300) as client:
                 made = await _made(client, table)
                 tools = [tool.name for tool in (await client.list_tools()).tools]
@@ -56,17 +56,17 @@ def _environment(root: Path, home: Path) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _started(environment: dict[str, str], way: str) -> AsyncGenerator[str]:
+async def _started(environment: dict[str, str]) -> AsyncGenerator[dict[str, str]]:
+    """Transport -> where it is served, both by one process."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.clients.server", way, env=environment, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.clients.server", "http", env=environment, stderr=asyncio.subprocess.PIPE
     )
     assert process.stderr
     try:
-        line = (await process.stderr.readline()).decode()
-        url = line.split()[-1]
+        http, sse = (word for word in (await process.stderr.readline()).decode().split() if "://" in word)
         # A server whose log nobody reads stops when the pipe is full.
         reader = asyncio.create_task(process.stderr.read())
-        yield url
+        yield {"http": http, "sse": sse}
         reader.cancel()
     finally:
         process.terminate()
