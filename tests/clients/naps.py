@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -10,11 +9,13 @@ from pydantic import BaseModel
 
 from mlops_mcp.tools.runtime.work import Work
 
-RECORD = "CLIENTS_NAPS"
 STEP_S = 0.2
 
 
 class Nap(BaseModel):
+    """`record` is the file that tells how often it was begun."""
+
+    record: str
     label: str
     seconds: float
 
@@ -25,7 +26,7 @@ class Slept(BaseModel):
 
 def nap(work: Work, request: Nap) -> Slept:
     """Sleep, and leave a line for every time that it was begun."""
-    with Path(os.environ[RECORD]).open("a", encoding="utf-8") as record:
+    with Path(request.record).open("a", encoding="utf-8") as record:
         record.write(request.label + "\n")
     began = time.monotonic()
     while (passed := time.monotonic() - began) < request.seconds:

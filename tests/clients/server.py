@@ -15,7 +15,9 @@ from . import naps
 
 async def take_a_nap(context: Injected, label: str, seconds: float) -> JobView[naps.Slept]:
     """Sleep for some seconds."""
-    return await context.submit(naps.nap, naps.Nap(label=label, seconds=seconds), None)
+    return await context.submit(
+        naps.nap, naps.Nap(record=os.environ["CLIENTS_NAPS"], label=label, seconds=seconds), None
+    )
 
 
 TOOLSET = Toolset(
