@@ -1,0 +1,104 @@
+"""The tokens of an identity provider: what is looked at before one is believed (RFC 7519, RFC 8725)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jwt
+
+from ...config.settings import OidcSettings
+from ...tools.runtime.identity import ACCESSES, Access, Identity
+from .keys import Keys, keys_of
+
+# What RFC 6750 calls a token that is none, and a good one that allows too little.
+Refused = Literal["invalid_token", "insufficient_scope"]
+# Some name hundreds of groups.
+MOST = 16 << 10
+# By how much the clocks of two machines may differ.
+LEEWAY_S = 30
+MOST_NAME = 128
+# No token of the state folder can have such a name.
+OF_ISSUER = "oidc:"
+
+logger = logging.getLogger(__name__)
+
+
+class Issuer:
+    """The identity provider of the settings.
+
+    Raises:
+        SettingsError: its keys are a file that cannot be used.
+    """
+
+    def __init__(self, options: OidcSettings, keys: Keys | None = None) -> None:
+        self._options = options
+        self._keys = keys or keys_of(options)
+        self._granting = {access: scopes_of(options, access) for access in reversed(ACCESSES)}
+
+    async def verdict(self, presented: str) -> Identity | Refused:
+        """Whose token it is, or why it is not taken; the log says more than its bearer is told."""
+        try:
+            claims = await self._claims(presented)
+        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
+            logger.info("a token is refused: %s", error)
+            return "invalid_token"
+        name, access = self._name(claims), self._access(claims)
+        if not name:
+            logger.warning("a token is refused: its claim %s is no name", self._options.name_claim)
+            return "invalid_token"
+        return Identity(name, access) if access else "insufficient_scope"
+
+    async def _claims(self, presented: str) -> Mapping[str, Any]:
+        """What a token says that is signed, meant for this server and valid now.
+
+        What its header says of keys, but for the id of one of those that are known, is not looked at.
+
+        Raises:
+            PyJWTError: it is none.
+        """
+        if len(presented) > MOST:
+            raise jwt.InvalidTokenError(f"it has more than {MOST} characters")
+        kid = jwt.get_unverified_header(presented).get("kid")
+        key = await self._keys.find(kid) if kid else None
+        if key is None:
+            raise jwt.InvalidTokenError("it names no key that is known")
+        claims: Mapping[str, Any] = jwt.decode(
+            presented,
+            key,
+            algorithms=self._options.algorithms,
+            audience=self._options.audience,
+            issuer=self._options.issuer,
+            leeway=LEEWAY_S,
+            options={"require": ["exp", "iss", "aud"], "enforce_minimum_key_length": True},
+        )
+        return claims
+
+    def _name(self, claims: Mapping[str, Any]) -> str:
+        given = found(claims, self._options.name_claim)
+        fits = isinstance(given, str) and given == given.strip() and 0 < len(given) <= MOST_NAME and given.isprintable()
+        return f"{OF_ISSUER}{given}" if fits else ""
+
+    def _access(self, claims: Mapping[str, Any]) -> Access | None:
+        """The most that its scopes allow."""
+        given = found(claims, self._options.scope_claim)
+        scopes = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
+        return next((access for access, granting in self._granting.items() if set(granting) & set(texts(scopes))), None)
+
+
+def scopes_of(options: OidcSettings, access: Access) -> tuple[str, ...]:
+    """How the provider calls what we call read, write and admin."""
+    return {"read": options.read_scopes, "write": options.write_scopes, "admin": options.admin_scopes}[access]
+
+
+def texts(values: list[Any]) -> list[str]:
+    return [value for value in values if isinstance(value, str)]
+
+
+def found(claims: Mapping[str, Any], name: str) -> Any:
+    """A claim of that name, which may have dots itself; else one inside of others."""
+    node: Any = claims
+    for part in (name,) if name in claims else name.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
