@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import jwt
@@ -19,10 +22,22 @@ MOST = 16 << 10
 # By how much the clocks of two machines may differ.
 LEEWAY_S = 30
 MOST_NAME = 128
+# Tokens whose signature is not checked again; the oldest goes first.
+MOST_BELIEVED = 1000
 # No token of the state folder can have such a name.
 OF_ISSUER = "oidc:"
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Believed:
+    """A token whose signature was checked with a key, which need not be done for every request that bears it."""
+
+    kid: str
+    key: jwt.PyJWK
+    verdict: Identity | Refused
+    until: float
 
 
 class Issuer:
@@ -35,35 +50,50 @@ class Issuer:
     def __init__(self, options: OidcSettings, keys: Keys | None = None) -> None:
         self._options = options
         self._keys = keys or keys_of(options)
+        self._believed: dict[bytes, Believed] = {}
         self._granting = {access: scopes_of(options, access) for access in reversed(ACCESSES)}
 
     async def verdict(self, presented: str) -> Identity | Refused:
         """Whose token it is, or why it is not taken; the log says more than its bearer is told."""
+        if len(presented) > MOST:
+            logger.info("a token is refused: it has more than %d characters", MOST)
+            return "invalid_token"
+        digest = hashlib.sha256(presented.encode("utf-8", "replace")).digest()
+        if (known := self._believed.get(digest)) and await self._still(known):
+            return known.verdict
         try:
-            claims = await self._claims(presented)
+            believed = await self._believe(presented)
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
             logger.info("a token is refused: %s", error)
             return "invalid_token"
-        name, access = self._name(claims), self._access(claims)
-        if not name:
-            logger.warning("a token is refused: its claim %s is no name", self._options.name_claim)
-            return "invalid_token"
-        return Identity(name, access) if access else "insufficient_scope"
+        if len(self._believed) >= MOST_BELIEVED:
+            del self._believed[next(iter(self._believed))]
+        self._believed[digest] = believed
+        return believed.verdict
 
-    async def _claims(self, presented: str) -> Mapping[str, Any]:
-        """What a token says that is signed, meant for this server and valid now.
+    async def _still(self, known: Believed) -> bool:
+        """Whether a token that was looked at before would pass once more: its signature does not change."""
+        return time.time() < known.until and await self._keys.find(known.kid) is known.key
 
-        What its header says of keys, but for the id of one of those that are known, is not looked at.
+    async def _believe(self, presented: str) -> Believed:
+        """What is to be believed of a token; of what its header says of keys that is the id of a known one alone.
 
         Raises:
-            PyJWTError: it is none.
+            PyJWTError: it is none of ours.
         """
-        if len(presented) > MOST:
-            raise jwt.InvalidTokenError(f"it has more than {MOST} characters")
         kid = jwt.get_unverified_header(presented).get("kid")
         key = await self._keys.find(kid) if kid else None
-        if key is None:
+        if kid is None or key is None:
             raise jwt.InvalidTokenError("it names no key that is known")
+        claims = self._claims(presented, key)
+        name, access = self._name(claims), self._access(claims)
+        if not name:
+            raise jwt.InvalidTokenError(f"its claim {self._options.name_claim} is no name")
+        verdict: Identity | Refused = Identity(name, access) if access else "insufficient_scope"
+        return Believed(kid, key, verdict, float(claims["exp"]) + LEEWAY_S)
+
+    def _claims(self, presented: str, key: jwt.PyJWK) -> Mapping[str, Any]:
+        """What a token says that is signed, meant for this server and valid now."""
         claims: Mapping[str, Any] = jwt.decode(
             presented,
             key,

@@ -192,6 +192,32 @@ async def test_a_file_of_keys_is_read_again_when_it_changes_and_lets_nobody_in_w
     assert await issuer.verdict(second.token()) == "invalid_token"
 
 
+async def test_a_token_that_was_believed_is_not_once_it_has_expired_or_its_key_is_gone(
+    known: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer, file, token = Issuer(known.oidc), Path(known.oidc.jwks), provider.token()
+    assert [await issuer.verdict(token) for _ in range(2)] == [Identity("oidc:ann", "read")] * 2
+    now = time.time
+    with monkeypatch.context() as later:
+        later.setattr(time, "time", lambda: now() + 629)
+        assert await issuer.verdict(token) == Identity("oidc:ann", "read")
+        later.setattr(time, "time", lambda: now() + 631)
+        assert issuer._believed  # pyright: ignore[reportPrivateUsage]
+        assert await issuer._still(next(iter(issuer._believed.values()))) is False  # pyright: ignore[reportPrivateUsage]
+    file.write_text(Provider("first").keys, encoding="utf-8")
+    assert await issuer.verdict(token) == "invalid_token"
+
+
+async def test_as_many_tokens_are_remembered_as_there_is_room_for(
+    known: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_mcp.server.access.issuer.MOST_BELIEVED", 3)
+    issuer = Issuer(known.oidc)
+    for number in range(9):
+        assert await issuer.verdict(provider.token(jti=str(number))) == Identity("oidc:ann", "read")
+    assert len(vars(issuer)["_believed"]) == 3
+
+
 def test_settings_that_would_let_in_others_are_refused(environ: dict[str, str]) -> None:
     given = {"oidc.issuer": "https://login.example.org", "oidc.audience": ["https://mlops.example.org/mcp"]}
     assert load(environ, given).settings.oidc.issuer
