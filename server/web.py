@@ -32,7 +32,7 @@ HTTP_PATH, SSE_PATH, MESSAGES_PATH = "/mcp", "/sse", "/messages/"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 # Any header may be sent by a page that may ask at all; these ones it may read.
 EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate")
-METHODS = ("GET", "POST", "DELETE")
+METHODS: tuple[str, ...] = ("GET", "POST", "DELETE")
 
 
 def web_app(server: Host, settings: Settings, callers: Callers, streamable: bool, ending: Ending) -> Starlette:

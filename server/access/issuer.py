@@ -51,7 +51,9 @@ class Issuer:
         self._options = options
         self._keys = keys or keys_of(options)
         self._believed: dict[bytes, Believed] = {}
-        self._granting = {access: scopes_of(options, access) for access in reversed(ACCESSES)}
+        self._granting: dict[Access, tuple[str, ...]] = {
+            access: scopes_of(options, access) for access in reversed(ACCESSES)
+        }
 
     async def verdict(self, presented: str) -> Identity | Refused:
         """Whose token it is, or why it is not taken; the log says more than its bearer is told."""

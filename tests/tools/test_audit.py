@@ -40,7 +40,7 @@ def noted(folder: Path, *names: str) -> list[dict[str, Any]]:
 
 
 def entry(tool: str = "train_model", **more: Any) -> Entry:
-    return Entry(**{"by": "ann", "tool": tool, "outcome": "done", **more})
+    return Entry.model_validate({"by": "ann", "tool": tool, "outcome": "done", **more})
 
 
 def test_a_line_says_who_has_called_what_and_how_it_ended_and_the_file_is_private(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +36,8 @@ pytestmark = pytest.mark.slow
 
 TOOLS = [name for names in wire.index().values() for name in names]
 SCOPES: tuple[Access, ...] = ACCESSES
-NAMES = ("ann", "bob")
+Key = tuple[str, Access]
+KEYS: tuple[Key, ...] = tuple((name, scope) for name in ("ann", "bob") for scope in SCOPES)
 
 
 def access_of(tool: str) -> Access:
@@ -56,13 +57,13 @@ class Building:
 
     host: Host
     url: str
-    tokens: Mapping[tuple[str, Access], str]
+    tokens: Mapping[Key, str]
 
 
 @asynccontextmanager
 async def standing(settings: Settings) -> AsyncGenerator[Building]:
     server, callers = create_server(settings), Callers(settings)
-    tokens = {(name, scope): callers.tokens.make(f"{name}-{scope}", scope) for name in NAMES for scope in SCOPES}
+    tokens = {key: callers.tokens.make("-".join(key), key[1]) for key in KEYS}
     config = web_config(web_app(server, settings, callers, True, Ending()), settings.server)
     config.port = 0
     web = WebServer(config)
@@ -131,7 +132,7 @@ def denied(text: str) -> bool:
 @pytest.mark.parametrize("way", WAYS)
 async def test_by_every_way_each_identity_sees_and_calls_what_its_scope_says(way: str, building: Building) -> None:
     async with AsyncExitStack() as stack:
-        clients = {key: await stack.enter_async_context(WAYS[way](building, token)) for key, token in _tokens(building)}
+        clients = {key: await stack.enter_async_context(WAYS[way](building, building.tokens[key])) for key in KEYS}
         seen = {key: await _seen(client) for key, client in clients.items()}
         for (name, scope), client in clients.items():
             assert seen[name, scope]["tools"] == {tool for tool in TOOLS if reaches(scope, access_of(tool))}
@@ -141,10 +142,6 @@ async def test_by_every_way_each_identity_sees_and_calls_what_its_scope_says(way
             assert seen[name, scope]["templates"] == seen["ann", "admin"]["templates"]
             if name == "ann":  # bob's tokens are as good as hers
                 await _try_all(client, scope, seen["ann", "admin"]["resources"])
-
-
-def _tokens(building: Building) -> Iterator[tuple[tuple[str, Access], str]]:
-    yield from building.tokens.items()
 
 
 async def _seen(client: Client) -> dict[str, set[str]]:
@@ -183,7 +180,7 @@ async def test_each_identity_follows_and_ends_the_tasks_that_are_its_own_as_far_
     async with opened(settings) as door:
         methods = [binding.method for binding in Tasks(door.host.services.jobs, door.host.services.audit, ()).methods()]
         assert METHODS.keys() < set(methods)
-        bearers = {(name, scope): door.bearer(f"{name}-{scope}", scope) for name in NAMES for scope in SCOPES}
+        bearers = {key: door.bearer("-".join(key), key[1]) for key in KEYS}
         for method in methods:
             jobs = {key: queued(settings, f"{key[0]}-{key[1]}") for key in bearers}
             for key, bearer in bearers.items():

@@ -13,7 +13,7 @@ from mlops_mcp.config.settings import Settings
 
 from ...conftest import in_a_task_of_its_own
 from .conftest import Door, opened
-from .provider import AUDIENCE, ISSUER, Provider, told_of
+from .provider import AUDIENCE, ISSUER, Provider, listening, told_of
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 BASE = "http://127.0.0.1:8765"
@@ -161,6 +161,32 @@ async def test_a_method_that_the_path_does_not_have_opens_no_session(door: Door)
         assert (method, answer.status_code) == (method, 405)
         assert "mcp-session-id" not in answer.headers
         assert set(answer.headers["allow"].split(", ")) == {"GET", "POST", "DELETE"}
+
+
+async def test_while_the_provider_cannot_be_asked_its_callers_are_refused_and_the_log_says_why(
+    settings: Settings, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening() as web:
+        web.serve("/keys", "no", 503)
+        async with opened(told_of(settings, jwks=f"{web.address}/keys")) as door:
+            for _ in range(3):
+                answer = await door.http.get("/mcp", headers=bearing(provider.token()))
+                assert (answer.status_code, challenge_of(answer)["error"]) == (401, "invalid_token")
+            own = await door.http.get("/nothing", headers=door.bearer("ann", "read"))
+            assert own.status_code == 404
+        assert web.asked == ["/keys"]
+    assert f"the keys of {ISSUER} cannot be had" in caplog.text
+    assert "503" in caplog.text
+
+
+async def test_with_the_keys_of_a_provider_that_answers_its_callers_come_in(
+    settings: Settings, provider: Provider
+) -> None:
+    async with listening() as web:
+        web.serve("/keys", provider.keys)
+        async with opened(told_of(settings, jwks=f"{web.address}/keys")) as door:
+            listed = await door.ask(bearing(provider.token()), "tools/list")
+    assert "list_jobs" in {tool["name"] for tool in listed["tools"]}
 
 
 async def test_an_audience_of_another_server_is_none_of_this_one(guarded: Door, provider: Provider) -> None:
