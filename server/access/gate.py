@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 
+import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.requests import Request
@@ -14,11 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...config.errors import SettingsError
 from ...config.settings import ServerSettings, is_own
 from ...tools.runtime.identity import Identity
-from .callers import Callers, Verdict
+from .callers import Callers
 from .told import Told
 
 IDENTITY = "mlops_mcp_identity"
 SCHEME = "bearer "
+LOOK_AGAIN_S = 1.0
 
 
 class Gate:
@@ -37,19 +41,33 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        verdict = await self._verdict(request.headers.getlist("authorization"))
+        presented = _presented(request.headers.getlist("authorization"))
+        verdict = await self._callers.verdict(presented) if presented is not None else None
         if not isinstance(verdict, Identity):
             await self._refusal(request, verdict)(scope, receive, send)
             return
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=verdict.name, scopes=[verdict.access]))
         scope[IDENTITY] = verdict
-        await self._app(scope, receive, send)
+        with self._until_revoked(presented or ""):
+            await self._app(scope, receive, send)
 
-    async def _verdict(self, given: Sequence[str]) -> Verdict | None:
-        """None for who has shown no token."""
-        if len(given) != 1 or not given[0].lower().startswith(SCHEME):
-            return None
-        return await self._callers.verdict(given[0][len(SCHEME) :].strip())
+    @contextmanager
+    def _until_revoked(self, presented: str) -> Generator[None]:
+        """What lasts, such as a stream that is listened to, ends with its token."""
+        loop = asyncio.get_running_loop()
+        with anyio.CancelScope() as going:
+
+            def look() -> None:
+                nonlocal again
+                if self._callers.revoked(presented):
+                    going.cancel()
+                again = loop.call_later(LOOK_AGAIN_S, look)
+
+            again = loop.call_later(LOOK_AGAIN_S, look)
+            try:
+                yield
+            finally:
+                again.cancel()
 
     def _refusal(self, request: Request, verdict: str | None) -> Response:
         said = {
@@ -58,6 +76,12 @@ class Gate:
         }
         challenge = {"WWW-Authenticate": self._told.challenge(request, verdict or "")}
         return JSONResponse(said, 403 if verdict == "insufficient_scope" else 401, challenge)
+
+
+def _presented(given: Sequence[str]) -> str | None:
+    """The token that a request bears, if it bears one."""
+    bears = len(given) == 1 and given[0].lower().startswith(SCHEME)
+    return given[0][len(SCHEME) :].strip() if bears else None
 
 
 def identity_of(request: Request | None) -> Identity:

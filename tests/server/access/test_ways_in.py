@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import pytest
@@ -19,15 +19,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_mcp.config.errors import SettingsError
 from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import ServerSettings, Settings
+from mlops_mcp.server.access.callers import Callers
+from mlops_mcp.server.app import create_server
 from mlops_mcp.server.cli import main
-from mlops_mcp.server.ending import WebServer
+from mlops_mcp.server.ending import Ending, WebServer
 from mlops_mcp.server.transports import require_certificate, web_config
-from mlops_mcp.server.web import allowed_hosts
+from mlops_mcp.server.web import allowed_hosts, web_app
+
+from .conftest import META, VERSION
 
 
 def certificate(folder: Path, password: bytes = b"") -> tuple[str, str]:
@@ -60,10 +64,12 @@ async def told(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def serving(options: ServerSettings) -> AsyncGenerator[str]:
+async def serving(
+    options: ServerSettings, app: ASGIApp = told, lifespan: Literal["on", "off"] = "off"
+) -> AsyncGenerator[str]:
     """The address of an application that is served as these settings say."""
-    config = web_config(told, options)
-    config.port, config.lifespan = 0, "off"
+    config = web_config(app, options)
+    config.port, config.lifespan = 0, lifespan
     web = WebServer(config)
     task = asyncio.create_task(web.serve())
     while not web.started:
@@ -162,3 +168,29 @@ def test_the_command_line_says_the_same(
     given = ["--tls-cert", str(tmp_path / "none"), "--tls-key", str(tmp_path / "none")]
     assert main(["serve", "--transport", "http", *given]) == 2
     assert "cannot be used for https" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["/sse", "/mcp"])
+async def test_a_stream_that_is_listened_to_ends_with_its_token(
+    settings: Settings, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_mcp.server.access.gate.LOOK_AGAIN_S", 0.01)
+    server, callers = create_server(settings), Callers(settings)
+    bearer = {"Authorization": f"Bearer {callers.tokens.make('ann', 'read')}"}
+    listen = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen"}
+    params = {"notifications": {"resourceSubscriptions": ["mlflow://experiments"]}, "_meta": META}
+    accept = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": VERSION}
+    asked: dict[str, Any] = {} if path == "/sse" else {"json": {**listen, "params": params}}
+    headers = {**bearer, **accept, **({} if path == "/sse" else {"Mcp-Method": "subscriptions/listen"})}
+    app = web_app(server, settings, callers, True, Ending())
+    async with asyncio.timeout(60), server.services.running(), serving(settings.server, app, "on") as address:
+        method = "GET" if path == "/sse" else "POST"
+        async with (
+            httpx2.AsyncClient(timeout=60) as http,
+            http.stream(method, address + path, headers=headers, **asked) as got,
+        ):
+            assert got.status_code == 200
+            lines = got.aiter_lines()
+            assert await anext(lines)
+            callers.tokens.revoke("ann")
+            assert all([line is not None async for line in lines])  # to the end, and not broken off
