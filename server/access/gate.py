@@ -54,20 +54,17 @@ class Gate:
     @contextmanager
     def _until_revoked(self, presented: str) -> Generator[None]:
         """What lasts, such as a stream that is listened to, ends with its token."""
-        loop = asyncio.get_running_loop()
         with anyio.CancelScope() as going:
-
-            def look() -> None:
-                nonlocal again
-                if self._callers.revoked(presented):
-                    going.cancel()
-                again = loop.call_later(LOOK_AGAIN_S, look)
-
-            again = loop.call_later(LOOK_AGAIN_S, look)
+            watching = asyncio.create_task(self._watch(presented, going))
             try:
                 yield
             finally:
-                again.cancel()
+                watching.cancel()
+
+    async def _watch(self, presented: str, going: anyio.CancelScope) -> None:
+        while not self._callers.revoked(presented):
+            await asyncio.sleep(LOOK_AGAIN_S)
+        going.cancel()
 
     def _refusal(self, request: Request, verdict: str | None) -> Response:
         said = {

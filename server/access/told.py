@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from mcp.shared.auth import ProtectedResourceMetadata
@@ -12,6 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...config.settings import Settings
 from ...tools.runtime.identity import ACCESSES, Access
 
+# RFC 6749, 3.3: a role may be called otherwise, and is then no scope that a client could ask for.
+SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
 
@@ -33,7 +36,7 @@ class Told:
             return access
         from .issuer import scopes_of
 
-        return next(iter(scopes_of(self._oidc, access)), access)
+        return next(filter(SCOPE_TOKEN.fullmatch, scopes_of(self._oidc, access)), access)
 
     def challenge(self, request: Request, error: str = "", access: Access = "read") -> str:
         """The value of WWW-Authenticate; who has shown no token at all is told of no error of his."""

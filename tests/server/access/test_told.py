@@ -27,7 +27,11 @@ def provider() -> Provider:
 @pytest.fixture
 def known(settings: Settings, tmp_path: Path, provider: Provider) -> Settings:
     (tmp_path / "keys.json").write_text(provider.keys, encoding="utf-8")
-    scopes = {"read_scopes": ("ml:read", "ml"), "write_scopes": ("ml:write",), "admin_scopes": ("ml:admin",)}
+    scopes = {
+        "read_scopes": ('no "scope"\n', "ml:read", "ml"),
+        "write_scopes": ("ml:write",),
+        "admin_scopes": ("ml:admin",),
+    }
     return told_of(settings, jwks=str(tmp_path / "keys.json"), **scopes)
 
 
