@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
@@ -24,6 +26,34 @@ class Section(BaseModel):
 Origin = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s*]+(:\*)?$")]
 
 
+# Who reaches this machine's own names reads and writes what passes between them anyway.
+OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+def safe_address(address: str) -> str:
+    """An address whose answers are believed: nobody on the way may write them."""
+    parts = urlsplit(address)
+    if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and is_own(address))):
+        raise ValueError(f"{address[:200]!r} is no address that starts with https://, or http://localhost")
+    return address
+
+
+def is_own(address: str) -> bool:
+    """Whether it leads to this machine by one of its usual names."""
+    return urlsplit(address).hostname in OWN_HOSTS
+
+
+def _public(address: str) -> str:
+    parts = urlsplit(address)
+    if address and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError("the address by which callers know this server, e.g. https://mlops.example.org")
+    return address.rstrip("/")
+
+
+def _network(given: str) -> str:
+    return str(ip_network(given))
+
+
 class ServerSettings(Section):
     toolsets: tuple[str, ...]
     agent: str
@@ -32,6 +62,10 @@ class ServerSettings(Section):
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
     insecure: bool
+    public_url: Annotated[str, AfterValidator(_public)]
+    tls_cert: str
+    tls_key: str
+    behind_proxy: tuple[Annotated[str, AfterValidator(_network)], ...]
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[Origin, ...]
     caller_requests: Annotated[int, Field(ge=1)]
@@ -39,7 +73,45 @@ class ServerSettings(Section):
     sessions: Annotated[int, Field(ge=1)]
     session_idle_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     request_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    audit_mb: Annotated[int, Field(ge=1)]
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+    @model_validator(mode="after")
+    def _complete(self) -> ServerSettings:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("tls_cert and tls_key go together: give both, or leave both out")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls_cert else "http"
+
+
+# What a public key checks (RFC 7518, RFC 8037): a shared secret is none of these, nor is no signature at all.
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+Claim = Annotated[str, Field(min_length=1)]
+Texts = tuple[Claim, ...]
+
+
+class OidcSettings(Section):
+    issuer: str
+    audience: Texts
+    jwks: str
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)]
+    name_claim: Claim
+    scope_claim: Claim
+    read_scopes: Texts
+    write_scopes: Texts
+    admin_scopes: Texts
+
+    @model_validator(mode="after")
+    def _complete(self) -> OidcSettings:
+        if self.issuer and not self.audience:
+            raise ValueError("issuer needs an audience: what its tokens have to name, so that none of others is taken")
+        for address in (self.issuer, self.jwks if "://" in self.jwks else ""):
+            if address:
+                safe_address(address)
+        return self
 
 
 def _database(url: SecretStr) -> SecretStr:
@@ -190,6 +262,7 @@ class Settings(Section):
     home: Path
     environment: str
     server: ServerSettings
+    oidc: OidcSettings
     data: DataSettings
     runtime: RuntimeSettings
     tracing: TracingSettings

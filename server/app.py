@@ -9,6 +9,7 @@ from ..resources.publish import add_resources
 from ..tools.distributions import PROJECT
 from ..tools.spec import Toolset
 from .access.named import in_the_callers_name
+from .audited import add_audit
 from .host import Host
 from .middleware import TraceRequests
 from .published import published
@@ -50,9 +51,11 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         subscriptions=services.bus,
         middleware=[in_the_callers_name, services.logs, TraceRequests(services.tracer, capture, services.owner_of)],
         # With tasks/cancel a read-only server would end what others have started.
-        extensions=[] if settings.server.read_only else [Tasks(services.jobs, served)],
+        extensions=[] if settings.server.read_only else [Tasks(services.jobs, services.audit, served)],
     )
     add_resources(host, services.calls, settings, offered.tools)
+    if not (settings.server.agent or settings.server.toolsets):  # who serves a part of the tools shows no more than it
+        add_audit(host, services.audit)
     services.logs.serve(host.protocol)
     Subscriptions(host, services.bus).serve(host.protocol)
     return host

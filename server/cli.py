@@ -93,6 +93,12 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     _add_choice(parser, several_roots=True)
     parser.add_argument("--read-only", action="store_true", default=None, help="publish only tools that change nothing")
     parser.add_argument("--insecure", action="store_true", default=None, help="let everybody in who reaches --host")
+    parser.add_argument("--public-url", metavar="URL", help="how callers know this server, e.g. behind a proxy")
+    parser.add_argument("--tls-cert", metavar="FILE", help="serve https with this certificate (PEM)")
+    parser.add_argument("--tls-key", metavar="FILE", help="and this key of it")
+    parser.add_argument(
+        "--behind-proxy", nargs="+", metavar="ADDRESS", help="of proxies whose X-Forwarded headers are believed"
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -193,6 +199,10 @@ FLAGS = {
     "host": "server.host",
     "port": "server.port",
     "insecure": "server.insecure",
+    "public_url": "server.public_url",
+    "tls_cert": "server.tls_cert",
+    "tls_key": "server.tls_key",
+    "behind_proxy": "server.behind_proxy",
     "toolset": "server.toolsets",
     "agent": "server.agent",
     "read_only": "server.read_only",

@@ -18,6 +18,7 @@ from .host import Host
 # For calls that run when the server is told to end; jobs go on without it.
 GRACE_S = 3.0
 ENDS = "the server ends; jobs go on, and get_job finds them once it is back"
+CUT = "the request is given up, since its token has been revoked"
 
 
 class Ending:
@@ -62,12 +63,12 @@ class EndsInOrder:
             return
         exchange = Exchange(receive, send, self._ending, 0 if scope["method"] == "GET" else GRACE_S)
         await self._app(scope, exchange.receive, exchange.send)
-        if not self._ending.begun or exchange.complete:
+        if exchange.complete:
             return
         if exchange.begun:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            await PlainTextResponse(ENDS, status_code=503)(scope, receive, send)
+            await PlainTextResponse(ENDS if self._ending.begun else CUT, status_code=503)(scope, receive, send)
 
 
 class Exchange:

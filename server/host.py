@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 import traceback
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import CallToolResult, InputRequiredResult, TextContent
+from mcp.types import Resource as WireResource
 from mcp.types import Tool as WireTool
 from pydantic import ValidationError
 
@@ -35,7 +36,7 @@ from ..tools.runtime.waits import Caller
 from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
 from . import stdio
-from .access.scopes import needed, require_allowed
+from .access.scopes import METHODS, RESOURCES, Wanted, needed
 from .arguments import CallArguments, admitted, invalid
 from .choices import settled
 from .in_flight import WAIT, Asked
@@ -86,6 +87,22 @@ class Host(PromptHost):
         allowed = (shape for name, shape in self._wire.items() if acting().allows(self._needed(name)))
         return [WireTool.model_validate(shape) for shape in allowed]
 
+    async def list_resources(self) -> list[WireResource]:
+        """Those that the caller may read."""
+        return [each for each in await super().list_resources() if acting().allows(RESOURCES.get(each.uri, "read"))]
+
+    def wanted(self, method: str, params: Mapping[str, Any]) -> Wanted | None:
+        """What a request asks for, and the scope that it takes; None for what every caller may."""
+        if method in METHODS:
+            return Wanted(method, METHODS[method], {"job": f"job:{params.get('taskId')}"})
+        if method == "resources/read":
+            uri = str(params.get("uri"))
+            return Wanted(uri, RESOURCES[uri]) if uri in RESOURCES else None
+        name = str(params.get("name"))
+        if method != "tools/call" or name not in self._wire:
+            return None
+        return Wanted(name, self._needed(name), {"arguments": params.get("arguments")})
+
     def _needed(self, name: str) -> Access:
         return needed(name, self._wire[name]["annotations"])
 
@@ -99,10 +116,8 @@ class Host(PromptHost):
         caller = caller_of(context)
         limit = self.services.waits.limit(caller)  # what its first call imports is on its time as well
         try:
-            spec = self._spec(name)
-            self.services.warm_later(WARM_AFTER_S)
+            spec, given = await self._admitted(name, arguments)
             known = self._wire[name]["inputSchema"]["properties"]
-            given = admitted(name, known, self._metadata(spec).arg_model, arguments)
             waits = WAIT in known or spec.job is not None
             keep_s = min(self.services.settings.runtime.rejoin_s, FRESH_S if spec.read_only else math.inf)
             asked = Asked(caller, name, given.comparable, limit, partial(gone, context), waits, keep_s)
@@ -112,15 +127,33 @@ class Host(PromptHost):
                 span.error_type = type(failure).__name__
             raise ToolError(legible(str(failure))) from failure
 
+    async def _admitted(self, name: str, arguments: dict[str, Any]) -> tuple[ToolSpec, CallArguments]:
+        """The tool and what was meant; what is refused of one that changes something is written down as well."""
+        try:
+            spec = self._spec(name)
+            self.services.warm_later(WARM_AFTER_S)
+            known = self._wire[name]["inputSchema"]["properties"]
+            return spec, admitted(name, known, self._metadata(spec).arg_model, arguments)
+        except ToolFailure:
+            if name in self._wire and self._needed(name) != "read":
+                await self.services.audit.note(name, "refused", arguments)
+            raise
+
     async def _in_context(
         self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, asked: Asked
     ) -> CallToolResult | InputRequiredResult:
         """The answer to a call, in a task of its own: what is set here holds for nothing else."""
         CONTEXT.set(self._tool_context(spec, given, context, asked))
         with briefly(not given.full):
-            answer = await self._answer_or_question(spec, given, context, asked.caller)
+            answer = await self._written_down(spec, given, context, asked.caller)
         await self._note_changes(spec, given, answer)
         return answer
+
+    async def _written_down(
+        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, caller: Caller
+    ) -> CallToolResult | InputRequiredResult:
+        answering = partial(self._answer_or_question, spec, given, context, caller)
+        return await (answering() if spec.read_only else self.services.audit.call(spec.name, given.own, answering))
 
     async def _answer_or_question(
         self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, caller: Caller
@@ -180,7 +213,7 @@ class Host(PromptHost):
             raise self._published.refusal(name)
         if name not in self._toolset_of:
             raise unknown("tool", name, self._toolset_of)
-        require_allowed(acting(), name, self._needed(name))
+        Wanted(name, self._needed(name)).require(acting())
         if name not in self._specs:
             for spec in catalog.load(self._toolset_of[name]).tools:
                 self._specs[spec.name] = spec

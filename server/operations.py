@@ -69,6 +69,8 @@ class Operations:
         yield from _metric("mlops_http_callers", "gauge", "Callers with a request or a session.", self._crowd.callers)
         yield from _metric("mlops_http_sessions", "gauge", "Sessions of the handshake era.", self._crowd.sessions)
         yield from _metric("mlops_spans_dropped_total", "counter", "Spans that could not be written.", lost)
+        unwritten = self._services.audit.lost
+        yield from _metric("mlops_audit_lost_total", "counter", "Lines the audit log could not take.", unwritten)
         yield from _family("mlops_jobs", "gauge", "Jobs of the state folder by state.")
         yield from (f'mlops_jobs{{state="{state}"}} {number}\n' for state, number in sorted(jobs.items()))
 

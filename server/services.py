@@ -15,6 +15,7 @@ from mcp.types import CallToolResult, InputRequiredResult
 
 from ..config.settings import Settings
 from ..config.watch import Watch
+from ..tools.audit import AuditLog
 from ..tools.runtime.calls.executor import CallExecutor
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.runtime.waits import WaitPolicy
@@ -25,6 +26,7 @@ from ..tools.tracing.redaction import Redactor
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store.reader import TraceReader
 from ..tools.tracing.store.writer import TraceStore
+from .audited import Audited
 from .background import repeat
 from .changes import Changes
 from .client_logs import ClientLogs
@@ -47,6 +49,7 @@ class Services:
         self.tracer = Tracer(self.store.put, settings.tracing.capture_for(""))
         self.calls = CallExecutor(settings, self.store.put, slices)
         self.jobs = Jobs(settings)
+        self.audit = Audited(AuditLog.of(settings))
         self.waits = WaitPolicy(settings.runtime.wait_s, settings.runtime.client_waits)
         self.in_flight = CallsInFlight[CallToolResult | InputRequiredResult](self.waits, dated)
         self.bus = Bus()

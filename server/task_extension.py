@@ -7,7 +7,7 @@ that made it, and any server of the same state folder answers for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from mcp.types import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,
     INVALID_PARAMS,
+    INVALID_REQUEST,
     CallToolRequestParams,
     CallToolResult,
     CreateMessageResult,
@@ -38,9 +39,12 @@ from ..tools.errors import ToolFailure, Unavailable
 from ..tools.estimates import briefly
 from ..tools.legible import legible
 from ..tools.runtime.context import view
+from ..tools.runtime.identity import acting
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.runtime.jobs.table import FRESH_S, JobRow
 from ..tools.runtime.models import ENDED, JobView, Progress
+from .access.scopes import METHODS, Wanted
+from .audited import Audited
 from .host import compact
 from .services import Services
 from .task_request import TaskRequest
@@ -76,8 +80,9 @@ class Tasks(Extension):
 
     identifier = ID
 
-    def __init__(self, jobs: Jobs, tools: Container[str]) -> None:
+    def __init__(self, jobs: Jobs, audit: Audited, tools: Container[str]) -> None:
         self._jobs = jobs
+        self._audit = audit
         self._tools = tools
 
     def methods(self) -> Sequence[MethodBinding]:
@@ -108,18 +113,34 @@ class Tasks(Extension):
         return {**_envelope(row), **_outcome(row)}
 
     async def _update(self, ctx: Request, params: UpdateParams) -> HandlerResult:
-        row = await self._asked(ctx, params)
+        return await self._changing(ctx, params, lambda row: self._answer(row, params))
+
+    async def _answer(self, row: JobRow, params: UpdateParams) -> None:
         asks: dict[str, Any] = json.loads(row.asks or "{}")
         answers = {key: answer for key, answer in params.input_responses.items() if key in asks}
         for key, answer in answers.items():
             _require_answer(key, str(asks[key]["method"]), answer)
         if answers:
             await _row_or_error(row.id, self._jobs.answer(row.id, answers))
-        return {}
 
     async def _cancel(self, ctx: Request, params: TaskParams) -> HandlerResult:
-        row = await self._asked(ctx, params)
-        await _row_or_error(row.id, self._jobs.cancel(row.id))
+        return await self._changing(ctx, params, lambda row: _row_or_error(row.id, self._jobs.cancel(row.id)))
+
+    async def _changing(
+        self, ctx: Request, params: TaskParams, change: Callable[[JobRow], Awaitable[object]]
+    ) -> HandlerResult:
+        """What the caller's scope allows, written down however it ends."""
+        wanted = Wanted(ctx.method, METHODS[ctx.method], {"job": f"job:{params.task_id}"})
+
+        async def changed() -> None:
+            await change(await self._asked(ctx, params))
+
+        try:
+            wanted.require(acting())
+        except ToolFailure as failure:
+            await self._audit.note(wanted.name, "denied", wanted.arguments)
+            raise MCPError(code=INVALID_REQUEST, message=str(failure)) from failure
+        await self._audit.call(wanted.name, wanted.arguments, changed)
         return {}
 
     async def _asked(self, ctx: Request, params: TaskParams) -> JobRow:

@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import socket
+import ssl
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,7 +22,10 @@ from .app import create_server
 from .host import Host
 
 if TYPE_CHECKING:
-    from .access.tokens import Tokens
+    import uvicorn
+    from starlette.types import ASGIApp
+
+    from .access.callers import Callers
     from .ending import Ending, WebServer
 
 Transport = Literal["stdio", "http", "sse"]
@@ -79,46 +83,73 @@ async def _end_on_signal(server: Host) -> None:
 
 
 async def _serve_http(server: Host, settings: Settings, transport: Transport) -> None:
+    from .access.callers import Callers
     from .access.gate import require_lock
-    from .access.tokens import Tokens
     from .ending import Ending, end_on_signal
 
-    ending, tokens = Ending(), Tokens(settings.home)
-    require_lock(settings.server, tokens)
-    web = _web_server(server, settings.server, tokens, transport, ending)
+    ending, callers = Ending(), Callers(settings)
+    require_lock(settings.server, callers)
+    require_certificate(settings.server)
+    web = _web_server(server, settings, callers, transport, ending)
     with _listener(settings.server) as listener:
-        _announce(settings.server.host, listener.getsockname()[1], transport)
+        _announce(settings.server, listener.getsockname()[1], transport)
         async with server.services.running(), anyio.create_task_group() as group:
             group.start_soon(end_on_signal, server, web, ending)
             await web.serve(sockets=[listener])
             group.cancel_scope.cancel()
 
 
-def _web_server(
-    server: Host, options: ServerSettings, tokens: Tokens, transport: Transport, ending: Ending
-) -> WebServer:
+def _web_server(server: Host, settings: Settings, callers: Callers, transport: Transport, ending: Ending) -> WebServer:
+    from .ending import WebServer
+    from .web import web_app
+
+    return WebServer(web_config(web_app(server, settings, callers, transport == "http", ending), settings.server))
+
+
+def web_config(app: ASGIApp, options: ServerSettings) -> uvicorn.Config:
+    """How an application is served."""
     import uvicorn
 
-    from .ending import GRACE_S, WebServer
+    from .ending import GRACE_S
     from .patience import patient
-    from .web import web_app
 
     # Without a configuration of its own uvicorn logs through our handler, which takes secrets out of addresses.
     # Its faster parser leaves the blanks around a header's value, which the protocol says do not count.
-    config = uvicorn.Config(
-        web_app(server, options, tokens, transport == "http", ending),
+    return uvicorn.Config(
+        app,
         http=patient(options.request_s),
         log_config=None,
         log_level=options.log_level.lower(),
         timeout_graceful_shutdown=math.ceil(GRACE_S) + 2,
+        # Unless told, uvicorn believes whatever this machine's own processes say of where a request comes from.
+        proxy_headers=bool(options.behind_proxy),
+        forwarded_allow_ips=list(options.behind_proxy),
+        ssl_certfile=options.tls_cert or None,
+        ssl_keyfile=options.tls_key or None,
     )
-    return WebServer(config)
 
 
-def _announce(host: str, port: int, transport: Transport) -> None:
+def require_certificate(options: ServerSettings) -> None:
+    """Look at the certificate before anything is promised; a key that wants a password would be asked for it.
+
+    Raises:
+        SettingsError: it cannot be used with its key.
+    """
+    if not options.tls_cert:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(options.tls_cert, options.tls_key, password="")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise SettingsError(
+            f"{options.tls_cert} with {options.tls_key} cannot be used for https: {error}; "
+            "give the PEM files of a certificate and of its key, without a password (--tls-cert, --tls-key)"
+        ) from error
+
+
+def _announce(options: ServerSettings, port: int, transport: Transport) -> None:
     from .web import HTTP_PATH, SSE_PATH
 
-    address = f"http://{host}:{port}"
+    address = f"{options.scheme}://{options.host}:{port}"
     where = f"{address}{HTTP_PATH} and sse on {address}{SSE_PATH}" if transport == "http" else f"{address}{SSE_PATH}"
     os.write(2, f"mlops-mcp serves {transport} on {where}\n".encode())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 from mcp.server import Server
@@ -16,10 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..config.settings import ServerSettings
+from ..config.settings import ServerSettings, Settings
+from .access.callers import Callers
 from .access.crowd import Crowd, Limits
 from .access.gate import Gate
-from .access.tokens import Tokens
+from .access.reach import Reach
+from .access.told import Described, Told
 from .ending import Ending, EndsInOrder
 from .eras import EitherEra
 from .host import Host
@@ -28,22 +31,25 @@ from .operations import Alive, Operations
 HTTP_PATH, SSE_PATH, MESSAGES_PATH = "/mcp", "/sse", "/messages/"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 # Any header may be sent by a page that may ask at all; these ones it may read.
-EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version")
-METHODS = ("GET", "POST", "DELETE")
+EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate")
+METHODS: tuple[str, ...] = ("GET", "POST", "DELETE")
 
 
-def web_app(server: Host, options: ServerSettings, tokens: Tokens, streamable: bool, ending: Ending) -> Starlette:
+def web_app(server: Host, settings: Settings, callers: Callers, streamable: bool, ending: Ending) -> Starlette:
     """The application: SSE, and Streamable HTTP beside it if that is wanted.
 
     Args:
         ending: begins when the server is told to end.
     """
-    security = security_of(options)
+    options = settings.server
+    security, crowd = security_of(options), Crowd(options)
+    told = Told(settings, (HTTP_PATH, SSE_PATH) if streamable else (SSE_PATH,))
     app = _streamable(server, options, security) if streamable else Starlette()
-    crowd = Crowd(options)
     app.router.routes.extend([*Sse(server.protocol, security).routes, *Operations(server.services, crowd).routes])
+    app.add_middleware(Reach, path=HTTP_PATH, needed=server.wanted, denied=server.services.audit.denied, told=told)
     app.add_middleware(Limits, crowd=crowd)
-    app.add_middleware(Gate, tokens=tokens)
+    app.add_middleware(Gate, callers=callers, told=told)
+    app.add_middleware(Described, told=told)
     app.add_middleware(
         CORSMiddleware,
         allow_origin_regex=origins_of(security),
@@ -58,11 +64,15 @@ def web_app(server: Host, options: ServerSettings, tokens: Tokens, streamable: b
 
 
 def _streamable(server: Host, options: ServerSettings, security: TransportSecuritySettings) -> Starlette:
-    return server.streamable_http_app(
+    app = server.streamable_http_app(
         transport_security=security,
         session_idle_timeout=options.session_idle_s,
         max_sessions=options.sessions,
     )
+    for route in app.router.routes:
+        if isinstance(route, Route) and route.path == HTTP_PATH:
+            route.methods = set(METHODS)  # the SDK would open a session before it looks at the method
+    return app
 
 
 class Guard:
@@ -126,8 +136,10 @@ def origins_of(security: TransportSecuritySettings) -> str:
 
 
 def allowed_hosts(options: ServerSettings) -> list[str]:
-    """Host headers that are answered: this machine's names, the address served, and what was configured."""
-    bare = [*LOOPBACK, _bracketed(options.host), *(host.removesuffix(":*") for host in options.allowed_hosts)]
+    """Host headers that are answered: this machine's names, the addresses served, and what was configured."""
+    public = [host for host in (urlsplit(options.public_url).netloc,) if host]
+    given = (*public, *(host.removesuffix(":*") for host in options.allowed_hosts))
+    bare = [*LOOPBACK, _bracketed(options.host), *given]
     return [form for host in dict.fromkeys(bare) for form in ((host,) if _has_port(host) else (host, f"{host}:*"))]
 
 

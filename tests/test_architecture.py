@@ -27,6 +27,7 @@ FLOORS = {
     **{f"tools.{name}": 1 for name in ("paging", "numbers", "urls", "estimates", "undo", "vocabulary")},
     **{f"tools.{name}": 1 for name in ("pictures", "platforms", "addresses", "distributions")},
     "tools.tracing": 2,
+    "tools.audit": 2,
     **{f"tools.{name}": 3 for name in ("runtime", "handles", "lineage", "removal", "spec", "schemas", "wire")},
     **{f"tools.{name}": declared(name).floor for name in (*SHARED, *SLICES)},
     **dict.fromkeys(("tools.catalog", "tools.profiles", "prompts", "resources", "examples"), 6),

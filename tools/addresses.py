@@ -10,6 +10,7 @@ MODEL = "mlflow://models/{name}"
 VERSION = "mlflow://models/{name}/versions/{version}"
 EXPLANATION_PICTURE = "picture://explanations/{explanation}/{kind}/{limit}"
 METRIC_PICTURE = "picture://runs/{run_id}/metrics/{metric}"
+AUDIT = "audit://recent"
 ARTIFACT_PICTURE = "picture://runs/{run_id}/artifacts/{path}"
 
 

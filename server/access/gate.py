@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 
+import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.requests import Request
@@ -11,12 +15,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...config.errors import SettingsError
-from ...config.settings import ServerSettings
+from ...config.settings import ServerSettings, is_own
 from ...tools.runtime.identity import Identity
-from .tokens import Tokens
+from .callers import Callers
+from .told import Told
 
 IDENTITY = "mlops_mcp_identity"
 SCHEME = "bearer "
+LOOK_AGAIN_S = 1.0
 
 
 class Gate:
@@ -25,25 +31,54 @@ class Gate:
     The user of the ASGI scope is what the SDK binds its sessions to, so that none is used with another's token.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+    def __init__(self, app: ASGIApp, callers: Callers, told: Told) -> None:
         self._app = app
-        self._tokens = tokens
+        self._callers = callers
+        self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._tokens.required:
+        if scope["type"] != "http" or not self._callers.required:
             await self._app(scope, receive, send)
             return
-        given = Request(scope).headers.getlist("authorization")
-        if len(given) != 1 or not given[0].lower().startswith(SCHEME):
-            await _refused("")(scope, receive, send)
+        request = Request(scope)
+        presented = _presented(request.headers.getlist("authorization"))
+        verdict = await self._callers.verdict(presented) if presented is not None else None
+        if not isinstance(verdict, Identity):
+            await self._refusal(request, verdict)(scope, receive, send)
             return
-        identity = self._tokens.identity(given[0][len(SCHEME) :].strip())
-        if identity is None:
-            await _refused("invalid_token")(scope, receive, send)
-            return
-        scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=identity.name, scopes=[identity.access]))
-        scope[IDENTITY] = identity
-        await self._app(scope, receive, send)
+        scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=verdict.name, scopes=[verdict.access]))
+        scope[IDENTITY] = verdict
+        with self._until_revoked(presented or ""):
+            await self._app(scope, receive, send)
+
+    @contextmanager
+    def _until_revoked(self, presented: str) -> Generator[None]:
+        """What lasts, such as a stream that is listened to, ends with its token."""
+        with anyio.CancelScope() as going:
+            watching = asyncio.create_task(self._watch(presented, going))
+            try:
+                yield
+            finally:
+                watching.cancel()
+
+    async def _watch(self, presented: str, going: anyio.CancelScope) -> None:
+        while not self._callers.revoked(presented):
+            await asyncio.sleep(LOOK_AGAIN_S)
+        going.cancel()
+
+    def _refusal(self, request: Request, verdict: str | None) -> Response:
+        said = {
+            "error": verdict or "unauthorized",
+            "error_description": "send Authorization: Bearer TOKEN: `mlops-mcp token new` makes one on that machine",
+        }
+        challenge = {"WWW-Authenticate": self._told.challenge(request, verdict or "")}
+        return JSONResponse(said, 403 if verdict == "insufficient_scope" else 401, challenge)
+
+
+def _presented(given: Sequence[str]) -> str | None:
+    """The token that a request bears, if it bears one."""
+    bears = len(given) == 1 and given[0].lower().startswith(SCHEME)
+    return given[0][len(SCHEME) :].strip() if bears else None
 
 
 def identity_of(request: Request | None) -> Identity:
@@ -52,18 +87,23 @@ def identity_of(request: Request | None) -> Identity:
     return found if isinstance(found, Identity) else Identity()
 
 
-def require_lock(options: ServerSettings, tokens: Tokens) -> None:
+def require_lock(options: ServerSettings, callers: Callers) -> None:
     """Refuse to let everybody in who reaches this machine.
 
     Raises:
-        SettingsError: the address is not this machine's own, and there is no token.
+        SettingsError: others than this machine can come in, be it through a proxy, and there is no token.
     """
-    if options.insecure or is_loopback(options.host) or tokens.all:
+    if options.insecure or callers.locked or not _open(options):
         return
     raise SettingsError(
-        f"{options.host} can be reached from elsewhere, and there is no token: make one with "
+        f"{options.public_url or options.host} can be reached from elsewhere, and there is no token: make one with "
         "`mlops-mcp token new --scope write --name NAME`, or let everybody in with --insecure"
     )
+
+
+def _open(options: ServerSettings) -> bool:
+    public = bool(options.public_url) and not is_own(options.public_url)
+    return public or bool(options.behind_proxy) or not is_loopback(options.host)
 
 
 def is_loopback(host: str) -> bool:
@@ -72,13 +112,3 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-def _refused(error: str) -> Response:
-    """RFC 6750: who has shown no token at all is told of no error of his."""
-    challenge = 'Bearer realm="mlops-mcp"' + (f', error="{error}"' if error else "")
-    said = {
-        "error": error or "unauthorized",
-        "error_description": "send Authorization: Bearer TOKEN: `mlops-mcp token new` makes one on that machine",
-    }
-    return JSONResponse(said, 401, {"WWW-Authenticate": challenge})

@@ -17,7 +17,7 @@ from mcp.types import CallToolResult, Implementation
 from pydantic import JsonValue
 
 from mlops_mcp.config.settings import Settings
-from mlops_mcp.server.access.tokens import Tokens
+from mlops_mcp.server.access.callers import Callers
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.ending import Ending
 from mlops_mcp.server.host import Host
@@ -118,7 +118,7 @@ def quick(settings: Settings, monkeypatch: pytest.MonkeyPatch, probe: Any) -> Ge
 async def listening(server: Host) -> AsyncGenerator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         settings = server.services.settings
-        app = web_app(server, settings.server, Tokens(settings.home), True, Ending())
+        app = web_app(server, settings, Callers(settings), True, Ending())
         options = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
         serving = uvicorn.Server(options)
         task = asyncio.create_task(serving.serve(sockets=[listener]))

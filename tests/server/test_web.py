@@ -122,7 +122,7 @@ def test_a_page_can_read_the_headers_of_the_protocol(web: Web) -> None:
     hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}
     status, headers, _ = web.ask("POST", "/mcp", hello, Origin=PAGE, **ACCEPT)
     assert (status, headers["access-control-allow-origin"]) == (200, PAGE)
-    assert headers["access-control-expose-headers"] == "Mcp-Session-Id, MCP-Protocol-Version"
+    assert headers["access-control-expose-headers"] == "Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate"
     assert headers["mcp-session-id"]
 
 

@@ -19,6 +19,7 @@ from ..modeling.store import StoredModel, find_model, foreign_file, load_effect_
 from ..modeling.store import log_model as store_model
 from ..paging import Page, page
 from ..runtime.work import Work
+from ..tracking.checks import OWNER, check_claims, owned
 from ..tracking.client import end_run, everything, log_run, opened, require_running, start_run
 from ..tracking.models import cut, fit
 from ..undo import deletes
@@ -47,7 +48,7 @@ def register_model(work: Work, model: str, name: str, tags: dict[str, str], desc
         raise ToolFailure(f"{model} is not logged yet", f"log_model(model={model!r}, name={name!r}) does both.")
     with opened(work) as client, changing(work):
         _check_texts(tags, description)
-        entity, new = _version_of(client, name, source, tags)
+        entity, new = _version_of(client, name, source, tags | owned(work.by.name, OWNER))
         version = str(entity.version)
         for key, value in tags.items():
             client.set_model_version_tag(name, version, key, value)
@@ -63,6 +64,7 @@ def _check_texts(tags: dict[str, str], description: str) -> None:
     """What MLflow would refuse after the version is made already."""
     from mlflow.utils.validation import _validate_model_version_tag  # pyright: ignore[reportPrivateUsage]
 
+    check_claims(tags)
     if len(description) > MAX_DESCRIPTION:
         raise ToolFailure(f"the description has more than {MAX_DESCRIPTION} characters", "Shorten it.")
     for key, value in tags.items():

@@ -119,6 +119,27 @@ def replaced(path: Path, data: bytes) -> None:
         draft.replace(path)
 
 
+def appended(path: Path, data: bytes) -> None:
+    """Add whole lines to a private file, or nothing at all; whoever calls this holds the lock of the file.
+
+    Raises:
+        OSError: there is no room, or the file cannot be written.
+    """
+    descriptor = open_private(path)
+    try:
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        # Whoever was killed while it wrote has left a piece of a line.
+        whole = data if not end or os.pread(descriptor, 1, end - 1) == b"\n" else b"\n" + data
+        try:
+            if os.write(descriptor, whole) < len(whole):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.ftruncate(descriptor, end)
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a new file that only its owner can read."""
     with os.fdopen(private_file(path), "wb") as file:

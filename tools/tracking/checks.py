@@ -12,8 +12,8 @@ from ..errors import ToolFailure
 
 # What MLflow would cut off in silence.
 MAX_PARAM, MAX_TAG = 6000, 8000
-# Of a run: the name of the token with which it was started.
-OWNER = "mlops.owner"
+# Of a run or of the version of a model: the name of the token with which it was made.
+OWNER, USER = "mlops.owner", "mlflow.user"
 MAX_KEY, MAX_TITLE, MAX_PART = 250, 500, 255
 KEY = re.compile(r"[\w./: -]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -23,18 +23,29 @@ OWN = "mlflow."
 OPEN = ("mlflow.parentRunId", "mlflow.note.content", "mlflow.runName", "mlflow.source.")
 
 
+def owned(name: str, *tags: str) -> dict[str, str]:
+    """The tags that say who has made something; none where everything is one owner's."""
+    return dict.fromkeys(tags, name) if name else {}
+
+
 def check_tags(tags: Mapping[str, str]) -> None:
+    """Refuse what MLflow cannot keep, and what only the server says."""
     _check_keys("tag", tags)
-    if OWNER in tags:
-        raise ToolFailure(f"tag {OWNER} says who has started the run, and is set by the server", "Leave it out.")
-    for key in tags:
-        if key.startswith(OWN) and not key.startswith(OPEN):
-            raise ToolFailure(f"tag {key} is set by MLflow and this server alone", f"Leave {OWN!r} out of its name.")
+    check_claims(tags)
     for key, value in tags.items():
         if len(value) > MAX_TAG:
             raise ToolFailure(
                 f"tag {key} has {len(value)} characters, and MLflow keeps {MAX_TAG}", "Log it as an artifact."
             )
+
+
+def check_claims(tags: Iterable[str]) -> None:
+    """Refuse the tags by which a caller would say who has made something, or what only MLflow knows."""
+    if OWNER in tags:
+        raise ToolFailure(f"tag {OWNER} says who has made this, and is set by the server", "Leave it out.")
+    for key in tags:
+        if key.startswith(OWN) and not key.startswith(OPEN):
+            raise ToolFailure(f"tag {key} is set by MLflow and this server alone", f"Leave {OWN!r} out of its name.")
 
 
 def check_values(params: Mapping[str, str], metrics: Mapping[str, float]) -> None:

@@ -20,7 +20,7 @@ from ..tracing.redaction import redact
 from ..undo import deletes
 from ..user_files import readable
 from .backend import WITHOUT_MLFLOW, mlflow_client, require_backend, translated
-from .checks import OWNER, check_tags, check_title, check_unchanged, check_values, inside_run
+from .checks import OWNER, USER, check_tags, check_title, check_unchanged, check_values, inside_run, owned
 from .locations import local_folder, require_artifacts
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
 from .search import explained, require_known
@@ -129,14 +129,11 @@ def start_run(work: Work, experiment: str, name: str, tags: dict[str, str]) -> R
     home = create_experiment(work, experiment, {})
     given = {**work.settings.mlflow.default_tags, **tags}
     with opened(work) as client:
-        run = client.create_run(home.experiment_id, run_name=name or None, tags=given | _owned(work))
+        run = client.create_run(
+            home.experiment_id, run_name=name or None, tags=given | owned(work.by.name, OWNER, USER)
+        )
         shown = _view(client, run, [])
     return shown.model_copy(update={"undo": deletes(shown.run)})
-
-
-def _owned(work: Work) -> dict[str, str]:
-    """Whose run it is; nothing where everything is one owner's."""
-    return {OWNER: work.by.name} if work.by.name else {}
 
 
 def log_open_run(

@@ -23,5 +23,5 @@ SLICE = Slice(
     ),
     handles=("run", "experiment"),
     removes=("run", "experiment"),
-    opens=("client", "models", "backend", "locations"),
+    opens=("client", "models", "backend", "locations", "checks"),
 )

@@ -12,9 +12,11 @@ import httpx2
 import pytest
 
 from mlops_mcp.config.settings import Settings
+from mlops_mcp.server.access.callers import Callers
 from mlops_mcp.server.access.tokens import Tokens
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.ending import Ending
+from mlops_mcp.server.host import Host
 from mlops_mcp.server.web import web_app
 from mlops_mcp.tools.runtime.identity import Access
 from mlops_mcp.tools.spec import Toolset
@@ -34,8 +36,9 @@ NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 class Door:
     """The application behind its door."""
 
-    def __init__(self, http: httpx2.AsyncClient, tokens: Tokens) -> None:
+    def __init__(self, http: httpx2.AsyncClient, tokens: Tokens, host: Host) -> None:
         self.http = http
+        self.host = host
         self.tokens = tokens
         self._numbers = itertools.count(1)
 
@@ -70,12 +73,12 @@ class Door:
 @asynccontextmanager
 async def opened(settings: Settings, *more: Toolset) -> AsyncGenerator[Door]:
     """The application of a server with these settings."""
-    server, tokens = create_server(settings, *more), Tokens(settings.home)
-    app = web_app(server, settings.server, tokens, True, Ending())
+    server, callers = create_server(settings, *more), Callers(settings)
+    app = web_app(server, settings, callers, True, Ending())
     async with server.services.running(), app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app=app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8765", timeout=120) as http:
-            yield Door(http, tokens)
+            yield Door(http, callers.tokens, server)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ async def test_without_a_token_every_path_and_method_is_refused(door: Door) -> N
         for method in ("GET", "POST", "DELETE", "PUT", "HEAD", "PATCH"):
             answer = await door.http.request(method, path)
             assert (path, method, answer.status_code) == (path, method, 401)
-            assert answer.headers["www-authenticate"] == 'Bearer realm="mlops-mcp"'
+            assert answer.headers["www-authenticate"] == 'Bearer realm="mlops-mcp", scope="read"'
 
 
 async def test_what_is_no_token_of_this_server_is_refused(door: Door) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from mlops_mcp.config.errors import SettingsError
 from mlops_mcp.config.settings import Settings
+from mlops_mcp.server.access.callers import Callers
 from mlops_mcp.server.access.gate import is_loopback, require_lock
 from mlops_mcp.server.access.tokens import FILE, Tokens
 from mlops_mcp.server.cli import main
@@ -67,22 +68,30 @@ def test_a_file_that_cannot_be_read_lets_nobody_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org", "localhost.example.org", ""])
 def test_listening_elsewhere_takes_a_token_or_the_word_of_the_operator(settings: Settings, host: str) -> None:
-    tokens = Tokens(settings.home)
+    callers = Callers(settings)
     options = settings.server.model_copy(update={"host": host})
     with pytest.raises(SettingsError, match="mlops-mcp token new"):
-        require_lock(options, tokens)
-    require_lock(options.model_copy(update={"insecure": True}), tokens)
-    tokens.make("ann", "read")
-    require_lock(options, tokens)
-    tokens.revoke("ann")
+        require_lock(options, callers)
+    require_lock(options.model_copy(update={"insecure": True}), callers)
+    callers.tokens.make("ann", "read")
+    require_lock(options, callers)
+    callers.tokens.revoke("ann")
     with pytest.raises(SettingsError, match="--insecure"):
-        require_lock(options, tokens)
+        require_lock(options, callers)
+
+
+def test_a_server_of_this_machine_that_others_reach_through_a_proxy_takes_a_token_too(settings: Settings) -> None:
+    for public in ({"public_url": "https://mlops.example.org"}, {"behind_proxy": ("127.0.0.1/32",)}):
+        options = settings.server.model_copy(update=public)
+        with pytest.raises(SettingsError, match="mlops-mcp token new"):
+            require_lock(options, Callers(settings))
+    require_lock(settings.server.model_copy(update={"public_url": "http://localhost:8765"}), Callers(settings))
 
 
 def test_this_machine_alone_needs_none(settings: Settings) -> None:
     for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost"):
         assert is_loopback(host)
-        require_lock(settings.server.model_copy(update={"host": host}), Tokens(settings.home))
+        require_lock(settings.server.model_copy(update={"host": host}), Callers(settings))
 
 
 def test_the_command_line_makes_lists_and_revokes(

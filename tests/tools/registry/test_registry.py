@@ -3,7 +3,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from mlops_mcp.resources.runs import run_card
 from mlops_mcp.tools.errors import ToolFailure, Unavailable
 from mlops_mcp.tools.modeling.store import find_model
 from mlops_mcp.tools.registry import client, stages
+from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracking.backend import mlflow_client
@@ -81,6 +82,16 @@ def test_the_same_model_under_the_same_name_stays_one_version(work: Work, models
     second = client.register_model(work, models[1], "credit", {}, "")
     assert (first.model, again.model, second.model) == ("model:credit/1", "model:credit/1", "model:credit/2")
     assert (again.tags, again.description, again.source) == ({"team": "risk"}, "first", models[0])
+
+
+@pytest.mark.parametrize("tag", ["mlops.owner", "mlflow.user"])
+def test_a_version_names_who_has_made_it_and_nobody_else_can(work: Work, models: list[str], tag: str) -> None:
+    ann, bob = (replace(work, by=Identity(name, "write")) for name in ("ann", "bob"))
+    assert client.register_model(ann, models[0], "credit", {}, "").tags == {"mlops.owner": "ann"}
+    assert client.register_model(bob, models[0], "credit", {"team": "risk"}, "").tags["mlops.owner"] == "ann"
+    with pytest.raises(ToolFailure, match="set by"):
+        client.register_model(bob, models[1], "credit", {tag: "ann"}, "")
+    assert len(client.get_model(work, "credit", 10, False).versions) == 1
 
 
 def test_a_promotion_archives_the_version_before_and_moves_the_alias(work: Work, models: list[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracking.backend import mlflow_client
 from mlops_mcp.tools.tracking.client import end_run, get_run, log_run, require_running, start_run
 
 pytestmark = pytest.mark.slow
@@ -31,3 +32,10 @@ def test_a_run_takes_work_of_its_owner_and_scores_of_anybodys_jobs(work: Work) -
     assert end_run(ann, run, "FINISHED").status == "FINISHED"
     assert "mlops.owner" not in start_run(work, "e", "", {}).tags
     assert start_run(jobs["bob"], "e", "", {}).tags["mlops.owner"] == "bob"
+
+
+def test_mlflow_itself_shows_who_has_started_a_run_whatever_the_settings_say(work: Work) -> None:
+    given = work.settings.mlflow.model_copy(update={"default_tags": {"mlflow.user": "root", "mlops.owner": "root"}})
+    ann = replace(work, settings=work.settings.model_copy(update={"mlflow": given}), by=Identity("ann", "write"))
+    run = mlflow_client(ann).get_run(start_run(ann, "e", "", {}).run.removeprefix("run:"))
+    assert [run.data.tags[tag] for tag in ("mlflow.user", "mlops.owner")] == ["ann", "ann"]

@@ -8,11 +8,13 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ....config.secrets import revealed, without_secrets
 from ....config.settings import Settings
 from ... import detached
+from ...audit import AuditLog, Entry, Outcome, named
 from ...logtail import CHARACTERS, shorten, tail_of
 from ...storage.state_files import private_folder, written_once
 from ...tracing.redaction import redact
@@ -26,6 +28,10 @@ from .table import End, JobRow, JobTable
 
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
 CLEANUP_VARIABLE = "MLOPS_JOB_CLEANUP"
+# How the audit log calls the end of a job.
+OUTCOMES: Mapping[str, Outcome] = MappingProxyType(
+    {"done": "done", "failed": "failed", "cancelled": "cancelled", "lost": "lost"}
+)
 KEEPER, CLEANUP = f"{__package__}.keeper", f"{__package__}.cleanup"
 
 
@@ -88,8 +94,21 @@ def log_tail(settings: Settings, identity: str, characters: int = CHARACTERS) ->
 
 def table_of(settings: Settings) -> JobTable:
     """The job table of an installation. Raises NotInstalled when the driver of its database is missing."""
-    url = settings.runtime.job_store.get_secret_value()
-    return JobTable(backend_of(url, settings.home / "jobs.db"))
+    url, log = settings.runtime.job_store.get_secret_value(), AuditLog.of(settings)
+    return JobTable(backend_of(url, settings.home / "jobs.db"), lambda row: log.note(_end_of(row)))
+
+
+def _end_of(row: JobRow) -> Entry:
+    """The end of a job as the audit log has it."""
+    made = [f"job:{row.id}", *(json.loads(text) for text in (row.result, row.partial) if text)]
+    return Entry(
+        event="job",
+        by=row.owner or None,
+        tool=row.tool,
+        handles=named(made),
+        outcome=OUTCOMES[row.state],
+        trace=row.trace_id,
+    )
 
 
 def home_id(settings: Settings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ SAME = (
 # Who has fewer running comes first, so that nobody waits behind all that another has queued.
 FAIRLY = "(select count(*) from jobs r where r.state='running' and r.owner=jobs.owner)"
 WHOSE = "(?=1 or owner=?)"
+ATTEMPT = "id=? and attempt=? and state='running'"
 EVERYBODY = Identity()
 
 
@@ -136,10 +137,14 @@ class JobTable:
     """Every change is one transaction, so any number of processes may work on the table.
 
     All methods raise Unavailable when the table cannot be used.
+
+    Args:
+        ended: is told of every job that has come to its end, once, by whoever ended it.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, ended: Callable[[JobRow], object] = lambda _row: None) -> None:
         self.backend = backend
+        self._ended = ended
 
     def insert(self, new: NewJob, rejoin_s: float = 0.0, most: int = 0) -> JobRow:
         """Queue a job, or find the one of the same call.
@@ -235,23 +240,23 @@ class JobTable:
 
     def finish(self, identity: str, attempt: int, end: End) -> bool:
         """Write the outcome of an attempt, unless another outcome came first."""
-        return self._change(
-            "state=?, result=?, error=?, fault=?, ended=?, asks=null", identity, attempt,
-            end.state, end.result, _storable(end.error), end.fault, time.time(),
+        return self._end(
+            "state=?, result=?, error=?, fault=?, ended=?, asks=null", ATTEMPT,
+            end.state, end.result, _storable(end.error), end.fault, time.time(), identity, attempt,
         )  # fmt: skip
 
     def cancel(self, identity: str) -> bool:
         """Mark a queued or running job cancelled; False when it had ended."""
-        return self._update(
+        return self._end(
             "state='cancelled', ended=?, asks=null", "id=? and state in ('queued','running')", time.time(), identity
         )
 
     def lose(self, identity: str, attempt: int, error: str) -> bool:
         """Queue an attempt whose process died again, or give it up as lost after the last one."""
-        return self._update(
+        return self._end(
             "state=case when attempt<attempts then 'queued' else 'lost' end, error=?, fault='died', asks=null, "
             "ended=case when attempt<attempts then 0 else ? end",
-            "id=? and attempt=? and state='running'",
+            ATTEMPT,
             _storable(error), time.time(), identity, attempt,
         )  # fmt: skip
 
@@ -331,7 +336,15 @@ class JobTable:
             return [str(row[0]) for row in db.execute(PRUNE, (before, fresh, keep)).fetchall()]
 
     def _change(self, what: str, identity: str, attempt: int, *values: Any) -> bool:
-        return self._update(what, "id=? and attempt=? and state='running'", *values, identity, attempt)
+        return self._update(what, ATTEMPT, *values, identity, attempt)
+
+    def _end(self, what: str, where: str, *values: Any) -> bool:
+        """A change that may be the end of a job."""
+        with self.backend.open() as db:
+            row = _one(db, f"update jobs set {what} where {where} returning *", *values)
+        if row is not None and row.ended:
+            self._ended(row)
+        return row is not None
 
     def _update(self, what: str, where: str, *values: Any) -> bool:
         with self.backend.open() as db:
