@@ -38,15 +38,18 @@ from ..tools.errors import ToolFailure, Unavailable
 from ..tools.estimates import briefly
 from ..tools.legible import legible
 from ..tools.runtime.context import view
+from ..tools.runtime.identity import acting
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.runtime.jobs.table import FRESH_S, JobRow
 from ..tools.runtime.models import ENDED, JobView, Progress
 from .host import compact
+from .policy.policy import Attempt, Policy
 from .services import Services
 from .task_request import TaskRequest
 
 ID = "io.modelcontextprotocol/tasks"
 POLL_MS = 500
+SEES, ENDS = "get_job", "cancel_job"
 ANSWERS: Mapping[str, tuple[type[Result], ...]] = {
     "elicitation/create": (ElicitResult,),
     "sampling/createMessage": (CreateMessageResult, CreateMessageResultWithTools),
@@ -72,13 +75,15 @@ class Tasks(Extension):
 
     Args:
         tools: whose jobs are tasks of this server; of all others it knows nothing.
+        policy: what its methods have to pass, as the tools that do the same.
     """
 
     identifier = ID
 
-    def __init__(self, jobs: Jobs, tools: Container[str]) -> None:
+    def __init__(self, jobs: Jobs, tools: Container[str], policy: Policy) -> None:
         self._jobs = jobs
         self._tools = tools
+        self._policy = policy
 
     def methods(self) -> Sequence[MethodBinding]:
         versions = frozenset(MODERN_PROTOCOL_VERSIONS)
@@ -102,13 +107,13 @@ class Tasks(Extension):
         return {"resultType": "task", **_envelope(row)}
 
     async def _get(self, ctx: Request, params: TaskParams) -> HandlerResult:
-        row = await self._asked(ctx, params)
+        row = await self._asked(ctx, params, SEES)
         if row.state in ENDED:
             await self._jobs.tell(row, row.scope)
         return {**_envelope(row), **_outcome(row)}
 
     async def _update(self, ctx: Request, params: UpdateParams) -> HandlerResult:
-        row = await self._asked(ctx, params)
+        row = await self._asked(ctx, params, SEES)
         asks: dict[str, Any] = json.loads(row.asks or "{}")
         answers = {key: answer for key, answer in params.input_responses.items() if key in asks}
         for key, answer in answers.items():
@@ -118,18 +123,27 @@ class Tasks(Extension):
         return {}
 
     async def _cancel(self, ctx: Request, params: TaskParams) -> HandlerResult:
-        row = await self._asked(ctx, params)
+        row = await self._asked(ctx, params, ENDS)
         await _row_or_error(row.id, self._jobs.cancel(row.id))
         return {}
 
-    async def _asked(self, ctx: Request, params: TaskParams) -> JobRow:
+    async def _asked(self, ctx: Request, params: TaskParams, tool: str) -> JobRow:
         """The row of the task that a request is about.
 
+        Args:
+            tool: the one that does the same to a job.
+
         Raises:
-            MCPError: the client does not know tasks, the header names another one, or there is no such task.
+            MCPError: the client does not know tasks, the header names another one, there is no such task, or the
+                policy does not let the request pass: here nobody can be asked to confirm it.
         """
         require_client_extension(ctx, ID)
         _require_name(ctx, params.task_id)
+        try:
+            job = {"job": f"job:{params.task_id}"}
+            self._policy.require(Attempt(tool, job, acting(), read_only=tool == SEES), {})
+        except ToolFailure as failure:
+            raise MCPError(code=INVALID_PARAMS, message=legible(str(failure))) from failure
         row = await _row_or_error(params.task_id, self._jobs.get(params.task_id))
         if row.tool not in self._tools:
             raise _unknown(row.id)

@@ -30,6 +30,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 # Any header may be sent by a page that may ask at all; these ones it may read.
 EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version")
 METHODS = ("GET", "POST", "DELETE")
+# The crowd makes room for new sessions; the SDK, which turns them away, is not to come first.
+SPARE = 2
 
 
 def web_app(server: Host, options: ServerSettings, tokens: Tokens, streamable: bool, ending: Ending) -> Starlette:
@@ -42,7 +44,7 @@ def web_app(server: Host, options: ServerSettings, tokens: Tokens, streamable: b
     app = _streamable(server, options, security) if streamable else Starlette()
     crowd = Crowd(options)
     app.router.routes.extend([*Sse(server.protocol, security).routes, *Operations(server.services, crowd).routes])
-    app.add_middleware(Limits, crowd=crowd)
+    app.add_middleware(Limits, crowd=crowd, opening=HTTP_PATH)
     app.add_middleware(Gate, tokens=tokens)
     app.add_middleware(
         CORSMiddleware,
@@ -61,7 +63,7 @@ def _streamable(server: Host, options: ServerSettings, security: TransportSecuri
     return server.streamable_http_app(
         transport_security=security,
         session_idle_timeout=options.session_idle_s,
-        max_sessions=options.sessions,
+        max_sessions=SPARE * options.sessions,
     )
 
 
