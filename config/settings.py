@@ -59,6 +59,7 @@ class ServerSettings(Section):
     agent: str
     publish: Literal["installed", "all"]
     read_only: bool
+    policy: str
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
     insecure: bool
@@ -69,6 +70,7 @@ class ServerSettings(Section):
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[Origin, ...]
     caller_requests: Annotated[int, Field(ge=1)]
+    caller_calls: Annotated[int, Field(ge=0)]
     caller_sessions: Annotated[int, Field(ge=1)]
     sessions: Annotated[int, Field(ge=1)]
     session_idle_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -151,13 +153,19 @@ class RuntimeSettings(Section):
     call_timeout_s: Annotated[float, Field(gt=0)]
     call_memory_mb: Annotated[int, Field(ge=512)]
     call_workers: Annotated[int, Field(ge=1)]
+    guest_workers: Annotated[int, Field(ge=0)]
     call_queue: Annotated[int, Field(ge=1)]
     call_recycle_mb: Annotated[int, Field(ge=64)]
     preload: Annotated[Literal["call", "start", "never"], BeforeValidator(_when)]
     job_slots: Annotated[int, Field(ge=0)]
     short_slots: Annotated[int, Field(ge=0)]
     job_memory_mb: Annotated[int, Field(ge=512)]
+    guest_slots: Annotated[int, Field(ge=0)]
+    job_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     caller_jobs: Annotated[int, Field(ge=1)]
+    caller_slots: Annotated[int, Field(ge=0)]
+    caller_disk_mb: Annotated[int, Field(ge=0)]
+    caller_job_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     job_attempts: Annotated[int, Field(ge=1, le=10)]
     job_store: SecretStr
     keep_days: Annotated[int, Field(ge=1)]

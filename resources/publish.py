@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container
-from typing import Any, TypeVar, cast
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping
+from functools import wraps
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar, cast
 
 import anyio.to_thread
 from mcp.server import MCPServer
@@ -22,29 +24,64 @@ MARKDOWN, PNG = "text/markdown", "image/png"
 # Whose workers read the cards.
 TOOLSET = "tracking"
 MODELS = ("list_models", "get_model", "get_latest_version")
+# The tools that name what stands in an address.
+LISTING: Mapping[str, Collection[str]] = MappingProxyType(
+    {"run_id": ("search_runs",), "name": ("list_models",), "version": ("get_model",)}
+)
 Reference = ResourceTemplateReference | PromptReference
 # The tools that show the same, its address, what reads it, its title and its description.
 Resource = tuple[tuple[str, ...], str, Callable[..., Awaitable[str | bytes]], str, str]
 T = TypeVar("T", str, bytes)
 
 
-def add_resources(server: MCPServer[Any], calls: CallExecutor, settings: Settings, tools: Container[str]) -> None:
+class Rules(Protocol):
+    """Who may see what a tool shows: what holds for the tools holds for the cards."""
+
+    def require_open(self, tools: Collection[str], /) -> None:
+        """Raises ToolFailure where one of the tools is not open to whoever acts."""
+        ...
+
+
+def add_resources(
+    server: MCPServer[Any], calls: CallExecutor, settings: Settings, tools: Container[str], rules: Rules
+) -> Mapping[str, Collection[str]]:
     """Publish runs and registry entries as cards, and pictures in full; each is read in a worker of its slice.
 
     What reads them, with the models of the slices they stand on, is imported when one is read.
 
     Args:
         tools: those that are published. What none of them shows is no resource either; all that do change nothing,
-            so that every caller may read what there is.
+            so that every caller may read what there is, as far as the rules let it.
+
+    Returns:
+        Address -> the tools that show the same.
     """
     completed: set[str] = set()
+    added: dict[str, Collection[str]] = {}
     for media_type, published in ((MARKDOWN, _cards(calls, settings)), (PNG, _pictures(calls))):
         for showing, uri, function, title, description in published:
             if any(tool in tools for tool in showing):
-                server.resource(uri, title=title, description=description, mime_type=media_type)(function)
+                shown = _guarded(rules, showing, function)
+                server.resource(uri, title=title, description=description, mime_type=media_type)(shown)
                 completed.update(UriTemplate.parse(uri).variable_names)
+                added[uri] = showing
     if completed:
-        _add_completion(server, calls, completed)
+        _add_completion(server, calls, completed, rules)
+    return added
+
+
+def _guarded(
+    rules: Rules, showing: Collection[str], function: Callable[..., Awaitable[str | bytes]]
+) -> Callable[..., Awaitable[str | bytes]]:
+    @wraps(function)
+    async def read(**given: str) -> str | bytes:
+        try:
+            rules.require_open(showing)
+        except ToolFailure as failure:
+            raise ResourceError(legible(str(failure))) from failure
+        return await function(**given)
+
+    return read
 
 
 def _cards(calls: CallExecutor, settings: Settings) -> tuple[Resource, ...]:
@@ -108,23 +145,26 @@ async def _experiments(calls: CallExecutor, settings: Settings) -> str:
     return runs.experiments_card(await calls.call(TOOLSET, runs.experiments) if known is None else known)
 
 
-def _add_completion(server: MCPServer[Any], calls: CallExecutor, completed: Container[str]) -> None:
+def _add_completion(server: MCPServer[Any], calls: CallExecutor, completed: Container[str], rules: Rules) -> None:
     async def complete(
         _ref: Reference, argument: CompletionArgument, context: CompletionContext | None
     ) -> Completion | None:
         if argument.name not in completed:
             return Completion(values=[])
-        found = await _candidates(calls, argument, (context.arguments if context else None) or {})
+        found = await _candidates(calls, rules, argument, (context.arguments if context else None) or {})
         values = [value for value in found if legible(value) == value]  # another text would name nothing
         return Completion(values=values[:100], total=len(values), has_more=len(values) > 100)
 
     cast(Any, server).completion()(complete)
 
 
-async def _candidates(calls: CallExecutor, argument: CompletionArgument, given: dict[str, str]) -> list[str]:
+async def _candidates(
+    calls: CallExecutor, rules: Rules, argument: CompletionArgument, given: dict[str, str]
+) -> list[str]:
     from . import registry, runs
 
     try:
+        rules.require_open(LISTING.get(argument.name, ()))
         if argument.name == "run_id":
             return await calls.call(TOOLSET, runs.recent_runs, argument.value)
         if argument.name == "name":

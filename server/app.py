@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import version
 
 from ..config.settings import Capture, Settings
 from ..resources.publish import add_resources
+from ..tools import wire
 from ..tools.distributions import PROJECT
 from ..tools.spec import Toolset
 from .access.named import in_the_callers_name
 from .audited import add_audit
 from .host import Host
 from .middleware import TraceRequests
+from .policy.document import Shapes
+from .policy.policy import Policy
 from .published import published
 from .services import Services
 from .subscriptions import Subscriptions
@@ -27,11 +32,21 @@ INSTRUCTIONS = (
 )
 
 
+def shapes(more: Iterable[Toolset]) -> Shapes:
+    """What every tool says of its arguments, whether it is published or not."""
+    shipped = (wire.shipped(name) for names in wire.index().values() for name in names)
+    rendered = (wire.render(spec) for toolset in more for spec in toolset.tools)
+    return {shape["name"]: shape["inputSchema"]["properties"] for shape in (*shipped, *rendered)}
+
+
 def create_server(settings: Settings, *more: Toolset) -> Host:
     """Build a server; `server.services.running()` must be entered while it serves.
 
     Args:
         more: toolsets to serve beside those of this package.
+
+    Raises:
+        SettingsError: an unknown toolset or agent, or a policy that cannot be used.
     """
     offered = published(settings)
     services = Services(settings, dict.fromkeys(offered.tools.values()))
@@ -40,9 +55,11 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         return settings.tracing.capture_for(offered.tools.get(tool, ""))
 
     served = {*offered.tools, *(spec.name for toolset in more for spec in toolset.tools)}
+    policy = Policy.of(settings, partial(shapes, more))
     host = Host(
         services,
         offered,
+        policy,
         more,
         name=PROJECT,
         title="MLOps",
@@ -51,9 +68,9 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         subscriptions=services.bus,
         middleware=[in_the_callers_name, services.logs, TraceRequests(services.tracer, capture, services.owner_of)],
         # With tasks/cancel a read-only server would end what others have started.
-        extensions=[] if settings.server.read_only else [Tasks(services.jobs, services.audit, served)],
+        extensions=[] if settings.server.read_only else [Tasks(services.jobs, services.audit, served, policy)],
     )
-    add_resources(host, services.calls, settings, offered.tools)
+    host.cards.update(add_resources(host, services.calls, settings, offered.tools, policy))
     if not (settings.server.agent or settings.server.toolsets):  # who serves a part of the tools shows no more than it
         add_audit(host, services.audit)
     services.logs.serve(host.protocol)

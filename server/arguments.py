@@ -24,6 +24,16 @@ class CallArguments:
     budget: Budget = field(default_factory=Budget)
 
     @property
+    def common(self) -> dict[str, Any]:
+        """Those for the server, by the names that they are passed under; None for what was not."""
+        return {
+            wire.KEY: self.key or None,
+            wire.SECONDS: self.budget.seconds,
+            wire.MEGABYTES: self.budget.megabytes,
+            wire.DETAIL: "full" if self.full else "short",
+        }
+
+    @property
     def comparable(self) -> dict[str, Any]:
         """All that tells this call from another one, whatever way it was written."""
         return self.own | {wire.KEY: self.key, wire.DETAIL: self.full, "budget": self.budget}

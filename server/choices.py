@@ -1,8 +1,11 @@
-"""Where a call could mean several things, a person picks one, if the client can ask them; else it is refused."""
+"""What a person decides about a call: which of several things it means, and whether it may be done.
+
+Where the client cannot ask them, the call is refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from mcp import MCPError
@@ -21,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..tools.errors import NeedsChoice
 
 Answer = CallToolResult | InputRequiredResult
-Run = Callable[[dict[str, Any]], Awaitable[Answer]]
+# Is given the arguments, and what was picked so far by what it was picked for.
+Run = Callable[[dict[str, Any], Mapping[str, str]], Awaitable[Answer]]
 Caller = Context[Any, Any]
 FIELD = "choice"
 MAX_QUESTIONS = 4
@@ -37,8 +41,11 @@ class Round(BaseModel):
     choices: tuple[str, ...]
 
 
-async def settled(run: Run, arguments: dict[str, Any], context: Caller | None) -> Answer:
+async def settled(run: Run, arguments: dict[str, Any], context: Caller | None, fixed: bool = False) -> Answer:
     """What a call answers once nothing in it is open any more, or the question a modern client has to put first.
+
+    Args:
+        fixed: nothing in the arguments may be replaced.
 
     Raises:
         ToolFailure: the tool's; of a choice that nobody made, the refusal that says what could be passed.
@@ -49,9 +56,9 @@ async def settled(run: Run, arguments: dict[str, Any], context: Caller | None) -
         picked[last.given] = choice
     while True:
         try:
-            return await run(_replaced(arguments, picked))
+            return await run(_replaced(arguments, picked), picked)
         except NeedsChoice as question:
-            if context is None or not _may_ask(context, question, arguments, picked, last):
+            if context is None or not _may_ask(context, question, {} if fixed else arguments, picked, last):
                 raise
             if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
                 state = Round(picked=picked, given=question.given, choices=question.choices)
@@ -83,7 +90,7 @@ def _may_ask(
         bool(question.choices)
         and not asked_before
         and len(picked) < MAX_QUESTIONS
-        and _places(arguments, question.given) == 1
+        and (not question.replaces or _places(arguments, question.given) == 1)
         and _takes_forms(context.client_capabilities)
     )
 
@@ -100,7 +107,7 @@ def _form(question: NeedsChoice) -> ElicitRequest:
         "properties": {FIELD: {"type": "string", "enum": list(question.choices)}},
         "required": [FIELD],
     }
-    message = f"{question.message}. Which one is meant?"
+    message = f"{question.message}. {question.question}"
     return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=schema))
 
 

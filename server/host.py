@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 import traceback
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,13 +16,14 @@ from typing import Any, cast
 
 import pydantic_core
 from mcp.server import Server
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.exceptions import ResourceError, ToolError, UnexpectedToolError
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
-from mcp.types import CallToolResult, InputRequiredResult, TextContent
+from mcp.types import CallToolResult, InputRequiredResult, ResourceTemplate, TextContent
 from mcp.types import Resource as WireResource
 from mcp.types import Tool as WireTool
-from pydantic import ValidationError
+from pydantic import AnyUrl, ValidationError
 
 from ..tools import catalog, wire
 from ..tools.errors import ToolFailure, unknown
@@ -36,10 +37,12 @@ from ..tools.runtime.waits import Caller
 from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
 from . import stdio
+from .access.gate import guest_of
 from .access.scopes import METHODS, RESOURCES, Wanted, needed
 from .arguments import CallArguments, admitted, invalid
 from .choices import settled
 from .in_flight import WAIT, Asked
+from .policy.policy import Attempt, Policy
 from .prompts import PromptHost
 from .published import Published
 from .scope import caller_of, gone
@@ -58,13 +61,19 @@ class Host(PromptHost):
 
     Args:
         published: which tools of this package are served, and which are not for want of libraries.
+        policy: what every call has to pass.
         more: toolsets from elsewhere, which are loaded already.
     """
 
-    def __init__(self, services: Services, published: Published, more: Sequence[Toolset] = (), **options: Any) -> None:
+    def __init__(
+        self, services: Services, published: Published, policy: Policy, more: Sequence[Toolset] = (), **options: Any
+    ) -> None:
         with _rich_kept_out():
             super().__init__(published.prompts, **options)
         self.services = services
+        self._policy = policy
+        # Address of a resource -> the tools that show the same.
+        self.cards: dict[str, Collection[str]] = {}
         added = {spec.name: (spec, toolset.name) for toolset in more for spec in toolset.tools}
         self._published = published
         self._toolset_of = {**published.tools, **{name: toolset for name, (_, toolset) in added.items()}}
@@ -84,12 +93,33 @@ class Host(PromptHost):
 
     async def list_tools(self) -> list[WireTool]:
         """Those that the caller may call."""
-        allowed = (shape for name, shape in self._wire.items() if acting().allows(self._needed(name)))
-        return [WireTool.model_validate(shape) for shape in allowed]
+        allowed = (name for name in self._wire if acting().allows(self._needed(name)) and self._policy.lists(name))
+        return [WireTool.model_validate(self._wire[name]) for name in allowed]
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        return [each for each in await super().list_resource_templates() if self._opens(each.uri_template)]
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Services, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        try:
+            self._count(context)
+        except ToolFailure as failure:
+            raise ResourceError(str(failure)) from failure
+        return await super().read_resource(uri, context)
+
+    def _count(self, context: Context[Services, Any] | None) -> None:
+        """Raises ToolFailure for one too many of a caller; whoever has started the server itself may make any."""
+        request = context.request_context.request if context else None
+        if request is not None:
+            self.services.rates.admit(guest_of(request.scope))
+
+    def _opens(self, address: str) -> bool:
+        return acting().allows(RESOURCES.get(address, "read")) and self._policy.opens(self.cards.get(address, ()))
 
     async def list_resources(self) -> list[WireResource]:
         """Those that the caller may read."""
-        return [each for each in await super().list_resources() if acting().allows(RESOURCES.get(each.uri, "read"))]
+        return [each for each in await super().list_resources() if self._opens(each.uri)]
 
     def wanted(self, method: str, params: Mapping[str, Any]) -> Wanted | None:
         """What a request asks for, and the scope that it takes; None for what every caller may."""
@@ -116,6 +146,7 @@ class Host(PromptHost):
         caller = caller_of(context)
         limit = self.services.waits.limit(caller)  # what its first call imports is on its time as well
         try:
+            self._count(context)
             spec, given = await self._admitted(name, arguments)
             known = self._wire[name]["inputSchema"]["properties"]
             waits = WAIT in known or spec.job is not None
@@ -160,9 +191,10 @@ class Host(PromptHost):
     ) -> CallToolResult | InputRequiredResult:
         # A key stands for the arguments as they were given, so nothing in them is replaced.
         return await settled(
-            lambda own: self._answer(spec, replace(given, own=own), context, caller),
+            lambda own, picked: self._answer(spec, replace(given, own=own), context, caller, picked),
             given.own,
-            None if given.key else context,
+            context,
+            fixed=bool(given.key),
         )
 
     async def _note_changes(
@@ -172,8 +204,17 @@ class Host(PromptHost):
             await self.services.changes.made(self._toolset_of[spec.name], given.own, answer.structured_content or {})
 
     async def _answer(
-        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, caller: Caller
+        self,
+        spec: ToolSpec,
+        given: CallArguments,
+        context: Context[Services, Any] | None,
+        caller: Caller,
+        picked: Mapping[str, str],
     ) -> CallToolResult | InputRequiredResult:
+        if self._policy.given:
+            self._policy.require(self._attempt(spec, given), picked)
+        if not (spec.read_only or spec.destructive):  # what frees the disk is never refused for want of it
+            await self.services.require_disk(acting().name)
         if not given.key or spec.job:
             return await self._run(spec, given.own, context)
         return await self.services.answers.once(
@@ -214,6 +255,7 @@ class Host(PromptHost):
         if name not in self._toolset_of:
             raise unknown("tool", name, self._toolset_of)
         Wanted(name, self._needed(name)).require(acting())
+        self._policy.require_known(name)
         if name not in self._specs:
             for spec in catalog.load(self._toolset_of[name]).tools:
                 self._specs[spec.name] = spec
@@ -221,6 +263,12 @@ class Host(PromptHost):
         if self._tool_manager.get_tool(name) is None:
             self.add_tool(spec.function, title=spec.title)
         return spec
+
+    def _attempt(self, spec: ToolSpec, given: CallArguments) -> Attempt:
+        """The call as the tool gets it: read, turned into its types, with all defaults."""
+        known = self._wire[spec.name]["inputSchema"]["properties"]
+        common = {name: value for name, value in given.common.items() if name in known}
+        return Attempt(spec.name, common | json.loads(self._canonical(spec, given.own)), acting(), spec.read_only)
 
     def _canonical(self, spec: ToolSpec, given: dict[str, Any]) -> str:
         """The arguments with their defaults as JSON, so that spelling out a default is not another call."""

@@ -21,6 +21,7 @@ from ..tools.runtime.jobs.queue import Jobs
 from ..tools.runtime.waits import WaitPolicy
 from ..tools.storage.errors import StorageError, storage_error, translated
 from ..tools.storage.store import BlockingCalls
+from ..tools.storage.usage import Usage
 from ..tools.tracing.opik.launcher import Launcher
 from ..tools.tracing.redaction import Redactor
 from ..tools.tracing.span import Tracer
@@ -32,6 +33,7 @@ from .changes import Changes
 from .client_logs import ClientLogs
 from .idempotency import RETRY_S, Answers
 from .in_flight import CallsInFlight, dated
+from .rates import Rates
 from .subscriptions import Bus
 
 RECONCILE_EVERY_S = 1.0
@@ -54,8 +56,11 @@ class Services:
         self.in_flight = CallsInFlight[CallToolResult | InputRequiredResult](self.waits, dated)
         self.bus = Bus()
         self.changes = Changes(self.bus, self.jobs)
+        self.rates = Rates(settings.server.caller_calls)
         self.logs = ClientLogs(Redactor.of(settings))
         self.answers = Answers(settings.home, settings.runtime.keep_days)
+        self._usage = Usage(settings.home)
+        self._counts = BlockingCalls("the table of what was written")
         self._spans = BlockingCalls("the trace store")
         self._shipping = BlockingCalls("the shipper", 1)
         self._watch = Watch(settings)
@@ -84,6 +89,11 @@ class Services:
     async def settle(self) -> None:
         """Wait until every span that was closed so far can be read."""
         await self._spans.run(self.store.flush)
+
+    async def require_disk(self, owner: str) -> None:
+        """Raises ToolFailure if the bearer of a token has written all that it may within a day."""
+        if owner and (most_mb := self.settings.runtime.caller_disk_mb):
+            await self._counts.run(partial(self._usage.require_room, owner, most_mb))
 
     async def owner_of(self, trace_id: str) -> str:
         """The name of the token that a trace was begun with; empty if it was with none, or cannot be told."""

@@ -46,11 +46,13 @@ from ..tools.runtime.models import ENDED, JobView, Progress
 from .access.scopes import METHODS, Wanted
 from .audited import Audited
 from .host import compact
+from .policy.policy import Attempt, Policy
 from .services import Services
 from .task_request import TaskRequest
 
 ID = "io.modelcontextprotocol/tasks"
 POLL_MS = 500
+SEES, ENDS = "get_job", "cancel_job"
 ANSWERS: Mapping[str, tuple[type[Result], ...]] = {
     "elicitation/create": (ElicitResult,),
     "sampling/createMessage": (CreateMessageResult, CreateMessageResultWithTools),
@@ -76,14 +78,16 @@ class Tasks(Extension):
 
     Args:
         tools: whose jobs are tasks of this server; of all others it knows nothing.
+        policy: what its methods have to pass, as the tools that do the same.
     """
 
     identifier = ID
 
-    def __init__(self, jobs: Jobs, audit: Audited, tools: Container[str]) -> None:
+    def __init__(self, jobs: Jobs, audit: Audited, tools: Container[str], policy: Policy) -> None:
         self._jobs = jobs
         self._audit = audit
         self._tools = tools
+        self._policy = policy
 
     def methods(self) -> Sequence[MethodBinding]:
         versions = frozenset(MODERN_PROTOCOL_VERSIONS)
@@ -107,13 +111,13 @@ class Tasks(Extension):
         return {"resultType": "task", **_envelope(row)}
 
     async def _get(self, ctx: Request, params: TaskParams) -> HandlerResult:
-        row = await self._asked(ctx, params)
+        row = await self._asked(ctx, params, SEES)
         if row.state in ENDED:
             await self._jobs.tell(row, row.scope)
         return {**_envelope(row), **_outcome(row)}
 
     async def _update(self, ctx: Request, params: UpdateParams) -> HandlerResult:
-        return await self._changing(ctx, params, lambda row: self._answer(row, params))
+        return await self._changing(ctx, params, SEES, lambda row: self._answer(row, params))
 
     async def _answer(self, row: JobRow, params: UpdateParams) -> None:
         asks: dict[str, Any] = json.loads(row.asks or "{}")
@@ -124,16 +128,16 @@ class Tasks(Extension):
             await _row_or_error(row.id, self._jobs.answer(row.id, answers))
 
     async def _cancel(self, ctx: Request, params: TaskParams) -> HandlerResult:
-        return await self._changing(ctx, params, lambda row: _row_or_error(row.id, self._jobs.cancel(row.id)))
+        return await self._changing(ctx, params, ENDS, lambda row: _row_or_error(row.id, self._jobs.cancel(row.id)))
 
     async def _changing(
-        self, ctx: Request, params: TaskParams, change: Callable[[JobRow], Awaitable[object]]
+        self, ctx: Request, params: TaskParams, tool: str, change: Callable[[JobRow], Awaitable[object]]
     ) -> HandlerResult:
         """What the caller's scope allows, written down however it ends."""
         wanted = Wanted(ctx.method, METHODS[ctx.method], {"job": f"job:{params.task_id}"})
 
         async def changed() -> None:
-            await change(await self._asked(ctx, params))
+            await change(await self._asked(ctx, params, tool))
 
         try:
             wanted.require(acting())
@@ -143,14 +147,23 @@ class Tasks(Extension):
         await self._audit.call(wanted.name, wanted.arguments, changed)
         return {}
 
-    async def _asked(self, ctx: Request, params: TaskParams) -> JobRow:
+    async def _asked(self, ctx: Request, params: TaskParams, tool: str) -> JobRow:
         """The row of the task that a request is about.
 
+        Args:
+            tool: the one that does the same to a job.
+
         Raises:
-            MCPError: the client does not know tasks, the header names another one, or there is no such task.
+            MCPError: the client does not know tasks, the header names another one, there is no such task, or the
+                policy does not let the request pass: here nobody can be asked to confirm it.
         """
         require_client_extension(ctx, ID)
         _require_name(ctx, params.task_id)
+        try:
+            job = {"job": f"job:{params.task_id}"}
+            self._policy.require(Attempt(tool, job, acting(), read_only=tool == SEES), {})
+        except ToolFailure as failure:
+            raise MCPError(code=INVALID_PARAMS, message=legible(str(failure))) from failure
         row = await _row_or_error(params.task_id, self._jobs.get(params.task_id))
         if row.tool not in self._tools:
             raise _unknown(row.id)

@@ -33,6 +33,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 # Any header may be sent by a page that may ask at all; these ones it may read.
 EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate")
 METHODS: tuple[str, ...] = ("GET", "POST", "DELETE")
+# The crowd makes room for new sessions; the SDK, which turns them away, is not to come first.
+SPARE = 2
 
 
 def web_app(server: Host, settings: Settings, callers: Callers, streamable: bool, ending: Ending) -> Starlette:
@@ -47,7 +49,7 @@ def web_app(server: Host, settings: Settings, callers: Callers, streamable: bool
     app = _streamable(server, options, security) if streamable else Starlette()
     app.router.routes.extend([*Sse(server.protocol, security).routes, *Operations(server.services, crowd).routes])
     app.add_middleware(Reach, path=HTTP_PATH, needed=server.wanted, denied=server.services.audit.denied, told=told)
-    app.add_middleware(Limits, crowd=crowd)
+    app.add_middleware(Limits, crowd=crowd, opening=HTTP_PATH)
     app.add_middleware(Gate, callers=callers, told=told)
     app.add_middleware(Described, told=told)
     app.add_middleware(
@@ -67,7 +69,7 @@ def _streamable(server: Host, options: ServerSettings, security: TransportSecuri
     app = server.streamable_http_app(
         transport_security=security,
         session_idle_timeout=options.session_idle_s,
-        max_sessions=options.sessions,
+        max_sessions=SPARE * options.sessions,
     )
     for route in app.router.routes:
         if isinstance(route, Route) and route.path == HTTP_PATH:

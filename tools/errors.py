@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from importlib.util import find_spec
+from typing import ClassVar
 
 from .distributions import PROJECT
 from .slices import extra_of
@@ -75,10 +76,15 @@ def _installed(module: str) -> bool:
 class NeedsChoice(ToolFailure):
     """What was given could mean several things; a client that can ask has a person pick one.
 
+    `question` is what they are asked, and `replaces` whether what they pick stands in place of what was given.
+
     Args:
         given: the text as the caller passed it.
         choices: what may be passed in its place, the likeliest first; the first `MAX_CHOICES` are kept.
     """
+
+    question: ClassVar[str] = "Which one is meant?"
+    replaces: ClassVar[bool] = True
 
     def __init__(self, message: str, hint: str, given: str, choices: Iterable[str]) -> None:
         super().__init__(message, hint)

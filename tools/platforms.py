@@ -7,6 +7,7 @@ a limit of the address space       none; the memory of a job with a budget is me
 a limit of an endpoint's data      none, and asking for one is refused (`limits_memory`)
 the proportional share of memory   the memory that a process has for itself (`own_memory`)
 asking for the holder of a lock    taking the lock for a moment (`is_held`)
+what a process has written         nothing is counted (`written`)
 the id of a boot                   that of a boot session (`boot`)
 waitid (macOS before Python 3.13)  the state of the process (`child_lives`), and no adopted processes to let go
 """
@@ -106,6 +107,11 @@ def limit_data(process: psutil.Process, limit: int) -> None:
     """Bound the data of another process, in bytes."""
     if limits_memory():
         process.rlimit(psutil.RLIMIT_DATA, (limit, limit))
+
+
+def written() -> int:
+    """Bytes that this process has written so far, with its children that have ended (proc(5), wchar)."""
+    return int(psutil.Process().io_counters().write_chars) if _linux() else 0
 
 
 def own_memory(process: psutil.Process) -> int:

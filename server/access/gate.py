@@ -87,6 +87,13 @@ def identity_of(request: Request | None) -> Identity:
     return found if isinstance(found, Identity) else Identity()
 
 
+def guest_of(scope: Scope) -> str:
+    """Whom a request counts for: its token, else its address; by its kind as well, since a token may be named so."""
+    if name := identity_of(Request(scope)).name:
+        return f"token {name}"
+    return f"address {scope['client'][0]}" if scope.get("client") else "address"
+
+
 def require_lock(options: ServerSettings, callers: Callers) -> None:
     """Refuse to let everybody in who reaches this machine.
 

@@ -13,6 +13,7 @@ from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.runtime.jobs.alive import machine
 from mlops_mcp.tools.runtime.jobs.launch import home_id, stored, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.shares import Slots
 from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.jobs.table import NewJob
 
@@ -54,7 +55,7 @@ async def test_a_read_only_server_shows_the_job_of_a_process_that_died_and_leave
 ) -> None:
     table = table_of(settings)
     row = table.insert(NewJob("t", "", "x:y", "{}", 1, "", "", None, stored(settings), "/", home_id(settings), "{}"))
-    assert table.claim(home_id(settings), machine(), 1)
+    assert table.claim(home_id(settings), machine(), Slots(1))
     assert table.started(row.id, 1, 2**22 + 1)
     only = Jobs(settings.model_copy(update={"server": settings.server.model_copy(update={"read_only": True})}))
     before = table.get(row.id)

@@ -22,6 +22,7 @@ from mlops_mcp.server.app import create_server
 from mlops_mcp.server.changes import LATE_S
 from mlops_mcp.server.host import Host
 from mlops_mcp.tools.runtime.jobs.launch import table_of
+from mlops_mcp.tools.runtime.jobs.shares import Slots
 from mlops_mcp.tools.runtime.jobs.table import End, NewJob
 
 from .handshake import subscribe, unsubscribe
@@ -169,7 +170,7 @@ async def test_a_job_whose_end_is_seen_late_is_told_once(server: Host, settings:
 
     def end(run: str, ago_s: float) -> None:
         row = table.insert(replace(NEW, request=json.dumps({"run": f"run:{run}"})))
-        assert table.claim("home", "here", 99)
+        assert table.claim("home", "here", Slots(99))
         assert table.finish(row.id, 1, End("done", "{}"))
         with table.backend.open() as db:
             db.execute("update jobs set ended=? where id=?", (time.time() - ago_s, row.id))

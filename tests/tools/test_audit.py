@@ -16,6 +16,7 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.audit import FILE, LOST, MAX_NAME, OLDER, AuditLog, Entry, named
 from mlops_mcp.tools.runtime.jobs.launch import home_id, stored, table_of
+from mlops_mcp.tools.runtime.jobs.shares import Slots
 from mlops_mcp.tools.runtime.jobs.table import End, JobRow, JobTable, NewJob
 from mlops_mcp.tools.tracing.redaction import redact
 
@@ -162,11 +163,11 @@ def queued(settings: Settings) -> tuple[JobTable, JobRow]:
 
 def test_the_end_of_a_job_is_written_once_by_whoever_ends_it(settings: Settings) -> None:
     table, row = queued(settings)
-    claimed = table.claim(row.home, "here", 1)
+    claimed = table.claim(row.home, "here", Slots(1))
     assert claimed
     assert table.lose(row.id, 1, "its process died")  # it is queued again
     assert noted(settings.home) == []
-    assert table.claim(row.home, "here", 1)
+    assert table.claim(row.home, "here", Slots(1))
     assert not table.finish(row.id, 1, End("done"))
     assert table.finish(row.id, 2, End("done", '{"model": "models:/loans/1"}'))
     assert not table_of(settings).cancel(row.id)
@@ -180,6 +181,6 @@ def test_a_job_that_is_cancelled_or_lost_has_ended_as_well(settings: Settings) -
     assert table.cancel(row.id)
     table, row = queued(settings)
     for attempt in (1, 2):
-        assert table.claim(row.home, "here", 1)
+        assert table.claim(row.home, "here", Slots(1))
         assert table.lose(row.id, attempt, "its process died")
     assert [line["outcome"] for line in noted(settings.home)] == ["cancelled", "lost"]

@@ -1,4 +1,7 @@
-"""In whose name code runs: that of the token which a request came with, else of whoever has the machine."""
+"""In whose name code runs: that of the token which a request came with, else of whoever has the machine.
+
+And in whose lane it waits.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ class Identity:
         return ACCESSES.index(self.access) >= ACCESSES.index(needed)
 
 
+# A digest of the caller, which tells those without a token apart as well.
+_lane: ContextVar[str] = ContextVar("mlops_mcp_lane", default="")
 _acting: ContextVar[Identity] = ContextVar("mlops_mcp_identity", default=Identity())  # noqa: B039 (frozen)
 
 
@@ -44,3 +49,18 @@ def acting_as(identity: Identity) -> Generator[None]:
         yield
     finally:
         _acting.reset(token)
+
+
+def acting_lane() -> str:
+    """In which lane the running code waits: one for each caller, so that none waits behind all of another's."""
+    return _lane.get()
+
+
+@contextmanager
+def in_lane(lane: str) -> Generator[None]:
+    """Let the body wait in a lane."""
+    token = _lane.set(lane)
+    try:
+        yield
+    finally:
+        _lane.reset(token)

@@ -7,6 +7,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ...config.settings import MOST_WAIT_S
+from ..errors import ToolFailure
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "lost")
@@ -52,6 +53,19 @@ class Budget(BaseModel):
 
     seconds: Bound[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = None
     megabytes: Bound[Annotated[int, Field(ge=64, le=1 << 40)]] = None
+
+    def within(self, most_s: float) -> Budget:
+        """The same with a limit of time, which no job is without; 0 is none.
+
+        Raises:
+            ToolFailure: more was asked for.
+        """
+        if not most_s or self.seconds is None or self.seconds <= most_s:
+            return self.model_copy(update={"seconds": self.seconds or most_s or None})
+        raise ToolFailure(
+            f"a budget of {self.seconds:g} s is more than a job may take here, which is {most_s:g} s (runtime.job_s)",
+            "Pass a smaller budget_s, or none.",
+        )
 
 
 class QueuePlace(BaseModel):

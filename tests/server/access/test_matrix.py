@@ -21,6 +21,7 @@ from mlops_mcp.server.access.scopes import METHODS, NEEDED, RESOURCES
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.ending import Ending, WebServer
 from mlops_mcp.server.host import Host
+from mlops_mcp.server.policy.policy import Policy
 from mlops_mcp.server.task_extension import Tasks
 from mlops_mcp.server.transports import web_config
 from mlops_mcp.server.web import web_app
@@ -178,7 +179,9 @@ async def test_each_identity_follows_and_ends_the_tasks_that_are_its_own_as_far_
     settings: Settings,
 ) -> None:
     async with opened(settings) as door:
-        methods = [binding.method for binding in Tasks(door.host.services.jobs, door.host.services.audit, ()).methods()]
+        services = door.host.services
+        tasks = Tasks(services.jobs, services.audit, (), Policy.of(settings, dict))
+        methods = [binding.method for binding in tasks.methods()]
         assert METHODS.keys() < set(methods)
         bearers = {key: door.bearer("-".join(key), key[1]) for key in KEYS}
         for method in methods:

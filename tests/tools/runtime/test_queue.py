@@ -12,6 +12,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.alive import machine
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.shares import Slots
 from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.models import Budget
 
@@ -51,7 +52,7 @@ async def test_a_claimed_job_that_has_not_started_yet_is_not_lost_when_the_clock
     jobs, table = Jobs(with_runtime(settings, preload="never")), table_of(settings)
     monkeypatch.setattr("mlops_mcp.tools.runtime.jobs.queue.launch_next", lambda *_: {})
     row = await jobs.submit(Submission("x", hard.at_once, hard.Request(folder=str(tmp_path))))
-    claimed = table.claim(row.home, machine(), 1)
+    claimed = table.claim(row.home, machine(), Slots(1))
     assert claimed is not None
     with monkeypatch.context() as ahead:
         ahead.setattr("time.time", lambda: claimed.claimed + 3600.0)
@@ -73,7 +74,7 @@ async def test_a_job_that_comes_to_life_while_it_is_looked_at_is_not_lost(
     jobs, table = Jobs(with_runtime(settings, preload="never")), table_of(settings)
     monkeypatch.setattr("mlops_mcp.tools.runtime.jobs.queue.launch_next", lambda *_: {})
     row = await jobs.submit(Submission("x", hard.at_once, hard.Request(folder=str(tmp_path))))
-    assert table.claim(row.home, machine(), 1)
+    assert table.claim(row.home, machine(), Slots(1))
 
     def held_just_not(_path: Path) -> bool:
         table.started(row.id, 1, os.getpid())

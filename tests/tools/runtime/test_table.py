@@ -18,6 +18,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import Unavailable
 from mlops_mcp.tools.runtime.jobs.backends import backend_of
 from mlops_mcp.tools.runtime.jobs.launch import table_of
+from mlops_mcp.tools.runtime.jobs.shares import Slots
 from mlops_mcp.tools.runtime.jobs.table import FRESH_S, End, JobRow, JobTable, NewJob
 
 pytestmark = pytest.mark.slow
@@ -35,7 +36,7 @@ def table(store: Settings) -> JobTable:
 
 
 def claimed(table: JobTable, slots: int = 99) -> JobRow:
-    row = table.claim("home", "here", slots)
+    row = table.claim("home", "here", Slots(slots))
     assert row is not None
     return row
 
@@ -53,7 +54,7 @@ def ended(table: JobTable, new: NewJob = NEW, ago_s: float = 0) -> JobRow:
 def test_jobs_are_claimed_in_order_and_no_more_than_there_are_slots(table: JobTable) -> None:
     rows = [table.insert(NEW) for _ in range(3)]
     assert [claimed(table, 2).id, claimed(table, 2).id] == [row.id for row in rows[:2]]
-    assert table.claim("home", "here", 2) is None
+    assert table.claim("home", "here", Slots(2)) is None
     assert claimed_elsewhere(table) == rows[2].id
 
 
@@ -71,22 +72,22 @@ def test_pages_of_a_list_that_grows_repeat_nothing_and_come_to_an_end(table: Job
 
 
 def claimed_elsewhere(table: JobTable) -> str:
-    row = table.claim("home", "there", 2)
+    row = table.claim("home", "there", Slots(2))
     assert row is not None
     return row.id
 
 
 def test_jobs_of_another_state_folder_are_left_to_those_who_see_it(table: JobTable) -> None:
     table.insert(replace(NEW, home="other"))
-    assert table.claim("home", "here", 9) is None
-    assert table.claim("other", "here", 9) is not None
+    assert table.claim("home", "here", Slots(9)) is None
+    assert table.claim("other", "here", Slots(9)) is not None
 
 
 def test_many_who_claim_at_once_never_get_the_same_job(table: JobTable) -> None:
     for _ in range(40):
         table.insert(NEW)
     with ThreadPoolExecutor(8) as pool:
-        rows = list(pool.map(lambda _: table.claim("home", "here", 99), range(60)))
+        rows = list(pool.map(lambda _: table.claim("home", "here", Slots(99)), range(60)))
     found = Counter(row.id for row in rows if row)
     assert (len(found), set(found.values())) == (40, {1})
 
@@ -290,7 +291,7 @@ def test_short_work_does_not_wait_behind_long_work_but_takes_no_slot_of_it(table
     short = [table.insert(replace(NEW, tool=f"short {n}", short=1)) for n in range(3)]
 
     def claim() -> str | None:
-        row = table.claim("home", "here", 1, 1)
+        row = table.claim("home", "here", Slots(1, 1))
         return row.tool if row else None
 
     assert [claim() for _ in range(3)] == ["long 0", "short 0", None]
@@ -307,9 +308,9 @@ def test_long_work_is_not_starved_by_short_work_that_comes_later(table: JobTable
     first, second = (table.insert(replace(NEW, tool=f"short {n}", short=1)) for n in range(2))
     table.insert(replace(NEW, tool="long"))
     later = table.insert(replace(NEW, tool="short 2", short=1))
-    assert [table.claim("home", "here", 1, 1) is not None for _ in range(2)] == [True, True]
+    assert [table.claim("home", "here", Slots(1, 1)) is not None for _ in range(2)] == [True, True]
     table.finish(first.id, 1, End("done"))
-    row = table.claim("home", "here", 1, 1)
+    row = table.claim("home", "here", Slots(1, 1))
     assert row is not None
     assert row.tool == "long"
     assert table.ahead(later) == 0

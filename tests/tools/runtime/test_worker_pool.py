@@ -16,6 +16,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.calls.executor import CallExecutor
 from mlops_mcp.tools.runtime.calls.pool import WorkerPool
+from mlops_mcp.tools.runtime.identity import in_lane
 from mlops_mcp.tools.runtime.template.handle import Template
 
 pytestmark = pytest.mark.slow
@@ -91,7 +92,8 @@ async def test_a_full_line_is_an_error_that_says_when_to_come_back(
         call = await held(pool, slow, tmp_path / "end")
         waiting = [asyncio.create_task(pool.call("slow", slow.add, n, n)) for n in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(ToolFailure, match=r"^slow: 2 calls wait already\. Repeat it in about \d+ s\.$"):
+        full = r"^slow: 2 calls of this caller wait \(runtime\.call_queue\)\. Repeat it in about \d+ s\.$"
+        with pytest.raises(ToolFailure, match=full):
             await pool.call("slow", slow.add, 5, 5)
         (tmp_path / "end").touch()
         await call
@@ -128,6 +130,34 @@ async def test_a_call_that_is_cancelled_in_the_line_leaves_it(pools: Pools, prob
         (tmp_path / "end").touch()
         await call
         assert (await waiting[1], await third) == (2, 10)
+
+
+async def calling(pool: CallExecutor, lane: str, function: Any, *arguments: Any) -> Any:
+    """A call of one caller."""
+    with in_lane(lane):
+        return await pool.call("slow", function, *arguments)
+
+
+async def test_while_one_caller_holds_all_workers_another_is_served_and_no_call_of_either_is_ended(
+    pools: Pools, probes: Probes, tmp_path: Path
+) -> None:
+    slow, ends = probes("slow", SLOW), [tmp_path / str(number) for number in range(8)]
+    async with pools(call_workers=2, guest_workers=1, call_queue=6) as pool, asyncio.timeout(600):
+        hostile = [asyncio.create_task(calling(pool, "ann", slow.hold, str(end))) for end in ends[:2]]
+        while not all(end.with_suffix(".began").exists() for end in ends[:2]):
+            await asyncio.sleep(0.01)
+        hostile += [asyncio.create_task(calling(pool, "ann", slow.hold, str(end))) for end in ends[2:]]
+        await asyncio.sleep(0)
+        with pytest.raises(ToolFailure, match="6 calls of this caller wait"):
+            await calling(pool, "ann", slow.add, 1, 1)
+        # One after the other, so that each of them finds all workers taken.
+        assert [await calling(pool, "bob", slow.add, n, n) for n in range(3)] == [0, 2, 4]
+        assert await asyncio.gather(*(calling(pool, name, slow.add, 1, 1) for name in ("bob", "eve", "joe"))) == [2] * 3
+        assert not any(call.done() for call in hostile)
+        assert len(pool.workers) == 2  # the guests' is gone again
+        for end in ends:
+            end.touch()
+        assert len(set(await asyncio.gather(*hostile))) == 2
 
 
 async def test_a_worker_that_has_grown_is_replaced_after_its_call(pools: Pools, probes: Probes) -> None:

@@ -9,6 +9,7 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.launch import log_path, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.jobs.shares import Slots
 from mlops_mcp.tools.runtime.jobs.table import End, NewJob
 from mlops_mcp.tools.storage.expiry import DAY_S, Expiry
 
@@ -21,7 +22,7 @@ NEW = NewJob(
 def ended(settings: Settings, days_ago: float) -> str:
     table = table_of(settings)
     row = table.insert(NEW)
-    assert table.claim("other", "here", 9)
+    assert table.claim("other", "here", Slots(9))
     assert table.finish(row.id, 1, End("done", "1"))
     with table.backend.open() as db:
         db.execute("update jobs set ended=? where id=?", (time.time() - days_ago * DAY_S, row.id))

@@ -17,6 +17,7 @@ from mlops_mcp.tools.quality.client import create_suite, get_suite, validate_dat
 from mlops_mcp.tools.quality.models import Expectation
 from mlops_mcp.tools.removal import removal_of
 from mlops_mcp.tools.runtime.jobs.launch import table_of
+from mlops_mcp.tools.runtime.jobs.shares import Slots
 from mlops_mcp.tools.runtime.jobs.table import End, NewJob
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.slices import SLICES, declared, handle_kinds, removing
@@ -300,7 +301,7 @@ def test_a_job_goes_once_it_has_ended(remove: Remove, work: Work) -> None:
     job, table = _job(work, {}), table_of(work.settings)
     with pytest.raises(ToolFailure, match="cancel_job"):
         remove(f"job:{job}")
-    table.claim("", "here", 1)
+    table.claim("", "here", Slots(1))
     table.finish(job, 1, End("done", result="{}"))
     assert remove(f"job:{job}").state == "deleted"
     with pytest.raises(KeyError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -17,7 +17,7 @@ from ..outcome import Crash, Outcome
 from ..template.handle import own_template
 from ..template.preload import wanted
 from ..work import Work
-from .pool import WorkerPool
+from .pool import Worker, WorkerPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,11 +78,16 @@ class CallExecutor:
     def close(self) -> None:
         """Kill all workers; blocking, from any thread."""
         self._helpers.shutdown()
-        workers = [worker for pool in self._pools.values() for worker in pool.workers]
+        workers = self.workers
         for worker in workers:
             worker.halt()
         for worker in workers:
             worker.stop()
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        """Those of all pools; they may be read from any thread."""
+        return [worker for pool in self._pools.values() for worker in pool.workers]
 
     def _pool(self, toolset: str) -> WorkerPool:
         pool = workers_of(toolset)

@@ -1,4 +1,7 @@
-"""The workers of one slice: a few processes, one call at a time each, and a bounded line in front of them."""
+"""The workers of one slice: a few processes, one call at a time each, and a bounded lane for each caller before them.
+
+While one caller's calls hold them all, another one's gets a worker beside them: no call is ended for it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import math
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as CallTimeout
@@ -20,11 +22,12 @@ from pebble import ProcessExpired, ProcessPool
 from ....config.settings import Capture, Settings
 from ...errors import ToolFailure
 from ...tracing.span import current
-from ..identity import acting
+from ..identity import acting, acting_lane
 from ..inherited import inherited
 from ..limits import worker_environment
 from ..outcome import Outcome
 from ..template.handle import Template
+from .line import Line
 from .worker import initialize, invoke, load
 
 CALLS_OF_A_WORKER = 2000
@@ -40,6 +43,7 @@ class Worker:
     def __init__(self, settings: Settings, template: Template) -> None:
         self.forked = template.ready
         self.calls = 0
+        self.busy = False
         self.busy_since = 0.0
         self.warming = False
         self.warmed = self.forked
@@ -64,6 +68,7 @@ class Worker:
         self, function: Callable[..., Any], arguments: tuple[Any, ...], capture: Capture, limit_s: float
     ) -> Future[Outcome]:
         self.calls += 1
+        self.busy = True
         self.busy_since = time.monotonic()
         given = (function, arguments, capture, current(), acting())
         future = self._pool.schedule(invoke, args=given, timeout=limit_s)
@@ -101,7 +106,7 @@ class WorkerPool:
         self._owed = False
         self._workers: set[Worker] = set()
         self._idle: list[Worker] = []
-        self._waiting: deque[asyncio.Future[Worker]] = deque()
+        self._line = Line[asyncio.Future[Worker]]()
         self._starting: set[asyncio.Task[None]] = set()
         self._mean_s = 0.0
 
@@ -117,7 +122,8 @@ class WorkerPool:
         Raises:
             ToolFailure: too many calls wait, the call took too long, or its process died.
         """
-        worker = await self._take(name)
+        lane = acting_lane()
+        worker = await self._take(name, lane)
         fit = False
         try:
             answer = await self._answer(worker, name, function, arguments, capture)
@@ -130,6 +136,8 @@ class WorkerPool:
             raise
         finally:
             self._mean_s += WEIGHT * (time.monotonic() - worker.busy_since - self._mean_s)
+            self._line.end(lane)
+            worker.busy = False
             if fit:
                 self._give(worker)
             else:
@@ -154,18 +162,19 @@ class WorkerPool:
         except BrokenProcessPool as error:
             raise ToolFailure(f"the process for {name} died", "A new one serves the next call: repeat it.") from error
 
-    async def _take(self, name: str) -> Worker:
-        """A worker that is free, in the order of asking."""
+    async def _take(self, name: str, lane: str) -> Worker:
+        """A worker that is free: of each lane in the order of asking, and of one lane after the other."""
         while self._idle:
             worker = self._idle.pop()
             if worker.forked == self._template.ready and worker.alive:
+                self._line.begin(lane)
                 return worker
             self._retire(worker)
-        if len(self._waiting) >= self._settings.runtime.call_queue:
-            raise self._full(name)
+        if self._line.waiting(lane) >= self._settings.runtime.call_queue:
+            raise self._full(name, lane)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Worker] = loop.create_future()
-        self._waiting.append(waiter)
+        self._line.join(lane, waiter)
         if not self._workers:
             self._grow()
         hurry = loop.call_later(GROW_AFTER_S, self._grow)
@@ -173,35 +182,45 @@ class WorkerPool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and not waiter.exception():
+                self._line.end(lane)
                 self._give(waiter.result())
             raise
         finally:
             hurry.cancel()
-            with suppress(ValueError):
-                self._waiting.remove(waiter)
+            self._line.leave(lane, waiter)
 
     def _give(self, worker: Worker) -> None:
-        """Hand a free worker to whoever has waited longest."""
+        """Hand a free worker to whoever is next; one more than there should be serves newcomers alone."""
         if worker.forked != self._template.ready:
             self._retire(worker)
             return
-        while self._waiting:
-            waiter = self._waiting.popleft()
+        usual = self._settings.runtime.call_workers
+        while found := self._line.take(newcomers_only=self._line.served >= usual):
+            lane, waiter = found
             if not waiter.done():
+                self._line.begin(lane)
                 waiter.set_result(worker)
                 return
-        self._idle.append(worker)
+        if len(self._workers) > usual:
+            self._retire(worker, replace=False)
+        else:
+            self._idle.append(worker)
 
     def _grow(self) -> None:
         if any(worker.warming for worker in self._workers):
             return
-        if (self._waiting or self._owed) and len(self._workers) < self._settings.runtime.call_workers:
+        if (len(self._line) or self._owed) and len(self._workers) < self._most:
             worker = Worker(self._settings, self._template)
             worker.warming, self._owed = self._owed and not worker.forked, False
             self._workers.add(worker)
             task = asyncio.ensure_future(self._open(worker))
             self._starting.add(task)
             task.add_done_callback(self._starting.discard)
+
+    @property
+    def _most(self) -> int:
+        runtime = self._settings.runtime
+        return runtime.call_workers + (runtime.guest_workers if self._line.has_newcomer else 0)
 
     async def _open(self, worker: Worker) -> None:
         try:
@@ -228,17 +247,18 @@ class WorkerPool:
     def _fail(self, failure: ToolFailure) -> None:
         """Nobody will serve those who wait."""
         if not self._workers:
-            for waiter in self._waiting:
+            for waiter in self._line:
                 if not waiter.done():
                     waiter.set_exception(failure)
 
-    def _full(self, name: str) -> ToolFailure:
+    def _full(self, name: str, lane: str) -> ToolFailure:
         """How long until those who wait are served, by what the last calls took and the running ones have taken."""
         now = time.monotonic()
-        each_s = max([self._mean_s, *(now - worker.busy_since for worker in self._workers if worker.busy_since)])
-        wait_s = math.ceil(max(1.0, len(self._waiting) * each_s / max(1, len(self._workers))))
+        each_s = max([self._mean_s, *(now - worker.busy_since for worker in self._workers if worker.busy)])
+        wait_s = math.ceil(max(1.0, len(self._line) * each_s / max(1, len(self._workers))))
         return ToolFailure(
-            f"{name.partition('.')[0]}: {len(self._waiting)} calls wait already", f"Repeat it in about {wait_s} s."
+            f"{name.partition('.')[0]}: {self._line.waiting(lane)} calls of this caller wait (runtime.call_queue)",
+            f"Repeat it in about {wait_s} s.",
         )
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ....config.settings import Capture, Settings
+from ... import platforms
+from ...storage.usage import Usage
 from ...tracing.span import Carrier, Span, Tracer, under
 from ..identity import Identity
 from ..inherited import keep_only
@@ -52,9 +54,10 @@ def invoke(
     """Run one call and bring back its value or failure together with the spans it made."""
     settings: Settings = _process["settings"]
     spans: list[Span] = []
-    tracer = Tracer(spans.append, capture)
+    tracer, before = Tracer(spans.append, capture), platforms.written()
     with under(carrier), _killable():
         outcome = outcome_of(lambda: function(Work(settings, tracer, cache=_process["cache"], by=by), *arguments))
+    Usage(settings.home).add(by.name, platforms.written() - before)
     return Outcome(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])
 
 

@@ -17,7 +17,9 @@ from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from ....config.settings import Settings
+from ... import platforms
 from ...errors import Unavailable
+from ...storage.usage import Usage
 from ...tracing.mentions import note_handles
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, Span, Tracer
@@ -85,6 +87,7 @@ def keep(settings: Settings, table: JobTable, row: JobRow) -> None:
     with tracer.span(f"job {row.tool}", parent=above, announce=True, job=row.id, attempt=row.attempt) as span:
         end = run(span.carrier, TableChannel(table, row, store.put))
         _note(span, end)
+    Usage(settings.home).add(row.owner, platforms.written())
     # Whoever sees the outcome finds the spans already there, unless somebody keeps their store locked.
     store.flush(SPANS_FIRST_S)
     retried(lambda: _write(settings, table, row, end))

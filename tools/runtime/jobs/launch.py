@@ -24,6 +24,7 @@ from ..proctree import MARK
 from ..template.handle import own_template
 from .alive import machine
 from .backends import backend_of
+from .shares import Slots
 from .table import End, JobRow, JobTable
 
 SETTINGS_VARIABLE = "MLOPS_JOB_SETTINGS"
@@ -61,14 +62,18 @@ Fork = Callable[[KeeperStart], int | None]
 def launch_next(
     settings: Settings, table: JobTable, fork: Fork | None = None, own: Collection[str] = ()
 ) -> dict[int, JobRow]:
-    """Claim and start queued jobs, oldest first, while slots are free; those that are our children, by process id.
+    """Claim and start queued jobs while slots are free, one caller's after the other's.
+
+    Returns:
+        Those that are our children, by process id.
 
     Args:
         own: the jobs of this server; a read-only one starts no others.
     """
     started: dict[int, JobRow] = {}
     runtime, among = settings.runtime, own if settings.server.read_only else None
-    while row := table.claim(home_id(settings), machine(), runtime.slots, runtime.short_slots, among):
+    slots = Slots(runtime.slots, runtime.short_slots, runtime.guest_slots, runtime.caller_slots)
+    while row := table.claim(home_id(settings), machine(), slots, among):
         try:
             start = _keeper_start(settings, row)
             if fork is None or fork(start) is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from ....config.settings import Settings
+from ....config.settings import RuntimeSettings, Settings
 from ...detached import has_ended, reap_adopted
 from ...errors import Unavailable, key_reused, unknown
 from ...logtail import shorten
@@ -27,6 +27,7 @@ from ..template.handle import own_template
 from .alive import held, machine
 from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, mark_of, start_cleanup, table_of
 from .orphans import end_span
+from .shares import Quota
 from .submission import Submission
 from .table import LEASE_S, JobRow, JobTable
 
@@ -77,8 +78,8 @@ class Jobs:
         """Queue a job and start it if a slot is free; the same call of the same caller joins the job of the first.
 
         Raises:
-            ToolFailure: its idempotency key was used with other arguments, one of them is not finite, or its owner has
-                too many jobs already.
+            ToolFailure: its idempotency key was used with other arguments, one of them is not finite, its budget
+                is more than a job may take, or its owner has all that it may.
         """
         above = current()
         return await self._calls.run(lambda: self._submit(submission, above))
@@ -118,7 +119,7 @@ class Jobs:
             here = [each for each in self._table.running() if each.home in ("", row.home)]
             return QueuePlace(
                 position=self._table.ahead(row) + 1,
-                reason=f"{runtime.slots} long and {runtime.short_slots} short jobs run at a time (runtime.job_slots)",
+                reason=_reason(runtime, row),
                 running=[describe_running(each) for each in here[:MAX_SHOWN] if acting().owns(each.owner)],
             )
 
@@ -178,7 +179,8 @@ class Jobs:
 
     def _submit(self, submission: Submission, above: Carrier) -> JobRow:
         new = submission.row(self._settings, above)
-        row = self._table.insert(new, self._settings.runtime.rejoin_s, self._settings.runtime.caller_jobs)
+        runtime = self._settings.runtime
+        row = self._table.insert(new, runtime.rejoin_s, Quota(runtime.caller_jobs, runtime.caller_job_s))
         if self._settings.server.read_only:
             self._own.add(row.id)
         if row.request != new.request:
@@ -306,6 +308,13 @@ class Jobs:
         if self._table.lose(row.id, row.attempt, why):
             end_span(self._settings, row, why)
         self._start()
+
+
+def _reason(runtime: RuntimeSettings, row: JobRow) -> str:
+    """What a queued job waits for."""
+    of_one = runtime.caller_slots if row.owner else 0
+    own = f", and {of_one} of one caller (runtime.caller_slots)" if of_one else ""
+    return f"{runtime.slots} long and {runtime.short_slots} short jobs run at a time (runtime.job_slots){own}"
 
 
 def describe_running(row: JobRow) -> str:

@@ -51,8 +51,9 @@ class Submission:
         """What is queued, with the settings and the working directory of this process.
 
         Raises:
-            ToolFailure: a number among the arguments is not finite.
+            ToolFailure: a number among the arguments is not finite, or the budget is more than a job may take.
         """
+        budget = self.budget.within(settings.runtime.job_s)
         request, stored_settings = _exact(self.request), stored(settings)
         return NewJob(
             tool=self.tool,
@@ -66,7 +67,7 @@ class Submission:
             settings=stored_settings,
             folder=os.getcwd(),
             home=home_id(settings),
-            budget=self.budget.model_dump_json(exclude_none=True),
+            budget=budget.model_dump_json(exclude_none=True),
             short=int(self.short or (self.budget.seconds or math.inf) <= SHORT_S),
             scope=self.scope,
             owner=self.owner,

@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...errors import ToolFailure
 from ...paging import Position
 from ...tracing.ids import uuid7
 from ..identity import Identity
 from ..models import Budget, Fault, State
 from .backends import Backend, Opened
+from .shares import AHEAD, Quota, Slots, next_of, require_room
 
 LEASE_S = 10.0
 # Whoever was told of a job, as a task or by its handle, may ask for its result at least this long.
@@ -29,11 +29,10 @@ SAME = (
     "(state<>'cancelled' or fault='budget'))) order by created desc, id desc limit 1"
 )
 
-# Who has fewer running comes first, so that nobody waits behind all that another has queued.
-FAIRLY = "(select count(*) from jobs r where r.state='running' and r.owner=jobs.owner)"
 WHOSE = "(?=1 or owner=?)"
 ATTEMPT = "id=? and attempt=? and state='running'"
 EVERYBODY = Identity()
+UNLIMITED = Quota()
 
 
 @dataclass(frozen=True)
@@ -146,17 +145,17 @@ class JobTable:
         self.backend = backend
         self._ended = ended
 
-    def insert(self, new: NewJob, rejoin_s: float = 0.0, most: int = 0) -> JobRow:
+    def insert(self, new: NewJob, rejoin_s: float = 0.0, quota: Quota = UNLIMITED) -> JobRow:
         """Queue a job, or find the one of the same call.
 
         With an idempotency key that is the job which was started with it, unless that one failed. Without, it is one
         of the same caller that has not ended, or that ended within `rejoin_s` and nobody was told of.
 
         Args:
-            most: jobs of one owner that have not ended; 0: as many as it likes, as where nobody has a name.
+            quota: what its owner may have, if it has a name.
 
         Raises:
-            ToolFailure: it has as many.
+            ToolFailure: it has all of that.
         """
         with self.backend.alone() as db:
             if new.idempotency:
@@ -168,8 +167,7 @@ class JobTable:
                     return row
             elif new.call and (row := _one(db, SAME, new.call, new.scope, time.time() - rejoin_s)):
                 return replace(row, joined=True)
-            if new.owner and most:
-                _require_room(db, new.owner, most)
+            require_room(db, new.owner, quota)
             values = {"id": _identity(), "state": "queued", "attempt": 0, "created": time.time(), **vars(new)}
             marks = ",".join("?" * len(values))
             row = _one(db, f"insert into jobs({','.join(values)}) values({marks}) returning *", *values.values())
@@ -186,25 +184,20 @@ class JobTable:
             raise KeyError(identity)
         return row
 
-    def claim(
-        self, home: str, place: str, slots: int, short_slots: int = 0, among: Collection[str] | None = None
-    ) -> JobRow | None:
-        """Take the oldest queued job of a state folder, or of some of its jobs, that there is a slot for here.
+    def claim(self, home: str, place: str, slots: Slots, among: Collection[str] | None = None) -> JobRow | None:
+        """Take the queued job of a state folder, or of some of its jobs, whose turn it is and that has a slot here.
 
-        Long work takes `slots` at most; what is expected to be short also runs beside it, in `short_slots` more.
+        Long work takes `slots.long` at most; what is expected to be short also runs beside it. Who has fewer running
+        comes first, the oldest of each.
         """
-        running = "(select count(*) from jobs where state='running' and place=?{})"
-        chosen = "" if among is None else f"id in ({','.join('?' * len(among)) or 'null'}) and "
+        query, values = next_of(home, place, slots, among)
         with self.backend.alone() as db:
             return _one(
                 db,
                 f"update jobs set state='running', attempt=attempt+1, pid=0, claimed=?, place=?, "
                 f"lease={self.backend.clock}+{LEASE_S}, progress=null, asks=null, answers=null, cleanup=null, "
-                "error=null, fault=null "
-                "where id=(select id from jobs where state='queued' and home in (?, '') and "
-                f"{chosen}{running.format('')} < ? and (short=1 or {running.format(' and short=0')} < ?) "
-                f"order by {FAIRLY}, created, id limit 1) returning *",
-                time.time(), place, home, *(among or ()), place, slots + short_slots, place, slots,
+                f"error=null, fault=null where id=({query}) returning *",
+                time.time(), place, *values,
             )  # fmt: skip
 
     def tell(self, identity: str, scope: str) -> bool:
@@ -273,13 +266,8 @@ class JobTable:
 
     def ahead(self, row: JobRow) -> int:
         """How many queued jobs of the same state folder come before one; short ones may take the slot of a long one."""
-        query = (
-            "select count(*) from jobs where state='queued' and home in (?, '') and (short=1 or ?=0) "
-            "and (created<? or (created=? and id<?))"
-        )
         with self.backend.open() as db:
-            values = (row.home, row.short, row.created, row.created, row.id)
-            return int(db.execute(query, values).fetchone()[0])
+            return int(db.execute(AHEAD, (row.home, row.id)).fetchone()[0])
 
     def take_cleanup(self, identity: str, attempt: int) -> str | None:
         """What has to be done after an attempt, for the first who asks."""
@@ -353,15 +341,6 @@ class JobTable:
     def _all(self, query: str, *values: Any) -> list[JobRow]:
         with self.backend.open() as db:
             return _rows(db.execute(query, values))
-
-
-def _require_room(db: Opened, owner: str, most: int) -> None:
-    query = "select count(*) from jobs where owner=? and state in ('queued','running')"
-    if (number := int(db.execute(query, (owner,)).fetchone()[0])) >= most:
-        raise ToolFailure(
-            f"{number} jobs of {owner} have not ended, and it may have {most} at a time (runtime.caller_jobs)",
-            "Wait for one with get_job, or end one with cancel_job.",
-        )
 
 
 def _whose(by: Identity) -> tuple[int, str]:

@@ -1,0 +1,1 @@
+"""What whoever runs a server allows, denies, or lets a person confirm."""

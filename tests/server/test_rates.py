@@ -1,0 +1,68 @@
+"""How many calls one caller may make within a minute."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlops_mcp.config.settings import Settings
+from mlops_mcp.server.rates import MAX_CALLERS, Rates
+from mlops_mcp.tools.errors import ToolFailure
+
+from .access.conftest import opened
+from .access.test_identities import text_of
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def admitted(rates: Rates, caller: str, calls: int) -> int:
+    """How many of so many calls pass."""
+    passed = 0
+    for _ in range(calls):
+        try:
+            rates.admit(caller)
+        except ToolFailure:
+            continue
+        passed += 1
+    return passed
+
+
+def test_a_caller_makes_as_many_calls_as_it_may_and_another_one_as_well() -> None:
+    clock = Clock()
+    rates = Rates(120, clock)
+    assert admitted(rates, "ann", 500) == 120
+    assert admitted(rates, "bob", 500) == 120
+    with pytest.raises(ToolFailure, match=r"120 calls of this caller.*server\.caller_calls\)\. Repeat it in 1 s\."):
+        rates.admit("ann")
+    clock.now = 1
+    assert admitted(rates, "ann", 500) == 2
+    clock.now = 3600
+    assert admitted(rates, "ann", 500) == 120
+    assert admitted(Rates(0, clock), "ann", 500) == 500
+
+
+def test_callers_that_come_and_go_are_forgotten() -> None:
+    rates = Rates(1, Clock())
+    for number in range(MAX_CALLERS + 5):
+        rates.admit(str(number))
+    assert admitted(rates, str(MAX_CALLERS + 4), 1) == 0
+    assert len(rates._left) == MAX_CALLERS  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_over_http_one_call_too_many_is_an_answer_that_says_when_to_come_back(settings: Settings) -> None:
+    few = settings.model_copy(update={"server": settings.server.model_copy(update={"caller_calls": 2})})
+    async with opened(few) as door:
+        ann, bob = door.bearer("ann", "read"), door.bearer("bob", "read")
+        answers = [await door.call(ann, "list_jobs") for _ in range(3)]
+        assert [bool(answer.get("isError")) for answer in answers] == [False, False, True]
+        assert "server.caller_calls" in text_of(answers[2])
+        assert "server.caller_calls" in (await door.ask(ann, "resources/read", uri="mlflow://experiments"))["message"]
+        assert (await door.ask(ann, "tools/list"))["tools"]
+        assert not (await door.call(bob, "list_jobs")).get("isError")
