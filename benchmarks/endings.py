@@ -11,6 +11,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -80,6 +81,7 @@ def table() -> list[tuple[str, float, Measure]]:
         ("killed keeper of work of once: it is lost", 2.0, _job("leaves", lost)),
         ("busy worker: the pool is closed", 2.0, closed_pool),
         *((f"SIGTERM on {each}: the server has ended", 2.0, _server(each, signal.SIGTERM)) for each in ("http", "sse")),
+        ("SIGTERM while 200 clients send half or only listen", 10.0, _server("http", signal.SIGTERM, crowd=50)),
         *((f"stdio {name}: the server has ended", 2.0, _stdio(number)) for number, name in (
             (signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT"), (None, "without its client"),
         )),
@@ -195,11 +197,22 @@ async def ending(process: asyncio.subprocess.Process, end: Callable[[], object])
     return time.perf_counter() - began
 
 
-def _server(transport: str, number: signal.Signals) -> Measure:
+# Requests that never arrive whole, and a stream that is only listened to.
+HALVES = ("", "GET /sse HT", "POST /mcp HTTP/1.1\r\nHost: HOST\r\nContent-Length: 9\r\n\r\n{")
+LISTENING = "GET /sse HTTP/1.1\r\nHost: HOST\r\n\r\n"
+
+
+def _server(transport: str, number: signal.Signals, crowd: int = 0) -> Measure:
+    """With so many connections of each kind that do nothing."""
+
     async def measure(folder: Path) -> float:
         async with served(folder, "--transport", transport, "--port", "0") as process:
             assert process.stderr
-            url = (await process.stderr.readline()).decode().split()[-1]
+            url = re.findall(r"http://\S+", (await process.stderr.readline()).decode())[0]
+            host, port = url.split("/")[2].split(":")
+            for text in (*HALVES, LISTENING) * crowd:
+                _, out = await asyncio.open_connection(host, int(port))
+                out.write(text.replace("HOST", f"{host}:{port}").encode())
             connected, leave = asyncio.Event(), asyncio.Event()
 
             async def stay() -> None:
