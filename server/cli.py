@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspection(commands)
     _add_traces(commands.add_parser("traces", help="what of the traces waits to be shipped to Opik"))
     _add_tokens(commands.add_parser("token", help="who may ask over HTTP"))
+    endpoint = commands.add_parser("endpoint-token", help="print what a program sends to an endpoint")
+    endpoint.add_argument("endpoint", metavar="NAME")
+    endpoint.set_defaults(run=_endpoint_token)
 
     demo = commands.add_parser("demo", help="run the whole lifecycle on the credit-risk data")
     demo.add_argument("--trials", type=int, default=20, help="parameters to try in its search")
@@ -313,6 +316,12 @@ def _token_revoke(options: argparse.Namespace, loaded: Loaded) -> int:
     from .access.command import revoke
 
     return revoke(loaded.settings.home, options.name)
+
+
+def _endpoint_token(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .endpoint_token import print_token
+
+    return print_token(loaded.settings.home, options.endpoint)
 
 
 def _demo(options: argparse.Namespace, loaded: Loaded) -> int:

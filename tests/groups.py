@@ -7,18 +7,20 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# Modules that share something expensive of the session: one PostgreSQL server, one Dask cluster.
+# Modules that share something expensive of the session: one PostgreSQL server, one Dask cluster, two endpoints.
 TOGETHER = {
     "tests/tools/data/test_postgres_source.py": "cluster",
     "tests/tools/runtime/test_outcomes.py": "cluster",
     "tests/tools/runtime/test_servers.py": "cluster",
     "tests/tools/runtime/test_table.py": "cluster",
+    "tests/tools/serving/test_doors.py": "serving",
+    "tests/tools/serving/test_serving.py": "serving",
 }
 # The groups that take longest, longest first; every other module is a group of its own.
 LONGEST = (
     "cluster",
     "tests/tools/causal/test_effect_models.py",
-    "tests/tools/serving/test_serving.py",
+    "serving",
     "tests/tools/causal/test_simulations.py",
     "tests/integration/test_demo.py",
     "tests/integration/test_degradation.py",
