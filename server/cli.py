@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     endpoint.add_argument("endpoint", metavar="NAME")
     endpoint.set_defaults(run=_endpoint_token)
 
+    _add_state(commands)
     demo = commands.add_parser("demo", help="run the whole lifecycle on the credit-risk data")
     demo.add_argument("--trials", type=int, default=20, help="parameters to try in its search")
     demo.add_argument("--keep", action="store_true", help="leave the endpoint running")
@@ -147,6 +148,17 @@ def _add_client(parser: argparse.ArgumentParser, help: str, nargs: str | None = 
     parser.add_argument("--scope", choices=("user", "project"), default="user", help="default: for all your projects")
     parser.add_argument("--dry-run", action="store_true", help="show what would change and write nothing")
     parser.add_argument("--force", action="store_true", help="also where something else has the name")
+
+
+def _add_state(commands: Any) -> None:
+    backup = commands.add_parser("backup", help="write the state folder to one file, while it is used")
+    backup.add_argument("file", metavar="FILE")
+    backup.add_argument("--force", action="store_true", help="replace a file that is there")
+    backup.set_defaults(run=_backup)
+    restore = commands.add_parser("restore", help="fill the state folder from a backup")
+    restore.add_argument("file", metavar="FILE")
+    restore.add_argument("--force", action="store_true", help="set aside what is in the folder")
+    restore.set_defaults(run=_restore)
 
 
 class _Version(argparse.Action):
@@ -322,6 +334,18 @@ def _endpoint_token(options: argparse.Namespace, loaded: Loaded) -> int:
     from .endpoint_token import print_token
 
     return print_token(loaded.settings.home, options.endpoint)
+
+
+def _backup(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .backup import backup
+
+    return backup(loaded.settings, options.file, options.force)
+
+
+def _restore(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .backup import restore
+
+    return restore(loaded.settings, options.file, options.force)
 
 
 def _demo(options: argparse.Namespace, loaded: Loaded) -> int:
