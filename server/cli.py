@@ -78,7 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspection(commands)
     _add_traces(commands.add_parser("traces", help="what of the traces waits to be shipped to Opik"))
     _add_tokens(commands.add_parser("token", help="who may ask over HTTP"))
+    endpoint = commands.add_parser("endpoint-token", help="print what a program sends to an endpoint")
+    endpoint.add_argument("endpoint", metavar="NAME")
+    endpoint.set_defaults(run=_endpoint_token)
 
+    _add_state(commands)
     demo = commands.add_parser("demo", help="run the whole lifecycle on the credit-risk data")
     demo.add_argument("--trials", type=int, default=20, help="parameters to try in its search")
     demo.add_argument("--keep", action="store_true", help="leave the endpoint running")
@@ -150,6 +154,17 @@ def _add_client(parser: argparse.ArgumentParser, help: str, nargs: str | None = 
     parser.add_argument("--scope", choices=("user", "project"), default="user", help="default: for all your projects")
     parser.add_argument("--dry-run", action="store_true", help="show what would change and write nothing")
     parser.add_argument("--force", action="store_true", help="also where something else has the name")
+
+
+def _add_state(commands: Any) -> None:
+    backup = commands.add_parser("backup", help="write the state folder to one file, while it is used")
+    backup.add_argument("file", metavar="FILE")
+    backup.add_argument("--force", action="store_true", help="replace a file that is there")
+    backup.set_defaults(run=_backup)
+    restore = commands.add_parser("restore", help="fill the state folder from a backup")
+    restore.add_argument("file", metavar="FILE")
+    restore.add_argument("--force", action="store_true", help="set aside what is in the folder")
+    restore.set_defaults(run=_restore)
 
 
 class _Version(argparse.Action):
@@ -323,6 +338,24 @@ def _token_revoke(options: argparse.Namespace, loaded: Loaded) -> int:
     from .access.command import revoke
 
     return revoke(loaded.settings.home, options.name)
+
+
+def _endpoint_token(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .endpoint_token import print_token
+
+    return print_token(loaded.settings.home, options.endpoint)
+
+
+def _backup(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .backup import backup
+
+    return backup(loaded.settings, options.file, options.force)
+
+
+def _restore(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .backup import restore
+
+    return restore(loaded.settings, options.file, options.force)
 
 
 def _demo(options: argparse.Namespace, loaded: Loaded) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# Modules that share something expensive of the session: one PostgreSQL server, one Dask cluster; one state folder.
+# Modules that share something expensive of the session: a PostgreSQL server, a Dask cluster, a state folder, endpoints.
 TOGETHER = {
     "tests/integration/test_degradation.py": "home",
     "tests/integration/test_missing_libraries.py": "home",
@@ -15,13 +15,15 @@ TOGETHER = {
     "tests/tools/runtime/test_outcomes.py": "cluster",
     "tests/tools/runtime/test_servers.py": "cluster",
     "tests/tools/runtime/test_table.py": "cluster",
+    "tests/tools/serving/test_doors.py": "serving",
+    "tests/tools/serving/test_serving.py": "serving",
 }
 # The groups that take longest, longest first; every other module is a group of its own.
 LONGEST = (
     "cluster",
     "home",
+    "serving",
     "tests/integration/test_demo.py",
-    "tests/tools/serving/test_serving.py",
     "tests/tools/causal/test_effect_models.py",
     "tests/tools/causal/test_simulations.py",
     "tests/integration/test_long_work.py",

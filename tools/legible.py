@@ -5,6 +5,7 @@ Column names, values, tags and descriptions are anybody's. The data itself stays
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -21,10 +22,25 @@ HIDDEN = re.compile(
     r"\U000e0000-\U000e007f]"
 )
 
+# What a spreadsheet takes for the beginning of a formula, also in the wide forms of East Asia (OWASP, CSV Injection).
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
 
 def legible(text: str) -> str:
     """The text without what is hidden in it; line feeds and tabs stay."""
     return text if text.isprintable() else HIDDEN.sub("", text)
+
+
+def inert(text: str) -> str:
+    """The text as a cell that every spreadsheet shows and none calculates; what is a number stays one."""
+    return f"'{text}" if text.startswith(FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text)) and not text[0].isspace()
+    except ValueError:
+        return False
 
 
 def legible_parts(node: Any) -> Any:

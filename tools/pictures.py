@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import ToolFailure, require
+from .legible import inert
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,12 +58,18 @@ def label(name: object, most: int = LABEL) -> str:
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """The numbers of a picture as CSV, to six digits."""
+    """The numbers of a picture as CSV, to six digits, with no cell that a spreadsheet would calculate."""
     written = io.StringIO()
     sheet = csv.writer(written, lineterminator="\n")
-    sheet.writerow(names)
-    sheet.writerows([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+    sheet.writerow(map(inert, names))
+    sheet.writerows(map(_cell, row) for row in rows)
     return written.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return inert(value) if isinstance(value, str) else value
 
 
 def drawn(draw: Callable[[Figure], None], shows: str, most: int = SMALL) -> Picture:

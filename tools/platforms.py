@@ -8,6 +8,7 @@ a limit of an endpoint's data      none, and asking for one is refused (`limits_
 the proportional share of memory   the memory that a process has for itself (`own_memory`)
 asking for the holder of a lock    taking the lock for a moment (`is_held`)
 what a process has written         nothing is counted (`written`)
+Landlock                           none: a process may reach what its user can (`landlock.confines`)
 the id of a boot                   that of a boot session (`boot`)
 waitid (macOS before Python 3.13)  the state of the process (`child_lives`), and no adopted processes to let go
 """
@@ -29,6 +30,8 @@ from pathlib import Path
 
 import psutil
 
+from .landlock import confines, confines_tcp
+
 PR_SET_PDEATHSIG = 1
 # Of /proc/self/stat, counted from what follows the name of the program: proc(5), env_start and env_end.
 ENV_START, ENV_END = 47, 48
@@ -42,15 +45,16 @@ def _linux() -> bool:
 
 
 UNCONFINED = (
-    "workers and jobs may reach every file and address that the user of the server can: give it a user or a container "
-    "of its own"
+    "workers, jobs and endpoints may reach every file and address that the user of the server can, since the kernel "
+    "has no Landlock (Linux 6.2 and later): give the server a user or a container of its own"
 )
+CONNECTING = "workers and jobs may connect to any address, since Landlock holds TCP only from Linux 6.7 on"
 
 
 def shortcomings() -> list[str]:
     """What this system lacks, in words for whoever installs the server."""
     if _linux():
-        return [UNCONFINED]
+        return [UNCONFINED] if not confines() else [CONNECTING] if not confines_tcp() else []
     return [
         UNCONFINED,
         "no process has the libraries loaded ahead: the first call of a toolset and every job load them anew",

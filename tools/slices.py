@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from typing import Literal
 
 SLICES = (
     "data",
@@ -42,6 +43,8 @@ class Slice:
         removes: those of them whose things its `removal.py` takes away.
         opens: its modules that other slices may import; `*` for all.
         workers: the slice whose call workers it shares, since they use the same library.
+        reach: what its workers and jobs may reach where the kernel can hold them to it: the files of the
+            installation, also the network, or anything.
     """
 
     floor: int
@@ -54,6 +57,7 @@ class Slice:
     removes: tuple[str, ...] = ()
     opens: tuple[str, ...] = ()
     workers: str = ""
+    reach: Literal["files", "network", "anything"] = "files"
 
 
 @cache

@@ -20,7 +20,7 @@ from mcp import Client, StdioServerParameters
 from mlops_mcp.config import platform
 from mlops_mcp.config.load import load
 from mlops_mcp.server.doctor import print_report
-from mlops_mcp.tools import platforms
+from mlops_mcp.tools import landlock, platforms
 
 from ..conftest import UNHURRIED, finished
 
@@ -29,9 +29,9 @@ ROOT = Path(__file__).parents[2]
 # Loaded by every Python process that is started with its folder on the path.
 MACOS = f"""
 import os, sys, types
-from mlops_mcp.tools import platforms
+from mlops_mcp.tools import landlock, platforms
 
-platforms.sys = types.SimpleNamespace(platform="darwin")
+landlock.sys = platforms.sys = types.SimpleNamespace(platform="darwin")
 platforms.ctypes = None
 for name in ("pidfd_open", "waitid", "O_TMPFILE"):
     if hasattr(os, name):
@@ -134,6 +134,7 @@ def test_doctor_says_what_a_system_lacks(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = load(environ).settings
+    monkeypatch.setattr(landlock, "_version", lambda: 0)
     print_report(settings)
     (said,) = [line for line in capsys.readouterr().out.splitlines() if "on this system" in line]
     assert "may reach every file" in said

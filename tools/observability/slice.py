@@ -9,4 +9,5 @@ SLICE = Slice(
     extra="observability",
     libraries=("opik", "anthropic"),
     handles=("trace",),
+    reach="network",
 )

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
+
+import yaml
 
 from ..errors import NeedsChoice, ToolFailure, Unavailable, require, unknown
 from ..handles import check_name, parse, slug
@@ -24,10 +27,11 @@ from ..modeling.opened.admitted import TRUSTED
 from ..modeling.opened.reading import read_model
 from ..modeling.store import REQUIREMENTS, StoredModel, find_model, load_pipeline
 from ..runtime.work import Work
+from ..undo import call
 from .models import PackageRequest, ServiceSpec
 
-SPEC_FILE = "spec.json"
-CODE = {"service.py": "service.py.txt", "rows.py": "rows.py"}
+SPEC_FILE, BENTO_FILE, BUILD_FILE = "spec.json", "bento.yaml", "bentofile.yaml"
+CODE = {"service.py": "service.py.txt", "rows.py": "rows.py", "guard.py": "guard.py"}
 VERSION = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")
 VERSION_LENGTH = 12
 BUILD_PATIENCE_S = 120.0
@@ -81,21 +85,48 @@ def model_folder(work: Work, spec: ServiceSpec) -> Path:
     return work.settings.bentoml_home.joinpath("models", *spec.model_tag.split(":"))
 
 
-def require_model(work: Work, bento: Bento) -> None:
-    """Look at the copy of the model as at any other file; its service looks only for the digest.
+def require_whole(work: Work, bento: Bento) -> None:
+    """Look at what is about to be run: the code around the model, and the model as at any other file.
 
     Raises:
-        ToolFailure: it is not the one that was packaged, or not one that is opened here.
+        ToolFailure: it is not what this version packages, or not a model that is opened here.
     """
-    folder = model_folder(work, bento.spec)
-    file, card = folder / MODEL_FILE, folder / CARD_FILE
-    if not file.is_file() or not card.is_file() or digest(file) != bento.spec.sha256:
-        raise ToolFailure(
-            f"the model file of {bento.handle} is not the one that was packaged",
-            f"Package it again: package_model(model={bento.spec.model_handle!r}, name={bento.spec.name!r})",
-        )
+    if damage := _damage(work, bento):
+        again = call("package_model", model=bento.spec.model_handle, name=bento.spec.name)
+        raise ToolFailure(damage, f"Package it again: {again}")
+    file, card = (model_folder(work, bento.spec) / name for name in (MODEL_FILE, CARD_FILE))
     seal = ModelCard.model_validate_json(card.read_bytes()).seal
     read_model(file, bento.handle, sealed.holds(work.home, file, seal))
+
+
+def _damage(work: Work, bento: Bento) -> str:
+    """What of a bento is something else than what would be packaged now, empty if nothing is."""
+    if not _is_our_code(bento):
+        return f"the code of {bento.handle} is not what this version packages"
+    file, card = (model_folder(work, bento.spec) / name for name in (MODEL_FILE, CARD_FILE))
+    whole = file.is_file() and card.is_file() and digest(file) == bento.spec.sha256
+    return "" if whole else f"the model file of {bento.handle} is not the one that was packaged"
+
+
+def _is_our_code(bento: Bento) -> bool:
+    """Whether running it runs our service and nothing else; what Python has compiled of it is compiled again."""
+    folder = bento.folder / "src"
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    expected = {_written_as(name, bento.spec): _code(source) for name, source in CODE.items()}
+    found = {each.name for each in folder.iterdir()} - {SPEC_FILE, BUILD_FILE}
+    return (
+        found == expected.keys()
+        and _what_runs(bento) == f"{_module(bento.spec)}:Predictor"
+        and all((folder / name).read_bytes() == code.encode() for name, code in expected.items())
+    )
+
+
+def _what_runs(bento: Bento) -> object:
+    try:
+        content = yaml.safe_load((bento.folder / BENTO_FILE).read_bytes())
+    except yaml.YAMLError:
+        return None
+    return cast("dict[str, object]", content).get("service") if isinstance(content, dict) else None
 
 
 def _packaged(folder: Path) -> Bento | None:
@@ -124,9 +155,11 @@ def make_bento(work: Work, request: PackageRequest) -> Made:
     load_pipeline(model)
     spec = _spec(model, request)
     _require_free(work, spec)
-    if (_bentos(work) / spec.name / spec.version).is_dir():
-        return Made(find_bento(work, f"{spec.name}:{spec.version}"), model.handle, built=False)
+    folder = _bentos(work) / spec.name / spec.version
+    if folder.is_dir() and not _damage(work, found := find_bento(work, f"{spec.name}:{spec.version}")):
+        return Made(found, model.handle, built=False)
     with locked(work.settings.bentoml_home / "build.lock", BUILD_PATIENCE_S, "another bento is being built"):
+        shutil.rmtree(folder, ignore_errors=True)
         with work.tracer.span("store model", tag=spec.model_tag):
             _store_model(work, model, spec)
         with work.tracer.span("build bento", tag=f"{spec.name}:{spec.version}"):
@@ -241,7 +274,7 @@ def _store_model(work: Work, model: StoredModel, spec: ServiceSpec) -> None:
 def _build(work: Work, spec: ServiceSpec) -> None:
     # A module name of its own: BentoML imports the service, and would take the one of an earlier build of this
     # process for it.
-    module = f"service_{spec.content}"
+    module = _module(spec)
     with _bentoml(work), tempfile.TemporaryDirectory() as folder:
         import bentoml
         from bentoml.exceptions import BentoMLException
@@ -249,8 +282,7 @@ def _build(work: Work, spec: ServiceSpec) -> None:
         context = Path(folder)
         (context / SPEC_FILE).write_text(spec.model_dump_json(indent=1), encoding="utf-8")
         for name, source in CODE.items():
-            target = f"{module}.py" if name == "service.py" else name
-            (context / target).write_text(_code(source), encoding="utf-8")
+            (context / _written_as(name, spec)).write_text(_code(source), encoding="utf-8")
         try:
             bentoml.build(
                 f"{module}:Predictor",
@@ -282,7 +314,15 @@ def _bentos(work: Work) -> Path:
 
 
 def _tags(work: Work) -> list[str]:
-    return sorted(f"{file.parent.parent.name}:{file.parent.name}" for file in _bentos(work).glob("*/*/bento.yaml"))
+    return sorted(f"{file.parent.parent.name}:{file.parent.name}" for file in _bentos(work).glob(f"*/*/{BENTO_FILE}"))
+
+
+def _module(spec: ServiceSpec) -> str:
+    return f"service_{spec.content}"
+
+
+def _written_as(name: str, spec: ServiceSpec) -> str:
+    return f"{_module(spec)}.py" if name == "service.py" else name
 
 
 def _code(name: str) -> str:

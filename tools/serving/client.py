@@ -18,7 +18,7 @@ from ..platforms import limits_memory
 from ..runtime.work import Work
 from ..undo import call, deletes
 from . import endpoints, processes, reverse
-from .bentos import Bento, find_bento, make_bento, require_bentoml, require_model
+from .bentos import Bento, find_bento, make_bento, require_bentoml, require_whole
 from .connection import Connections, ServiceFailed, Unreachable, ask_predictions, is_ready
 from .models import (
     Deployed,
@@ -36,10 +36,15 @@ from .models import (
     Traffic,
 )
 from .processes import Plan, free_ports, master
+from .tokens import known_token
 
 # What an endpoint was measured to take: its master, and each replica.
 MASTER_MB = 200
 REPLICA_MB = 400
+TOKEN_NOTE = (
+    'other programs POST {{"rows": […]}} there as application/json with the header Authorization: Bearer <token>, '
+    "which `mlops-mcp endpoint-token {name}` prints on that machine"
+)
 MODELS = ("model:", "models:/", "run:", "m-")
 # More numbers than these are left out of an answer.
 MAX_PROBABILITIES = 400
@@ -70,6 +75,7 @@ def package_model(work: Work, request: PackageRequest) -> Packaged:
 
 def deploy_model(work: Work, request: DeployRequest) -> Deployed:
     """Start a bento, and give it the calls of an endpoint once it answers."""
+    work.afterwards(forget_unfinished, request.endpoint)
     return deploy(work, request, free_ports())
 
 
@@ -77,7 +83,7 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
     name = endpoints.endpoint_name(request.endpoint)
     require_bentoml(work)
     bento, model = _bento(work, request.bento)
-    require_model(work, bento)
+    require_whole(work, bento)
     threads, memory = max(1, int(request.resources.cpu)), size(request.resources.memory)
     plan = Plan(name, bento, request.replicas, threads, memory, model)
     with endpoints.change(work, name):
@@ -100,6 +106,7 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
         ready_seconds=round(took, 2),
         memory_mb=processes.memory_mb(work, name, made),
         stopped=stopped,
+        notes=[TOKEN_NOTE.format(name=name)],
         next=f"predict(endpoint={f'endpoint:{name}'!r}, rows=[{{feature: value}}])",
         undo=reverse.of_deployment(name, running, made, request.percent),
     )
@@ -131,7 +138,7 @@ def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
     began = time.perf_counter()
     try:
         with work.tracer.span("ask service", bento=chosen.bento, rows=len(rows)):
-            answer = ask_predictions(work.once(_connections), chosen, rows)
+            answer = ask_predictions(work.once(_connections), chosen, known_token(work.home, name), rows)
     except Unreachable as error:
         raise ToolFailure(
             f"{chosen.bento} of endpoint:{name} does not answer: {error}", f"Deploy it again: {_redeploy(state)}"
@@ -157,17 +164,24 @@ def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
 
 
 def list_endpoints(work: Work, limit: int, cursor: str) -> Page[EndpointLine]:
-    """What runs, as seen from its processes.
-
-    Leftovers of deployments that never finished are ended on the way, unless this server only reads.
-    """
+    """What runs, as seen from its processes."""
     chosen = page(endpoints.names(work), limit, cursor)
-    for name in chosen.items if not work.settings.server.read_only else ():
-        # While a deployment is under way it is shown as it stands.
-        with suppress(Busy), endpoints.change(work, name, wait_s=0):
-            _forget_unfinished(work, name)
     lines = [_line(work, name) for name in chosen.items if endpoints.exists(work, name)]
     return Page(items=lines, total=chosen.total, next_cursor=chosen.next_cursor)
+
+
+def forget_unfinished(work: Work, endpoint: str) -> None:
+    """End what a deployment that did not come to its end has started; another one that is under way does so itself."""
+    name = endpoints.endpoint_name(endpoint)
+    with suppress(Busy), endpoints.change(work, name, wait_s=0):
+        if not endpoints.exists(work, name):  # it was stopped meanwhile
+            return
+        state = endpoints.read(work, name)
+        finished = [each for each in state.deployments if each.ready]
+        # An orphan of a dead master goes with the next deployment: until then it shows what happened.
+        processes.sweep(work, name, {each.id for each in finished})
+        if len(finished) < len(state.deployments):
+            _restore(work, name, finished)
 
 
 def stop_endpoint(work: Work, endpoint: str) -> Stopped:
@@ -315,20 +329,10 @@ def _line(work: Work, name: str) -> EndpointLine:
     )
 
 
-def _forget_unfinished(work: Work, name: str) -> None:
-    if not endpoints.exists(work, name):  # it was stopped meanwhile
-        return
-    state = endpoints.read(work, name)
-    finished = [each for each in state.deployments if each.ready]
-    # An orphan of a dead master goes with the next deployment: until then it shows what happened.
-    processes.sweep(work, name, {each.id for each in finished})
-    if len(finished) < len(state.deployments):
-        _restore(work, name, finished)
-
-
 def _deployment_line(work: Work, name: str, deployment: Deployment) -> DeploymentLine:
     alive = master(deployment) is not None
-    up: State = "ready" if deployment.ready and alive and is_ready(deployment.port) else "starting"
+    answers = deployment.ready and alive and is_ready(deployment.port, known_token(work.home, name))
+    up: State = "ready" if answers else "starting"
     return DeploymentLine(
         bento=deployment.bento,
         state=up if alive else "dead",

@@ -48,7 +48,7 @@ class Connections:
     def __init__(self) -> None:
         self._open: dict[str, http.client.HTTPConnection] = {}
 
-    def post(self, deployment: Deployment, path: str, content: object) -> Reply:
+    def post(self, deployment: Deployment, token: str, path: str, content: object) -> Reply:
         """Send once more if a kept connection turns out to be closed: a prediction changes nothing.
 
         Raises:
@@ -57,21 +57,21 @@ class Connections:
         body = json.dumps(content).encode()
         kept = deployment.id in self._open
         try:
-            return self._send(deployment, path, body)
+            return self._send(deployment, token, path, body)
         except DROPPED as error:
             self._close(deployment.id)
             if not kept:
                 raise Unreachable(str(error)) from error
-        return self.post(deployment, path, content)
+        return self.post(deployment, token, path, content)
 
     def close(self) -> None:
         for identity in list(self._open):
             self._close(identity)
 
-    def _send(self, deployment: Deployment, path: str, body: bytes) -> Reply:
+    def _send(self, deployment: Deployment, token: str, path: str, body: bytes) -> Reply:
         connection = self._of(deployment)
         try:
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            connection.request("POST", path, body, _headers(token))
             response = connection.getresponse()
             return Reply(response.status, response.read())
         except DROPPED:
@@ -95,7 +95,7 @@ class Connections:
             connection.close()
 
 
-def ask_predictions(connections: Connections, deployment: Deployment, rows: Sequence[Row]) -> ServiceAnswer:
+def ask_predictions(connections: Connections, deployment: Deployment, token: str, rows: Sequence[Row]) -> ServiceAnswer:
     """The predictions of a deployment.
 
     Raises:
@@ -103,7 +103,7 @@ def ask_predictions(connections: Connections, deployment: Deployment, rows: Sequ
         ServiceFailed: only its log says why.
         Unreachable: it does not answer at all.
     """
-    reply = connections.post(deployment, "/predict", {"rows": list(rows)})
+    reply = connections.post(deployment, token, "/predict", {"rows": list(rows)})
     if reply.status == 200:
         return ServiceAnswer.model_validate_json(reply.body)
     if reply.status < 500:
@@ -113,26 +113,26 @@ def ask_predictions(connections: Connections, deployment: Deployment, rows: Sequ
     raise ServiceFailed(reply.status)
 
 
-def ask_identity(port: int) -> Identity | None:
-    """Who answers on a port; None if nobody does, or nobody of ours."""
+def ask_identity(port: int, token: str) -> Identity | None:
+    """Who answers on a port; None if nobody does, or nobody of ours. It is told the token."""
     try:
-        reply = _once(port, "POST", "/identity")
+        reply = _once(port, token, "POST", "/identity")
         return Identity.model_validate_json(reply.body) if reply.status == 200 else None
     except (Unreachable, ValidationError):
         return None
 
 
-def is_ready(port: int) -> bool:
+def is_ready(port: int, token: str) -> bool:
     try:
-        return _once(port, "GET", "/readyz").status == 200
+        return _once(port, token, "GET", "/readyz").status == 200
     except Unreachable:
         return False
 
 
-def _once(port: int, method: str, path: str) -> Reply:
+def _once(port: int, token: str, method: str, path: str) -> Reply:
     connection = http.client.HTTPConnection(HOST, port, timeout=PROBE_TIMEOUT_S)
     try:
-        connection.request(method, path, b"{}" if method == "POST" else None, {"Content-Type": "application/json"})
+        connection.request(method, path, b"{}" if method == "POST" else None, _headers(token))
         response = connection.getresponse()
         return Reply(response.status, response.read())
     except (http.client.HTTPException, OSError) as error:
@@ -141,15 +141,21 @@ def _once(port: int, method: str, path: str) -> Reply:
         connection.close()
 
 
+def _headers(token: str) -> Mapping[str, str]:
+    return {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+
+
 def _reason(body: bytes) -> str:
     """The words of our own checks, or what pydantic says of a request of another form."""
     try:
         content = json.loads(body)
     except ValueError:
         return body[:300].decode(errors="replace")
+    if isinstance(content, list):  # what BentoML makes of an error of its own kinds
+        content = next(iter(content), None)
     details = content.get("detail") if isinstance(content, Mapping) else None
     if not isinstance(details, list):
-        return json.dumps(content)[:300]
+        return str(content.get("error", content) if isinstance(content, Mapping) else content)[:300]
     return "; ".join(_words(item) for item in details[:3] if isinstance(item, Mapping))
 
 

@@ -13,6 +13,7 @@ from ..locks import locked
 from ..runtime.work import Work
 from ..storage.state_files import replaced
 from .models import Deployment, EndpointFile
+from .tokens import endpoints_folder, forget_token
 
 LOCK_WAIT_S = 2.0
 # Coprime to 100 and near its golden section: any 100 calls in a row meet every position once, evenly spread.
@@ -52,6 +53,7 @@ def write(work: Work, state: EndpointFile) -> None:
 
 def remove(work: Work, name: str) -> None:
     _file(work, name).unlink(missing_ok=True)
+    forget_token(work.home, name)
     shutil.rmtree(_root(work) / name, ignore_errors=True)
 
 
@@ -105,7 +107,7 @@ def folders(work: Work) -> list[Path]:
 
 
 def _root(work: Work) -> Path:
-    return work.home / "endpoints"
+    return endpoints_folder(work.home)
 
 
 def _file(work: Work, name: str) -> Path:

@@ -2,17 +2,24 @@
 
 BentoML lets circus, which keeps its workers, listen for commands on two TCP ports of this machine. It asks nobody who
 they are, and one of its commands starts any program. Here it listens on sockets in a folder that is ours alone.
+
+Where the kernel has Landlock, it and its workers reach nothing but what they serve.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
+
+from ..landlock import DEVICES, Reach, confine, confines, needed_to_run
 
 CONTROL, EVENTS = "ipc://control", "ipc://events"
 # BentoML's own: sooner, the first look of circus meets workers that are not up.
 CHECK_DELAY_S = 10
+# BentoML looks for a free one, and lets it go.
+ANY_PORT = 0
 
 
 def main(folder: str, *arguments: str) -> None:
@@ -22,6 +29,8 @@ def main(folder: str, *arguments: str) -> None:
         folder: where the sockets lie, closed to others; their names are relative, since those of sockets are short.
     """
     os.chdir(folder)
+    if confines():
+        confine(_reach(Path(folder), int(arguments[arguments.index("--port") + 1])))
     from bentoml._internal.utils import circus
     from bentoml_cli.cli import cli
 
@@ -32,6 +41,12 @@ def main(folder: str, *arguments: str) -> None:
 
     circus.create_standalone_arbiter = arbiter
     cli.main(args=["serve", *arguments], prog_name="bentoml")
+
+
+def _reach(folder: Path, port: int) -> Reach:
+    """Its own folder and port, and the stores that it reads; a model that turned on us would find no more."""
+    stores = ((folder / name).resolve() for name in ("bentos", "models"))
+    return Reach((*needed_to_run(), *stores), (folder, Path(DEVICES)), tcp=False, ports=(port, ANY_PORT))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ from ..storage.state_files import private_folder
 from .bentos import Bento
 from .connection import ask_identity
 from .endpoints import folder
+from .guard import TOKEN_DIGEST
 from .models import Deployment
+from .tokens import digest_of, known_token, made_token
 
 MARK = "MLOPS_ENDPOINT_MARK"
 HOME = "MLOPS_ENDPOINT_HOME"
@@ -197,6 +199,7 @@ def _environment(work: Work, plan: Plan, identity: str, place: Path) -> Mapping[
         REPLICAS: str(plan.replicas),
         HOME: _home(work),
         MARK: mark_of(plan.endpoint, identity),
+        TOKEN_DIGEST: digest_of(made_token(work.home, plan.endpoint)),
     }
 
 
@@ -211,8 +214,7 @@ def _wait_ready(work: Work, plan: Plan, deployment: Deployment) -> None:
             raise _failed(plan, "ended while it started", tail)
         if FATAL in tail:
             raise _failed(plan, "cannot load its model", tail)
-        found = ask_identity(deployment.port)
-        if found and found.mark == mark_of(plan.endpoint, deployment.id) and found.bento == plan.bento.tag:
+        if _answers(work, plan, deployment):
             return
         time.sleep(POLL_S)
     raise _failed(
@@ -220,6 +222,24 @@ def _wait_ready(work: Work, plan: Plan, deployment: Deployment) -> None:
         f"did not answer within {wait_s:g} s (setting bentoml.ready_timeout_s)",
         log_tail(work, plan.endpoint, deployment.id),
     )
+
+
+def _answers(work: Work, plan: Plan, deployment: Deployment) -> bool:
+    """Whether it is up. Nobody but our own process, if it has the port, is told the token."""
+    if not listens(deployment):
+        return False
+    found = ask_identity(deployment.port, known_token(work.home, plan.endpoint))
+    ours = mark_of(plan.endpoint, deployment.id)
+    return found is not None and found.mark == ours and found.bento == plan.bento.tag
+
+
+def listens(deployment: Deployment) -> bool:
+    """Whether the process that was started has the port; another one may have been faster."""
+    try:
+        found = psutil.Process(deployment.pid).net_connections("tcp4")
+    except psutil.Error:
+        return False
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == deployment.port for each in found)
 
 
 def _failed(plan: Plan, what: str, tail: str) -> ToolFailure:

@@ -12,4 +12,6 @@ SLICE = Slice(
     stands_on=("modeling",),
     handles=("bento", "endpoint"),
     removes=("bento", "endpoint"),
+    # It starts processes, sees and ends them.
+    reach="anything",
 )

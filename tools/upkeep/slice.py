@@ -6,6 +6,7 @@ from ..slices import Slice
 
 SLICE = Slice(
     floor=5,
-    # Half of all deletions are MLflow's.
-    workers="tracking",
+    # With an endpoint its processes go.
+    workers="serving",
+    reach="anything",
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 from collections import Counter
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,13 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_mcp.server.cli import main
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.locks import Busy
-from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.runtime.work import Reporter, Work
 from mlops_mcp.tools.serving import client, endpoints, processes
 from mlops_mcp.tools.serving.bentos import find_bento
 from mlops_mcp.tools.serving.connection import Connections
 from mlops_mcp.tools.serving.models import Deployment, DeployRequest, EndpointFile, PackageRequest, Resources
+from mlops_mcp.tools.serving.tokens import made_token, token_of
 
 
 def deployment(identity: str, percent: int, pid: int = 0) -> Deployment:
@@ -194,13 +198,79 @@ def test_a_size_that_is_none_or_too_small_or_beyond_any_machine_is_refused(text:
         client.size(text)
 
 
-@pytest.mark.parametrize(("read_only", "left"), [(True, 1), (False, 0)])
-def test_a_server_that_only_reads_leaves_unfinished_deployments_to_others(
-    work: Work, read_only: bool, left: int
-) -> None:
+def test_a_list_of_endpoints_changes_nothing(work: Work) -> None:
     begun = deployment("new", 100, os.getpid()).model_copy(update={"ready": False})
     endpoints.write(work, EndpointFile(endpoint="credit", deployments=[begun]))
-    server = work.settings.server.model_copy(update={"read_only": read_only})
-    reading = Work(work.settings.model_copy(update={"server": server}), work.tracer)
-    client.list_endpoints(reading, 20, "")
-    assert endpoints.exists(work, "credit") is bool(left)
+    before = files(work)
+    assert client.list_endpoints(work, 20, "").total == 1
+    assert files(work) == before
+
+
+def test_a_deployment_that_did_not_come_to_its_end_leaves_what_was_there_before(work: Work) -> None:
+    ended, begun = deployment("old", 100), deployment("new", 0).model_copy(update={"ready": False})
+    endpoints.write(work, EndpointFile(endpoint="credit", deployments=[ended, begun]))
+    with endpoints.change(work, "credit"):
+        client.forget_unfinished(work, "credit")
+        assert len(endpoints.read(work, "credit").deployments) == 2  # another one is under way, and does it itself
+    client.forget_unfinished(work, "endpoint:credit")
+    assert endpoints.read(work, "credit").deployments == [ended]
+    client.forget_unfinished(work, "other")
+
+
+def test_a_deployment_says_how_to_tidy_up_after_it_before_it_begins(work: Work) -> None:
+    said: list[tuple[str, str]] = []
+    told = Work(work.settings, work.tracer, Reporter(say=lambda kind, text: said.append((kind, text))))
+    request = DeployRequest(bento="x", endpoint="credit", replicas=1, resources=Resources(), percent=100)
+    with pytest.raises(ToolFailure):
+        client.deploy_model(told, request)
+    assert [(kind, json.loads(text)) for kind, text in said] == [
+        ("cleanup", {"function": "mlops_mcp.tools.serving.client:forget_unfinished", "arguments": ["credit"]})
+    ]
+
+
+def files(work: Work) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in work.home.rglob("*") if path.is_file()}
+
+
+def test_the_token_of_an_endpoint_is_private_stays_the_same_and_goes_with_it(work: Work) -> None:
+    token = made_token(work.home, "credit")
+    assert len(token) >= 43
+    assert made_token(work.home, "credit") == token != made_token(work.home, "other")
+    endpoints.write(work, EndpointFile(endpoint="credit"))
+    assert token_of(work.home, "endpoint:credit") == token_of(work.home, "credit") == token
+    assert stat.S_IMODE((work.home / "endpoints/credit.token").stat().st_mode) == 0o600
+    assert token not in (work.home / "endpoints/credit.json").read_text()
+    endpoints.remove(work, "credit")
+    assert not (work.home / "endpoints/credit.token").exists()
+    assert made_token(work.home, "credit") != token
+
+
+@pytest.mark.parametrize("name", ["credti", "../endpoints/credit", "other", ""])
+def test_a_token_of_no_endpoint_is_refused(work: Work, name: str) -> None:
+    made_token(work.home, "credit")
+    made_token(work.home, "other")
+    endpoints.write(work, EndpointFile(endpoint="credit"))
+    with pytest.raises(ToolFailure):
+        token_of(work.home, name)
+
+
+def test_the_owner_is_told_the_token_by_a_command(
+    work: Work, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_CONFIG", os.devnull)
+    endpoints.write(work, EndpointFile(endpoint="credit"))
+    assert main(["--home", str(work.home), "endpoint-token", "credit"]) == 2
+    assert "started by a version without tokens" in capsys.readouterr().err
+    token = made_token(work.home, "credit")
+    assert main(["--home", str(work.home), "endpoint-token", "credit"]) == 0
+    assert capsys.readouterr().out == f"{token}\n"
+    assert main(["--home", str(work.home), "endpoint-token", "credti"]) == 2
+    assert "Did you mean endpoint:credit" in capsys.readouterr().err
+
+
+def test_nobody_who_took_the_port_is_told_the_token(work: Work, broken_port: int) -> None:
+    """A process of ours that does not listen there, and one of another that does."""
+    ours = deployment("new", 0, os.getppid()).model_copy(update={"port": broken_port})
+    assert not processes.listens(ours)
+    assert processes.listens(ours.model_copy(update={"pid": os.getpid()}))
+    assert not processes.listens(ours.model_copy(update={"pid": 2**22 + 1}))

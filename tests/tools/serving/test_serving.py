@@ -2,137 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import pickle
-import signal
-import stat
 from collections import Counter
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 
-from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
-from mlops_mcp.tools.modeling.card import CARD_FILE
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.pipelines import scores
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
-from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import client, endpoints, processes
-from mlops_mcp.tools.serving.bentos import find_bento
-from mlops_mcp.tools.serving.connection import Connections
-from mlops_mcp.tools.serving.models import Deployed, DeployRequest, Packaged, PackageRequest, Resources, Row
-from mlops_mcp.tools.tracing.span import Tracer
-from mlops_mcp.tools.training.client import train_model
-from mlops_mcp.tools.training.models import TrainRequest
+from mlops_mcp.tools.serving.models import Row
+from mlops_mcp.tools.serving.tokens import token_of
 
-ROOT = Path(__file__).parents[3]
-LOANS = ROOT / "examples/credit_risk/loan_table.parquet"
+from .conftest import Served, kill, marks, master_of, names, packaged, post, request, trained
 
 # What the libraries warn of when they are imported is theirs; what we leave open is ours.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore", "error::ResourceWarning")]
-
-
-@dataclass(frozen=True)
-class Served:
-    """Two models in one state folder, both packaged, the old one deployed as `credit`."""
-
-    work: Work
-    old: Packaged
-    new: Packaged
-    deployed: Deployed
-    rows: list[Row]
-
-    def deploy(self, bento: str, endpoint: str, percent: int = 100, replicas: int = 1) -> Deployed:
-        return client.deploy_model(self.work, request(bento, endpoint, percent, replicas))
-
-
-def request(bento: str, endpoint: str, percent: int = 100, replicas: int = 1) -> DeployRequest:
-    return DeployRequest(
-        bento=bento, endpoint=endpoint, replicas=replicas, resources=Resources(memory="1Gi"), percent=percent
-    )
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
-    home = tmp_path_factory.mktemp("serving")
-    (home / "empty.yaml").touch()
-    environ = {"MLOPS_HOME": str(home / "home"), "MLOPS_CONFIG": str(home / "empty.yaml")}
-    work = Work(load(environ, {"data.roots": [str(ROOT / "examples")]}).settings, Tracer(lambda _span: None))
-    old, new = packaged(work, trained(work, 20), "credit"), packaged(work, trained(work, 40), "credit")
-    rows: list[Row] = json.loads(pd.read_parquet(LOANS)[names(old)].head(200).to_json(orient="records"))
-    try:
-        yield Served(work, old, new, client.deploy_model(work, request(old.bento, "credit")), rows)
-    finally:
-        for line in client.list_endpoints(work, 100, "").items:
-            client.stop_endpoint(work, line.endpoint)
-        assert serving_processes(work) == []
-        close_connections(work)
-
-
-def trained(work: Work, trees: int, target: str = "loan_status") -> str:
-    wanted = TrainRequest(
-        dataset=str(LOANS), target=target, algorithm="XGBoost", params={"n_estimators": trees},
-        task="regression" if target == "loan_amnt" else "auto",
-        features=[], exclude=[], validation="", run="", experiment="", seed=0,
-    )  # fmt: skip
-    return with_seen(work, train_model(work, wanted).model)
-
-
-def with_seen(work: Work, model: str) -> str:
-    """The model, its card with what pandas finds in the rows it was trained on."""
-    stored = find_model(work, model)
-    frame = pd.read_parquet(LOANS)[stored.card.names]
-    seen = {
-        feature.name: {"missing": int(frame[feature.name].isna().sum())}
-        | (
-            {"levels": sorted(frame[feature.name].dropna().unique())}
-            if feature.kind == "category"
-            else {"low": float(frame[feature.name].min()), "high": float(frame[feature.name].max())}
-        )
-        for feature in stored.card.features
-    }
-    card = stored.card.model_validate(stored.card.model_dump() | {"seen": seen})
-    (stored.folder / CARD_FILE).write_text(card.model_dump_json(), encoding="utf-8")
-    return model
-
-
-def packaged(work: Work, model: str, name: str, version: str = "", batchable: bool = False) -> Packaged:
-    return client.package_model(work, PackageRequest(model=model, name=name, version=version, batchable=batchable))
-
-
-def names(bento: Packaged) -> list[str]:
-    return [feature.name for feature in bento.features]
-
-
-def serving_processes(work: Work) -> list[int]:
-    """Everything alive that belongs to an endpoint of this state folder."""
-    found: list[int] = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(processes.HOME) == str(work.home.resolve()):
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
-def close_connections(work: Work) -> None:
-    for kept in work.cache.values():
-        if isinstance(kept, Connections):
-            kept.close()
-
-
-def master_of(served: Served, endpoint: str) -> int:
-    return endpoints.read(served.work, endpoint).deployments[0].pid
 
 
 def test_packaging_a_model_again_is_the_same_bento_and_builds_nothing(served: Served) -> None:
@@ -307,94 +196,17 @@ def test_stopping_an_endpoint_leaves_no_process_and_no_file(served: Served) -> N
         client.predict(served.work, "short", served.rows[:1])
 
 
-def test_nothing_of_an_endpoint_listens_but_its_own_port(served: Served) -> None:
-    """Circus would take commands from any user of the machine, to start any program."""
-    (deployment,) = endpoints.read(served.work, "credit").deployments
-    found = [each for each in map(psutil.Process, serving_processes(served.work)) if marked(each, "credit")]
-    assert len(found) == 2
-    listening = {each.laddr.port for one in found for each in one.net_connections("inet") if each.status == "LISTEN"}
-    assert listening == {deployment.port}
-    assert not [each for one in found for each in one.net_connections("udp")]
-    place = endpoints.folder(served.work, "credit", deployment.id)
-    assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    assert {each.name for each in place.iterdir() if each.is_socket()} == {"control", "events"}
-
-
-def test_a_pickle_in_the_place_of_the_model_is_never_loaded(served: Served, tmp_path: Path) -> None:
-    own = packaged(served.work, served.old.model, "planted")
-    spec = find_bento(served.work, own.bento).spec
-    file = served.work.settings.bentoml_home / "models" / spec.model_tag.replace(":", "/") / "model.skops"
-    file.chmod(0o600)
-    file.write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
-    with pytest.raises(ToolFailure, match="not the one that was packaged"):
-        served.deploy(own.bento, "planted")
-    plan = processes.Plan("planted", find_bento(served.work, own.bento), 1, 1, 0)
-    with pytest.raises(ToolFailure, match="its sha256 differs"):
-        processes.start(served.work, plan, lambda _started: None, processes.free_ports())
-    assert not (tmp_path / "sprung").exists()
-    assert marks(served, "planted") == []
-
-
-def test_a_file_of_types_that_are_not_trusted_is_not_loaded_even_if_its_digest_fits(served: Served) -> None:
-    own = packaged(served.work, served.old.model, "untrusted")
-    bento = find_bento(served.work, own.bento)
-    file = bento.folder / "src/spec.json"
-    file.chmod(0o600)
-    file.write_text(bento.spec.model_copy(update={"trusted": ["numpy.dtype"]}).model_dump_json())
-    plan = processes.Plan("untrusted", bento, 1, 1, 0)
-    with pytest.raises(ToolFailure, match="UntrustedTypesFoundException"):
-        processes.start(served.work, plan, lambda _started: None, processes.free_ports())
-
-
 def test_a_batchable_bento_answers_row_by_row_as_well_and_refuses_the_same(served: Served) -> None:
     bento = packaged(served.work, served.old.model, "batched-1", batchable=True)
     assert bento.routes == ["/predict", "/predict_rows"]
     made = served.deploy(bento.bento, "by-row")
     whole = client.predict(served.work, "by-row", served.rows)
     assert whole.probabilities is not None
-    url = made.url.replace("/predict", "/predict_rows")
+    url, token = made.url.replace("/predict", "/predict_rows"), token_of(served.work.home, "by-row")
     single = [
         {"prediction": p, "probabilities": q} for p, q in zip(whole.predictions, whole.probabilities, strict=True)
     ]
-    assert post(url, {"rows": served.rows}) == (200, single)
-    assert post(url, {"rows": []})[0] == 400
-    assert post(url, {"rows": [{"x": 1}]})[0] == 400
+    assert post(url, {"rows": served.rows}, token) == (200, single)
+    assert post(url, {"rows": []}, token)[0] == 400
+    assert post(url, {"rows": [{"x": 1}]}, token)[0] == 400
     client.stop_endpoint(served.work, "by-row")
-
-
-class Trap:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
-
-
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(pid)])
-
-
-def marks(served: Served, endpoint: str) -> list[str]:
-    found: list[str] = []
-    for pid in serving_processes(served.work):
-        process = psutil.Process(pid)
-        found += [process.environ()[processes.MARK]] if marked(process, endpoint) else []
-    return found
-
-
-def marked(process: psutil.Process, endpoint: str) -> bool:
-    return process.environ()[processes.MARK].startswith(f"{endpoint}.")
-
-
-def post(url: str, content: Any) -> tuple[int, Any]:
-    import http.client
-
-    host, _, path = url.removeprefix("http://").partition("/")
-    connection = http.client.HTTPConnection(host, timeout=600)
-    connection.request("POST", f"/{path}", json.dumps(content), {"Content-Type": "application/json"})
-    reply = connection.getresponse()
-    try:
-        return reply.status, json.loads(reply.read())
-    finally:
-        connection.close()

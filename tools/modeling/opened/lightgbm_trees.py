@@ -5,10 +5,10 @@ The format is that of its `src/io/tree.cpp` and `src/boosting/gbdt_model_text.cp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .indices import require, require_tree, require_within
+from .indices import require, require_trees, require_within, starts_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,8 +40,7 @@ def check_text(text: Any) -> None:
     _check_objective(header, groups)
     blocks = _blocks(f"Tree=0\n{rest}", header.get("tree_sizes", "").split())
     require(groups > 0 and len(blocks) % groups == 0, "a round of another number of trees")
-    for block in blocks:
-        _check_tree(_pairs(block), features)
+    _check_trees([_pairs(block) for block in blocks], features)
 
 
 def _check_objective(header: Mapping[str, str], groups: int) -> None:
@@ -75,57 +74,76 @@ def _pairs(text: str) -> dict[str, str]:
     return made
 
 
-def _check_tree(tree: Mapping[str, str], features: int) -> None:
+def _check_trees(trees: Sequence[Mapping[str, str]], features: int) -> None:
     import numpy as np
 
-    leaves, categories = int(tree["num_leaves"]), int(tree["num_cat"])
-    require(leaves > 0 and categories >= 0, "a tree without leaves")
+    for tree in trees:
+        _check_sizes(tree)
+        _check_linear(tree, features)
+    grown = [tree for tree in trees if int(tree["num_leaves"]) > 1]
+    leaves = np.array([int(tree["num_leaves"]) for tree in grown], dtype=np.int64)
+    _check_nodes(grown, leaves, features)
+    _check_categories(grown, leaves - 1)
+
+
+def _check_sizes(tree: Mapping[str, str]) -> None:
+    leaves = int(tree["num_leaves"])
+    require(leaves > 0 and int(tree["num_cat"]) >= 0, "a tree without leaves")
     for name in LEAVES:
         require(name not in tree or len(tree[name].split()) in (leaves, 0), f"{name} of other leaves")
     require(len(tree["leaf_value"].split()) == leaves, "values of other leaves")
-    _check_linear(tree, leaves, features)
-    if leaves == 1:
-        return
-    for name in (*INNER, *INNER_MORE):
+    for name in (*INNER, *INNER_MORE) if leaves > 1 else ():
         require((name in INNER_MORE and name not in tree) or len(tree[name].split()) == leaves - 1, f"{name} of others")
-    left, right = _nodes(tree["left_child"], leaves), _nodes(tree["right_child"], leaves)
-    column = np.concatenate([_whole(tree["split_feature"]), np.zeros(leaves, np.int64)])
-    require_tree(left, right, column, np.arange(2 * leaves - 1) >= leaves - 1, features)
-    _check_categories(tree, categories)
 
 
-def _nodes(text: str, leaves: int) -> np.ndarray:
-    """Children as one row of nodes: the inner ones, then the leaves, which LightGBM counts as -1, -2, …"""
+def _check_nodes(trees: Sequence[Mapping[str, str]], leaves: np.ndarray, features: int) -> None:
+    """All trees as rows of nodes: the inner ones, then the leaves, which LightGBM counts as -1, -2, …"""
     import numpy as np
 
-    found = _whole(text)
-    require_within(found, -leaves, leaves - 1, "a child")
-    return np.concatenate([np.where(found < 0, leaves - 2 - found, found), np.full(leaves, -1)])
+    inner, sizes = leaves - 1, 2 * leaves - 1
+    place = np.arange(inner.sum()) + (starts_of(sizes) - starts_of(inner)).repeat(inner)
+    leaf = np.ones(sizes.sum(), bool)
+    leaf[place] = False
+    rows = np.zeros((3, len(leaf)), np.int64)
+    rows[2, place] = _of_all(trees, "split_feature")
+    for row, name in enumerate(("left_child", "right_child")):
+        found, own = _of_all(trees, name), leaves.repeat(inner)
+        require_within(found, -own, own - 1, "a child")
+        rows[row, place] = np.where(found < 0, own - 2 - found, found)
+    require_trees(rows[0], rows[1], rows[2], leaf, sizes, features)
 
 
-def _check_categories(tree: Mapping[str, str], count: int) -> None:
+def _check_categories(trees: Sequence[Mapping[str, str]], inner: np.ndarray) -> None:
     import numpy as np
 
-    kinds, thresholds = _whole(tree["decision_type"]), np.array(tree["threshold"].split(), dtype=np.float64)
-    chosen = thresholds[(kinds & BY_CATEGORY) != 0]
-    require_within(chosen, 0, max(count, 0), "a set of categories")
-    if count == 0:
-        return
-    bounds = _whole(tree["cat_boundaries"])
-    require(len(bounds) == count + 1 and bounds[0] == 0 and (bounds[1:] >= bounds[:-1]).all(), "other categories")
-    require(len(tree["cat_threshold"].split()) == bounds[-1], "other categories")
+    counts = np.array([int(tree["num_cat"]) for tree in trees], dtype=np.int64)
+    thresholds = np.array([float(each) for tree in trees for each in tree["threshold"].split()])
+    chosen = (_of_all(trees, "decision_type") & BY_CATEGORY) != 0
+    require_within(thresholds[chosen], 0, counts.repeat(inner)[chosen], "a set of categories")
+    for tree, count in zip(trees, counts.tolist(), strict=True):
+        if count:
+            bounds = _whole(tree["cat_boundaries"])
+            require(len(bounds) == count + 1 and bounds[0] == 0 and bounds == sorted(bounds), "other categories")
+            require(len(tree["cat_threshold"].split()) == bounds[-1], "other categories")
 
 
-def _check_linear(tree: Mapping[str, str], leaves: int, features: int) -> None:
+def _check_linear(tree: Mapping[str, str], features: int) -> None:
     if int(tree.get("is_linear", "0")) == 0:
         return
-    counts = _whole(tree["num_features"])
-    require(len(counts) == leaves == len(tree["leaf_const"].split()) and (counts >= 0).all(), "other linear leaves")
-    require(len(tree["leaf_features"].split()) == counts.sum() == len(tree["leaf_coeff"].split()), "other columns")
-    require_within(_whole(tree["leaf_features"]), 0, features, "a column of a leaf")
+    counts, leaves = _whole(tree["num_features"]), int(tree["num_leaves"])
+    require(len(counts) == leaves == len(tree["leaf_const"].split()) and min(counts) >= 0, "other linear leaves")
+    columns = _whole(tree["leaf_features"])
+    require(len(columns) == sum(counts) == len(tree["leaf_coeff"].split()), "other columns")
+    require(all(0 <= each < features for each in columns), "a column of a leaf out of range")
 
 
-def _whole(text: str) -> np.ndarray:
+def _of_all(trees: Sequence[Mapping[str, str]], name: str) -> np.ndarray:
     import numpy as np
 
-    return np.array(text.split(), dtype=np.int64)
+    return np.array([number for tree in trees for number in _whole(tree[name])], dtype=np.int64)
+
+
+def _whole(text: str) -> list[int]:
+    """Python would pass over what stands between digits; LightGBM stops there."""
+    require("_" not in text, "a number with a gap")
+    return [int(each) for each in text.split()]

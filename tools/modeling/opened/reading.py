@@ -6,14 +6,13 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from ...errors import ToolFailure
 from .admitted import ADMITTED, TRUSTED
 from .rules import check_attributes, check_names
-from .sklearn_trees import check_tree
+from .sklearn_trees import check_shape, check_trees
 
 # Of a file, unpacked; a schema is a few hundred bytes a tree.
 MAX_BYTES = 4 << 30
@@ -55,12 +54,15 @@ def _read(file: zipfile.ZipFile, name: str, sealed: bool) -> Any:
     schema, context = read_schema(file)
     if context.protocol != PROTOCOL:
         raise ValueError(f"it was written by another version of skops (protocol {context.protocol}, not {PROTOCOL})")
-    others = sorted({kind for loader, kind in _nodes(schema) if (loader, kind) not in ADMITTED})
+    nodes = _nodes(schema)
+    others = sorted({kind for _, kind in nodes - ADMITTED})
     if others and not sealed:
         raise _untrusted(name, others)
-    tree = get_tree(schema, context, trusted=list(TRUSTED))
-    audit_tree(tree, trusted=list(TRUSTED))
-    _check(tree, set())
+    # skops goes through all of what is trusted at every node.
+    trusted = sorted({kind for _, kind in nodes} & {*TRUSTED})
+    tree = get_tree(schema, context, trusted=trusted)
+    audit_tree(tree, trusted=trusted)
+    _check(tree)
     return tree.construct()
 
 
@@ -75,33 +77,48 @@ def _require_small(file: zipfile.ZipFile) -> None:
         raise ValueError(f"it would unpack to {total} bytes")
 
 
-def _nodes(state: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(state, dict):
-        found = cast("dict[str, Any]", state)
-        if "__loader__" in found:
-            yield str(found["__loader__"]), f"{found['__module__']}.{found['__class__']}"
-        for value in found.values():
-            yield from _nodes(value)
-    elif isinstance(state, list):
-        for value in state:
-            yield from _nodes(value)
+def _nodes(schema: Any) -> set[tuple[str, str]]:
+    """What skops would build, wherever it stands: how, and of which class."""
+    found: set[tuple[str, str]] = set()
+    waiting: list[Any] = [schema]
+    while waiting:
+        state = waiting.pop()
+        if isinstance(state, dict):
+            known = cast("dict[str, Any]", state)
+            if "__loader__" in known:
+                found.add((str(known["__loader__"]), f"{known['__module__']}.{known['__class__']}"))
+            waiting.extend(each for each in known.values() if isinstance(each, dict | list))
+        else:
+            waiting.extend(each for each in state if isinstance(each, dict | list))
+    return found
 
 
-def _check(node: Any, seen: set[int]) -> None:
-    """Look at the innermost first: what lies inside is built by looking at what it is in."""
+def _check(root: Any) -> None:
+    """Look at the innermost first: what lies inside is built by looking at what it is in, which follows no tree."""
+    from skops.io._audit import Node
     from skops.io._general import ObjectNode
     from skops.io._sklearn import TreeNode
 
-    if id(node) in seen:
-        return
-    seen.add(id(node))
-    for child in _children(node):
-        _check(child, seen)
-    kind = f"{node.module_name}.{node.class_name}"
-    if isinstance(node, TreeNode):
-        check_tree(node.args.construct(), node.attrs.construct())
-    elif isinstance(node, ObjectNode) and node.attrs is not None:
-        _check_object(kind, node.attrs.construct())
+    seen: set[int] = set()
+    trees: list[TreeNode] = []
+
+    def check(node: Any) -> None:
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        for child in node.children.values():
+            members: Any = child.values() if isinstance(child, dict) else child if isinstance(child, list) else [child]
+            for member in members:
+                if isinstance(member, Node):
+                    check(member)
+        if isinstance(node, TreeNode):
+            check_shape(node.args.construct(), node.attrs.construct())
+            trees.append(node)
+        elif isinstance(node, ObjectNode) and node.attrs is not None:
+            _check_object(f"{node.module_name}.{node.class_name}", node.attrs.construct())
+
+    check(root)
+    check_trees([each.args.construct()[0] for each in trees], [each.attrs.construct()["nodes"] for each in trees])
 
 
 def _check_object(kind: str, attributes: Any) -> None:
@@ -110,14 +127,6 @@ def _check_object(kind: str, attributes: Any) -> None:
     if isinstance(attributes, dict):
         check_attributes(kind, cast("dict[str, Any]", attributes))
         check_names(gettype(*kind.rsplit(".", 1)), cast("dict[str, Any]", attributes))
-
-
-def _children(node: Any) -> Iterator[Any]:
-    from skops.io._audit import Node
-
-    for child in node.children.values():
-        members: Any = child.values() if isinstance(child, dict) else child if isinstance(child, list) else [child]
-        yield from (member for member in members if isinstance(member, Node))
 
 
 def _untrusted(name: str, kinds: list[str]) -> ToolFailure:

@@ -6,18 +6,20 @@ XGBoost holds the lengths of arrays against each other in part, and children, fe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import ubjson
-from .indices import require, require_tree, require_within
+from .indices import joined, require, require_trees, require_within, sizes_of, starts_of
 
 if TYPE_CHECKING:
     import numpy as np
 
 NO_CHILD, NO_PARENT = -1, 2**31 - 1
-NODES = ("right_children", "parents", "split_indices", "split_conditions", "default_left", "split_type")
-NUMBERS_OF_NODES = ("base_weights", "loss_changes", "sum_hessian")
+WHOLE = ("left_children", "right_children", "parents", "split_indices", "split_type")
+OF_EACH_NODE = (*WHOLE[1:], "split_conditions", "default_left", "base_weights", "loss_changes", "sum_hessian")
+OF_EACH_SET = ("categories_nodes", "categories_segments", "categories_sizes")
+BY_CATEGORY = 1
 CATEGORIES = 1 << 20
 TREES = ("gbtree", "dart")
 
@@ -68,45 +70,45 @@ def check_model(model: Mapping[str, Any]) -> None:
 def _check_forest(forest: Mapping[str, Any], features: int, groups: int) -> None:
     trees = forest["trees"]
     require(int(forest["gbtree_model_param"]["num_trees"]) == len(trees) == len(forest["tree_info"]), "other trees")
-    require_within(_whole(forest["tree_info"]), 0, groups, "the class of a tree")
-    if (rounds := _whole(forest.get("iteration_indptr", []))).size:
+    require_within(joined([forest["tree_info"]]), 0, groups, "the class of a tree")
+    if (rounds := joined([forest.get("iteration_indptr", [])])).size:
         ordered = rounds[0] == 0 and rounds[-1] == len(trees) and (rounds[1:] >= rounds[:-1]).all()
         require(ordered, "rounds of other trees")
     require(not forest.get("cats", {}).get("enc"), "categories that XGBoost has named; give it numbers")
-    for tree in trees:
-        _check_tree(tree, features)
+    _check_trees(trees, features)
 
 
-def _check_tree(tree: Mapping[str, Any], features: int) -> None:
-    sizes, left = tree["tree_param"], _whole(tree["left_children"])
-    require(int(sizes["num_nodes"]) == len(left) and int(sizes["num_feature"]) == features, "a tree of another size")
-    require(int(sizes.get("size_leaf_vector", 1)) <= 1, "leaves of several numbers")
-    for name in (*NODES, *NUMBERS_OF_NODES):
-        require(len(tree[name]) == len(left), f"{name} of another number of nodes")
-    right, parents = _whole(tree["right_children"]), _whole(tree["parents"])
-    require_tree(left, right, _whole(tree["split_indices"]), left == NO_CHILD, features)
-    require_within(parents[parents != NO_PARENT], -1, len(left), "a parent")
-    _check_categories(tree, len(left))
+def _check_trees(trees: Sequence[Mapping[str, Any]], features: int) -> None:
+    sizes = sizes_of([tree["left_children"] for tree in trees])
+    for tree, size in zip(trees, sizes.tolist(), strict=True):
+        known = tree["tree_param"]
+        require(int(known["num_nodes"]) == size and int(known["num_feature"]) == features, "a tree of another size")
+        require(int(known.get("size_leaf_vector", 1)) <= 1, "leaves of several numbers")
+        for name in OF_EACH_NODE:
+            require(len(tree[name]) == size, f"{name} of another number of nodes")
+    left, right, parents, column, kinds = (_joined(trees, name) for name in WHOLE)
+    require_trees(left, right, column, left == NO_CHILD, sizes, features)
+    known = parents != NO_PARENT
+    require_within(parents[known], -1, sizes.repeat(sizes)[known], "a parent")
+    _check_categories(trees, kinds, sizes)
 
 
-def _check_categories(tree: Mapping[str, Any], nodes: int) -> None:
+def _check_categories(trees: Sequence[Mapping[str, Any]], kinds: np.ndarray, nodes: np.ndarray) -> None:
     import numpy as np
 
-    chosen, values = _whole(tree["categories_nodes"]), _whole(tree["categories"])
-    starts, sizes = _whole(tree["categories_segments"]), _whole(tree["categories_sizes"])
-    require(len(chosen) == len(starts) == len(sizes), "categories of other nodes")
-    require_within(chosen, 0, nodes, "a node of categories")
-    require_within(values, 0, CATEGORIES, "a category")
-    require_within(starts, 0, len(values) + 1, "a segment of categories")
-    require_within(sizes, 0, len(values) + 1, "a size of categories")
-    require((starts + sizes <= len(values)).all(), "a segment of categories out of range")
-    by_category = np.flatnonzero(_whole(tree["split_type"]) == 1)
-    require(np.array_equal(by_category, chosen), "categories of other nodes")
+    chosen, starts, sizes = (_joined(trees, name) for name in OF_EACH_SET)
+    sets = sizes_of([tree["categories_nodes"] for tree in trees])
+    for name in OF_EACH_SET:
+        require(np.array_equal(sizes_of([tree[name] for tree in trees]), sets), "categories of other nodes")
+    values = sizes_of([tree["categories"] for tree in trees]).repeat(sets)
+    require_within(chosen, 0, nodes.repeat(sets), "a node of categories")
+    require_within(_joined(trees, "categories"), 0, CATEGORIES, "a category")
+    require_within(starts, 0, values + 1, "a segment of categories")
+    require_within(sizes, 0, values + 1, "a size of categories")
+    require_within(starts + sizes, 0, values + 1, "a segment of categories")
+    by_category = np.flatnonzero(kinds == BY_CATEGORY)
+    require(np.array_equal(by_category, chosen + starts_of(nodes).repeat(sets)), "categories of other nodes")
 
 
-def _whole(values: Any) -> np.ndarray:
-    import numpy as np
-
-    found = np.asarray(values)
-    require(found.ndim == 1 and (found.size == 0 or found.dtype.kind in "iu"), "something else than whole numbers")
-    return found.astype(np.int64)
+def _joined(trees: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    return joined([tree[name] for tree in trees])

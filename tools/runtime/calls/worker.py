@@ -12,6 +12,7 @@ from ....config.settings import Capture, Settings
 from ... import platforms
 from ...storage.usage import Usage
 from ...tracing.span import Carrier, Span, Tracer, under
+from ..confined import confine_to, slice_of
 from ..identity import Identity
 from ..inherited import keep_only
 from ..limits import die_with_parent, divert_standard_streams, limit_memory, make_folders, memory_mb
@@ -55,10 +56,18 @@ def invoke(
     settings: Settings = _process["settings"]
     spans: list[Span] = []
     tracer, before = Tracer(spans.append, capture), platforms.written()
+    _confine(settings, function)
     with under(carrier), _killable():
         outcome = outcome_of(lambda: function(Work(settings, tracer, cache=_process["cache"], by=by), *arguments))
     Usage(settings.home).add(by.name, platforms.written() - before)
     return Outcome(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])
+
+
+def _confine(settings: Settings, function: Callable[..., Any]) -> None:
+    """Before the first call: all that a worker runs is of slices with the same reach."""
+    if not _process.get("confined"):
+        confine_to(settings, slice_of(function.__module__))
+        _process["confined"] = True
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from ....config.settings import Settings
 from ...errors import OutOfMemory, ToolFailure
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, Span, Tracer, under
+from ..confined import confine_to
 from ..identity import Identity
 from ..limits import limit_memory, memory_mb
 from ..models import Fault, Progress
@@ -82,6 +83,7 @@ def perform(settings: Settings, row: JobRow, carrier: Carrier, connection: Conne
     # Libraries that a warm start has loaded already are mapped here, and may take more than a low limit.
     limit_memory(settings.runtime.job_memory_mb + memory_mb()[0])
     _enter(row.folder)
+    confine_to(settings, row.toolset)
     channel = ChildChannel(connection)
     with under(carrier):
         outcome = outcome_of(lambda: _result(settings, row, channel))

@@ -1,0 +1,134 @@
+"""`mlops-mcp backup` and `restore`: the state folder as one file, made while servers and jobs use it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from ..config.settings import Settings
+from ..tools.distributions import PROJECT
+from ..tools.errors import ToolFailure
+from ..tools.locks import locked
+from ..tools.storage.archive import Manifest, pack, read_manifest, unpack
+from ..tools.storage.state_files import own_folder
+from ..tools.tracing.redaction import redact
+
+# Copies of what lies elsewhere, and what endpoints write while they run.
+RESTORING, BEFORE = ".restoring-", ".before-"
+SKIPPED = ("cache/*", "endpoints/*/*", f"{RESTORING}*", f"{BEFORE}*")
+PATIENCE_S = 60.0
+
+
+def backup(settings: Settings, file: str, force: bool) -> int:
+    """Write the state folder to a file, which holds its secret key and tokens; the exit code is 2 when that fails."""
+    return _told(lambda: _backup(settings, Path(file).absolute(), force))
+
+
+def restore(settings: Settings, file: str, force: bool) -> int:
+    """Fill the state folder from a backup; the exit code is 2 when that fails, and then nothing has changed."""
+    return _told(lambda: _restore(settings, Path(file).absolute(), force))
+
+
+def _told(run: Callable[[], list[str]]) -> int:
+    try:
+        print("\n".join(run()))
+    except (ToolFailure, OSError) as error:
+        print(f"mlops-mcp: {redact(str(error))}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _backup(settings: Settings, target: Path, force: bool) -> list[str]:
+    home = settings.home.resolve()
+    if not home.is_dir():
+        raise ToolFailure(f"there is no state folder {home}", "Name it with --home.")
+    if target.resolve().is_relative_to(home):
+        raise ToolFailure(f"{target} lies in the state folder", "Write it elsewhere, best to another disk.")
+    if target.exists() and not force:
+        raise ToolFailure(f"{target} exists", "Choose another name, or pass --force to replace it.")
+    # What the databases name by then stays until its files are copied.
+    with locked(home / "upkeep.lock", PATIENCE_S, "something is being deleted"):
+        made = pack(home, target, version(PROJECT), datetime.now(UTC).isoformat(timespec="seconds"), SKIPPED)
+    kept = f"{len(made.files)} files, {made.bytes / 1e6:.1f} MB of {home} in {target}"
+    return [kept, "Whoever has this file has the secret key and the tokens in it.", *_elsewhere(settings, home)]
+
+
+def _elsewhere(settings: Settings, home: Path) -> list[str]:
+    """What the configuration keeps outside of the folder."""
+    places = {
+        "MLflow": settings.tracking_uri, "artifacts": settings.artifact_root, "studies": settings.study_storage,
+        "features": str(settings.feast_home), "suites": str(settings.gx_home), "bentos": str(settings.bentoml_home),
+        "jobs": settings.runtime.job_store.get_secret_value(),
+    }  # fmt: skip
+    inside = (str(home), str(settings.home), f"sqlite:///{home}", f"sqlite:///{settings.home}", f"file://{home}")
+    links = {each.name: str(each.readlink()) for each in home.iterdir() if each.is_symlink()}
+    places |= links
+    return [
+        f"Not part of it: {what} at {redact(place)}"
+        for what, place in places.items()
+        if place and not place.startswith(inside)
+    ]
+
+
+def _restore(settings: Settings, archive: Path, force: bool) -> list[str]:
+    home, held = settings.home.absolute(), read_manifest(archive)
+    _require_fit(home, held)
+    own_folder(home)
+    for left in home.glob(f"{RESTORING}*"):
+        shutil.rmtree(left)
+    present = [each for each in home.iterdir() if not each.name.startswith(BEFORE)]
+    if present and not force:
+        raise ToolFailure(f"{home} is not empty", "Pass --force to set what is in it aside, or name another --home.")
+    _require_unused(home)
+    draft = home / f"{RESTORING}{uuid.uuid4().hex}"
+    draft.mkdir(mode=0o700)
+    try:
+        unpack(archive, draft)
+        aside = _set_aside(home, present)
+        for each in list(draft.iterdir()):
+            each.rename(home / each.name)
+    finally:
+        shutil.rmtree(draft)
+    return [f"{len(held.files)} files, {held.bytes / 1e6:.1f} MB, as of {held.created}, are in {home}", *aside]
+
+
+def _require_fit(home: Path, held: Manifest) -> None:
+    here = version(PROJECT)
+    if held.version != here:
+        print(f"This backup was made by mlops-mcp {held.version}; this is {here}.", file=sys.stderr)
+    if os.path.realpath(home) != held.home:
+        raise ToolFailure(
+            f"this is a backup of {held.home}, and MLflow's store in it names the files by that path",
+            f"Restore it there: mlops-mcp --home {held.home} restore …",
+        )
+
+
+def _require_unused(home: Path) -> None:
+    """A server would go on with the files that it has open."""
+    for process in psutil.process_iter():
+        try:
+            used = process.pid != os.getpid() and any(
+                Path(each.path).is_relative_to(home) for each in process.open_files()
+            )
+        except (psutil.Error, OSError):
+            continue
+        if used:
+            raise ToolFailure(f"process {process.pid} uses {home}", "End it, and the endpoints, then restore again.")
+
+
+def _set_aside(home: Path, present: list[Path]) -> list[str]:
+    if not present:
+        return []
+    aside = home / f"{BEFORE}{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    aside.mkdir(mode=0o700)
+    for each in present:
+        each.rename(aside / each.name)
+    return [f"What was there is in {aside}"]

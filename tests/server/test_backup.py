@@ -1,0 +1,163 @@
+"""The commands `backup` and `restore` on a state folder that is used."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mlops_mcp.config.load import load
+from mlops_mcp.server.cli import main
+from mlops_mcp.tools.locks import locked
+
+ROOT = Path(__file__).parent
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "empty.yaml").touch()
+    monkeypatch.setenv("MLOPS_CONFIG", str(tmp_path / "empty.yaml"))
+    home = tmp_path / "home"
+    monkeypatch.setenv("MLOPS_HOME", str(home))
+    (home / "artifacts/1").mkdir(parents=True, mode=0o700)
+    (home / "artifacts/1/model.skops").write_bytes(b"model")
+    (home / "secret.key").write_bytes(b"k" * 32)
+    (home / "endpoints/credit/1a2b").mkdir(parents=True)
+    (home / "endpoints/credit/1a2b/log.txt").write_text("log")
+    (home / "endpoints/credit.token").write_text("token")
+    with closing(sqlite3.connect(home / "mlflow.db")) as db:
+        db.executescript("create table runs (id text); insert into runs values ('a')")
+    return home
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+KEPT = {"artifacts/1/model.skops", "secret.key", "endpoints/credit.token", "mlflow.db"}
+
+
+def test_a_state_folder_that_was_lost_comes_back(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "state.backup"
+    assert main(["backup", str(file)]) == 0
+    assert "4 files" in (said := capsys.readouterr().out)
+    assert "secret key" in said
+    home.rename(tmp_path / "lost")
+    assert main(["restore", str(file)]) == 0
+    assert names(home) == KEPT
+    with closing(sqlite3.connect(home / "mlflow.db")) as db:
+        assert db.execute("select id from runs").fetchall() == [("a",)]
+    assert load().settings.home == home
+
+
+def test_a_folder_that_holds_something_is_not_touched_unless_forced_and_is_kept_then(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "state.backup"
+    main(["backup", str(file)])
+    (home / "since").write_text("new")
+    assert main(["restore", str(file)]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert (home / "since").exists()
+    assert main(["restore", str(file), "--force"]) == 0
+    assert {name for name in names(home) if not name.startswith(".before-")} == KEPT
+    (aside,) = home.glob(".before-*")
+    assert (aside / "since").read_text() == "new"
+    # What was set aside is no part of the next one.
+    assert main(["backup", str(file), "--force"]) == 0
+    assert "4 files" in capsys.readouterr().out
+
+
+def test_a_damaged_backup_changes_nothing(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "state.backup"
+    main(["backup", str(file)])
+    content = file.read_bytes()
+    at = content.index(b"model", content.index(b"model.skops") + len("model.skops"))
+    file.write_bytes(content[:at] + b"other" + content[at + len("other") :])
+    before = names(home)
+    assert main(["restore", str(file), "--force"]) == 2
+    assert "damaged" in capsys.readouterr().err
+    assert names(home) == before
+
+
+def test_a_restore_that_was_killed_is_in_nobodys_way(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "state.backup"
+    main(["backup", str(file)])
+    home.rename(tmp_path / "lost")
+    (home / ".restoring-0123").mkdir(parents=True, mode=0o700)
+    (home / ".restoring-0123/half").touch()
+    home.chmod(0o700)
+    assert main(["restore", str(file)]) == 0
+    assert names(home) == KEPT
+
+
+@pytest.mark.parametrize(
+    "arguments", [["backup", "state.backup"], ["backup", "home/state.backup"], ["restore", "none"]]
+)
+def test_what_cannot_be_done_says_why(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("state.backup").write_text("something else")
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert any(word in said for word in ("--force", "lies in the state folder", "No such file"))
+    assert Path("state.backup").read_text() == "something else"
+    assert main(["backup", str(tmp_path / "no/such/folder/file")]) == 2
+
+
+def test_a_backup_goes_back_to_where_its_files_are_named(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "state.backup"
+    main(["backup", str(file)])
+    assert main(["--home", str(tmp_path / "other"), "restore", str(file)]) == 2
+    assert f"--home {home.resolve()}" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_folder_that_a_process_uses_is_not_replaced(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "state.backup"
+    main(["backup", str(file)])
+    code = "import sys; held = open(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(home / "mlflow.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as user:
+        assert user.stdout is not None
+        user.stdout.readline()
+        assert main(["restore", str(file), "--force"]) == 2
+        assert f"process {user.pid} uses" in capsys.readouterr().err
+        user.communicate()
+    assert main(["restore", str(file), "--force"]) == 0
+
+
+def test_nothing_is_deleted_while_a_backup_is_made(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_mcp.server.backup.PATIENCE_S", 0)
+    with locked(home / "upkeep.lock", 0, "held"):
+        assert main(["backup", str(tmp_path / "state.backup")]) == 2
+    assert "being deleted" in capsys.readouterr().err
+
+
+def test_what_lies_elsewhere_is_named(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("mlflow: {tracking_uri: 'postgresql://ann:hidden@db/mlflow'}")
+    (home / "datasets").symlink_to(tmp_path)
+    assert main(["--config", str(config), "backup", str(tmp_path / "state.backup")]) == 0
+    said = capsys.readouterr().out
+    assert "Not part of it: MLflow at" in said
+    assert "hidden" not in said
+    assert f"Not part of it: datasets at {tmp_path}" in said

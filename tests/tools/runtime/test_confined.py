@@ -1,0 +1,124 @@
+"""What workers and jobs may reach of a machine while they open what others made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_mcp.config.load import load
+from mlops_mcp.tools.landlock import confines
+from mlops_mcp.tools.runtime.confined import reach_of, slice_of
+from mlops_mcp.tools.slices import SLICES, declared, workers_of
+
+
+def test_slices_that_share_workers_share_what_these_may_reach() -> None:
+    assert {
+        (name, declared(name).reach) for name in SLICES if declared(name).reach != declared(workers_of(name)).reach
+    } == set()
+
+
+def test_only_who_looks_after_other_processes_is_held_to_nothing() -> None:
+    assert {name for name in SLICES if declared(name).reach == "anything"} == {"serving", "upkeep"}
+
+
+def test_the_slice_of_a_function_is_told_by_its_module() -> None:
+    assert slice_of("mlops_mcp.tools.explain.client") == "explain"
+    assert slice_of("probe.tools.explain.client") not in SLICES
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "dials"),
+    [
+        ("mlflow.tracking_uri", "", False), ("mlflow.tracking_uri", "http://127.0.0.1:9", True),
+        ("mlflow.tracking_uri", "databricks", True), ("mlflow.tracking_uri", "sqlite:////srv/team/mlflow.db", False),
+        ("mlflow.artifact_root", "s3://bucket/here", True), ("mlflow.artifact_root", "file:///srv/artifacts", False),
+        ("optuna.study_storage", "postgresql://db/studies", True), ("runtime.job_store", "postgresql://db/jobs", True),
+        ("data.sources", {"team": "postgresql://db/team"}, True),
+        ("data.sources", {"own": "sqlite:////srv/own.db"}, False),
+        ("feast.repo_path", "/srv/feast", True),
+    ],
+)  # fmt: skip
+def test_tcp_is_kept_only_where_something_lies_elsewhere(
+    environ: dict[str, str], setting: str, value: Any, dials: bool
+) -> None:
+    settings = load(environ, {setting: value}).settings
+    assert reach_of(settings, network=False).tcp is dials
+    assert reach_of(settings, network=True).tcp
+
+
+def test_configured_places_stay_in_reach_and_a_home_does_not(environ: dict[str, str], tmp_path: Path) -> None:
+    given = {
+        "data.roots": [str(tmp_path / "rows")], "mlflow.tracking_uri": "sqlite:////srv/team/mlflow.db",
+        "mlflow.artifact_root": "file:///srv/arti%20facts", "data.sources": {"own": "duckdb:////srv/own/a.duckdb"},
+        "optuna.study_storage": "sqlite:////srv/studies/a.db", "bentoml.home": "/srv/bentos",
+    }  # fmt: skip
+    reach = reach_of(load(environ, given).settings, network=False)
+    wanted = ("/srv/team", "/srv/arti facts", "/srv/own", "/srv/studies", "/srv/bentos", environ["MLOPS_HOME"])
+    assert {*map(Path, wanted), tmp_path / "rows"} <= set(reach.changes)
+    assert not any(
+        Path.home() == each or Path.home().is_relative_to(each) for each in reach.changes if each != Path("/")
+    )
+    assert Path.home() / ".aws" not in reach.reads
+
+
+CALL = """
+import sys
+from mlops_mcp.config.load import load
+from mlops_mcp.tools.runtime.calls import worker
+from mlops_mcp.tools.runtime.identity import Identity
+from mlops_mcp.tools.tracing.span import Carrier
+
+def look(work, path):
+    try:
+        return open(path).read()
+    except OSError as error:
+        return type(error).__name__
+
+worker._process.update(settings=load().settings, cache={})
+look.__module__ = "mlops_mcp.tools." + sys.argv[1] + ".client"
+for path in sys.argv[2:]:
+    print(worker.invoke(look, (path,), "off", Carrier(), Identity()).value)
+"""
+JOB = """
+import sys
+from types import SimpleNamespace
+from mlops_mcp.config.load import load
+from mlops_mcp.tools.runtime.jobs import child
+
+def look(settings, row, channel):
+    for path in sys.argv[2:]:
+        try:
+            print(open(path).read())
+        except OSError as error:
+            print(type(error).__name__)
+    return "null"
+
+child._result = look
+row = SimpleNamespace(folder=".", toolset=sys.argv[1])
+child.perform(load().settings, row, child.Carrier(), SimpleNamespace(send_bytes=lambda _: None))
+"""
+
+
+@pytest.mark.skipif(not confines(), reason="the kernel has no Landlock of Linux 6.2 or later")
+@pytest.mark.parametrize("way", [CALL, JOB], ids=["call", "job"])
+@pytest.mark.parametrize(("slice_name", "held"), [("explain", True), ("serving", False)])
+def test_a_worker_and_a_job_read_what_is_readable_and_no_other_file_of_the_user(
+    environ: dict[str, str], tmp_path: Path, way: str, slice_name: str, held: bool
+) -> None:
+    for name in ("rows", "other", "temporary"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "rows/file").write_text("open")
+    (tmp_path / "other/file").write_text("shut")
+    code = way.replace("load()", f"load({environ!r}, {{'data.roots': [{str(tmp_path / 'rows')!r}]}})")
+    asked = [str(tmp_path / "rows/file"), str(tmp_path / "other/file")]
+    variables = {**os.environ, "HOME": f"{tmp_path}-user", "TMPDIR": str(tmp_path / "temporary")}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, slice_name, *asked], check=False, capture_output=True, cwd="/", env=variables
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
+    assert ran.stdout.decode().split() == ["open", "PermissionError" if held else "shut"]

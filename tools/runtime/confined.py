@@ -1,0 +1,94 @@
+"""What a worker or a job may still reach once it opens what others made: its files, and no network it has no use for.
+
+A process that looks after others, as those of endpoints do, cannot be held so: it would not see them any more.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ...config.settings import Settings
+from ..landlock import DEVICES, Reach, confine, confines, needed_to_run
+from ..slices import SLICES, declared
+from ..storage.state_files import private_folder
+
+# What clients of clouds and databases look for in a home folder.
+CREDENTIALS = (
+    ".aws", ".azure", ".boto", ".config/gcloud", ".databrickscfg", ".netrc", ".pgpass", ".postgresql", ".mlflow",
+)  # fmt: skip
+TOOLS = __name__.removesuffix(".runtime.confined")
+FOLDERS = ("", "file")
+DATABASES = ("sqlite", "duckdb")
+
+
+def confine_to(settings: Settings, slice_name: str) -> None:
+    """Hold this process to what the work of a slice needs.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    if confines() and slice_name in SLICES and (allowed := declared(slice_name).reach) != "anything":
+        confine(reach_of(settings, network=allowed == "network"))
+
+
+def slice_of(module: str) -> str:
+    """The slice that a module belongs to, or something that is none."""
+    return next(iter(module.removeprefix(f"{TOOLS}.").split(".")))
+
+
+def reach_of(settings: Settings, network: bool) -> Reach:
+    """The files of an installation; TCP only where a backend of it lies elsewhere, or if the work itself asks for it.
+
+    Folders for artifacts may lie below those that are readable, so that these are not read-only.
+    """
+    network = network or _is_remote(settings)
+    home = Path.home()
+    credentials = tuple(home / name for name in CREDENTIALS) if network else ()
+    changes = (*settings.roots, *_folders(settings), *_temporary(), *_caches(home))
+    return Reach((*needed_to_run(), *credentials), changes, tcp=network)
+
+
+def _is_remote(settings: Settings) -> bool:
+    elsewhere = settings.runtime.job_store.get_secret_value(), settings.feast.repo_path
+    schemes = {_scheme(address) for address in _addresses(settings)}
+    databricks = settings.tracking_uri.startswith("databricks")
+    return settings.runtime.engine != "local" or any(elsewhere) or databricks or not schemes <= {*FOLDERS, *DATABASES}
+
+
+def _addresses(settings: Settings) -> Iterator[str]:
+    given = (settings.tracking_uri, settings.artifact_root, settings.study_storage)
+    yield from filter(None, (*given, *(source.get_secret_value() for source in settings.data.sources.values())))
+
+
+def _folders(settings: Settings) -> Iterator[Path]:
+    yield from (settings.home, settings.gx_home, settings.feast_home, settings.bentoml_home)
+    for address in _addresses(settings):
+        if _scheme(address) in FOLDERS:
+            yield Path(unquote(urlsplit(address).path)).expanduser().absolute()
+        elif _scheme(address) in DATABASES:
+            # It writes beside itself. A fourth slash makes the path absolute.
+            yield Path(unquote(address.partition(":///")[2])).expanduser().absolute().parent
+
+
+def _scheme(address: str) -> str:
+    return urlsplit(address).scheme.partition("+")[0]
+
+
+def _temporary() -> Iterator[Path]:
+    yield from map(Path, (tempfile.gettempdir(), DEVICES))
+
+
+def _caches(home: Path) -> Iterator[Path]:
+    """matplotlib finds all fonts of the machine, which takes seconds, unless it may keep what it found."""
+    if given := os.environ.get("MPLCONFIGDIR"):
+        yield Path(given)
+    yield home / ".config" / "matplotlib"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "matplotlib"
+    with suppress(OSError):  # a home that cannot be written
+        private_folder(cache)
+    yield cache
