@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import stat
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from ..config.load import user_file
 from ..config.settings import Settings
@@ -40,6 +43,32 @@ def readable(settings: Settings, path: str, is_wanted: Callable[[Path], bool] = 
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ToolFailure(f"{path[:200]!r} cannot be read: {reason}", "Pass the path of a file.") from error
+
+
+@contextmanager
+def held(source: Path) -> Generator[BinaryIO]:
+    """A file that `readable` has found, open to be read. It may be another one by now.
+
+    Whoever may write into its folder may put a link, or a pipe, in its place between a look and a read; once it is
+    open that changes nothing any more.
+
+    Raises:
+        ToolFailure: it is no file any more, or lies elsewhere.
+        OSError: it cannot be opened.
+    """
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK
+    with open(source, "rb", opener=lambda path, usual: os.open(path, usual | flags)) as file:
+        found = os.fstat(file.fileno())
+        here = source.resolve() == source and os.path.samestat(found, os.lstat(source))
+        if not (here and stat.S_ISREG(found.st_mode)):
+            raise ToolFailure(f"{str(source)[:200]!r} has been replaced while it was opened", "Pass its path again.")
+        yield file
+
+
+def content_of(source: Path) -> bytes:
+    """All of a file; errors as of `held`."""
+    with held(source) as file:
+        return file.read()
 
 
 def require_public(settings: Settings, source: Path) -> None:
