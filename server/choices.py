@@ -19,6 +19,7 @@ from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..tools.errors import NeedsChoice
+from ..tools.legible import legible
 
 Answer = CallToolResult | InputRequiredResult
 Run = Callable[[dict[str, Any]], Awaitable[Answer]]
@@ -100,7 +101,7 @@ def _form(question: NeedsChoice) -> ElicitRequest:
         "properties": {FIELD: {"type": "string", "enum": list(question.choices)}},
         "required": [FIELD],
     }
-    message = f"{question.message}. Which one is meant?"
+    message = legible(f"{question.message}. Which one is meant?")
     return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=schema))
 
 
