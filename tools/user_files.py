@@ -39,7 +39,7 @@ def readable(settings: Settings, path: str, is_wanted: Callable[[Path], bool] = 
         require_public(settings, source)
         if source.is_file() or (not _holds_state(settings, source) and is_wanted(source)):
             return source
-        raise _no_file(path[:200], source, roots)
+        raise _no_file(settings, path[:200], source)
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ToolFailure(f"{path[:200]!r} cannot be read: {reason}", "Pass the path of a file.") from error
@@ -98,12 +98,13 @@ def _private(settings: Settings) -> list[Path]:
     return [*map(Path, OF_THE_SYSTEM), *(each.expanduser().resolve() for each in ours)]
 
 
-def _no_file(path: str, source: Path, roots: Sequence[Path]) -> ToolFailure:
+def _no_file(settings: Settings, path: str, source: Path) -> ToolFailure:
     if source.is_dir():
-        inside = sorted(item.name for item in _files_in(source))
+        inside = sorted(item.name for item in _files_in(settings, source))
         names = f"{', '.join(inside[:MAX_NAMED])}{' …' if len(inside) > MAX_NAMED else ''}"
         return ToolFailure(f"{path!r} is a folder", f"Pass a file in it: {names}." if inside else "It has no files.")
-    beside = _files_in(source.parent) if _below(source.parent, roots) and source.parent.is_dir() else ()
+    near = source.parent
+    beside = _files_in(settings, near) if _below(near, settings.roots) and near.is_dir() else ()
     return unknown("file", path, map(str, beside))
 
 
@@ -116,8 +117,10 @@ def _below(path: Path, roots: Iterable[Path]) -> bool:
     return any(path.is_relative_to(root) for root in roots)
 
 
-def _files_in(folder: Path) -> Iterable[Path]:
-    return islice((item for item in folder.iterdir() if item.is_file()), MAX_LISTED)
+def _files_in(settings: Settings, folder: Path) -> Iterable[Path]:
+    """Those that may be read, by their names; links may lead elsewhere."""
+    hidden = [private for private in _private(settings) if private.is_relative_to(folder)]
+    return islice((item for item in folder.iterdir() if item.is_file() and item not in hidden), MAX_LISTED)
 
 
 def _listed(roots: Sequence[Path]) -> str:
