@@ -28,7 +28,7 @@ def request_to(url: str, headers: Mapping[str, str] | None = None) -> urllib.req
 class _Stays(urllib.request.HTTPRedirectHandler):
     """Takes a redirection for the answer that it is."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
         return None
 
 

@@ -38,7 +38,7 @@ def artifacts_at(settings: Settings, location: str) -> ArtifactRepository:
     from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
 
     address = add_databricks_profile_info_to_artifact_uri(location, settings.tracking_uri)
-    return get_artifact_repository(address, tracking_uri=settings.tracking_uri)
+    return get_artifact_repository(str(address), tracking_uri=settings.tracking_uri)
 
 
 def fetched(repository: ArtifactRepository, path: str, folder: Path, most: int) -> Path:
