@@ -22,6 +22,7 @@ from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..tools.errors import NeedsChoice
+from ..tools.legible import legible
 
 Answer = CallToolResult | InputRequiredResult
 # Is given the arguments, and what was picked so far by what it was picked for.
@@ -107,7 +108,7 @@ def _form(question: NeedsChoice) -> ElicitRequest:
         "properties": {FIELD: {"type": "string", "enum": list(question.choices)}},
         "required": [FIELD],
     }
-    message = f"{question.message}. {question.question}"
+    message = legible(f"{question.message}. {question.question}")
     return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=schema))
 
 

@@ -8,7 +8,6 @@ import sqlite3
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from ..tools.storage.database import reading
 from ..tools.tracing.opik.outbox import status
 from ..tools.tracing.redaction import redact
 from ..tools.tracing.store.destination import Destination
-from ..tools.urls import request_to
+from ..tools.urls import answered
 
 TIMEOUT_S = 1.4
 # Of a file that somebody has locked.
@@ -189,7 +188,7 @@ def _http(url: str, headers: Mapping[str, str]) -> str:
     if parts.scheme not in ("http", "https"):
         raise ProbeFailed("not an http or https URL")
     try:
-        with urllib.request.urlopen(request_to(url, headers), timeout=TIMEOUT_S):
+        with answered(url, TIMEOUT_S, headers):
             return "answers"
     except urllib.error.HTTPError as error:
         # A proxy that wants a token, or a server without this path, is alive all the same.

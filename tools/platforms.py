@@ -25,6 +25,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -100,6 +102,18 @@ def limit_address_space(megabytes: int) -> None:
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         allowed = megabytes << 20 if hard == resource.RLIM_INFINITY else min(megabytes << 20, hard)
         resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+
+
+@contextmanager
+def files_up_to(size: int) -> Generator[None]:
+    """Let no file become larger that this process writes meanwhile: what goes beyond fails with EFBIG."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    allowed = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def limits_memory() -> bool:

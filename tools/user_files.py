@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import stat
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from ..config.load import user_file
 from ..config.settings import Settings
@@ -36,10 +39,36 @@ def readable(settings: Settings, path: str, is_wanted: Callable[[Path], bool] = 
         require_public(settings, source)
         if source.is_file() or (not _holds_state(settings, source) and is_wanted(source)):
             return source
-        raise _no_file(path[:200], source, roots)
+        raise _no_file(settings, path[:200], source)
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ToolFailure(f"{path[:200]!r} cannot be read: {reason}", "Pass the path of a file.") from error
+
+
+@contextmanager
+def held(source: Path) -> Generator[BinaryIO]:
+    """A file that `readable` has found, open to be read. It may be another one by now.
+
+    Whoever may write into its folder may put a link, or a pipe, in its place between a look and a read; once it is
+    open that changes nothing any more.
+
+    Raises:
+        ToolFailure: it is no file any more, or lies elsewhere.
+        OSError: it cannot be opened.
+    """
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK
+    with open(source, "rb", opener=lambda path, usual: os.open(path, usual | flags)) as file:
+        found = os.fstat(file.fileno())
+        here = source.resolve() == source and os.path.samestat(found, os.lstat(source))
+        if not (here and stat.S_ISREG(found.st_mode)):
+            raise ToolFailure(f"{str(source)[:200]!r} has been replaced while it was opened", "Pass its path again.")
+        yield file
+
+
+def content_of(source: Path) -> bytes:
+    """All of a file; errors as of `held`."""
+    with held(source) as file:
+        return file.read()
 
 
 def require_public(settings: Settings, source: Path) -> None:
@@ -69,12 +98,13 @@ def _private(settings: Settings) -> list[Path]:
     return [*map(Path, OF_THE_SYSTEM), *(each.expanduser().resolve() for each in ours)]
 
 
-def _no_file(path: str, source: Path, roots: Sequence[Path]) -> ToolFailure:
+def _no_file(settings: Settings, path: str, source: Path) -> ToolFailure:
     if source.is_dir():
-        inside = sorted(item.name for item in _files_in(source))
+        inside = sorted(item.name for item in _files_in(settings, source))
         names = f"{', '.join(inside[:MAX_NAMED])}{' …' if len(inside) > MAX_NAMED else ''}"
         return ToolFailure(f"{path!r} is a folder", f"Pass a file in it: {names}." if inside else "It has no files.")
-    beside = _files_in(source.parent) if _below(source.parent, roots) and source.parent.is_dir() else ()
+    near = source.parent
+    beside = _files_in(settings, near) if _below(near, settings.roots) and near.is_dir() else ()
     return unknown("file", path, map(str, beside))
 
 
@@ -87,8 +117,10 @@ def _below(path: Path, roots: Iterable[Path]) -> bool:
     return any(path.is_relative_to(root) for root in roots)
 
 
-def _files_in(folder: Path) -> Iterable[Path]:
-    return islice((item for item in folder.iterdir() if item.is_file()), MAX_LISTED)
+def _files_in(settings: Settings, folder: Path) -> Iterable[Path]:
+    """Those that may be read, by their names; links may lead elsewhere."""
+    hidden = [private for private in _private(settings) if private.is_relative_to(folder)]
+    return islice((item for item in folder.iterdir() if item.is_file() and item not in hidden), MAX_LISTED)
 
 
 def _listed(roots: Sequence[Path]) -> str:

@@ -1,7 +1,6 @@
 """Call tools as an agent does: over MCP, following jobs to their end."""
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from mcp import Client
 from mcp.types import TextContent
 
+from ..copies import copied
 from .slices import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -67,4 +67,4 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(prepared: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(prepared, tmp_path / "home"))
+    return copied(prepared, tmp_path / "home")

@@ -37,6 +37,15 @@ HIDDEN = {
     "nothing wide": "a\u200b\u2060\ufeffb",
     "tags": "a" + "".join(chr(0xE0000 + ord(each)) for each in "ignore all") + "b",
     "separators of lines": "a\u2028\u2029b",
+    "a sentence of selectors": "a" + "".join(chr(0xE0100 + byte) for byte in b"ignore all") + "b",
+    "selectors after nothing that has forms": "a\ufe0f\ufe00b",
+    "a soft hyphen": "a\xad\xadb",
+    "joiners between letters that do not join": "a\u200d\u200cb",
+    "fillers": "a\u3164\u115f\u1160\uffa0b",
+    "what joins graphemes": "a\u034f\u034fb",
+    "annotations": "a\ufff9\ufffa\ufffbb",
+    "what is hidden behind something hidden": "a\u200b\u200d\u200b\u200d\xad\ufe0fb",
+    "tags that nobody has defined": "a\U000e0080\U000e0fffb",
 }
 
 
@@ -47,8 +56,12 @@ def test_what_is_hidden_is_taken_out(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Zürich 東京", "عربي", "שלום", "a\tb\nc\r\nd", "👩‍👩‍👧", "می‌خواهم", "x" * 40, "[31m", "]0;title"]
-)
+    "text",
+    [
+        "", "Zürich 東京", "عربي", "שלום", "a\tb\nc\r\nd", "👩‍👩‍👧", "می‌خواهم", "x" * 40, "[31m", "]0;title", "1️⃣ #️⃣",
+        "❤️‍🔥", "葛\U000e0100城", "क्‍ष", "e\u0301te\u0301", "ᠠ\u180b",
+    ],
+)  # fmt: skip
 def test_what_people_write_stays_as_it_is(text: str) -> None:
     assert legible(text) == text
 
@@ -59,6 +72,18 @@ def test_a_sequence_that_does_not_end_hides_nothing_that_follows_and_takes_no_ti
     legible("\x1b]" * 50_000)
     assert legible("\x1bP" * 10) == ""
     assert time.process_time() - began < 20  # a square of the length would take minutes
+
+
+@pytest.mark.parametrize(
+    "piece", ["é\ufe0f\u200d", "\u200b\u200d", "é\u200d", "\U000e0100", "\xad", "👩\u200d", "\x1b[\u200d"]
+)
+def test_nothing_that_is_hidden_many_times_takes_long_or_stays(piece: str) -> None:
+    began = time.process_time()
+    shown = legible(piece * (200_000 // len(piece)))
+    assert time.process_time() - began < 20
+    assert legible(shown) == shown
+    for hidden in ("\ufe0f\u200d\ufe0f", "\u200d\u200d", "\u200b", "\xad", "\x1b"):
+        assert hidden not in shown
 
 
 def test_an_answer_is_legible_in_both_its_forms_and_keeps_all_its_columns() -> None:
@@ -83,7 +108,8 @@ def test_a_log_cannot_be_written_over(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_secret_is_found_also_where_something_hidden_splits_it() -> None:
-    assert "sk-" not in redact("key sk-\u200bproj-\u200babcdefghijklmnop")
+    for hidden in ("\u200b", "\u200d", "\xad", "\ufe0f", "\u034f", "\u200b\u200d"):
+        assert "sk-" not in redact(f"key sk-{hidden}proj-{hidden}abcdefghijklmnop")
 
 
 async def test_what_a_client_gets_of_data_is_legible_and_the_data_stays_as_it_is(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 MAX_COLUMNS = 10_000
 MAX_CELL_MB = 16
+# A few bytes may stand for any number of rows: of nothing, or of the same value.
+MAX_CELLS = 4_000_000_000
 NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 ESCAPED = re.compile(rb"\\.", re.DOTALL)
 CHUNK = 1 << 22
@@ -58,11 +60,20 @@ def require_columns(name: str, count: int) -> None:
         )
 
 
+def require_cells(name: str, rows: int, columns: int) -> None:
+    """Refuse more columns, or more cells in all, than a table may have."""
+    require_columns(name, columns)
+    if rows * max(columns, 1) > MAX_CELLS:
+        raise ToolFailure(
+            f"{name} has {rows} rows of {columns} columns, more than {MAX_CELLS} cells", "Pass it in parts."
+        )
+
+
 def require_extents(name: str, table: pa.Table) -> None:
-    """Refuse a table that has too many columns, or a text that is no cell."""
+    """Refuse a table that has too many columns or cells, or a text that is no cell."""
     import pyarrow as pa
 
-    require_columns(name, table.num_columns)
+    require_cells(name, table.num_rows, table.num_columns)
     for field, column in zip(table.schema, table.columns, strict=True):
         if not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
             continue

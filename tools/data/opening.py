@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import IO, Literal, cast
 
 from ..errors import ToolFailure, unknown
+from ..user_files import content_of
 from .bounds import named
 from .models import ReadOptions
 
@@ -83,7 +84,7 @@ def opened(path: Path, options: ReadOptions, max_mb: int) -> Opened:
         ToolFailure: a damaged archive, one that unpacks to more than so many megabytes or holds archives in archives,
             or one of several files without the name of one.
     """
-    file = Opened(path.name, path.read_bytes())
+    file = Opened(path.name, content_of(path))
     for _ in range(DEEPEST):
         if (unpacked := _unpacked(file, options, max_mb)) is None:
             return file

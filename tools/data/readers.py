@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ToolFailure
+from ..errors import OutOfMemory, ToolFailure
 from .bounds import named
 from .columns import retyped, typed
 from .delimited import read_delimited
 from .documents import read_json
-from .extents import require_columns, require_extents
+from .extents import require_cells, require_extents
 from .folder import read_folder
 from .layout import distinct
 from .models import ReadOptions
@@ -45,6 +45,8 @@ def read_table(path: Path, options: ReadOptions, max_mb: int) -> tuple[pa.Table,
             table, notes = READERS[file.format](file, options)
             require_extents(file.name, table)
             table, said = retype(table, [], options)
+    except MemoryError:  # one of Arrow's is an ArrowException as well
+        raise OutOfMemory(f"{path.name} holds more than there is memory for", "Pass it in parts.") from None
     except (pa.ArrowException, UnicodeDecodeError, ValueError, OSError) as error:
         raise ToolFailure(
             f"{path.name} cannot be read: {str(error)[:300]}", "Check the file and its format."
@@ -156,7 +158,7 @@ def _parquet(file: Opened, _: ReadOptions) -> tuple[pa.Table, list[str]]:
     import pyarrow.parquet as pq
 
     source = pq.ParquetFile(pa.BufferReader(file.data))
-    require_columns(file.name, source.metadata.num_columns)
+    require_cells(file.name, source.metadata.num_rows, source.metadata.num_columns)
     return source.read(), []
 
 
@@ -164,14 +166,23 @@ def _feather(file: Opened, _: ReadOptions) -> tuple[pa.Table, list[str]]:
     import pyarrow as pa
     import pyarrow.feather as feather
 
-    return feather.read_table(pa.BufferReader(file.data)), []
+    return _sound(feather.read_table(pa.BufferReader(file.data))), []
 
 
 def _stream(file: Opened, _: ReadOptions) -> tuple[pa.Table, list[str]]:
     import pyarrow as pa
 
     with pa.ipc.open_stream(pa.BufferReader(file.data)) as stream:
-        return stream.read_all(), []
+        return _sound(stream.read_all()), []
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    """Arrow takes the offsets in its own formats at their word, and others than it writes lead to foreign memory.
+
+    https://arrow.apache.org/docs/format/Security.html
+    """
+    table.validate(full=True)
+    return table
 
 
 Reader = Callable[[Opened, ReadOptions], "tuple[pa.Table, list[str]]"]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ..errors import NeedsChoice, ToolFailure, unknown
-from ..handles import Handle, parse
+from ..handles import LOGGED_MODEL, Handle, parse
 from ..tracking.backend import translated
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+
+# What MLflow answers becomes a part of addresses and of paths, so it is held against the form of an id as well.
+LOGGED = re.compile(f"models:/{LOGGED_MODEL}")
 
 
 def locate(client: MlflowClient, reference: str) -> tuple[str, str]:
@@ -28,22 +33,29 @@ def _require_logged(client: MlflowClient, uri: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.get_logged_model(uri.removeprefix("models:/"))
+        if LOGGED.fullmatch(uri):
+            client.get_logged_model(uri.removeprefix("models:/"))
+            return
     except MlflowException as error:
-        experiments = [found.experiment_id for found in client.search_experiments(max_results=100)]
-        recent = client.search_logged_models(experiments, max_results=20) if experiments else []
-        raise unknown("model", uri, (f"models:/{found.model_id}" for found in recent), limit=3) from error
+        raise _unknown(client, uri) from error
+    raise _unknown(client, uri)
+
+
+def _unknown(client: MlflowClient, uri: str) -> ToolFailure:
+    experiments = [found.experiment_id for found in client.search_experiments(max_results=100)]
+    recent = client.search_logged_models(experiments, max_results=20) if experiments else []
+    return unknown("model", uri, (f"models:/{found.model_id}" for found in recent), limit=3)
 
 
 def _only_model_of(client: MlflowClient, text: str) -> tuple[str, str]:
     with translated():
         run = client.get_run(parse(text, "run").name)
-    outputs = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
+    outputs = [f"models:/{output.model_id}" for output in (run.outputs.model_outputs if run.outputs else [])]
     if len(outputs) != 1:
-        choices = [f"models:/{model}" for model in outputs]
-        hint = f"Pass one of {', '.join(choices)}." if choices else "Train one in it."
-        raise NeedsChoice(f"{text} holds {len(outputs)} models", hint, text, choices)
-    return f"models:/{outputs[0]}", f"models:/{outputs[0]}"
+        hint = f"Pass one of {', '.join(outputs)}." if outputs else "Train one in it."
+        raise NeedsChoice(f"{text} holds {len(outputs)} models", hint, text, outputs)
+    _require_logged(client, outputs[0])
+    return outputs[0], outputs[0]
 
 
 def _registered(client: MlflowClient, text: str) -> tuple[str, str]:
@@ -73,6 +85,6 @@ def _registered(client: MlflowClient, text: str) -> tuple[str, str]:
             f"Pass model:{wanted.name}/<version>, e.g. /{max(known, key=int)}.",
         )
     source = chosen.source or ""
-    if not source.startswith("models:/m-"):
+    if not LOGGED.fullmatch(source):
         raise ToolFailure(f"{text} points to {source}, which this server did not save", "Register models:/m-….")
     return source, str(Handle("model", wanted.name, str(chosen.version)))

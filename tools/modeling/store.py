@@ -16,7 +16,6 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
 
 from pydantic import ValidationError
 
@@ -25,14 +24,14 @@ from ..lineage import Lineage
 from ..runtime.work import Work
 from ..tracking.backend import mlflow_client, require_backend, translated
 from ..tracking.client import require_running
-from ..tracking.locations import require_artifacts
+from ..tracking.locations import artifacts_at, fetched, local_folder, require_artifacts
 from . import sealed
 from .algorithms import algorithm
 from .card import CARD_FILE, MODEL_FILE, ModelCard, digest
 from .effects import EffectModel
 from .local import folder_of, is_local, logged_as, seal_of
 from .opened.admitted import TRUSTED
-from .opened.reading import read_model
+from .opened.reading import MAX_BYTES, read_model
 from .record import LIBRARIES, TrainingRecord
 from .references import locate
 from .rows import Rows
@@ -116,7 +115,7 @@ def _log(work: Work, card: ModelCard, run_id: str, write: Callable[[Path, Any], 
         try:
             folder = Path(scratch) / "model"
             write(folder, logged)
-            client.log_model_artifacts(logged.model_id, str(folder))
+            artifacts_at(work.settings, logged.artifact_location).log_artifacts(str(folder))
             _attach(client, run_id, logged.model_id)
         except BaseException:
             client.finalize_logged_model(logged.model_id, "FAILED")
@@ -194,10 +193,11 @@ def _folder_of(work: Work, reference: str) -> tuple[str, str, Path]:
         folder = folder_of(work, reference)
         return _as_logged(work, folder) or (reference.strip(), reference.strip(), folder)
     client = mlflow_client(work)
-    uri, handle = locate(client, reference)
     with translated():
-        logged = client.get_logged_model(uri.removeprefix("models:/"))
-    return uri, handle, _local(work, logged.artifact_location, logged.model_id)
+        uri, handle = locate(client, reference)
+        identity = uri.removeprefix("models:/")
+        location = client.get_logged_model(identity).artifact_location
+    return uri, handle, _local(work, location, identity)
 
 
 def _as_logged(work: Work, folder: Path) -> tuple[str, str, Path] | None:
@@ -347,17 +347,19 @@ def _pinned(names: tuple[str, ...] = REQUIREMENTS) -> list[str]:
 
 
 def _local(work: Work, location: str, model_id: str) -> Path:
-    """The folder of a model: the live one if it is local, else a copy that is fetched once."""
-    parsed = urlparse(location)
-    if parsed.scheme in ("", "file"):
-        return Path(unquote(parsed.path))
+    """The folder of a model: the live one if it is local, else a copy that is fetched once.
+
+    Raises:
+        ToolFailure: it lies where artifacts may not.
+    """
+    if folder := local_folder(location):
+        require_artifacts(work.settings, location)
+        return folder
     target = work.home / "cache" / "models" / model_id
     if not target.is_dir():
-        import mlflow.artifacts
-
         draft = target.with_name(f".{model_id}")
         with translated():
-            mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{model_id}", dst_path=str(draft))
+            fetched(artifacts_at(work.settings, location), "", draft, MAX_BYTES)
         draft.rename(target)
     return target
 

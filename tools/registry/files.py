@@ -13,7 +13,7 @@ from ..modeling.frame import choose_features, design
 from ..modeling.opened.reading import read_model as read_model_file
 from ..modeling.opened.xgboost_trees import check_file
 from ..runtime.work import Work
-from ..user_files import readable
+from ..user_files import content_of, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def read_model(
 
 def _load(path: Path) -> Any:
     if path.suffix == ".skops":
-        return read_model_file(path, path.name)
+        return read_model_file(content_of(path), path.name)
     if path.suffix in (".ubj", ".json"):
         return _load_xgboost(path)
     raise ToolFailure(f"{path.name} has no format that is safe to load", f"Readable: {', '.join(FORMATS)}; no pickles.")
@@ -61,7 +61,7 @@ def _load_xgboost(path: Path) -> Any:
 
     import xgboost
 
-    booster, content = xgboost.Booster(), bytearray(path.read_bytes())
+    booster, content = xgboost.Booster(), bytearray(content_of(path))
     try:
         check_file(bytes(content))
         booster.load_model(content)

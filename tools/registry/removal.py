@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
 
 from ..errors import ToolFailure, unknown
 from ..handles import LOGGED_MODEL, parse_model
 from ..removal import Found, Gone, Hold, Leftover, Removal, Remover, erase, files_in, roots, written
 from ..runtime.work import Work
 from ..tracking.client import everything, opened
+from ..tracking.locations import local_folder
 from ..undo import call, deletes
 from .versions import changing, handle_of, read_versions
 
@@ -54,7 +54,9 @@ def _find_logged(work: Work, identity: str) -> Found:
         handles=(uri,),
         paths=_folders(work, identity, location),
         holds=tuple(Hold(uri, each, deletes(each)) for each in versions),
-        notes=() if _local(work, location) else (f"its files stay at {location}, which is not this server's",),
+        notes=()
+        if _local(work, identity, location)
+        else (f"its files stay at {location}, which is not this server's",),
     )
 
 
@@ -87,19 +89,15 @@ def _registered_from(client: MlflowClient, uri: str) -> list[str]:
 
 def _folders(work: Work, identity: str, location: str) -> tuple[Path, ...]:
     """Its own folder if it lies in ours, and the copy of one that lies elsewhere."""
-    own = [folder] if (folder := _local(work, location)) else []
+    own = [folder] if (folder := _local(work, identity, location)) else []
     return tuple(path for path in (*own, _copies(work) / identity) if path.exists())
 
 
-def _local(work: Work, location: str) -> Path | None:
-    parsed = urlparse(location)
-    folder = Path(unquote(parsed.path))
-    if parsed.scheme not in ("", "file") or not any(
-        folder.resolve().is_relative_to(each) for each in roots(work.settings)
-    ):
-        return None
-    # MLflow lays the files into a folder of the model: <experiment>/models/<id>/artifacts.
-    return folder.parent if folder.name == "artifacts" else folder
+def _local(work: Work, identity: str, location: str) -> Path | None:
+    """The folder of the model, which MLflow calls <experiment>/models/<id>/artifacts: another one may be anybody's."""
+    folder = local_folder(location)
+    ours = folder and any(folder.is_relative_to(each) for each in roots(work.settings))
+    return folder.parent if folder and ours and folder.parts[-2:] == (identity, "artifacts") else None
 
 
 def _find_versions(work: Work, text: str) -> Found:

@@ -30,6 +30,8 @@ def quiet_environment() -> Mapping[str, str]:
     return {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
+        # A server may send its client anywhere, such as to what only this machine reaches.
+        "MLFLOW_ALLOW_HTTP_REDIRECTS": os.environ.get("MLFLOW_ALLOW_HTTP_REDIRECTS", "false"),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

@@ -44,7 +44,9 @@ def outcome_of(run: Callable[[], Any]) -> Outcome:
         return Outcome(failure=missing) if missing else Outcome(crash=_crash(error))
     except MemoryError:
         return Outcome(failure=OutOfMemory("the memory limit was reached", "Use fewer rows or columns."))
-    except (Exception, SystemExit) as error:  # the process edge: any library may raise anything, or call exit
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the process edge: any library may raise anything, call exit, or panic in Rust
         return Outcome(crash=_crash(error))
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-from ...config.secrets import secret_values
+from ...config.secrets import revealed, secret_values
 from ...config.settings import Settings
 from ..legible import legible
 
@@ -249,16 +250,35 @@ class Redactor:
         env = os.environ if environ is None else environ
         named = [value for name, value in env.items() if secret_name(name, value) and not value.startswith(PLACES)]
         secrets = secret_values(settings)
-        given = (*secrets, settings.tracking_uri, settings.study_storage)
-        passwords = [password for address in given for password in PASSWORD.findall(address)]
+        # Whatever setting or variable an address stands in.
+        given = (*_texts(revealed(settings)), *env.values())
+        passwords = [password for text in given if "://" in text for password in PASSWORD.findall(text)]
         # Of an address only the password is secret.
         known = {*(secret for secret in secrets if "://" not in secret), *named, *passwords}
-        return cls(tuple(re.compile(pattern) for pattern in settings.tracing.redact), _long_enough(known))
+        return cls(tuple(re.compile(pattern) for pattern in settings.tracing.redact), _written(known))
 
 
-def _long_enough(values: Iterable[str]) -> tuple[str, ...]:
-    """The longest first: one may contain another."""
-    return tuple(sorted((value for value in values if len(value) >= SHORTEST_KNOWN), key=len, reverse=True))
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list):
+        for item in node.values() if isinstance(node, dict) else node:
+            yield from _texts(item)
+
+
+def _written(values: Iterable[str]) -> tuple[str, ...]:
+    """Those that are long enough, also as JSON, addresses and base64 write them; the longest first, since one may
+    contain another.
+    """
+    known = {value for value in values if len(value) >= SHORTEST_KNOWN}
+    written = {form for value in known for form in (value, json.dumps(value)[1:-1], quote(value, ""), _base64(value))}
+    return tuple(sorted(written, key=len, reverse=True))
+
+
+def _base64(value: str) -> str:
+    """Without its end, which what follows decides as well."""
+    content = value.encode("utf-8", "replace")
+    return base64.b64encode(content[: len(content) // 3 * 3]).decode()
 
 
 BUILT_IN = Redactor()

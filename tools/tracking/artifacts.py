@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -18,13 +18,13 @@ from ..pictures import Picture, described, shown, whole
 from ..runtime.work import Work
 from .checks import inside_run
 from .client import opened_at
-from .locations import require_artifacts
+from .locations import artifacts_at, fetched
 from .models import Artifact, ArtifactLine
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import FileInfo
     from mlflow.entities import Run as MlflowRun
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 Kind = Literal["text", "json", "table", "image"]
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
@@ -37,8 +37,7 @@ def list_artifacts(work: Work, run: str, path: str, limit: int, cursor: str) -> 
     """One folder of a run; the empty path is its top."""
     wanted = inside_run(path)
     with opened_at(work, run) as (client, found):
-        require_artifacts(work.settings, found.info.artifact_uri or "")
-        return page(_folder(client, found, wanted), limit, cursor)
+        return page(_Files(work, client, found).folder(wanted), limit, cursor)
 
 
 def read_artifact(work: Work, run: str, path: str, offset: int) -> tuple[Artifact, Picture | None]:
@@ -70,70 +69,84 @@ def artifact_picture(work: Work, run: str, path: str) -> bytes:
 def _read(work: Work, run: str, path: str) -> tuple[Artifact, bytes]:
     wanted = inside_run(path)
     with opened_at(work, run) as (client, found), tempfile.TemporaryDirectory() as scratch:
-        require_artifacts(work.settings, found.info.artifact_uri or "")
-        line = _file(client, found, wanted)
-        content = _fetched(work, client, found, wanted, Path(scratch)).read_bytes()
+        files = _Files(work, client, found)
+        line = files.file(wanted)
+        content = files.fetch(wanted, Path(scratch)).read_bytes()
+    if line.size not in (None, len(content)):  # the page of a redirection, say
+        raise ToolFailure(
+            f"{wanted} has {len(content)} bytes, and {line.size} were said", "Repeat it if it is being written."
+        )
     run_id = found.info.run_id
     return Artifact(run=f"run:{run_id}", path=line.path, size=len(content), kind=_kind(line.path)), content
 
 
-def _models(run: MlflowRun) -> list[str]:
-    return [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
+@dataclass(frozen=True)
+class _Files:
+    """The files of a run and of its models."""
 
+    work: Work
+    client: MlflowClient
+    run: MlflowRun
 
-def _folder(client: MlflowClient, run: MlflowRun, path: str) -> list[ArtifactLine]:
-    """Raises ToolFailure for a folder that does not exist; MLflow says that it is empty."""
-    found = _listed(client, run, path)
-    if not path:
-        return [*(ArtifactLine(path=model, folder=True) for model in _models(run)), *found]
-    if not found and not _line_of(client, run, path).folder:
-        raise ToolFailure(f"{path} is a file", f"read_artifact(run='run:{run.info.run_id}', path={path!r}) reads it.")
-    return found
+    def folder(self, path: str) -> list[ArtifactLine]:
+        """Raises ToolFailure for a folder that does not exist; MLflow says that it is empty."""
+        found = self._listed(path)
+        if not path:
+            return [*(ArtifactLine(path=model, folder=True) for model in self._models), *found]
+        if not found and not self._line(path).folder:
+            raise self._no_folder(path)
+        return found
 
+    def file(self, path: str) -> ArtifactLine:
+        """What is known of a file, before it is fetched."""
+        line = self._line(path)
+        if line.folder:
+            raise ToolFailure(f"{path} is a folder", f"list_artifacts(run={self._handle!r}, folder={path!r}).")
+        if (line.size or 0) > MOST_BYTES:
+            raise ToolFailure(
+                f"{path} has {line.size} bytes, more than the {MOST_BYTES} that are read", "Take a smaller one."
+            )
+        return line
 
-def _listed(client: MlflowClient, run: MlflowRun, path: str) -> list[ArtifactLine]:
-    model, _, inside = path.partition("/")
-    if model in _models(run):
-        return _lines(client.list_logged_model_artifacts(model, inside or None), f"{model}/")
-    return _lines(client.list_artifacts(run.info.run_id, path or None), "")
+    def fetch(self, path: str, folder: Path) -> Path:
+        repository, inside, _ = self._place(path)
+        return fetched(repository, inside, folder, MOST_BYTES)
 
+    @property
+    def _handle(self) -> str:
+        return f"run:{self.run.info.run_id}"
 
-def _lines(files: Iterable[FileInfo], prefix: str) -> list[ArtifactLine]:
-    lines = [ArtifactLine(path=prefix + file.path, folder=file.is_dir, size=file.file_size) for file in files]
-    return sorted(lines, key=lambda line: (not line.folder, line.path))
+    @property
+    def _models(self) -> list[str]:
+        return [output.model_id for output in (self.run.outputs.model_outputs if self.run.outputs else [])]
 
+    def _place(self, path: str) -> tuple[ArtifactRepository, str, str]:
+        """Where a path leads: to what holds it, under which path in there, and what stands before that here."""
+        model, _, inside = path.partition("/")
+        if model not in self._models:
+            return artifacts_at(self.work.settings, self.run.info.artifact_uri or ""), path, ""
+        location = self.client.get_logged_model(model).artifact_location
+        return artifacts_at(self.work.settings, location), inside, f"{model}/"
 
-def _line_of(client: MlflowClient, run: MlflowRun, path: str) -> ArtifactLine:
-    above = path.rpartition("/")[0]
-    if above and not _line_of(client, run, above).folder:
-        raise ToolFailure(f"{above} is a file", f"read_artifact(run='run:{run.info.run_id}', path={above!r}) reads it.")
-    known = {line.path: line for line in (_folder(client, run, "") if not above else _listed(client, run, above))}
-    if path not in known:
-        raise unknown(f"artifact of run:{run.info.run_id}", path, known, "list_artifacts shows them.")
-    return known[path]
+    def _listed(self, path: str) -> list[ArtifactLine]:
+        repository, inside, before = self._place(path)
+        lines = [
+            ArtifactLine(path=before + file.path, folder=file.is_dir, size=file.file_size)
+            for file in repository.list_artifacts(inside or None)
+        ]
+        return sorted(lines, key=lambda line: (not line.folder, line.path))
 
+    def _line(self, path: str) -> ArtifactLine:
+        above = path.rpartition("/")[0]
+        if above and not self._line(above).folder:
+            raise self._no_folder(above)
+        known = {line.path: line for line in (self._listed(above) if above else self.folder(""))}
+        if path not in known:
+            raise unknown(f"artifact of {self._handle}", path, known, "list_artifacts shows them.")
+        return known[path]
 
-def _file(client: MlflowClient, run: MlflowRun, path: str) -> ArtifactLine:
-    line = _line_of(client, run, path)
-    if line.folder:
-        raise ToolFailure(f"{path} is a folder", f"list_artifacts(run='run:{run.info.run_id}', folder={path!r}).")
-    if (line.size or 0) > MOST_BYTES:
-        raise ToolFailure(
-            f"{path} has {line.size} bytes, more than the {MOST_BYTES} that are read", "Take a smaller one."
-        )
-    return line
-
-
-def _fetched(work: Work, client: MlflowClient, run: MlflowRun, path: str, folder: Path) -> Path:
-    from mlflow.artifacts import download_artifacts
-
-    model, _, inside = path.partition("/")
-    if model in _models(run):
-        place = f"{client.get_logged_model(model).artifact_location}/{inside}"
-        require_artifacts(work.settings, place)
-        uri = work.settings.tracking_uri
-        return Path(download_artifacts(artifact_uri=place, dst_path=str(folder), tracking_uri=uri))
-    return Path(client.download_artifacts(run.info.run_id, path, str(folder)))
+    def _no_folder(self, path: str) -> ToolFailure:
+        return ToolFailure(f"{path} is a file", f"read_artifact(run={self._handle!r}, path={path!r}) reads it.")
 
 
 def _kind(path: str) -> Kind:

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from http.client import HTTPException
@@ -25,7 +24,7 @@ from ..errors import NotInstalled, ToolFailure, Unavailable, require
 from ..runtime.work import Work
 from ..storage.state_files import draft_of, place, private_folder, remove_old_drafts, write_private
 from ..tracing.redaction import redact
-from ..urls import request_to
+from ..urls import answered
 from . import embedded
 
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ def _silence(uri: str) -> str:
 
 def _http_silence(uri: str) -> str:
     try:
-        with urllib.request.urlopen(request_to(f"{uri.rstrip('/')}/health"), timeout=PROBE_TIMEOUT_S):
+        with answered(f"{uri.rstrip('/')}/health", PROBE_TIMEOUT_S):
             return ""
     except urllib.error.HTTPError as error:
         # A proxy that wants a token, or an older server without /health, is alive all the same.

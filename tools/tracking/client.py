@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
@@ -18,10 +21,10 @@ from ..runtime.work import Work
 from ..storage.state_files import keep_private
 from ..tracing.redaction import redact
 from ..undo import deletes
-from ..user_files import readable
+from ..user_files import held, readable
 from .backend import WITHOUT_MLFLOW, mlflow_client, require_backend, translated
 from .checks import OWNER, USER, check_tags, check_title, check_unchanged, check_values, inside_run, owned
-from .locations import local_folder, require_artifacts
+from .locations import artifacts_at, local_folder
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
 from .search import explained, require_known
 from .views import TAG_CHARS, VALUE_CHARS, run_line, run_view, visible
@@ -181,21 +184,38 @@ def log_run(
 def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
     """Copy one readable file into a run that has not ended."""
     source, place = readable(work.settings, path), inside_run(folder)
-    with opened_at(work, run) as (client, found):
+    with opened_at(work, run) as (_, found), _copied(source) as copy:
         _require_running(work, found, source.name)
-        require_artifacts(work.settings, found.info.artifact_uri or "")
-        client.log_artifact(found.info.run_id, str(source), place or None)
+        artifacts_at(work.settings, found.info.artifact_uri or "").log_artifact(str(copy), place or None)
         if top := local_folder(found.info.artifact_uri or ""):
             keep_private(top / place / source.name)  # MLflow copies what others may do with the file as well
     return Logged(run=f"run:{found.info.run_id}", artifact=f"{place}/{source.name}".lstrip("/"))
 
 
+@contextmanager
+def _copied(source: Path) -> Generator[Path]:
+    """A copy that is ours alone: MLflow opens the file by its path, where another one may lie by then."""
+    with held(source) as file, tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / source.name
+        with copy.open("wb") as target:
+            shutil.copyfileobj(file, target)
+        yield copy
+
+
 def log_text(work: Work, run: str, path: str, text: str) -> None:
     """Keep a text as an artifact of a run, also of one that has ended."""
-    with opened_at(work, run) as (client, found):
+    folder, _, name = path.rpartition("/")
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / name
+        file.write_text(text, encoding="utf-8")
+        log_file(work, run, file, folder)
+
+
+def log_file(work: Work, run: str, file: Path, folder: str = "") -> None:
+    """Keep a file of ours as an artifact of a run, also of one that has ended."""
+    with opened_at(work, run) as (_, found):
         _require_kept(work, found)
-        require_artifacts(work.settings, found.info.artifact_uri or "")
-        client.log_text(found.info.run_id, text, path)
+        artifacts_at(work.settings, found.info.artifact_uri or "").log_artifact(str(file), folder or None)
 
 
 def end_run(work: Work, run: str, status: RunStatus) -> Run:

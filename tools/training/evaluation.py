@@ -23,7 +23,7 @@ from ..modeling.searches import searched
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..modeling.target import encode, guess, labelled, with_positive
 from ..runtime.work import Work
-from ..tracking.client import log_run
+from ..tracking.client import log_file, log_run
 from ..undo import deletes
 from .calibration import calibration, picture
 from .models import Calibration, EvaluateRequest, Evaluation, Scores
@@ -196,12 +196,10 @@ def _draw(work: Work, run: str, made: Calibration, dataset: str, title: str) -> 
     import tempfile
     from pathlib import Path
 
-    from ..tracking.backend import mlflow_client
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"calibration_{dataset}.png"
         path.write_bytes(picture(made, f"{title} on {dataset}").data)
-        mlflow_client(work).log_artifact(run, str(path))
+        log_file(work, run, path)
         return address(ARTIFACT_PICTURE, run_id=run, path=path.name)
 
 

@@ -109,6 +109,8 @@ def test_the_settings_file_is_not_read_wherever_it_lies(
     assert readable(with_state, str(root / "ours.yaml"))
     monkeypatch.setenv("MLOPS_CONFIG", str(root / "ours.yaml"))
     assert "is private" in refused(with_state, str(root / "ours.yaml"))
+    for beside in (root / "our.yaml", root):
+        assert "ours.yaml" not in refused(with_state, str(beside)).removeprefix(f"unknown file '{beside}'")
 
 
 def test_databases_of_ours_that_lie_elsewhere_are_not_read_either(with_state: Settings, root: Path) -> None:

@@ -25,10 +25,9 @@ from mlops_mcp.tools.tracking.client import start_run
 from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import TrainRequest
 
-pytestmark = pytest.mark.slow
+from ...copies import copied
 
-# Where MLflow's store keeps them.
-PATHS = (("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"))
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
@@ -55,14 +54,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 @pytest.fixture
 def models(work: Work, trained: Trained, tmp_path: Path) -> list[str]:
-    """Two trained models, in a copy of that folder: MLflow keeps whole paths."""
+    """Two trained models, in a copy of that folder."""
     write_rows(tmp_path)
-    shutil.copytree(trained.home, work.home)
-    with closing(sqlite3.connect(work.home / "mlflow.db")) as db:
-        for table, column in PATHS:
-            moved = f"update {table} set {column} = replace({column}, ?, ?)"
-            db.execute(moved, (str(trained.home), str(work.home)))
-        db.commit()
+    copied(trained.home, work.home)
     return trained.models
 
 

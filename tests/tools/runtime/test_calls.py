@@ -41,6 +41,8 @@ def segfault(work): ctypes.string_at(0)
 def exit_in_c(work): os._exit(7)
 def die(work): os.kill(os.getpid(), 9)
 def leave(work): sys.exit(3)
+class Panic(BaseException): pass
+def panic(work): raise Panic("as libraries in Rust do")
 def fail(work): raise ToolFailure("no such column", "Try describe_dataset.")
 def crash(work): raise ZeroDivisionError("secret detail")
 def need(work): import great_expectationsx
@@ -192,9 +194,10 @@ async def test_an_idle_worker_that_is_killed_from_outside_is_replaced(pool: Call
 
 async def test_a_library_that_exits_ends_neither_its_worker_nor_the_server(pool: CallExecutor, probes: Probes) -> None:
     noise = probes("noise", NOISE)
-    with pytest.raises(CallCrashed, match="SystemExit"):
-        await pool.call("noise", noise.leave)
-    assert await pool.call("noise", noise.add, 1, 2) == 3
+    for function, name in ((noise.leave, "SystemExit"), (noise.panic, "Panic")):
+        with pytest.raises(CallCrashed, match=name):
+            await pool.call("noise", function)
+        assert await pool.call("noise", noise.add, 1, 2) == 3
 
 
 async def test_a_foreseen_failure_arrives_with_its_hint(pool: CallExecutor, probes: Probes) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import time
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
@@ -44,6 +48,27 @@ def test_the_secrets_of_the_process_are_known_but_not_its_places(settings: Setti
     assert (
         redactor("swordfish-1 in /work/place of abc visible-value") == f"{REDACTED} in /work/place of abc visible-value"
     )
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize("secret", ['pass"word/ü+9', "swordfish", "correct horse battery"])
+@pytest.mark.parametrize("write", [json.dumps, lambda text: quote(text, ""), quote, encoded])
+def test_a_known_secret_is_found_as_it_is_written_elsewhere(
+    settings: Settings, secret: str, write: Callable[[str], str]
+) -> None:
+    redactor = Redactor.of(settings, {"MY_API_KEY": secret})
+    assert write(secret).strip('"')[:8] not in redactor(f"say {write(secret)} once")
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "SOME_DSN", "BACKEND"])
+def test_the_password_of_an_address_is_known_whatever_names_the_address(settings: Settings, name: str) -> None:
+    redactor = Redactor.of(settings, {name: "amqp://me:swordfish-7@host/x"})
+    assert redactor("login of swordfish-7 failed at host") == f"login of {REDACTED} failed at host"
+    opik = settings.opik.model_copy(update={"url": "http://me:swordfish-8@host/api"})
+    assert "swordfish" not in Redactor.of(settings.model_copy(update={"opik": opik}), {})("of swordfish-8")
 
 
 def test_patterns_of_ones_own_are_taken_out_of_keys_and_values() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from mlops_mcp.tools.runtime.jobs.shares import Slots
 from mlops_mcp.tools.runtime.jobs.table import End, NewJob
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.slices import SLICES, declared, handle_kinds, removing
+from mlops_mcp.tools.tracking.client import opened
 from mlops_mcp.tools.upkeep.client import delete
 
 from .conftest import Load, Remove
@@ -306,3 +309,22 @@ def test_a_job_goes_once_it_has_ended(remove: Remove, work: Work) -> None:
     assert remove(f"job:{job}").state == "deleted"
     with pytest.raises(KeyError):
         table.get(job)
+
+
+@pytest.mark.parametrize(
+    "place", ["datasets", "artifacts", "datasets/artifacts", "artifacts/1/models/m-0/artifacts", ""]
+)
+def test_a_model_takes_no_folder_along_that_is_not_its_own(load: Load, remove: Remove, work: Work, place: str) -> None:
+    """MLflow's store says where its files are, and others may write that."""
+    load()
+    folder = work.home / place
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kept.txt").write_text("x")
+    with opened(work) as mlflow:
+        model = mlflow.create_logged_model(mlflow.create_experiment("e"), name="m").model_id
+    with closing(sqlite3.connect(work.home / "mlflow.db")) as db, db:
+        db.execute("update logged_models set artifact_location=?", (folder.as_uri(),))
+    found = remove(f"models:/{model}")
+    assert "which is not this server's" in found.notes[0]
+    assert (folder / "kept.txt").is_file()
+    assert len(_files(work)) >= 2
