@@ -14,7 +14,6 @@ from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
-import pydantic_core
 from mcp.server import Server
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
@@ -38,7 +37,7 @@ from . import stdio
 from .access.scopes import needed, require_allowed
 from .arguments import CallArguments, admitted, invalid
 from .choices import settled
-from .in_flight import WAIT, Asked
+from .in_flight import Asked
 from .prompts import PromptHost
 from .published import Published
 from .scope import caller_of, gone
@@ -103,9 +102,9 @@ class Host(PromptHost):
             self.services.warm_later(WARM_AFTER_S)
             known = self._wire[name]["inputSchema"]["properties"]
             given = admitted(name, known, self._metadata(spec).arg_model, arguments)
-            waits = WAIT in known or spec.job is not None
+            waits = wire.WAIT in known or spec.job is not None
             keep_s = min(self.services.settings.runtime.rejoin_s, FRESH_S if spec.read_only else math.inf)
-            asked = Asked(caller, name, given.comparable, limit, partial(gone, context), waits, keep_s)
+            asked = Asked(caller, name, given, limit, partial(gone, context), waits, keep_s)
             return await self.services.in_flight.answer(asked, partial(self._in_context, spec, given, context))
         except ToolFailure as failure:
             if (span := current_span()) is not None:
@@ -147,7 +146,7 @@ class Host(PromptHost):
             caller.scope,
             spec.name,
             given.key,
-            self._canonical(spec, given.own),
+            given.same,
             lambda: self._run_to_the_end(spec, given.own, context),
         )
 
@@ -188,13 +187,6 @@ class Host(PromptHost):
         if self._tool_manager.get_tool(name) is None:
             self.add_tool(spec.function, title=spec.title)
         return spec
-
-    def _canonical(self, spec: ToolSpec, given: dict[str, Any]) -> str:
-        """The arguments with their defaults as JSON, so that spelling out a default is not another call."""
-        try:
-            return pydantic_core.to_json(self._metadata(spec).validate_arguments(given)).decode()
-        except ValidationError as error:
-            raise invalid(spec.name, error) from None
 
     def _metadata(self, spec: ToolSpec) -> FuncMetadata:
         tool = self._tool_manager.get_tool(spec.name)
