@@ -152,12 +152,12 @@ def verdicts(name: str, told: float, rows: int, samples: int) -> list[Verdict | 
 
 
 def test_a_model_that_knows_nothing_is_seldom_above_the_baseline_and_one_that_does_nearly_always() -> None:
-    blind = verdicts("auc", 0.0, 200, 200)
-    assert (blind.count("above_baseline") <= 11, blind.count("below_baseline") <= 11) == (True, True)
+    blind = verdicts("auc", 0.0, 200, 100)
+    assert (blind.count("above_baseline") <= 6, blind.count("below_baseline") <= 6) == (True, True)
     for name in ("auc", "log_loss", "brier", "accuracy", "average_precision", "balanced_accuracy"):
-        assert verdicts(name, 1.0, 400, 20).count("above_baseline") >= 19, name
+        assert verdicts(name, 1.0, 400, 10).count("above_baseline") >= 9, name
     for name in ("log_loss", "brier"):
-        assert verdicts(name, 0.0, 400, 20).count("below_baseline") >= 19, name
+        assert verdicts(name, 0.0, 400, 10).count("below_baseline") >= 9, name
 
 
 @pytest.mark.parametrize("name", ["rmse", "mae", "r2"])
@@ -191,10 +191,9 @@ def test_everything_is_shown_on_request_and_the_picture_lies_in_the_run(work: Wo
     frame["y"] = (frame["a"] + frame["b"] + draw.normal(size=900) > 1).astype(int)
     for name, rows in (("train", frame.head(600)), ("test", frame.tail(300)), ("ones", frame[frame["y"] == 1])):
         rows.to_parquet(tmp_path / f"{name}.parquet")
-    trained = train_model(work, TrainRequest(
-        dataset=str(tmp_path / "train.parquet"), target="y", algorithm="LogisticRegression", task="auto", params={},
-        features=[], exclude=[], validation="", run="", experiment="", seed=0,
-    ))  # fmt: skip
+    trained = train_model(
+        work, TrainRequest(dataset=str(tmp_path / "train.parquet"), target="y", algorithm="LogisticRegression")
+    )
 
     plain = evaluate_model(work, EvaluateRequest(
         model=trained.model, dataset=str(tmp_path / "test.parquet"), metric="", log=True
