@@ -7,14 +7,12 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# Modules that share something expensive of the session: one PostgreSQL server and one Dask cluster, one state folder.
+# Modules that share something expensive of the session: one PostgreSQL server, one Dask cluster.
 TOGETHER = {
     "tests/tools/data/test_postgres_source.py": "cluster",
     "tests/tools/runtime/test_outcomes.py": "cluster",
     "tests/tools/runtime/test_servers.py": "cluster",
     "tests/tools/runtime/test_table.py": "cluster",
-    "tests/integration/test_degradation.py": "prepared",
-    "tests/integration/test_missing_libraries.py": "prepared",
 }
 # The groups that take longest, longest first; every other module is a group of its own.
 LONGEST = (
@@ -23,7 +21,8 @@ LONGEST = (
     "tests/tools/serving/test_serving.py",
     "tests/tools/causal/test_simulations.py",
     "tests/integration/test_demo.py",
-    "prepared",
+    "tests/integration/test_degradation.py",
+    "tests/integration/test_missing_libraries.py",
     "tests/integration/test_long_work.py",
     "tests/tools/runtime/test_preload.py",
     "tests/tools/tuning/test_tuning.py",

@@ -36,14 +36,10 @@ def rows(tmp_path: Path) -> str:
 
 def model_of(work: Work, rows: str, estimator: str, **changes: object) -> str:
     request: dict[str, object] = {
-        "dataset": rows,
-        "treatment": "t",
-        "outcome": "y",
-        "effect_modifiers": ["x", "z", "region"],
-        "estimator": estimator,
-        "params": {"n_estimators": 100} if estimator == "CausalForest" else {},
-        "name": "",
-    }
+        "dataset": rows, "treatment": "t", "outcome": "y", "effect_modifiers": ["x", "z", "region"], "controls": [],
+        "estimator": estimator, "params": {"n_estimators": 100} if estimator == "CausalForest" else {}, "name": "",
+        "run": "", "experiment": "", "seed": 0,
+    }  # fmt: skip
     return estimate_effect(work, EffectRequest.model_validate(request | changes)).model
 
 

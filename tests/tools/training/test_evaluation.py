@@ -152,12 +152,12 @@ def verdicts(name: str, told: float, rows: int, samples: int) -> list[Verdict | 
 
 
 def test_a_model_that_knows_nothing_is_seldom_above_the_baseline_and_one_that_does_nearly_always() -> None:
-    blind = verdicts("auc", 0.0, 200, 100)
-    assert (blind.count("above_baseline") <= 6, blind.count("below_baseline") <= 6) == (True, True)
+    blind = verdicts("auc", 0.0, 200, 200)
+    assert (blind.count("above_baseline") <= 11, blind.count("below_baseline") <= 11) == (True, True)
     for name in ("auc", "log_loss", "brier", "accuracy", "average_precision", "balanced_accuracy"):
-        assert verdicts(name, 1.0, 400, 10).count("above_baseline") >= 9, name
+        assert verdicts(name, 1.0, 400, 20).count("above_baseline") >= 19, name
     for name in ("log_loss", "brier"):
-        assert verdicts(name, 0.0, 400, 10).count("below_baseline") >= 9, name
+        assert verdicts(name, 0.0, 400, 20).count("below_baseline") >= 19, name
 
 
 @pytest.mark.parametrize("name", ["rmse", "mae", "r2"])
