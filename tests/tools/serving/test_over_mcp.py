@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 from mcp import Client
@@ -49,12 +50,13 @@ def serving_processes(home: str) -> int:
 
 
 async def test_a_model_goes_from_training_to_predictions_and_nothing_of_it_is_left(
-    settings: Settings,
+    settings: Settings, tmp_path: Path
 ) -> None:
-    home = str(settings.home.resolve())
+    home, loans = str(settings.home.resolve()), str(tmp_path / "loans.parquet")
+    pd.read_parquet(LOANS).sample(2000, random_state=0).to_parquet(loans, index=False)
     async with connected(settings) as client:
         trained = await answer(
-            client, "train_model", dataset=str(LOANS), target="loan_status", algorithm="LogisticRegression",
+            client, "train_model", dataset=loans, target="loan_status", algorithm="LogisticRegression",
             features=list(LOAN), wait_s=50,
         )  # fmt: skip
         # A model is packaged on the way, and the deployment outlives the job that made it.

@@ -19,9 +19,10 @@ from mlops_mcp.server.traces import print_status
 from mlops_mcp.tools.tracing.ids import uuid7
 from mlops_mcp.tools.tracing.opik.outbox import status
 from mlops_mcp.tools.tracing.span import Span
+from mlops_mcp.tools.tracing.store import writer
 from mlops_mcp.tools.tracing.store.drops import drops
 from mlops_mcp.tools.tracing.store.reader import TraceReader
-from mlops_mcp.tools.tracing.store.writer import MAX_QUEUED, TraceStore
+from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from ...waiting import until
 
@@ -91,11 +92,14 @@ def test_what_a_locked_store_could_not_take_until_its_end_is_counted_where_other
     assert traces.detail.endswith("7 not written")
 
 
-def test_what_has_no_room_in_memory_is_counted_while_the_store_is_still_locked(store: TraceStore, path: Path) -> None:
+def test_what_has_no_room_in_memory_is_counted_while_the_store_is_still_locked(
+    store: TraceStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MAX_QUEUED", 500)
     with locked(path):
-        put(store, MAX_QUEUED + 5)
+        put(store, 505)
         until(lambda: status(path).dropped == 5)
-    until(lambda: spans(path) == 1 + MAX_QUEUED)
+    until(lambda: spans(path) == 501)
 
 
 def test_a_disk_that_was_full_gets_everything_when_there_is_room(
