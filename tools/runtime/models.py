@@ -6,7 +6,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from ...config.settings import Patience
+from ...config.settings import MOST_WAIT_S
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled", "lost")
@@ -15,7 +15,7 @@ Fault = Literal["refused", "crashed", "memory", "budget", "died"]
 R = TypeVar("R")
 
 # Of every tool that waits for a job; absent: as long as the caller is known to bear.
-Wait = Annotated[Patience | None, Field(description="Then it is a job.")]
+Wait = Annotated[float | None, Field(ge=0, le=MOST_WAIT_S, description="Then it is a job.")]
 
 
 class Progress(BaseModel):
