@@ -182,10 +182,7 @@ def _asked(drawn: Drawn, folder: Path) -> tuple[EffectRequest, Dataset]:
     path = folder / "rows.parquet"
     frame.sort_values("t", kind="stable").to_parquet(path, index=False)
     info = DatasetInfo(dataset="dataset:rows@0", rows=len(frame), columns=[*frame.columns], source="", created="")
-    request = EffectRequest(
-        dataset=info.dataset, treatment="t", outcome="y", effect_modifiers=[], controls=names, estimator="LinearDML",
-        params={}, run="", experiment="", seed=0,
-    )  # fmt: skip
+    request = EffectRequest(dataset=info.dataset, treatment="t", outcome="y", controls=names, estimator="LinearDML")
     return request, Dataset(info, path)
 
 

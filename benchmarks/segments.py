@@ -152,10 +152,7 @@ def _asked(drawn: Drawn, folder: Path) -> tuple[EffectRequest, Dataset]:
     drawn.frame.to_parquet(path, index=False)
     names = [str(name) for name in drawn.frame.columns]
     info = DatasetInfo(dataset="dataset:rows@0", rows=len(drawn.frame), columns=names, source="", created="")
-    request: dict[str, Any] = {
-        "dataset": info.dataset, "treatment": "t", "outcome": "y", "effect_modifiers": [], "controls": [],
-        "estimator": "LinearDML", "params": {}, "run": "", "experiment": "", "seed": 0,
-    }  # fmt: skip
+    request: dict[str, Any] = {"dataset": info.dataset, "treatment": "t", "outcome": "y", "estimator": "LinearDML"}
     return EffectRequest.model_validate(request | dict(drawn.asked)), Dataset(info, path)
 
 

@@ -143,12 +143,12 @@ def _when(given: object) -> object:
 
 # No tool waits longer, whoever asks.
 MOST_WAIT_S = 50
-Wait = Annotated[float, Field(ge=0, le=MOST_WAIT_S)]
+Patience = Annotated[float, Field(ge=0, le=MOST_WAIT_S)]
 
 
 class RuntimeSettings(Section):
-    wait_s: Wait
-    client_waits: dict[str, Wait]
+    wait_s: Patience
+    client_waits: dict[str, Patience]
     rejoin_s: Annotated[float, Field(ge=0)]
     call_timeout_s: Annotated[float, Field(gt=0)]
     call_memory_mb: Annotated[int, Field(ge=512)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +17,14 @@ from .leniency import Place, meant
 
 @dataclass(frozen=True)
 class CallArguments:
-    """`own` are the arguments of the function; the others are for the server. `full` asks for all digits."""
+    """`own` are the arguments of the function; the others are for the server. `full` asks for all digits.
 
-    own: dict[str, Any]
+    Two are equal when they make the same call, whatever way it was written. `same` is how that is told: the arguments
+    of the function with their defaults, as JSON, without how long the caller waits.
+    """
+
+    own: dict[str, Any] = field(compare=False)
+    same: str
     key: str = ""
     full: bool = False
     budget: Budget = field(default_factory=Budget)
@@ -33,11 +39,6 @@ class CallArguments:
             wire.DETAIL: "full" if self.full else "short",
         }
 
-    @property
-    def comparable(self) -> dict[str, Any]:
-        """All that tells this call from another one, whatever way it was written."""
-        return self.own | {wire.KEY: self.key, wire.DETAIL: self.full, "budget": self.budget}
-
 
 def admitted(
     tool: str, known: Mapping[str, Any], model: type[BaseModel], arguments: Mapping[str, Any]
@@ -49,17 +50,31 @@ def admitted(
         model: the arguments of its function.
 
     Raises:
-        ToolFailure: an argument that does not exist or cannot be meant, a key or a detail that is none, or a budget
-            that no work fits in.
+        ToolFailure: an argument that does not exist, cannot be meant or is not of its type, a key or a detail that is
+            none, or a budget that no work fits in.
     """
     for argument in arguments:
         if argument not in known:
             raise unknown(f"argument of {tool}", argument, known, limit=20)
     # A tool may have an argument of such a name, but of another shape: then it is the tool's own.
-    common = {name: value for name, value in arguments.items() if known[name] == wire.COMMON.get(name)}
+    common = {name: value for name, value in arguments.items() if wire.is_common(name, known[name])}
     own = meant(Place(tool), model, {name: value for name, value in arguments.items() if name not in common})
     full = _full(tool, common) or own.get(wire.DETAIL) == "full"
-    return CallArguments(own, _key(tool, common.get(wire.KEY)), full, _budget(tool, common))
+    key, budget = _key(tool, common.get(wire.KEY)), _budget(tool, common)
+    same = {name: value for name, value in taken(tool, model, own).items() if name != wire.WAIT}
+    return CallArguments(own, json.dumps(same, sort_keys=True), key, full, budget)
+
+
+def taken(tool: str, model: type[BaseModel], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as the function gets them, its defaults among them, in the types of JSON.
+
+    Raises:
+        ToolFailure: one is not of its type.
+    """
+    try:
+        return model.model_validate(own).model_dump(mode="json")
+    except ValidationError as error:
+        raise invalid(tool, error) from None
 
 
 def _full(tool: str, common: Mapping[str, Any]) -> bool:

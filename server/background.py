@@ -25,7 +25,7 @@ async def repeat(action: Callable[[], Awaitable[None]], every_s: float, trouble:
         try:
             await action()
             said = ""
-        except Exception as error:
+        except Exception as error:  # the edge: a loop that ended would be missed by nobody
             if said != (said := f"{type(error).__name__}: {error}"):
                 _log(trouble, error)
 

@@ -14,7 +14,6 @@ from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
-import pydantic_core
 from mcp.server import Server
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
@@ -39,9 +38,9 @@ from ..tools.tracing.span import current, current_span
 from . import stdio
 from .access.gate import guest_of
 from .access.scopes import METHODS, RESOURCES, Wanted, needed
-from .arguments import CallArguments, admitted, invalid
+from .arguments import CallArguments, admitted, invalid, taken
 from .choices import settled
-from .in_flight import WAIT, Asked
+from .in_flight import Asked
 from .policy.policy import Attempt, Policy
 from .prompts import PromptHost
 from .published import Published
@@ -149,9 +148,9 @@ class Host(PromptHost):
             self._count(context)
             spec, given = await self._admitted(name, arguments)
             known = self._wire[name]["inputSchema"]["properties"]
-            waits = WAIT in known or spec.job is not None
+            waits = wire.WAIT in known or spec.job is not None
             keep_s = min(self.services.settings.runtime.rejoin_s, FRESH_S if spec.read_only else math.inf)
-            asked = Asked(caller, name, given.comparable, limit, partial(gone, context), waits, keep_s)
+            asked = Asked(caller, name, given, limit, partial(gone, context), waits, keep_s)
             return await self.services.in_flight.answer(asked, partial(self._in_context, spec, given, context))
         except ToolFailure as failure:
             if (span := current_span()) is not None:
@@ -221,7 +220,7 @@ class Host(PromptHost):
             caller.scope,
             spec.name,
             given.key,
-            self._canonical(spec, given.own),
+            given.same,
             lambda: self._run_to_the_end(spec, given.own, context),
         )
 
@@ -268,14 +267,8 @@ class Host(PromptHost):
         """The call as the tool gets it: read, turned into its types, with all defaults."""
         known = self._wire[spec.name]["inputSchema"]["properties"]
         common = {name: value for name, value in given.common.items() if name in known}
-        return Attempt(spec.name, common | json.loads(self._canonical(spec, given.own)), acting(), spec.read_only)
-
-    def _canonical(self, spec: ToolSpec, given: dict[str, Any]) -> str:
-        """The arguments with their defaults as JSON, so that spelling out a default is not another call."""
-        try:
-            return pydantic_core.to_json(self._metadata(spec).validate_arguments(given)).decode()
-        except ValidationError as error:
-            raise invalid(spec.name, error) from None
+        own = taken(spec.name, self._metadata(spec).arg_model, given.own)
+        return Attempt(spec.name, common | own, acting(), spec.read_only)
 
     def _metadata(self, spec: ToolSpec) -> FuncMetadata:
         tool = self._tool_manager.get_tool(spec.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -14,8 +14,8 @@ from mcp.types import CallToolResult, InputRequiredResult, TextContent
 
 from ..tools.errors import ToolFailure
 from ..tools.runtime.waits import BY_HAND_S, Caller, WaitLimit, WaitPolicy
+from .arguments import CallArguments
 
-WAIT = "wait_s"
 # Answers kept of one caller; the oldest goes first.
 MAX_KEPT = 20
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Asked:
 
     caller: Caller
     tool: str
-    arguments: Mapping[str, Any]
+    given: CallArguments
     limit: WaitLimit
     gone: Callable[[], Awaitable[bool]]
     waits: bool = False
@@ -41,7 +41,7 @@ class Asked:
 
     def repeats(self, other: Asked) -> bool:
         """Whether it is the same call once more, which may wait for longer or less."""
-        return self.tool == other.tool and _but_the_wait(self.arguments) == _but_the_wait(other.arguments)
+        return self.tool == other.tool and self.given == other.given
 
 
 @dataclass(eq=False)
@@ -170,7 +170,3 @@ def _patience_s(asked: Asked) -> float | None:
     if asked.waits or math.isinf(asked.limit.given_up_s):
         return None
     return max(0.0, asked.limit.latest_s - asked.limit.passed_s)
-
-
-def _but_the_wait(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name != WAIT}

@@ -25,7 +25,7 @@ Request = ServerRequestContext[Services, Any]
 
 
 @dataclass(frozen=True)
-class Caller:
+class TraceContext:
     """Where a request comes from. `foreign` says that the trace is kept by the caller; `w3c` is its W3C trace id."""
 
     above: Carrier | None = None
@@ -57,36 +57,36 @@ class TraceRequests:
             return await call_next(ctx)
         params = ctx.params or {}
         target = str(params.get("name") or params.get("uri") or "")
-        caller = await self._own(caller_of(ctx, self._thread))
+        context = await self._own(trace_context_of(ctx, self._thread))
         with self._tracer.span(
             target,
             kind,
-            parent=caller.above,
+            parent=context.above,
             input=params.get("arguments", {"uri": target}),
             announce=True,
             capture=self._capture_of(target if kind == "tool" else ""),
-            thread=caller.thread,
-            foreign=caller.foreign,
+            thread=context.thread,
+            foreign=context.foreign,
             method=ctx.method,
         ) as span:
             if owner := acting().name:
                 span.set_attribute(OWNER, owner)
-            if caller.w3c:
-                span.set_attribute("w3c_trace_id", caller.w3c)
+            if context.w3c:
+                span.set_attribute("w3c_trace_id", context.w3c)
             result = await call_next(ctx)
             _note_outcome(span, result)
             return result
 
-    async def _own(self, caller: Caller) -> Caller:
+    async def _own(self, context: TraceContext) -> TraceContext:
         """Without the trace that it names if that is another caller's: nobody writes into it."""
         by = acting()
-        if caller.above is None or by.access == "admin":
-            return caller
-        owner = await self._owner_of(caller.above.trace_id)
-        return caller if owner in ("", by.name) else replace(caller, above=None, foreign=False, w3c="")
+        if context.above is None or by.access == "admin":
+            return context
+        owner = await self._owner_of(context.above.trace_id)
+        return context if owner in ("", by.name) else replace(context, above=None, foreign=False, w3c="")
 
 
-def caller_of(ctx: Request, connection: str) -> Caller:
+def trace_context_of(ctx: Request, connection: str) -> TraceContext:
     """The span the caller works in: Opik's own ids first, then a W3C trace id turned into one of ours.
 
     Each is looked for in `_meta`, then in the headers of HTTP.
@@ -96,12 +96,12 @@ def caller_of(ctx: Request, connection: str) -> Caller:
     thread = _thread(ctx, meta, headers, connection)
     for ids in _opik_ids(meta, headers):
         if trace := _identifier(ids.get("opik_trace_id")):
-            return Caller(Carrier(trace, _identifier(ids.get("opik_parent_span_id"))), True, thread)
+            return TraceContext(Carrier(trace, _identifier(ids.get("opik_parent_span_id"))), True, thread)
     for given in (meta.get("traceparent"), headers.get("traceparent")):
         match = TRACEPARENT.fullmatch(str(given or ""))
         if match and int(match["trace"], 16):  # all zeros is no trace (W3C Trace Context, 3.2.2.3)
-            return Caller(Carrier(as_uuid7(match["trace"]), ""), False, thread, match["trace"])
-    return Caller(thread=thread)
+            return TraceContext(Carrier(as_uuid7(match["trace"]), ""), False, thread, match["trace"])
+    return TraceContext(thread=thread)
 
 
 def _opik_ids(meta: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:

@@ -136,5 +136,5 @@ def _anyway(step: Callable[[], object]) -> None:
     """Whatever one step meets, the next ones are done too."""
     try:
         step()
-    except Exception:
+    except Exception:  # the edge: nobody is left to tell but the log
         logger.exception("the server does not end in order")

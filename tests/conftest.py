@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import psutil
 import pytest
@@ -70,17 +70,19 @@ def _clean_environment(  # pyright: ignore[reportUnusedFunction]
 
 @pytest.fixture(scope="session")
 def needs() -> Needs:
-    """Finds a program on a path (that of this process), or skips the test; TESTS_COMPLETE=1 makes it fail instead."""
+    """Finds a program on a path (that of this process)."""
 
     def find(program: str, how: str, path: str | None = None) -> str:
-        if found := shutil.which(program, path=path):
-            return found
-        message = f"{program} is missing: {how}"
-        if os.environ.get("TESTS_COMPLETE"):
-            pytest.fail(message)
-        pytest.skip(message)
+        return shutil.which(program, path=path) or unable(f"{program} is missing: {how}")
 
     return find
+
+
+def unable(message: str) -> NoReturn:
+    """Skip the test, since this machine cannot run it; TESTS_COMPLETE=1 makes it fail instead."""
+    if os.environ.get("TESTS_COMPLETE"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -73,10 +73,11 @@ class Module:
     def parts(self) -> list[str]:
         return self.name.split(".")
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.source)
 
+    @cached_property
     def imports(self) -> list[Import]:
         return list(_imports(self.tree.body, self, lazy=False, typing_only=False))
 
@@ -108,6 +109,7 @@ def _is_module(dotted: str) -> bool:
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
+@cache
 def sources() -> list[Module]:
     files = (file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py")))
     return [Module(file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")) for file in files]
@@ -133,7 +135,7 @@ def slice_of(name: str) -> str:
 
 
 def absolute_imports_of_ours(module: Module) -> Iterator[str]:
-    for item in module.imports():
+    for item in module.imports:
         top = item.target.split(".")[0]
         if not item.relative and (top == "mlops_mcp" or top in PACKAGES):
             yield f"{module.path}:{item.line} imports {item.target} absolutely"
@@ -144,7 +146,7 @@ def upward_imports(module: Module) -> Iterator[str]:
     if here is None and module.name != "tools":
         yield f"{module.path} stands on no floor: add {unit(module.name)} to FLOORS"
         return
-    for item in module.imports():
+    for item in module.imports:
         there = FLOORS.get(unit(item.target)) if item.relative else None
         if there is not None and here is not None and there > here:
             yield f"{module.path}:{item.line} (floor {here}) imports {item.target} (floor {there})"
@@ -152,7 +154,7 @@ def upward_imports(module: Module) -> Iterator[str]:
 
 def imports_of_other_slices(module: Module) -> Iterator[str]:
     mine = slice_of(module.name)
-    for item in module.imports() if mine else ():
+    for item in module.imports if mine else ():
         theirs = slice_of(item.target) if item.relative else ""
         if theirs and theirs != mine:
             allowed = _opened(theirs, mine)
@@ -168,7 +170,7 @@ def _opened(theirs: str, mine: str) -> tuple[str, ...]:
 
 def wrong_order_inside_a_slice(module: Module) -> Iterator[str]:
     mine = slice_of(module.name)
-    for item in module.imports() if mine else ():
+    for item in module.imports if mine else ():
         if item.relative and slice_of(item.target) == mine:
             if item.target.endswith((".tools", ".slice")):
                 yield f"{module.path}:{item.line} imports {item.target}, which only the tree reads"
@@ -178,19 +180,19 @@ def wrong_order_inside_a_slice(module: Module) -> Iterator[str]:
 
 def mcp_outside_its_files(module: Module) -> Iterator[str]:
     if module.parts[0] == "tools" and module.parts[-1] not in MAY_KNOW_MCP:
-        for item in module.imports():
+        for item in module.imports:
             if item.target.split(".")[0] == "mcp":
                 yield f"{module.path}:{item.line} imports {item.target}"
 
 
 def heavy_imports_at_the_top(module: Module) -> Iterator[str]:
-    for item in module.imports():
+    for item in module.imports:
         if item.target.split(".")[0] in HEAVY and not item.lazy and not item.typing_only:
             yield f"{module.path}:{item.line} imports {item.target} at module level"
 
 
 def eager_imports_of_examples(module: Module) -> Iterator[str]:
-    for item in module.imports():
+    for item in module.imports:
         if module.parts[0] == "server" and unit(item.target) == "examples" and not item.lazy and not item.typing_only:
             yield f"{module.path}:{item.line} imports {item.target} before it is needed"
 
@@ -226,12 +228,22 @@ def code_in_package_files(module: Module) -> Iterator[str]:
             yield f"{module.path} holds more than a docstring"
 
 
+# Where whatever was raised is kept from what it must not end: the answer of a process, the end of a server, its loops.
+EDGES = ("tools/runtime/outcome.py", "server/services.py", "server/background.py")
+
+
 def broad_excepts(module: Module) -> Iterator[str]:
-    if module.parts[0] == "server" or module.path == "tools/runtime/outcome.py":
+    if module.path in EDGES:
         return
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ExceptHandler) and not _reraises(node) and _is_broad(node.type):
             yield f"{module.path}:{node.lineno} catches everything"
+        if (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func).endswith("suppress")
+            and any(map(_is_broad, node.args))
+        ):
+            yield f"{module.path}:{node.lineno} suppresses everything"
 
 
 def _is_broad(caught: ast.expr | None) -> bool:
@@ -248,7 +260,7 @@ def _reraises(handler: ast.ExceptHandler) -> bool:
 
 def drawings_elsewhere(module: Module) -> Iterator[str]:
     """One place draws and encodes: it keeps pictures small, and names from being read as formulas."""
-    for item in module.imports():
+    for item in module.imports:
         draws = item.target.split(".")[0] in ("matplotlib", "PIL") and not item.typing_only
         if draws and module.path != "tools/pictures.py":
             yield f"{module.path}:{item.line} draws by itself"
@@ -343,6 +355,8 @@ def test_below_the_server_only_the_edge_of_a_process_catches_everything() -> Non
         (broad_excepts, "tools/data/client.py", "try: f()\nexcept Exception: pass"),
         (broad_excepts, "tools/data/client.py", "try: f()\nexcept (ValueError, BaseException) as e: print(e)"),
         (broad_excepts, "tools/data/client.py", "try: f()\nexcept: raise KeyError()"),
+        (broad_excepts, "server/host.py", "try: f()\nexcept Exception: pass"),
+        (broad_excepts, "tools/data/client.py", "with contextlib.suppress(Exception): f()"),
     ],
 )
 def test_each_rule_catches_what_it_forbids(rule: Rule, path: str, source: str) -> None:
@@ -368,7 +382,7 @@ def test_each_rule_lets_pass_what_is_allowed(rule: Rule, path: str, source: str)
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
     graph = {
         module.name: {
-            item.target for item in module.imports() if item.relative and not item.lazy and not item.typing_only
+            item.target for item in module.imports if item.relative and not item.lazy and not item.typing_only
         }
         for module in sources()
     }

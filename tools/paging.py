@@ -21,7 +21,7 @@ T = TypeVar("T")
 MAX_CURSOR = 400
 
 Limit = Annotated[int, Field(ge=1, le=100)]
-Cursor = Annotated[str, Field(description="next_cursor of before.")]
+Cursor = Annotated[str, Field(description="next_cursor")]
 
 
 class Page(BaseModel, Generic[T]):

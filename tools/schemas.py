@@ -21,6 +21,10 @@ ANY: Schema = {"anyOf": [*SCALARS, {"type": "object"}, {"type": "array", "items"
 MAX_DEPTH = 8
 # Function declarations of some providers know no bound that a value may not reach.
 UNKNOWN = ("exclusiveMinimum", "exclusiveMaximum", "additionalProperties")
+# Nobody passes less than these, and who does is refused by the server.
+OBVIOUS_BOUNDS = [(key, least) for key in ("minimum", "minLength", "minItems") for least in (0, 1)]
+# The default that decides nothing.
+UNDECIDED = "auto"
 EMPTY: tuple[Any, ...] = (None, "", 0, [], {})
 NULL: Schema = {"type": "null"}
 
@@ -70,7 +74,7 @@ def _is_title(key: str, child: Any) -> bool:
 
 
 def _argument(node: Schema) -> Schema:
-    known = {key: child for key, child in node.items() if key not in UNKNOWN}
+    known = {key: each for key, each in node.items() if key not in UNKNOWN and (key, each) not in OBVIOUS_BOUNDS}
     return _without_empty_default(_typed(_without_null(_list_like(known))))
 
 
@@ -109,6 +113,8 @@ def _without_empty_default(node: Schema) -> Schema:
         node.pop("default")
         if "enum" in node:
             node["enum"] = [choice for choice in node["enum"] if choice != ""]
+    elif default == UNDECIDED:
+        node.pop("default")
     elif isinstance(default, float) and default.is_integer():
         node["default"] = int(default)
     return node

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue, WithJsonSchema
 
-Dataset = Annotated[str, Field(description="Handle or path.")]
-Model = Annotated[str, Field(description="models:/m-…, model:<name>/<version> or run:<id>.")]
+Dataset = Annotated[str, Field(description="Handle or path")]
+Model = Annotated[str, Field(description="models:/m-…, model:<name>/<version>, run:<id>")]
 # Of the registry, where one name stands for all its versions.
 Registered = Annotated[str, Field(description="Registered name.")]
 Run = Annotated[str, Field(description="run:<id>")]
@@ -19,6 +19,9 @@ Bento = Annotated[str, Field(description="bento:<name>:<version>")]
 Job = Annotated[str, Field(description="job:<id>")]
 Trace = Annotated[str, Field(description="trace:<id>")]
 Span = Annotated[str, Field(description="Span id.")]
+Metric = Annotated[str, Field(description="E.g. auc, rmse.")]
+Positive = Annotated[str, Field(description="The class to find.")]
+Group = Annotated[str, Field(description="Its rows stay together.")]
 
 # JSON of these kinds; anything else is refused where it is read, in words of its own. A result may hold more.
 _TEXT: dict[str, Any] = {"type": "string"}

@@ -16,14 +16,19 @@ from .spec import Toolset, ToolSpec
 
 FOLDER = "wire"
 INDEX = "index.json"
+# What a tool may cost at the most, in tokens.
+MOST_TOKENS = 300
 # Arguments that the server takes for every tool they make sense for.
 KEY, SECONDS, MEGABYTES, DETAIL = "idempotency_key", "budget_s", "budget_mb", "detail"
+WAIT = "wait_s"  # a tool's own, since it has a result to wait for
 COMMON: dict[str, dict[str, Any]] = {
-    KEY: {"type": "string"},
-    SECONDS: {"type": "number"},
-    MEGABYTES: {"type": "integer"},
-    DETAIL: {"type": "string", "enum": ["short", "full"]},
+    KEY: {"type": "string", "description": "Once per key."},
+    SECONDS: {"type": "number", "description": "Ends it then."},
+    MEGABYTES: {"type": "integer", "description": "Ends it above."},
+    DETAIL: {"type": "string", "enum": ["short", "full"], "description": "full: all digits"},
 }
+# What the instructions of the server tell of every tool: a tool without room for it leaves it to them, first to last.
+TOLD_ONCE = (WAIT, KEY, DETAIL, SECONDS, MEGABYTES)
 KEY_LENGTH = 128
 
 
@@ -35,6 +40,17 @@ def index() -> dict[str, list[str]]:
 def shipped(name: str) -> dict[str, Any]:
     """The committed wire form of one tool."""
     return json.loads(_read(f"{name}.json"))
+
+
+def tokens(shape: Mapping[str, Any]) -> float:
+    """What a host sends on of a tool to the model, at four characters a token."""
+    seen = {key: shape[key] for key in ("name", "description", "inputSchema")}
+    return len(json.dumps(seen, ensure_ascii=False, separators=(",", ":"))) / 4
+
+
+def is_common(name: str, schema: Mapping[str, Any]) -> bool:
+    """Whether an argument is for the server; a tool may have one of such a name, but of another shape."""
+    return name in COMMON and _bare(schema) == _bare(COMMON[name])
 
 
 def registered(spec: ToolSpec) -> Tool:
@@ -50,8 +66,8 @@ def render(spec: ToolSpec) -> dict[str, Any]:
     names += (DETAIL,) * holds_statistics(tool.output_schema)
     # An argument of that name may be the tool's own.
     for name in names:
-        parameters["properties"].setdefault(name, COMMON[name])
-    return {
+        parameters["properties"].setdefault(name, dict(COMMON[name]))
+    shape = {
         "name": tool.name,
         "title": spec.title,
         "description": " ".join(tool.description.split()),
@@ -64,6 +80,8 @@ def render(spec: ToolSpec) -> dict[str, Any]:
             "openWorldHint": spec.open_world,
         },
     }
+    _make_room(shape)
+    return shape
 
 
 def render_all(toolsets: Mapping[str, Toolset]) -> dict[str, str]:
@@ -73,6 +91,17 @@ def render_all(toolsets: Mapping[str, Toolset]) -> dict[str, str]:
     return {
         name: json.dumps(content, indent=1, ensure_ascii=False) + "\n" for name, content in (rendered | every).items()
     }
+
+
+def _make_room(shape: dict[str, Any]) -> None:
+    properties = shape["inputSchema"]["properties"]
+    for name in TOLD_ONCE:
+        if tokens(shape) > MOST_TOKENS and name in properties:
+            properties[name] = _bare(properties[name])
+
+
+def _bare(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key != "description"}
 
 
 def _read(name: str) -> str:

@@ -11,28 +11,6 @@ from mlops_mcp.config.errors import SettingsError
 from mlops_mcp.config.load import Loaded, load
 from mlops_mcp.tools.tracing.redaction import redact
 
-# The configuration sections of the document that this project started from.
-SEED = """
-mlflow:
-  tracking_uri: "postgresql://mlflow:mlflow@localhost:5432/mlflow"
-  artifact_root: "s3://e2i-mlflow-artifacts"
-  experiment_prefix: "e2i_"
-  default_tags:
-    platform: "e2i"
-    environment: "${ENVIRONMENT}"
-opik:
-  api_key: "${OPIK_API_KEY}"
-  project_name: "e2i-causal-analytics"
-  environment: "${ENVIRONMENT}"
-  sampling_rate: 1.0  # Sample all traces in dev
-great_expectations:
-  context_root: "/srv/e2i/great_expectations"
-  datasource_name: "e2i_supabase"
-  default_suites:
-    classification: "e2i_classification_suite"
-    regression: "e2i_regression_suite"
-"""
-
 
 class Installation:
     """Loads with a user file and variables of its own."""
@@ -106,20 +84,6 @@ def test_values_from_the_environment_have_the_type_of_their_key(installation: In
     assert settings.mlflow.default_tags == {"team": "risk"}
 
 
-def test_the_sections_of_the_original_document_are_accepted(installation: Installation) -> None:
-    settings = installation.load(SEED, ENVIRONMENT="staging", OPIK_API_KEY="k-123").settings
-    assert settings.mlflow.default_tags == {"platform": "e2i", "environment": "staging"}
-    assert settings.opik.api_key.get_secret_value() == "k-123"
-    assert settings.opik.environment == "staging"
-    assert settings.gx_home == Path("/srv/e2i/great_expectations")
-
-
-def test_the_sections_of_the_original_document_are_accepted_without_any_variable(installation: Installation) -> None:
-    settings = installation.load(SEED).settings
-    assert settings.mlflow.default_tags == {"platform": "e2i"}
-    assert settings.opik.api_key.get_secret_value() == ""
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -188,7 +152,10 @@ def test_a_value_that_cannot_be_used_names_its_key_and_who_set_it(
 
 
 def test_secrets_and_passwords_do_not_show_in_the_report(installation: Installation) -> None:
-    loaded = installation.load(SEED, OPIK_API_KEY="k-123", MLOPS_OPTUNA__STUDY_STORAGE="redis://:hunter2@cache/0")
+    yaml = (
+        'mlflow: {tracking_uri: "postgresql://mlflow:mlflow@localhost:5432/mlflow"}\nopik: {api_key: "${OPIK_API_KEY}"}'
+    )
+    loaded = installation.load(yaml, OPIK_API_KEY="k-123", MLOPS_OPTUNA__STUDY_STORAGE="redis://:hunter2@cache/0")
     text = "\n".join(" ".join(line) for line in loaded.report(redact))
     assert "k-123" not in text + repr(loaded.settings) + repr(loaded)
     assert "hunter2" not in text

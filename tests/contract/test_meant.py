@@ -67,6 +67,18 @@ def test_what_is_sent_as_nothing_is_the_same_call_as_what_is_left_out(name: str,
     assert taken(name, required(name) | {key: nothing for key, _ in optional(name)}) == taken(name, required(name))
 
 
+def test_a_default_that_is_spelt_out_or_another_wait_is_the_same_call_and_another_digit_is_another() -> None:
+    def given(**more: object) -> CallArguments:
+        arguments = required("train_model") | more
+        return admitted("train_model", INPUTS["train_model"]["properties"], model, arguments)
+
+    model = registered("train_model").fn_metadata.arg_model
+    assert given() == given(task="auto", seed=0, wait_s=7)
+    others = ({"seed": 1}, {"detail": "full"}, {"budget_s": 9}, {"idempotency_key": "k"})
+    assert [more for more in others if given(**more) == given()] == []
+    assert given(params={"a": 1, "b": 2}) == given(params={"b": 2, "a": 1})
+
+
 @every_tool
 def test_null_inside_of_an_argument_is_absent_there_too(name: str) -> None:
     for argument, schema in INPUTS[name]["properties"].items():
@@ -187,5 +199,5 @@ def test_a_text_stays_a_text_where_a_list_may_stand_as_well() -> None:
 
 
 def test_a_measurement_is_still_no_text() -> None:
-    with pytest.raises(ValueError, match="metrics"):
+    with pytest.raises(ToolFailure, match="metrics"):
         taken("log_run", {"run": "run:a", "metrics": {"auc": "0.9"}})

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, JsonValue
 
+from mlops_mcp.server.app import INSTRUCTIONS
 from mlops_mcp.tools import wire
 from mlops_mcp.tools.schemas import for_arguments, for_result
 
@@ -122,7 +123,20 @@ def test_no_two_names_mean_the_same() -> None:
 @every_tool
 def test_an_argument_is_described_unless_its_name_says_all(name: str) -> None:
     silent = {argument for argument, schema in INPUTS[name]["properties"].items() if not schema.get("description")}
-    assert {argument for argument in silent if not WORDS[argument].plain} == set()
+    told = set(re.findall(r"`(\w+)`", TOOLS[name]["description"])) | {
+        argument for argument in silent if WORDS[argument].plain
+    }
+    assert silent - told <= set(wire.TOLD_ONCE)
+
+
+def test_a_tool_leaves_to_the_instructions_only_what_it_has_no_room_for() -> None:
+    assert [argument for argument in wire.TOLD_ONCE if not re.search(rf"\b{argument}\b", INSTRUCTIONS)] == []
+    told = {**wire.COMMON, wire.WAIT: INPUTS["get_job"]["properties"][wire.WAIT]}
+    for name, schema in INPUTS.items():
+        for argument in told.keys() & schema["properties"].keys():
+            if "description" not in schema["properties"][argument]:
+                more = len(f',"description":"{told[argument]["description"]}"') / 4
+                assert wire.tokens(TOOLS[name]) + more > wire.MOST_TOKENS, name
 
 
 # How a schema becomes portable

@@ -18,7 +18,7 @@ import pytest
 from mlops_mcp.server.access.tokens import Tokens
 
 from ..contract.test_unknown_names import CALLS
-from ..server.access.conftest import Door
+from ..server.access.conftest import Asking
 from .slices import DEPLOY, EVALUATE, EXPLAIN, MATERIALIZE, PACKAGE, ROWS, STUDY, SUITE, VALIDATE, Call, train
 
 pytestmark = pytest.mark.slow
@@ -101,7 +101,7 @@ REAL: tuple[Call, ...] = (
 )  # fmt: skip
 
 
-class Listening(Door):
+class Listening(Asking):
     """Keeps all that comes over the wire, and looks at the processes below a server while it works."""
 
     def __init__(self, http: httpx2.AsyncClient, tokens: Tokens, home: Path, server: int) -> None:

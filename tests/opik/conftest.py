@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -34,15 +33,6 @@ FAST = Timing(
 )  # fmt: skip
 # For an Opik that never answers: everybody else is given the time that a busy machine takes.
 IMPATIENT = replace(FAST, read_s=3.0)
-
-
-def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    """Look again and again until it is so."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not become so in time"
-        pause.wait(0.02)
 
 
 @dataclass

@@ -9,7 +9,8 @@ from email.utils import formatdate
 
 import pytest
 
-from .conftest import FAST, IMPATIENT, Site, until
+from ..waiting import until
+from .conftest import FAST, IMPATIENT, Site
 from .recorder import Recorder
 
 

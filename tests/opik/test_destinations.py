@@ -30,7 +30,8 @@ from mlops_mcp.tools.tracing.store.schema import SPANS, TABLES, VERSION
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from ..conftest import StdioClient
-from .conftest import FAST, Command, Site, until, with_opik
+from ..waiting import until
+from .conftest import FAST, Command, Site, with_opik
 from .recorder import Recorder
 
 
@@ -208,7 +209,7 @@ def looking(launcher: Launcher, settings: Settings, condition: Any) -> None:
         launcher.look(settings)
         return bool(condition())
 
-    until(look, 120)
+    until(look)
 
 
 @pytest.mark.slow

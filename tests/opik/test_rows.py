@@ -13,7 +13,8 @@ from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Span
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
-from .conftest import FAST, Site, until, with_opik
+from ..waiting import until
+from .conftest import FAST, Site, with_opik
 from .recorder import Recorder, within_a_day
 
 HOUR = 3600.0

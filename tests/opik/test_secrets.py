@@ -10,7 +10,8 @@ from mlops_mcp.tools.tracing.score import Score
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
-from .conftest import Site, until
+from ..waiting import until
+from .conftest import Site
 from .recorder import Recorder
 
 PLANTED = {

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +24,8 @@ from mlops_mcp.tools.tracing.opik.outbox import status
 from mlops_mcp.tools.tracing.store.process_locks import written
 
 from ..conftest import StdioClient
-from .conftest import FAST, IMPATIENT, Site, until, with_opik
+from ..waiting import eventually, until
+from .conftest import FAST, IMPATIENT, Site, with_opik
 from .recorder import Recorder
 
 pytestmark = pytest.mark.slow
@@ -163,12 +163,6 @@ def serving(tmp_path: Path, stdio_client: StdioClient) -> Any:
     yield serving
     if (process := shipper_of(serving.home)) is not None:
         process.kill()
-
-
-async def eventually(condition: Callable[[], object], seconds: float = 120) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 async def test_opik_is_switched_on_given_another_key_and_switched_off_while_a_server_runs(

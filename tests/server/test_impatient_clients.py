@@ -30,6 +30,8 @@ from mlops_mcp.tools.runtime.models import ENDED, JobView, Wait
 from mlops_mcp.tools.runtime.waits import Caller
 from mlops_mcp.tools.spec import Injected, Toolset, reads, writes
 
+from ..waiting import eventually
+
 pytestmark = pytest.mark.slow
 
 JOBS = """
@@ -141,12 +143,6 @@ async def connected(settings: Settings, transport: str, **options: Any) -> Async
                 yield server, client
 
 
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(600):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 def rows(settings: Settings) -> list[JobRow]:
     return table_of(settings).recent(100)
 
@@ -160,7 +156,7 @@ def seen(answer: CallToolResult) -> dict[str, Any]:
 async def lost(client: Client, settings: Settings, arguments: dict[str, Any]) -> None:
     """A call that its client gives up once there is a job."""
     call = asyncio.create_task(client.call_tool("run_job", {**arguments, "wait_s": 50}))
-    await until(lambda: rows(settings))
+    await eventually(lambda: rows(settings))
     call.cancel()
     await asyncio.wait([call])
 
@@ -179,11 +175,11 @@ async def test_whatever_the_time_out_of_a_client_it_gets_the_result_of_its_one_j
         arguments = {"gate": str(tmp_path / name), "wait_s": 50}
         for _ in range(2):
             call = asyncio.create_task(client.call_tool("run_job", arguments))
-            await until(lambda: any(name in row.request for row in rows(quick)))
+            await eventually(lambda: any(name in row.request for row in rows(quick)))
             clock.now += TIME_OUTS[name]
             call.cancel()
             await asyncio.wait([call])
-            await until(lambda: len(server.services.waits) > list(TIME_OUTS).index(name))
+            await eventually(lambda: len(server.services.waits) > list(TIME_OUTS).index(name))
         told = seen(await client.call_tool("run_job", {**arguments, "wait_s": 0}))
         assert f"joins {told['job']}" in told["notes"][0]
         return told["job"]
@@ -212,11 +208,11 @@ async def test_after_one_time_out_the_next_answers_come_sooner_and_say_so(
     info = Implementation(name="somebody", version="1")
     async with connected(quick, transport, mode=mode, client_info=info) as (server, client):
         call = asyncio.create_task(client.call_tool("run_job", arguments))
-        await until(lambda: rows(quick))
+        await eventually(lambda: rows(quick))
         clock.now += 0.6
         call.cancel()
         await asyncio.wait([call])
-        await until(lambda: len(server.services.waits))
+        await eventually(lambda: len(server.services.waits))
         answer = seen(await client.call_tool("run_job", arguments))
     assert answer["state"] in ("queued", "running")
     (joined, cut) = sorted(answer["notes"])
@@ -267,7 +263,7 @@ async def test_what_was_answered_runs_anew_and_what_was_not_is_told_once(quick: 
     async with connected(quick, "lines") as (_, client):
         await lost(client, quick, {"gate": str(gate)})
         gate.touch()
-        await until(lambda: rows(quick)[0].state == "done")
+        await eventually(lambda: rows(quick)[0].state == "done")
         again = seen(await client.call_tool("run_job", {"gate": str(gate)}))
         assert (again["state"], len(again["notes"]), len(rows(quick))) == ("done", 1, 1)
         anew = seen(await client.call_tool("run_job", {"gate": str(gate), "wait_s": 0}))
@@ -281,7 +277,7 @@ async def test_a_failure_that_was_not_told_is_told_and_then_tried_again(quick: S
     async with connected(quick, "lines") as (_, client):
         await lost(client, quick, arguments)
         (tmp_path / "gate").touch()
-        await until(lambda: rows(quick)[0].state == "failed")
+        await eventually(lambda: rows(quick)[0].state == "failed")
         told = await client.call_tool("run_job", arguments)
         assert told.is_error
         text = str(told.content)
@@ -316,7 +312,7 @@ async def test_a_call_that_outlasts_its_client_is_done_once_and_fetched(
     async with connected(quick, "lines") as (_, client), asyncio.timeout(600):
         # A client that tells nobody that it gave up.
         lost = asyncio.create_task(client.call_tool("run_call", {"gate": str(gate)}))
-        await until(lambda: Path(f"{gate}.runs").exists())
+        await eventually(lambda: Path(f"{gate}.runs").exists())
         clock.now += 10
         told = await client.call_tool("run_call", {"gate": str(gate)})
         assert told.is_error

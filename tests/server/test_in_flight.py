@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops_mcp.server.arguments import CallArguments
 from mlops_mcp.server.in_flight import MAX_KEPT, Asked, CallsInFlight
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.waits import BY_HAND_S, Caller, WaitLimit, WaitPolicy
@@ -56,7 +57,7 @@ def asked(
     """A call that began some time ago."""
     limit = waits.limit(caller)
     begun = WaitLimit(limit.bears_s, limit.given_up_s, limit.most_s, time.monotonic() - passed_s)
-    return Asked(caller, "query", {"sql": "select 1", **given}, begun, gone, waiting, keep_s)
+    return Asked(caller, "query", CallArguments({}, f"select 1 {given}"), begun, gone, waiting, keep_s)
 
 
 def dated(answer: str, seconds: float) -> str:

@@ -24,7 +24,8 @@ async def test_everything_below_the_state_folder_is_private_under_an_open_umask(
 ) -> None:
     rows = str(tmp_path / "rows.csv")
     Path(rows).write_text("x\n1\n2\n")
-    start = 'umask 000; exec "$0" -m mlops_mcp.server serve --root "$PWD"'
+    toolsets = " ".join(f"--toolset {name}" for name in ("data", "quality", "tracking"))
+    start = f'umask 000; exec "$0" -m mlops_mcp.server serve --root "$PWD" {toolsets}'
     server = StdioServerParameters(
         command="/bin/sh",
         args=["-c", start, sys.executable],

@@ -17,6 +17,8 @@ from mlops_mcp.server.app import create_server
 from mlops_mcp.server.background import repeat
 from mlops_mcp.tools.tracing.opik.launcher import Launcher
 
+from ..waiting import eventually
+
 
 async def test_a_job_table_that_cannot_be_read_does_not_end_the_server(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -44,12 +46,6 @@ async def test_a_key_that_is_no_text_is_refused_before_anything_is_done(client: 
         assert f"{name} cannot take this idempotency_key" in str(result.content)
 
 
-async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not happened():
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize("content", [b"environment: caf\xe9", b"environment: 2024-13-45", b"a: [", b"home: {"])
 async def test_a_file_that_becomes_unusable_while_serving_is_logged_and_the_server_goes_on(
     environ: dict[str, str], content: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -60,7 +56,7 @@ async def test_a_file_that_becomes_unusable_while_serving_is_logged_and_the_serv
     server = create_server(load().settings)
     async with server.services.running(), Client(server) as client:
         Path(environ["MLOPS_CONFIG"]).write_bytes(content)
-        await until(lambda: "the changed settings are not used" in caplog.text)
+        await eventually(lambda: "the changed settings are not used" in caplog.text)
         assert (await client.list_tools()).tools
 
 
@@ -82,7 +78,7 @@ async def test_whatever_a_background_loop_meets_it_goes_on(
     monkeypatch.setattr(Launcher, "look", look)
     monkeypatch.setattr(server.services.jobs, "reconcile", reconcile)
     async with server.services.running(), Client(server) as client:
-        await until(lambda: "LookupError: of the shipper" in caplog.text and "of the jobs" in caplog.text)
+        await eventually(lambda: "LookupError: of the shipper" in caplog.text and "of the jobs" in caplog.text)
         assert (await client.list_tools()).tools
 
 

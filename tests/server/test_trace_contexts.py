@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
-from mlops_mcp.server.middleware import Caller, caller_of
+from mlops_mcp.server.middleware import TraceContext, trace_context_of
 from mlops_mcp.tools.runtime.models import JobView
 from mlops_mcp.tools.spec import Injected, Toolset, writes
 from mlops_mcp.tools.tracing.span import Carrier, Span
@@ -31,12 +31,12 @@ W3C, OURS = "4bf92f3577b34da6a3ce929d0e0e4736", "4bf92f35-77b3-7da6-83ce-929d0e0
 TRACEPARENT = f"00-{W3C}-00f067aa0ba902b7-01"
 
 
-def caller(meta: Mapping[str, Any], headers: Mapping[str, str] | None, query: str = "") -> Caller:
+def caller(meta: Mapping[str, Any], headers: Mapping[str, str] | None, query: str = "") -> TraceContext:
     request = None
     if headers is not None:
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         request = Request({"type": "http", "headers": raw, "query_string": query.encode()})
-    return caller_of(cast(Any, SimpleNamespace(meta=meta, request=request)), "connection")
+    return trace_context_of(cast(Any, SimpleNamespace(meta=meta, request=request)), "connection")
 
 
 @pytest.mark.parametrize(

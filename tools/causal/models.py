@@ -19,13 +19,13 @@ class EffectRequest(BaseModel):
     dataset: str
     treatment: str
     outcome: str
-    effect_modifiers: list[str]
-    controls: list[str]
     estimator: Estimator
-    params: dict[str, JsonValue]
-    run: str
-    experiment: str
-    seed: int
+    effect_modifiers: list[str] = []
+    controls: list[str] = []
+    params: dict[str, JsonValue] = {}
+    run: str = ""
+    experiment: str = ""
+    seed: int = 0
     target: Target = "all"
     control: str = ""
     cluster: str = ""

@@ -24,7 +24,7 @@ async def estimate_effect(
     randomised: bool = False,
     cluster: str = "",
     estimand: Annotated[Target, Field(description="ATE, ATT, dose.")] = "all",
-    control: Annotated[str, Field(description="Untreated value.")] = "",
+    control: Annotated[str, Field(description="Untreated value")] = "",
     refute: bool = False,
     algorithm: Estimator = "LinearDML",
     params: dict[str, JsonValue] | None = None,
@@ -33,7 +33,7 @@ async def estimate_effect(
     seed: int = 0,
     wait_s: Wait = None,
 ) -> JobView[Effect]:
-    """Effect of a treatment: average, by segment and row, with checks; logged."""
+    """Effect of a treatment: mean, by `segments`, row. `controls` confound, a `cluster` is treated as one."""
     request = EffectRequest(
         dataset=dataset, treatment=treatment, outcome=outcome, effect_modifiers=effect_modifiers or [],
         controls=controls or [], estimator=algorithm, params=params or {}, run=run, experiment=experiment,

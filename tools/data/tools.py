@@ -9,7 +9,7 @@ from pydantic import Field, WithJsonSchema
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from ..vocabulary import Dataset
+from ..vocabulary import Dataset, Group
 from . import client, comparison, description, query
 from .models import (
     CompareRequest,
@@ -108,7 +108,7 @@ async def split_dataset(
     validation_share: Share = 0.15,
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.15,
     seed: Annotated[int, Field(ge=0)] = 0,
-    group: Annotated[str, Field(description="Its rows stay in one part, stratified too.")] = "",
+    group: Group = "",
     target: Annotated[str, Field(description="Counts shared rows with another target.")] = "",
 ) -> Split:
     """Split into train, validation, test datasets; says what they share. Use `time` when rows have one, or the future

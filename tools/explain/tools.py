@@ -13,7 +13,7 @@ from ..vocabulary import Dataset, Model
 from . import client, kept
 from .models import ExplainRequest, Explanation, Interactions, Kind, PlottedExplanation, PredictionExplanation
 
-Label = Annotated[str, Field(description="One class; default: of two the second, else the mean over all.")]
+Label = Annotated[str, Field(description="One class; default: the second of two, else their mean.")]
 OneOrAll = Annotated[str, Field(description="Class, or * for all; default: of two the second, else the predicted.")]
 
 
@@ -61,7 +61,7 @@ async def plot_explanation(
     context: Injected,
     explanation: Annotated[str, Field(description="explanation:<id>")],
     kind: Kind = "beeswarm",
-    limit: Annotated[int, Field(ge=1, le=kept.MOST_COLUMNS, description="Columns shown.")] = 12,
+    limit: Annotated[int, Field(ge=1, le=kept.MOST_COLUMNS)] = 12,
 ) -> Annotated[CallToolResult, PlottedExplanation]:
     """Draw an explanation, with its numbers beside it."""
     return with_picture(*await context.call(kept.plot_explanation, explanation, kind, limit))

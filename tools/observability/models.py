@@ -11,7 +11,7 @@ from ..vocabulary import TextOrData
 
 
 class Case(BaseModel):
-    """What an agent was asked and answered. `conversation` holds turns of `role` and `content`; the rest is kept."""
+    """`conversation` holds turns of `role` and `content`; what else is passed is kept."""
 
     model_config = ConfigDict(extra="allow")
 

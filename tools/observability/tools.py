@@ -13,7 +13,8 @@ from ..vocabulary import Span, Trace
 from . import client, spans
 from .models import Case, EvaluateRequest, Evaluation, Judged, LineageGraph, SpanHandle, TraceLine, TraceTree
 
-Agent = Annotated[str, Field(description="Name of the agent.")]
+Agent = Annotated[str, Field(description="Its name.")]
+MetricName = Annotated[str, Field(description="Its name.")]
 
 
 async def search_traces(
@@ -41,7 +42,7 @@ async def get_trace(
 
 
 async def get_lineage(
-    context: Injected, handle: Annotated[str, Field(description="Any handle, e.g. model:credit/1.")], limit: Limit = 50
+    context: Injected, handle: Annotated[str, Field(description="E.g. model:credit/1")], limit: Limit = 50
 ) -> LineageGraph:
     """Show what a dataset, model, bento, … was made from and what was made from it."""
     return await context.call(client.get_lineage, handle, limit)
@@ -90,7 +91,7 @@ async def log_llm_call(
     return await context.call(spans.log_llm_call, *request)
 
 
-async def log_metric(context: Injected, span: Span, metric: str, value: float, as_score: bool = False) -> Judged:
+async def log_metric(context: Injected, span: Span, metric: MetricName, value: float, as_score: bool = False) -> Judged:
     """Note a number on a span; as_score also makes it a score in Opik."""
     await context.settle()
     return await context.call(spans.log_metric, span, metric, value, as_score)
@@ -114,11 +115,11 @@ async def evaluate_agent(
     test_cases: list[Case],
     scoring_metrics: Annotated[
         list[str | dict[str, JsonValue]],
-        Field(description="Opik's offline metrics: Equals, Contains, IsJson, {metric: RegexMatch, regex}, …"),
+        Field(description="Opik's offline ones: Equals, Contains, IsJson, {metric: RegexMatch, regex}, …"),
     ],
     wait_s: Wait = None,
 ) -> JobView[Evaluation]:
-    """Score an agent's answers; each case becomes a trace with its scores."""
+    """Score an agent's answers; each case becomes a trace."""
     request = EvaluateRequest(agent=agent, test_cases=test_cases, metrics=scoring_metrics)
     return await context.submit(spans.evaluate_agent, request, wait_s)
 

@@ -14,7 +14,7 @@ Operator = Literal["==", "!=", "<", "<=", ">", ">=", "in", "not_in", "is_null", 
 
 
 class Expectation(BaseModel):
-    """One rule of a suite: a Great Expectations type and its arguments."""
+    """A rule."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -24,7 +24,7 @@ class Expectation(BaseModel):
 
 
 class Condition(BaseModel):
-    """A test of one column; a missing value satisfies is_null only."""
+    """A missing value satisfies is_null only."""
 
     model_config = ConfigDict(extra="forbid")
 

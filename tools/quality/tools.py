@@ -32,7 +32,7 @@ async def create_suite(context: Injected, name: str, expectations: list[Expectat
 async def suggest_suite(
     context: Injected,
     dataset: Dataset,
-    name: Annotated[str, Field(description="Default: that of the dataset with _suite.")] = "",
+    name: Annotated[str, Field(description="Default: <dataset>_suite")] = "",
 ) -> SuggestedSuite:
     """Store rules that a dataset keeps as a suite, each with its reason; create_suite edits it."""
     return await context.call(suggest.suggest_suite, dataset, name)

@@ -9,7 +9,7 @@ from pydantic import Field
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from ..vocabulary import Registered, Run
+from ..vocabulary import Group, Metric, Registered, Run
 from . import client, promotion, stages
 from .models import (
     GateName,
@@ -66,7 +66,7 @@ async def list_models(context: Injected, limit: Limit = 20, cursor: Cursor = "")
 
 async def get_model(
     context: Injected,
-    model: Annotated[str, Field(description="Name, model:<name>/<version> or model:<name>@<alias>.")],
+    model: Annotated[str, Field(description="Name, model:<name>/<version> or @<alias>")],
     check: Annotated[bool, Field(description="Load it and predict some rows.")] = False,
     limit: Limit = 5,
 ) -> RegisteredModel:
@@ -85,7 +85,7 @@ async def transition_stage(
     context: Injected,
     model: Annotated[str, Field(description="model:<name>/<version> or @<alias>")],
     stage: Stage,
-    archive_existing: Annotated[bool, Field(description="Archive the versions now in that stage.")] = True,
+    archive_existing: Annotated[bool, Field(description="Archive those now in it.")] = True,
 ) -> Transition:
     """Move a model version that loads to a stage; Staging and Production also become its alias."""
     return await context.call(stages.transition_stage, model, stage, archive_existing)
@@ -96,10 +96,10 @@ async def promote_model(
     model: Registered,
     candidate: Annotated[str, Field(description="models:/m-…, run:<id> or a version.")],
     dataset: Annotated[str, Field(description="Held-out rows.")],
-    metric: str = "",
+    metric: Metric = "",
     min_gain: Annotated[float, Field(description="The gain's interval has to lie above it.")] = 0,
     suite: Annotated[str, Field(description="The dataset has to pass it.")] = "",
-    group: str = "",
+    group: Group = "",
     gates: Annotated[list[GateName] | None, Field(description="Required ones; default: all.")] = None,
     wait_s: Wait = None,
 ) -> JobView[Promotion]:

@@ -16,7 +16,7 @@ Fault = Literal["refused", "crashed", "memory", "budget", "died"]
 R = TypeVar("R")
 
 # Of every tool that waits for a job; absent: as long as the caller is known to bear.
-Wait = Annotated[float | None, Field(ge=0, le=MOST_WAIT_S)]
+Wait = Annotated[float | None, Field(ge=0, le=MOST_WAIT_S, description="Then it is a job.")]
 
 
 class Progress(BaseModel):

@@ -59,7 +59,7 @@ class Packaged(BaseModel):
 
 
 class Resources(BaseModel):
-    """Per replica. `cpu`: native threads. `memory`: limit of its data, e.g. 2Gi."""
+    """Per replica: `cpu` threads, `memory` of its data, e.g. 2Gi."""
 
     model_config = ConfigDict(extra="forbid")
 

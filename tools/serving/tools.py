@@ -35,7 +35,7 @@ async def package_model(
     context: Injected,
     model: Model,
     name: NewName = "",
-    version: Annotated[str, Field(description="Default: a digest of the content.")] = "",
+    version: Annotated[str, Field(description="Default: a digest.")] = "",
     batchable: Annotated[bool, Field(description="Add a route that predicts concurrent requests together.")] = False,
     wait_s: Wait = None,
 ) -> JobView[Packaged]:

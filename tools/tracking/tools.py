@@ -117,8 +117,8 @@ async def compare_runs(context: Injected, runs: Annotated[list[str], Field(descr
 async def get_metric_history(
     context: Injected,
     run: RunHandle,
-    metric: str,
-    limit: Annotated[int, Field(ge=2, le=500, description="Points shown.")] = 30,
+    metric: Annotated[str, Field(description="As it was logged.")],
+    limit: Annotated[int, Field(ge=2, le=500)] = 30,
     plot: Annotated[bool, Field(description="Add a picture.")] = False,
 ) -> Annotated[CallToolResult, MetricHistory]:
     """Read a metric over its steps."""

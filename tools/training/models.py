@@ -17,14 +17,14 @@ class TrainRequest(BaseModel):
     dataset: str
     target: str
     algorithm: str
-    task: TaskChoice
-    params: dict[str, JsonValue]
-    features: list[str]
-    exclude: list[str]
-    validation: str
-    run: str
-    experiment: str
-    seed: int
+    task: TaskChoice = "auto"
+    params: dict[str, JsonValue] = {}
+    features: list[str] = []
+    exclude: list[str] = []
+    validation: str = ""
+    run: str = ""
+    experiment: str = ""
+    seed: int = 0
     positive: str = ""
     group: str = ""
     time: str = ""

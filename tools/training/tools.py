@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue
 from ..modeling.target import TaskChoice
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from ..vocabulary import Dataset, Model
+from ..vocabulary import Dataset, Group, Metric, Model, Positive
 from . import client, reproduce
 from .models import (
     Algorithms,
@@ -37,14 +37,14 @@ async def train_model(
     algorithm: Annotated[str, Field(description="Default: XGBoost.")] = "",
     study: Annotated[str, Field(description="Use its best parameters.")] = "",
     params: Annotated[dict[str, JsonValue] | None, Field(description="Over the defaults.")] = None,
-    features: Annotated[list[str] | None, Field(description="Default: all.")] = None,
+    features: list[str] | None = None,
     exclude: list[str] | None = None,
-    validation: Annotated[str, Field(description="Dataset to score on.")] = "",
+    validation: str = "",
     task: TaskChoice = "auto",
-    positive: str = "",
+    positive: Positive = "",
     group: str = "",
     time: str = "",
-    run: Annotated[str, Field(description="Default: a new one.")] = "",
+    run: str = "",
     experiment: str = "",
     seed: int = 0,
     wait_s: Wait = None,
@@ -62,9 +62,9 @@ async def evaluate_model(
     context: Injected,
     model: Model,
     dataset: Dataset,
-    metric: Annotated[str, Field(description="Primary metric; default auc or rmse.")] = "",
-    positive: str = "",
-    group: str = "",
+    metric: Metric = "",
+    positive: Positive = "",
+    group: Group = "",
     show: Annotated[list[Show] | None, Field(description="More of it.")] = None,
     by: Annotated[str, Field(description="Column to slice by.")] = "",
     at: Annotated[dict[str, float] | None, Field(description="threshold, recall, specificity, cost of a miss.")] = None,

@@ -22,16 +22,16 @@ class TuneRequest(BaseModel):
     dataset: str
     target: str
     algorithm: str
-    validation: str
     folds: int
-    search_space: dict[str, JsonValue]
     n_trials: int
-    metric: str
-    study: str
-    features: list[str]
-    exclude: list[str]
-    experiment: str
-    seed: int
+    validation: str = ""
+    search_space: dict[str, JsonValue] = {}
+    metric: str = ""
+    study: str = ""
+    features: list[str] = []
+    exclude: list[str] = []
+    experiment: str = ""
+    seed: int = 0
     task: TaskChoice = "auto"
     positive: str = ""
     group: str = ""

@@ -10,13 +10,13 @@ from ..modeling.target import TaskChoice
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
-from ..vocabulary import Dataset, TextOrObject
+from ..vocabulary import Dataset, Metric, Positive, TextOrObject
 from ..vocabulary import Study as StudyHandle
 from . import client, compare, studies
 from .models import CompareRequest, Comparison, EffectQuestion, Study, StudyLine, Tuned, TuneRequest
 
 # A schema of its own would cost as much as half a tool.
-EFFECT = "treatment, controls, dose"
+EFFECT = "treatment, controls"
 Effect = Annotated[EffectQuestion | None, WithJsonSchema({"type": "object", "description": EFFECT})]
 
 
@@ -27,7 +27,7 @@ async def tune_model(
     algorithm: str = "XGBoost",
     search_space: Annotated[
         dict[str, JsonValue] | None,
-        Field(description="[low, high], {low, high, log}, {choices}"),
+        Field(description="[low, high], {low, high, log, choices}"),
     ] = None,
     n_trials: int = 50,
     metric: str = "",
@@ -47,7 +47,7 @@ async def tune_model(
     seed: int = 0,
     wait_s: Wait = None,
 ) -> JobView[Tuned]:
-    """Search parameters."""
+    """Search parameters by `metric` of `positive` on folds of `group`s or `time`."""
     request = TuneRequest(
         dataset=dataset, target=target, algorithm=algorithm, search_space=search_space or {}, n_trials=n_trials,
         metric=metric, validation=validation, folds=folds, features=features or [], exclude=exclude or [],
@@ -72,13 +72,13 @@ async def compare_models(
     dataset: Dataset,
     target: str,
     candidates: Annotated[list[TextOrObject], Field(description="Algorithms, {algorithm, params}, models.")],
-    metric: str = "",
+    metric: Metric = "",
     folds: int = 5,
     repeats: int = 2,
     n_trials: int = 0,
-    test: Annotated[str, Field(description="Rows instead of folds.")] = "",
+    test: str = "",
     task: TaskChoice = "auto",
-    positive: str = "",
+    positive: Positive = "",
     group: str = "",
     time: str = "",
     features: list[str] | None = None,
@@ -87,7 +87,7 @@ async def compare_models(
     seed: int = 0,
     wait_s: Wait = None,
 ) -> JobView[Comparison]:
-    """Compare models on the same rows, with intervals, verdicts. One candidate: cross-validation."""
+    """Compare models on the same folds (whole `group`s, or in `time`) or on `test`. One: cross-validation."""
     request = CompareRequest(
         dataset=dataset, target=target, candidates=candidates, metric=metric, folds=folds, repeats=repeats,
         n_trials=n_trials, test=test, task=task, positive=positive, group=group, time=time,

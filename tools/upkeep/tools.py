@@ -17,7 +17,7 @@ Handles = Annotated[Handle | Annotated[list[str], Field(min_length=1)], Field(de
 async def delete(
     context: Injected,
     handle: Handles,
-    dry_run: Annotated[bool, Field(description="Only show what would go and what needs it.")] = True,
+    dry_run: Annotated[bool, Field(description="Only show what would go.")] = True,
     restore: Annotated[bool, Field(description="Bring back a deleted run or experiment.")] = False,
 ) -> Deletion:
     """Delete what a handle names: dataset, suite, features, model, run, experiment, study, bento, … What something

@@ -32,15 +32,17 @@ class Fastmcp:
         return prompted(await self.client.get_prompt(name, arguments))
 
 
+def way(server: Server, transport: str) -> StdioTransport | SSETransport | StreamableHttpTransport:
+    if transport == "stdio":
+        return StdioTransport(server.command, server.args, env=server.env)
+    return (SSETransport if transport == "sse" else StreamableHttpTransport)(server.urls[transport])
+
+
 @asynccontextmanager
 async def connect(server: Server, transport: str) -> AsyncGenerator[Fastmcp]:
-    way = (
-        StdioTransport(server.command, server.args, env=server.env)
-        if transport == "stdio"
-        else (SSETransport if transport == "sse" else StreamableHttpTransport)(server.urls[transport])
-    )
-    async with Client(way) as client:
+    async with Client(way(server, transport)) as client:
         yield Fastmcp(client)
 
 
-main("fastmcp", connect, "stdio", "http", "sse")
+if __name__ == "__main__":
+    main("fastmcp", connect, "stdio", "http", "sse")

@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastmcp.client.transports import SSETransport, StdioTransport, StreamableHttpTransport
 from pydantic_ai import ModelRetry
 from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.profiles.google import GoogleJsonSchemaTransformer
 from pydantic_ai.profiles.openai import OpenAIJsonSchemaTransformer
 
 from .content import failures
+from .fastmcp import way
 from .steps import Outcome, Server, main
 
 
@@ -52,12 +52,7 @@ def _transformed(tool: Any) -> None:
 
 @asynccontextmanager
 async def connect(server: Server, transport: str) -> AsyncGenerator[PydanticAi]:
-    way: Any = (
-        StdioTransport(server.command, server.args, env=server.env)
-        if transport == "stdio"
-        else (SSETransport if transport == "sse" else StreamableHttpTransport)(server.urls[transport])
-    )
-    async with MCPToolset(way) as toolset:
+    async with MCPToolset(way(server, transport)) as toolset:
         yield PydanticAi(toolset)
 
 

@@ -20,6 +20,13 @@ export function outcome(result) {
   return { text: texts.join("\n"), failed: Boolean(result.isError), picture };
 }
 
+// The way to the server with the transports of an SDK.
+export function way(transport, Stdio, Http, Sse) {
+  const { command, args, env, urls } = server;
+  if (transport === "stdio") return new Stdio({ command, args, env, stderr: "ignore" });
+  return new (transport === "http" ? Http : Sse)(new URL(urls[transport]));
+}
+
 // A client that has the methods of the SDK's, under their names.
 export function session(client, patience = 60) {
   return {

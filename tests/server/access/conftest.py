@@ -33,12 +33,11 @@ META = {
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 
-class Door:
-    """The application behind its door."""
+class Asking:
+    """Asks an application over HTTP, as whoever has a token of its."""
 
-    def __init__(self, http: httpx2.AsyncClient, tokens: Tokens, host: Host) -> None:
+    def __init__(self, http: httpx2.AsyncClient, tokens: Tokens) -> None:
         self.http = http
-        self.host = host
         self.tokens = tokens
         self._numbers = itertools.count(1)
 
@@ -68,6 +67,14 @@ class Door:
 
     async def call(self, headers: Mapping[str, str], tool: str, **arguments: Any) -> dict[str, Any]:
         return await self.ask(headers, "tools/call", name=tool, arguments=arguments)
+
+
+class Door(Asking):
+    """The application behind its door, and the server in it."""
+
+    def __init__(self, http: httpx2.AsyncClient, tokens: Tokens, host: Host) -> None:
+        super().__init__(http, tokens)
+        self.host = host
 
 
 @asynccontextmanager

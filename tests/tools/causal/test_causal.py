@@ -50,9 +50,13 @@ def bounds(found: Effect) -> tuple[float, float]:
 
 def estimate(work: Work, rows: str, **changes: object) -> Effect:
     request: dict[str, object] = {
-        "dataset": rows, "treatment": "t", "outcome": "y", "effect_modifiers": ["x"], "controls": ["w"],
-        "estimator": "LinearDML", "params": {}, "run": "", "experiment": "", "seed": 0,
-    }  # fmt: skip
+        "dataset": rows,
+        "treatment": "t",
+        "outcome": "y",
+        "effect_modifiers": ["x"],
+        "controls": ["w"],
+        "estimator": "LinearDML",
+    }
     return client.estimate_effect(work, EffectRequest.model_validate(request | changes))
 
 

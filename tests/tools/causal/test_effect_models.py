@@ -58,9 +58,14 @@ def others(tmp_path: Path) -> str:
 
 def estimate(work: Work, rows: str, estimator: Estimator = "LinearDML", **changes: object) -> Effect:
     request: dict[str, object] = {
-        "dataset": rows, "treatment": "t", "outcome": "y", "effect_modifiers": ["x", "region"], "controls": ["w"],
-        "estimator": estimator, "params": FEW_TREES[estimator], "run": "", "experiment": "", "seed": 0,
-    }  # fmt: skip
+        "dataset": rows,
+        "treatment": "t",
+        "outcome": "y",
+        "effect_modifiers": ["x", "region"],
+        "controls": ["w"],
+        "estimator": estimator,
+        "params": FEW_TREES[estimator],
+    }
     return estimate_effect(work, EffectRequest.model_validate(request | changes))
 
 

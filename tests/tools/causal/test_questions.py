@@ -33,9 +33,12 @@ class Asked:
         frame.to_parquet(path, index=False)
         info = DatasetInfo(dataset="dataset:rows@0", rows=len(frame), columns=[*frame.columns], source="", created="")
         request: dict[str, object] = {
-            "dataset": info.dataset, "treatment": "t", "outcome": "y", "effect_modifiers": [], "controls": ["x"],
-            "estimator": "LinearDML", "params": {}, "run": "", "experiment": "", "seed": 0,
-        }  # fmt: skip
+            "dataset": info.dataset,
+            "treatment": "t",
+            "outcome": "y",
+            "controls": ["x"],
+            "estimator": "LinearDML",
+        }
         self.request = EffectRequest.model_validate(request | changes)
         self.question: Question = question(self.request, Dataset(info, path))
 

@@ -244,12 +244,14 @@ def test_the_p_values_are_those_of_scipy_where_nothing_ties() -> None:
 
 
 def test_corrected_p_values_are_those_of_statsmodels(compare: Compare) -> None:
-    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    from statsmodels.stats.multitest import multipletests
+
     random = np.random.default_rng(5)
     reference = pd.DataFrame(random.normal(size=(20, 6)), columns=list("abcdef"))
     current = pd.DataFrame(random.normal(size=(20, 6)) + np.arange(6) / 4, columns=list("abcdef"))
     raw = [next(iter(p_values_of(reference[name], current[name]).p_values.values())) for name in reference]
-    expected = dict(zip(reference, multitest.multipletests(raw, method="fdr_bh")[1], strict=True))
+    corrected: Any = multipletests(raw, method="fdr_bh")[1]
+    expected = dict(zip(reference, corrected, strict=True))
     found = compare(reference, current)
     assert {item.column: item.p for item in found.columns} == pytest.approx(expected)
 

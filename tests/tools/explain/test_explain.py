@@ -30,10 +30,7 @@ def train(work: Work, dataset: str, algorithm: str, target: str = "loan_status",
     return train_model(
         work,
         TrainRequest.model_validate(
-            {
-                "dataset": dataset, "target": target, "algorithm": algorithm, "task": "auto", "params": params,
-                "features": [], "exclude": [], "validation": "", "run": "", "experiment": "", "seed": 0,
-            }
+            {"dataset": dataset, "target": target, "algorithm": algorithm, "params": params}
         ),
     ).model  # fmt: skip
 

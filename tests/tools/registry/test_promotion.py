@@ -52,9 +52,8 @@ class Shop:
         features, target, more = MODELS[key]
         if key not in self.trained:
             asked: dict[str, Any] = {
-                "dataset": self.data["train"], "target": target, "algorithm": "LogisticRegression", "task": "auto",
-                "params": {}, "features": features, "exclude": [], "validation": self.data["test"], "run": "",
-                "experiment": "", "seed": 0,
+                "dataset": self.data["train"], "target": target, "algorithm": "LogisticRegression",
+                "features": features, "validation": self.data["test"],
             }  # fmt: skip
             self.trained[key] = train_model(self.work, TrainRequest.model_validate(asked | more)).model
         return self.trained[key]

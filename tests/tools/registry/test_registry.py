@@ -63,10 +63,7 @@ def models(work: Work, trained: Trained, tmp_path: Path) -> list[str]:
 def train(work: Work, folder: Path, algorithm: str, params: dict[str, JsonValue]) -> str:
     return train_model(
         work,
-        TrainRequest(
-            dataset=str(folder / "rows.parquet"), target="y", algorithm=algorithm, task="auto",
-            params=params, features=[], exclude=[], validation="", run="", experiment="", seed=0,
-        ),
+        TrainRequest(dataset=str(folder / "rows.parquet"), target="y", algorithm=algorithm, params=params),
     ).model  # fmt: skip
 
 

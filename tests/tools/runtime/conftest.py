@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -130,13 +130,6 @@ async def ended(jobs: Jobs, row: JobRow, within_s: float = 120.0) -> JobRow:
     rows = [row async for row in jobs.watch(row.id, within_s)]
     assert rows[-1].state in ENDED, f"still {rows[-1].state} after {within_s} s: {jobs.log_tail(row.id)}"
     return rows[-1]
-
-
-async def until(condition: Callable[[], Any], within_s: float = 120.0) -> Any:
-    async with asyncio.timeout(within_s):
-        while not (value := condition()):
-            await asyncio.sleep(0.01)
-    return value
 
 
 def logged(folder: Path) -> list[str]:

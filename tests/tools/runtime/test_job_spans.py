@@ -24,7 +24,8 @@ from mlops_mcp.tools.tracing.store.opening import opened
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
-from .conftest import ended, until
+from ...waiting import eventually
+from .conftest import ended
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +122,7 @@ async def test_an_attempt_that_died_is_a_failed_span_next_to_that_of_the_second(
     with under(Carrier(TRACE, CALL)):
         row = await jobs.submit(Submission("train_model", speaking.twice, speaking.Request(folder=str(tmp_path))))
     reader = TraceReader(settings.home / "traces.db")
-    await until(lambda: (tmp_path / "first").exists() and reader.spans(TRACE))
+    await eventually(lambda: (tmp_path / "first").exists() and reader.spans(TRACE))
     os.kill((await jobs.get(row.id)).pid, signal.SIGKILL)
     await ended(jobs, row)
     first, second = reader.spans(TRACE)
@@ -165,7 +166,7 @@ async def test_spans_wait_for_a_store_that_is_locked_longer_than_the_outcome_doe
         assert (await ended(jobs, row)).state == "done"
         other.execute("rollback")
     reader = TraceReader(settings.trace_store)
-    await until(lambda: {span.name for span in reader.spans(TRACE) if span.end} >= {"job train_model", "fit"})
+    await eventually(lambda: {span.name for span in reader.spans(TRACE) if span.end} >= {"job train_model", "fit"})
 
 
 async def test_the_span_of_a_cancelled_job_is_closed_though_its_keeper_cannot(
@@ -174,8 +175,8 @@ async def test_the_span_of_a_cancelled_job_is_closed_though_its_keeper_cannot(
     with under(Carrier(TRACE, CALL)):
         row = await jobs.submit(Submission("train_model", speaking.twice, speaking.Request(folder=str(tmp_path))))
     reader = TraceReader(settings.trace_store)
-    await until((tmp_path / "first").exists)
-    await until(lambda: settings.trace_store.exists() and reader.open_spans_of(TRACE))
+    await eventually((tmp_path / "first").exists)
+    await eventually(lambda: settings.trace_store.exists() and reader.open_spans_of(TRACE))
     os.kill((await jobs.get(row.id)).pid, signal.SIGSTOP)
     assert (await jobs.cancel(row.id)).state == "cancelled"
     assert [(span.name, span.status) for span in reader.spans(TRACE)] == [("job train_model", "cancelled")]

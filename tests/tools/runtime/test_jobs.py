@@ -27,7 +27,8 @@ from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
-from .conftest import ended, until
+from ...waiting import eventually
+from .conftest import ended
 
 pytestmark = pytest.mark.slow
 
@@ -128,8 +129,8 @@ async def test_a_job_runs_reports_progress_and_keeps_its_result(jobs: Jobs, long
 async def test_cancelling_kills_the_whole_tree_and_keeps_the_progress(jobs: Jobs, long: Any, tmp_path: Path) -> None:
     row = await jobs.submit(Submission("tune_model", long.family, long.Request(folder=str(tmp_path))))
     mark = mark_of(row.id, 1)
-    await until(lambda: logged(tmp_path))
-    await until(lambda: sum("sleep(600)" in " ".join(process.cmdline()) for process in proctree.marked(mark)) >= 2)
+    await eventually(lambda: logged(tmp_path))
+    await eventually(lambda: sum("sleep(600)" in " ".join(process.cmdline()) for process in proctree.marked(mark)) >= 2)
     row = await jobs.cancel(row.id)
     assert proctree.marked(mark) == []
     assert row.state == "cancelled"
@@ -138,7 +139,7 @@ async def test_cancelling_kills_the_whole_tree_and_keeps_the_progress(jobs: Jobs
 
 async def test_a_job_that_was_killed_is_started_again_and_ends(jobs: Jobs, long: Any, tmp_path: Path) -> None:
     row = await jobs.submit(Submission("train_model", long.twice, long.Request(folder=str(tmp_path))))
-    await until(lambda: (tmp_path / "first").exists())
+    await eventually(lambda: (tmp_path / "first").exists())
     os.kill((await jobs.get(row.id)).pid, signal.SIGKILL)
     row = await ended(jobs, row)
     assert (row.state, row.attempt, json.loads(row.result or "")["name"]) == ("done", 2, "second")
@@ -225,7 +226,7 @@ async def test_two_slots_run_two_jobs_at_a_time_and_not_three(settings: Settings
     rows = [
         await jobs.submit(Submission("x", long.count, request.model_copy(update={"name": str(n)}))) for n in range(3)
     ]
-    await until(lambda: len(logged(tmp_path)) == 2)
+    await eventually(lambda: len(logged(tmp_path)) == 2)
     assert [(await jobs.get(row.id)).state for row in rows] == ["running", "running", "queued"]
     (tmp_path / "gate").touch()
     assert [(await ended(jobs, row)).state for row in rows] == ["done"] * 3
@@ -307,7 +308,7 @@ async def test_a_job_finishes_and_starts_the_next_after_its_server_is_gone(
     assert (total, sorted(row.state for row in rows)) == (2, ["queued", "running"])
     gate.touch()
     # Nobody reconciles here: the ended job itself starts the next one.
-    await until(lambda: logged(tmp_path)[-1:] == ["end second"])
+    await eventually(lambda: logged(tmp_path)[-1:] == ["end second"])
     for row in rows:
         assert (await ended(jobs, row)).state == "done"
 
@@ -316,10 +317,10 @@ async def test_a_server_that_starts_takes_up_the_work_of_one_that_was_killed_wit
     settings: Settings, jobs: Jobs, long: Any, tmp_path: Path
 ) -> None:
     row = await jobs.submit(Submission("x", long.twice, long.Request(folder=str(tmp_path))))
-    await until(lambda: (tmp_path / "first").exists())
+    await eventually(lambda: (tmp_path / "first").exists())
     pid = (await jobs.get(row.id)).pid
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: not held(lock_path(settings, row.id)))
+    await eventually(lambda: not held(lock_path(settings, row.id)))
     later = Jobs(settings)
     await later.reconcile()
     assert (await ended(later, row)).state == "done"
@@ -343,7 +344,7 @@ async def test_the_spans_of_a_job_hang_under_the_call_that_submitted_it(
     store.close()
     await ended(jobs, row)
     reader = TraceReader(settings.home / "traces.db")
-    await until(lambda: "job train_model" in {span.name for span in reader.spans(call.trace_id) if span.end})
+    await eventually(lambda: "job train_model" in {span.name for span in reader.spans(call.trace_id) if span.end})
     spans = {span.name: span for span in reader.spans(call.trace_id)}
     assert spans["job train_model"].parent_id == call.id
     assert spans["inner"].parent_id == spans["job train_model"].id
@@ -354,8 +355,8 @@ async def test_the_environment_of_a_job_shows_no_settings_to_its_children(
     jobs: Jobs, long: Any, tmp_path: Path
 ) -> None:
     row = await jobs.submit(Submission("x", long.family, long.Request(folder=str(tmp_path))))
-    await until(lambda: logged(tmp_path))
-    children = await until(
+    await eventually(lambda: logged(tmp_path))
+    children = await eventually(
         lambda: [p for p in proctree.marked(mark_of(row.id, 1)) if "sleep(600)" in " ".join(p.cmdline())]
     )
     environments = [child.environ() for child in children if psutil.pid_exists(child.pid)]

@@ -23,7 +23,8 @@ from mlops_mcp.tools.runtime.models import Budget, Progress
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 
 from ...conftest import lives
-from .conftest import ended, logged, until
+from ...waiting import eventually
+from .conftest import ended, logged
 
 pytestmark = pytest.mark.slow
 
@@ -59,8 +60,8 @@ async def test_cancelling_leaves_no_process_and_keeps_what_was_reached(
     jobs: Jobs, hard: Any, tmp_path: Path, kind: str
 ) -> None:
     row = await jobs.submit(Submission("x", getattr(hard, kind), hard.Request(folder=str(tmp_path))))
-    await until(lambda: logged(tmp_path))
-    await until(lambda: jobs._table.get(row.id).partial)  # pyright: ignore[reportPrivateUsage]
+    await eventually(lambda: logged(tmp_path))
+    await eventually(lambda: jobs._table.get(row.id).partial)  # pyright: ignore[reportPrivateUsage]
     assert processes(row)
     row = await jobs.cancel(row.id)
     assert processes(row) == []
@@ -100,11 +101,11 @@ async def test_a_job_whose_process_is_killed_is_noticed_cleaned_up_and_done_agai
     jobs: Jobs, hard: Any, tmp_path: Path
 ) -> None:
     row = await jobs.submit(Submission("x", hard.once_more, hard.Request(folder=str(tmp_path))))
-    await until(lambda: logged(tmp_path))
+    await eventually(lambda: logged(tmp_path))
     row = await jobs.get(row.id)
     assert len(processes(row)) > 2
     os.kill(row.pid, signal.SIGKILL)
-    await until(lambda: not processes(row))
+    await eventually(lambda: not processes(row))
     row = await ended(jobs, row)
     assert (row.state, row.attempt, json.loads(row.result or "")["name"]) == ("done", 2, "second")
     assert logged(tmp_path) == ["start a", "again a"]
@@ -114,7 +115,7 @@ async def test_work_that_is_killed_below_its_keeper_is_noticed_cleaned_up_and_do
     jobs: Jobs, hard: Any, tmp_path: Path
 ) -> None:
     row = await jobs.submit(Submission("x", hard.once_more, hard.Request(folder=str(tmp_path))))
-    await until(lambda: logged(tmp_path))
+    await eventually(lambda: logged(tmp_path))
     row = await jobs.get(row.id)
     for process in [each for each in workers_of(row) if each.ppid() != 1 and os.getsid(each.pid) != each.pid]:
         with suppress(psutil.NoSuchProcess):  # its keeper was faster, once the first of them was gone
@@ -129,12 +130,12 @@ async def test_work_that_must_not_be_repeated_is_lost(
 ) -> None:
     row = await jobs.submit(Submission("x", getattr(hard, kind), hard.Request(folder=str(tmp_path)), once=True))
     if kind == "once_more":
-        await until(lambda: logged(tmp_path))
+        await eventually(lambda: logged(tmp_path))
         os.kill((await jobs.get(row.id)).pid, signal.SIGKILL)
     row = await ended(jobs, row)
     assert (row.state, row.attempt) == ("lost", 1)
     assert says in (row.error or "")
-    await until(lambda: not processes(row))
+    await eventually(lambda: not processes(row))
 
 
 @pytest.mark.parametrize("kind", ["eat", "native"])
@@ -157,7 +158,7 @@ async def test_the_budget_of_time_ends_a_job_and_keeps_what_was_reached(
     row = await ended(jobs, await jobs.submit(Submission("x", getattr(hard, kind), request, budget=Budget(seconds=2))))
     assert (row.state, row.fault, json.loads(row.partial or "")["name"]) == ("cancelled", "budget", "kept")
     assert row.error == "the budget of 2 s was used up"
-    await until(lambda: not processes(row))
+    await eventually(lambda: not processes(row))
 
 
 async def test_a_budget_that_is_used_up_with_nothing_to_keep_is_a_failure(
@@ -166,7 +167,7 @@ async def test_a_budget_that_is_used_up_with_nothing_to_keep_is_a_failure(
     request = hard.Request(folder=str(tmp_path), gate="/never")
     row = await ended(jobs, await jobs.submit(Submission("x", hard.leaves, request, budget=Budget(seconds=2))))
     assert (row.state, row.error) == ("failed", "the budget of 2 s was used up")
-    await until((tmp_path / "closed").exists)
+    await eventually((tmp_path / "closed").exists)
 
 
 async def test_the_budget_of_memory_ends_a_job_and_keeps_what_was_reached(
@@ -202,13 +203,13 @@ async def test_what_a_job_left_open_is_closed_when_it_does_not_come_to_its_end(
     jobs: Jobs, hard: Any, tmp_path: Path, how: str
 ) -> None:
     row = await jobs.submit(Submission("x", hard.leaves, hard.Request(folder=str(tmp_path)), once=True))
-    await until(lambda: logged(tmp_path))
-    await until(lambda: jobs._table.get(row.id).cleanup)  # pyright: ignore[reportPrivateUsage]
+    await eventually(lambda: logged(tmp_path))
+    await eventually(lambda: jobs._table.get(row.id).cleanup)  # pyright: ignore[reportPrivateUsage]
     if how == "cancelled":
         await jobs.cancel(row.id)
     else:
         os.kill((await jobs.get(row.id)).pid, signal.SIGKILL)
-    await until((tmp_path / "closed").exists)
+    await eventually((tmp_path / "closed").exists)
 
 
 async def test_a_second_question_gets_its_own_answer_even_if_it_is_the_same_and_long(

@@ -86,7 +86,16 @@ def facts(folder: Path, body: str, ended: int = 0) -> tuple[Any, str]:
     return json.loads(done.stdout), done.stderr
 
 
+def library(folder: Path, name: str, source: str) -> None:
+    """Puts a library of ours in the place of a slow one."""
+    (folder / "lib").mkdir(exist_ok=True)
+    (folder / "lib" / f"{name}.py").write_text(source, encoding="utf-8")
+
+
 def test_a_call_before_the_imports_are_done_does_not_wait_for_them(tmp_path: Path) -> None:
+    gate = str(tmp_path / "gate")
+    waits = f"import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.01)"
+    library(tmp_path, "great_expectations", waits)
     found, _ = facts(
         tmp_path,
         """
@@ -94,6 +103,7 @@ def test_a_call_before_the_imports_are_done_does_not_wait_for_them(tmp_path: Pat
     pool.warm()
     facts["first parent is the server"] = await pool.call("left", left.parent) == os.getpid()
     facts["answered before it was ready"] = not own_template().ready
+    open("gate", "w").close()
     spawned = psutil.Process(await pool.call("left", left.pid))
     await until(lambda: own_template().ready)
     await until(lambda: not spawned.is_running())
@@ -172,13 +182,11 @@ def test_preloading_can_be_turned_off(tmp_path: Path) -> None:
 
 def test_a_library_that_fails_or_is_missing_is_passed_over_and_files_of_the_user_are_not_run(tmp_path: Path) -> None:
     (tmp_path / "pandas.py").write_text("open('was run', 'w')", encoding="utf-8")
-    broken = tmp_path / "lib" / "optuna.py"
-    broken.parent.mkdir()
-    broken.write_text("raise SystemExit(3)", encoding="utf-8")
+    library(tmp_path, "great_expectations", "raise SystemExit(3)")
     found, said = facts(
         tmp_path,
         """
-    pool = pool_for(["tuning", "data", "nosuch"])
+    pool = pool_for(["quality", "nosuch"])
     pool.warm()
     await until(lambda: own_template().ready)
     facts["loaded"] = await pool.call("left", left.loaded)
@@ -186,7 +194,7 @@ def test_a_library_that_fails_or_is_missing_is_passed_over_and_files_of_the_user
     )
     assert "pandas" in found["loaded"]
     assert not (tmp_path / "was run").exists()
-    assert "preloading optuna failed: SystemExit: 3" in said
+    assert "preloading great_expectations failed: SystemExit: 3" in said
     assert "nosuch" not in said
 
 

@@ -16,7 +16,8 @@ from mlops_mcp.tools.runtime.jobs.shares import Slots
 from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.models import Budget
 
-from .conftest import ended, until, with_runtime
+from ...waiting import eventually
+from .conftest import ended, with_runtime
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ async def test_a_queued_job_says_why_it_waits_its_place_and_what_runs(
     gate = tmp_path / "gate"
     first = await jobs.submit(Submission("tune_model", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate))))
     waiting = [await jobs.submit(Submission("x", hard.at_once, hard.Request(folder=str(tmp_path)))) for _ in range(2)]
-    await until(lambda: table_of(settings).get(first.id).progress)
+    await eventually(lambda: table_of(settings).get(first.id).progress)
     places = [await jobs.place_in_queue(row) for row in waiting]
     assert [place.position for place in places] == [1, 2]
     assert places[0].running[0].startswith(f"job:{first.id} tune_model")

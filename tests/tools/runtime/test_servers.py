@@ -27,7 +27,8 @@ from mlops_mcp.tools.runtime.models import JobView
 from mlops_mcp.tools.spec import Injected, Toolset, writes
 
 from ...conftest import finished
-from .conftest import ended, logged, until, with_runtime
+from ...waiting import eventually
+from .conftest import ended, logged, with_runtime
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +117,7 @@ async def test_a_job_goes_on_when_its_server_is_killed_and_the_next_one_reads_it
     assert process.stdout.readline() == "submitted\n"
     table = table_of(shared)
     row = table.recent(1)[0]
-    await until(lambda: (table.get(row.id).progress or "").find("step 4") > 0)
+    await eventually(lambda: (table.get(row.id).progress or "").find("step 4") > 0)
     process.kill()
     process.wait()
     later = Jobs(shared)
@@ -132,7 +133,7 @@ async def test_a_worker_that_is_killed_takes_its_work_along_and_another_one_does
     cluster = with_runtime(settings, engine="dask", scheduler=scheduler)
     jobs = Jobs(cluster)
     row = await jobs.submit(Submission("x", hard.once_more, hard.Request(folder=str(tmp_path))))
-    await until(lambda: logged(tmp_path))
+    await eventually(lambda: logged(tmp_path))
     mark = f"{mark_of(row.id, 1)}@cluster"
     remote = next(
         process
@@ -140,7 +141,7 @@ async def test_a_worker_that_is_killed_takes_its_work_along_and_another_one_does
         if psutil.Process(process.ppid()).environ().get(proctree.MARK) != mark
     )
     os.kill(remote.ppid(), signal.SIGKILL)
-    await until(lambda: not proctree.marked(mark))
+    await eventually(lambda: not proctree.marked(mark))
     row = await ended(jobs, row)
     assert (row.state, row.attempt, json.loads(row.result or "")["name"]) == ("done", 2, "second")
 
@@ -148,7 +149,7 @@ async def test_a_worker_that_is_killed_takes_its_work_along_and_another_one_does
 async def test_the_workers_of_a_cluster_are_listed(settings: Settings, scheduler: str) -> None:
     on_cluster = with_runtime(settings, engine="dask", scheduler=scheduler)
     # One that another test has killed is being replaced.
-    found = await until(lambda: found if len(found := workers(on_cluster)) == 2 else None)
+    found = await eventually(lambda: found if len(found := workers(on_cluster)) == 2 else None)
     assert [worker.threads for worker in found] == [1, 1]
     assert all(worker.address.startswith("tcp://") and worker.memory_mb > 0 for worker in found)
 
@@ -171,10 +172,10 @@ async def test_the_job_table_may_go_away_for_a_while_without_a_job_noticing(
     gate = tmp_path / "gate"
     jobs = Jobs(with_runtime(settings, job_store=SecretStr(postgres)))
     row = await jobs.submit(Submission("x", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate))))
-    await until(lambda: table_of(with_runtime(settings, job_store=SecretStr(postgres))).get(row.id).progress)
+    await eventually(lambda: table_of(with_runtime(settings, job_store=SecretStr(postgres))).get(row.id).progress)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute("alter table jobs rename to away")
-        await until(lambda: "cannot be used" in jobs.log_tail(row.id, 3000))
+        await eventually(lambda: "cannot be used" in jobs.log_tail(row.id, 3000))
         gate.touch()
         connection.execute("alter table away rename to jobs")
     row = await ended(jobs, row)

@@ -9,7 +9,7 @@ import sys
 
 from mlops_mcp.tools.runtime.template.handle import Template
 
-from .conftest import until
+from ...waiting import eventually
 
 
 async def test_a_template_that_is_stopped_is_not_ready_and_one_that_goes_on_is() -> None:
@@ -18,9 +18,9 @@ async def test_a_template_that_is_stopped_is_not_ready_and_one_that_goes_on_is()
         template._handle, template.pid = os.pidfd_open(child.pid), child.pid  # pyright: ignore[reportPrivateUsage]
         assert template.ready
         child.send_signal(signal.SIGSTOP)
-        await until(lambda: not template.ready)
+        await eventually(lambda: not template.ready)
         child.send_signal(signal.SIGCONT)
-        await until(lambda: template.ready)
+        await eventually(lambda: template.ready)
         child.kill()
     assert not template.ready
     os.close(template._handle)  # pyright: ignore[reportPrivateUsage]

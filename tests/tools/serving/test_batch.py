@@ -52,10 +52,7 @@ def rows(work: Work, tmp_path: Path, frame: pd.DataFrame) -> str:
 
 
 def train(work: Work, dataset: str, target: str, algorithm: str) -> str:
-    request = TrainRequest(
-        dataset=dataset, target=target, algorithm=algorithm, task="auto", params={},
-        features=["ä b", "n", "flag", "kind"], exclude=[], validation="", run="", experiment="", seed=0,
-    )  # fmt: skip
+    request = TrainRequest(dataset=dataset, target=target, algorithm=algorithm, features=["ä b", "n", "flag", "kind"])
     return train_model(work, request).model
 
 
@@ -140,10 +137,13 @@ def test_a_model_of_an_effect_says_the_effect_on_each_row(work: Work, tmp_path: 
     found = estimate_effect(
         work,
         EffectRequest(
-            dataset=str(tmp_path / "trial.parquet"), treatment="t", outcome="y", effect_modifiers=["x"], controls=[],
-            estimator="LinearDML", params={}, run="", experiment="", seed=0,
+            dataset=str(tmp_path / "trial.parquet"),
+            treatment="t",
+            outcome="y",
+            effect_modifiers=["x"],
+            estimator="LinearDML",
         ),
-    )  # fmt: skip
+    )
     answer, table = predict(work, found.model, str(tmp_path / "trial.parquet"))
     effects = resolve(work, found.effects).frame()["effect"]
     assert answer.columns == ["effect"]

@@ -20,6 +20,8 @@ from mlops_mcp.tools.tracing.span import Span
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
+from ...conftest import unable
+
 # A lock that is never given back is as long as any.
 TIMEOUT_S = 0.05
 BYTES = 20_000
@@ -93,7 +95,7 @@ def small_disk(tmp_path: Path) -> Generator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", folder], check=False, capture_output=True
     )
     if mounted.returncode:
-        pytest.skip("no filesystem can be mounted here")
+        unable("no filesystem can be mounted here: run as root")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
 

@@ -32,11 +32,7 @@ def loans(work: Work, tmp_path: Path) -> str:
 
 
 def train(work: Work, loans: str, target: str = "loan_status", **params: object) -> Trained:
-    request = {
-        "dataset": loans, "target": target, "algorithm": "CatBoost", "task": "auto",
-        "params": params or {"iterations": 40},
-        "features": [], "exclude": [], "validation": "", "run": "", "experiment": "", "seed": 0,
-    }  # fmt: skip
+    request = {"dataset": loans, "target": target, "algorithm": "CatBoost", "params": params or {"iterations": 40}}
     return train_model(work, TrainRequest.model_validate(request))
 
 

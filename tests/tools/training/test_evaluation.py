@@ -191,10 +191,9 @@ def test_everything_is_shown_on_request_and_the_picture_lies_in_the_run(work: Wo
     frame["y"] = (frame["a"] + frame["b"] + draw.normal(size=900) > 1).astype(int)
     for name, rows in (("train", frame.head(600)), ("test", frame.tail(300)), ("ones", frame[frame["y"] == 1])):
         rows.to_parquet(tmp_path / f"{name}.parquet")
-    trained = train_model(work, TrainRequest(
-        dataset=str(tmp_path / "train.parquet"), target="y", algorithm="LogisticRegression", task="auto", params={},
-        features=[], exclude=[], validation="", run="", experiment="", seed=0,
-    ))  # fmt: skip
+    trained = train_model(
+        work, TrainRequest(dataset=str(tmp_path / "train.parquet"), target="y", algorithm="LogisticRegression")
+    )
 
     plain = evaluate_model(work, EvaluateRequest(
         model=trained.model, dataset=str(tmp_path / "test.parquet"), metric="", log=True

@@ -41,10 +41,7 @@ def stored(work: Work, folder: Path, frame: pd.DataFrame, name: str = "rows") ->
 
 
 def train(work: Work, dataset: str, **changes: object) -> Trained:
-    request: dict[str, object] = {
-        "dataset": dataset, "target": "y", "algorithm": "XGBoost", "task": "auto", "params": {}, "features": [],
-        "exclude": [], "validation": "", "run": "", "experiment": "", "seed": 0,
-    }  # fmt: skip
+    request: dict[str, object] = {"dataset": dataset, "target": "y", "algorithm": "XGBoost"}
     return train_model(work, TrainRequest.model_validate(request | changes))
 
 

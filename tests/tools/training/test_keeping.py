@@ -42,9 +42,12 @@ def rows(tmp_path: Path) -> pd.DataFrame:
 
 def train(work: Work, folder: Path, **more: Any) -> Trained:
     asked: dict[str, Any] = {
-        "dataset": str(folder / "rows.parquet"), "target": "y", "algorithm": "LogisticRegression", "task": "auto",
-        "params": {"C": 0.5}, "features": [], "exclude": [], "validation": "", "run": "", "experiment": "", "seed": 3,
-    }  # fmt: skip
+        "dataset": str(folder / "rows.parquet"),
+        "target": "y",
+        "algorithm": "LogisticRegression",
+        "params": {"C": 0.5},
+        "seed": 3,
+    }
     return train_model(work, TrainRequest.model_validate(asked | more))
 
 

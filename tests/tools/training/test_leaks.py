@@ -49,10 +49,7 @@ def stored(work: Work, folder: Path, frame: pd.DataFrame, name: str = "rows") ->
 
 
 def train(work: Work, dataset: str, **changes: object) -> Trained:
-    request: dict[str, object] = {
-        "dataset": dataset, "target": "y", "algorithm": "XGBoost", "task": "auto", "params": QUICK, "features": [],
-        "exclude": [], "validation": "", "run": "", "experiment": "", "seed": 0,
-    }  # fmt: skip
+    request: dict[str, object] = {"dataset": dataset, "target": "y", "algorithm": "XGBoost", "params": QUICK}
     return train_model(work, TrainRequest.model_validate(request | changes))
 
 
@@ -63,10 +60,13 @@ def evaluate(work: Work, model: str, dataset: str, **changes: object) -> Evaluat
 
 def tune(work: Work, dataset: str, **changes: object) -> Tuned:
     request: dict[str, object] = {
-        "dataset": dataset, "target": "y", "algorithm": "XGBoost", "validation": "", "folds": 3,
-        "search_space": {"n_estimators": [20, 60]}, "n_trials": 2, "metric": "", "study": "",
-        "features": [], "exclude": [], "experiment": "", "seed": 0,
-    }  # fmt: skip
+        "dataset": dataset,
+        "target": "y",
+        "algorithm": "XGBoost",
+        "folds": 3,
+        "search_space": {"n_estimators": [20, 60]},
+        "n_trials": 2,
+    }
     return tune_model(work, TuneRequest.model_validate(request | changes))
 
 

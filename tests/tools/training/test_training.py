@@ -29,10 +29,7 @@ FEW: dict[str, dict[str, int]] = {
 
 
 def train(work: Work, dataset: str, **changes: object) -> Trained:
-    request: dict[str, object] = {
-        "dataset": dataset, "target": "loan_status", "algorithm": "XGBoost", "task": "auto", "params": {},
-        "features": [], "exclude": [], "validation": "", "run": "", "experiment": "", "seed": 0,
-    }  # fmt: skip
+    request: dict[str, object] = {"dataset": dataset, "target": "loan_status", "algorithm": "XGBoost"}
     return client.train_model(work, TrainRequest.model_validate(request | changes))
 
 

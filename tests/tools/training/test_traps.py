@@ -40,10 +40,7 @@ def rows(names: tuple[str, str, str, str] = ("a", "b", "c", "d"), count: int = 2
 
 def train(work: Work, folder: Path, frame: pd.DataFrame, target: str = "label", **changes: object) -> Trained:
     frame.to_parquet(folder / "rows.parquet")
-    request: dict[str, object] = {
-        "dataset": str(folder / "rows.parquet"), "target": target, "algorithm": "XGBoost", "task": "auto",
-        "params": {}, "features": [], "exclude": [], "validation": "", "run": "", "experiment": "", "seed": 0,
-    }  # fmt: skip
+    request: dict[str, object] = {"dataset": str(folder / "rows.parquet"), "target": target, "algorithm": "XGBoost"}
     return client.train_model(work, TrainRequest.model_validate(request | changes))
 
 

@@ -57,10 +57,7 @@ def compare(work: Work, dataset: str, *candidates: Any, **changes: Any) -> Compa
 
 
 def train(work: Work, dataset: str, algorithm: str = LINEAR, **changes: Any) -> Trained:
-    request: dict[str, Any] = {
-        "dataset": dataset, "target": "y", "algorithm": algorithm, "task": "auto", "params": {}, "features": [],
-        "exclude": [], "validation": "", "run": "", "experiment": "", "seed": 0,
-    }  # fmt: skip
+    request: dict[str, Any] = {"dataset": dataset, "target": "y", "algorithm": algorithm}
     return train_model(work, TrainRequest.model_validate(request | changes))
 
 

@@ -45,10 +45,16 @@ def others(tmp_path: Path) -> str:
 
 def tune(work: Work, rows: str, **changes: object) -> Tuned:
     request: dict[str, object] = {
-        "dataset": rows, "target": "y", "algorithm": "CausalForest", "validation": "", "folds": 2,
-        "search_space": SMALL, "n_trials": 2, "metric": "", "study": "",
-        "features": ["x"], "exclude": [], "effect": OF, "experiment": "tune", "seed": 0,
-    }  # fmt: skip
+        "dataset": rows,
+        "target": "y",
+        "algorithm": "CausalForest",
+        "folds": 2,
+        "search_space": SMALL,
+        "n_trials": 2,
+        "features": ["x"],
+        "effect": OF,
+        "experiment": "tune",
+    }
     return client.tune_model(work, TuneRequest.model_validate(request | changes))
 
 
@@ -57,10 +63,15 @@ def test_a_trial_scores_what_econmls_scorer_says_of_the_same_model(work: Work, r
     found = estimate_effect(
         work,
         EffectRequest(
-            dataset=rows, treatment="t", outcome="y", effect_modifiers=["x"], controls=["w"],
-            estimator="CausalForest", params=tuned.best_params, run="", experiment="", seed=0,
+            dataset=rows,
+            treatment="t",
+            outcome="y",
+            effect_modifiers=["x"],
+            controls=["w"],
+            estimator="CausalForest",
+            params=tuned.best_params,
         ),
-    )  # fmt: skip
+    )
     card = find_model(work, found.model, effects=True).card
     train, held_out = (effect_rows(pd.read_parquet(path), card) for path in (rows, others))
     scorer = EffectScorer.on(card, held_out, effect_encoder(card, train))

@@ -33,18 +33,17 @@ def stored(work: Work, folder: Path, name: str, signal: float, seed: int, rows: 
 
 def tune(work: Work, dataset: str, **changes: Any) -> Tuned:
     request: dict[str, Any] = {
-        "dataset": dataset, "target": "y", "algorithm": "LogisticRegression", "validation": "", "folds": 3,
-        "search_space": {}, "n_trials": 5, "metric": "", "study": "", "features": [], "exclude": [],
-        "experiment": "", "seed": 0,
-    }  # fmt: skip
+        "dataset": dataset,
+        "target": "y",
+        "algorithm": "LogisticRegression",
+        "folds": 3,
+        "n_trials": 5,
+    }
     return tune_model(work, TuneRequest.model_validate(request | changes))
 
 
 def train(work: Work, dataset: str, **changes: Any) -> Trained:
-    request: dict[str, Any] = {
-        "dataset": dataset, "target": "", "algorithm": "", "task": "auto", "params": {}, "features": [],
-        "exclude": [], "validation": "", "run": "", "experiment": "", "seed": 0,
-    }  # fmt: skip
+    request: dict[str, Any] = {"dataset": dataset, "target": "", "algorithm": ""}
     return train_model(work, TrainRequest.model_validate(request | changes))
 
 

@@ -38,11 +38,7 @@ def rows(tmp_path: Path) -> str:
 async def test_a_search_that_is_killed_twice_ends_with_exactly_its_trials(settings: Settings, rows: str) -> None:
     runtime = settings.runtime.model_copy(update={"job_attempts": 3})
     jobs = Jobs(settings.model_copy(update={"runtime": runtime}))
-    request = TuneRequest(
-        dataset=rows, target="y", algorithm="LogisticRegression", validation="", folds=2, search_space={},
-        n_trials=TRIALS, metric="", study="", features=[], exclude=[],
-        experiment="", seed=0,
-    )  # fmt: skip
+    request = TuneRequest(dataset=rows, target="y", algorithm="LogisticRegression", folds=2, n_trials=TRIALS)
     row = await jobs.submit(Submission("tune_model", tune_model, request))
     reached = 0
     for attempt in (1, 2):

@@ -26,10 +26,13 @@ def rows(tmp_path: Path) -> str:
 
 def tune(work: Work, rows: str, **changes: object) -> Tuned:
     request: dict[str, object] = {
-        "dataset": rows, "target": "y", "algorithm": "LogisticRegression", "validation": "", "folds": 3,
-        "search_space": {}, "n_trials": 4, "metric": "", "study": "", "features": [],
-        "exclude": [], "experiment": "tune", "seed": 0,
-    }  # fmt: skip
+        "dataset": rows,
+        "target": "y",
+        "algorithm": "LogisticRegression",
+        "folds": 3,
+        "n_trials": 4,
+        "experiment": "tune",
+    }
     return client.tune_model(work, TuneRequest.model_validate(request | changes))
 
 

@@ -41,10 +41,7 @@ class House:
     dataset: str
 
     def train(self, name: str = "Ridge", **changes: object) -> Trained:
-        request = TrainRequest(
-            dataset=self.dataset, target="y", algorithm=name, task="regression", params={}, features=[], exclude=[],
-            validation="", run="", experiment="", seed=0,
-        )  # fmt: skip
+        request = TrainRequest(dataset=self.dataset, target="y", algorithm=name, task="regression")
         return train_model(self.work, request.model_copy(update=changes))
 
     def remove(self, *handles: str) -> Deletion:

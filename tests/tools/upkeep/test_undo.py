@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 from mcp import Client
@@ -22,7 +23,7 @@ from ...conftest import finished
 from .undo_text import parsed
 
 ROOT = Path(__file__).parents[3]
-LOANS, ZIPCODES = (str(ROOT / "examples" / "credit_risk" / f"{name}_table.parquet") for name in ("loan", "zipcode"))
+LOANS, ZIPCODES = (ROOT / "examples" / "credit_risk" / f"{name}_table.parquet" for name in ("loan", "zipcode"))
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
 
@@ -37,6 +38,12 @@ def call(client: Client) -> Call:
         return dict(found["result"]) if "job" in found and "result" in found else found
 
     return run
+
+
+@pytest.fixture
+def loans(tmp_path: Path) -> str:
+    pd.read_parquet(LOANS).sample(2000, random_state=0).to_parquet(tmp_path / "loans.parquet", index=False)
+    return str(tmp_path / "loans.parquet")
 
 
 @pytest.fixture
@@ -65,9 +72,9 @@ def _settled(line: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-async def test_what_is_made_of_data_is_taken_back(check: Call, call: Call) -> None:
-    loaded = await check("load_dataset", path=LOANS)
-    assert (await call("load_dataset", path=LOANS))["undo"] is None
+async def test_what_is_made_of_data_is_taken_back(check: Call, call: Call, loans: str) -> None:
+    loaded = await check("load_dataset", path=loans)
+    assert (await call("load_dataset", path=loans))["undo"] is None
     await check("generate_dataset", n_rows=100)
     halves = {"dataset": loaded["dataset"], "strategy": "random", "validation_share": 0, "test_share": 0.5}
     await check("split_dataset", **halves)
@@ -77,7 +84,7 @@ async def test_what_is_made_of_data_is_taken_back(check: Call, call: Call) -> No
     await check(
         "create_suite", of=("list_suites",), name="own", expectations=[rule, {**rule, "kwargs": {"column": "b"}}]
     )
-    zipcodes = (await call("load_dataset", path=ZIPCODES))["dataset"]
+    zipcodes = (await call("load_dataset", path=str(ZIPCODES)))["dataset"]
     views = ("list_datasets", "list_features")
     view = {"view": "zip", "entity": "zipcode", "timestamp_column": "event_timestamp"}
     await check("register_features", of=views, dataset=zipcodes, features=["city"], **view)
@@ -88,8 +95,8 @@ async def test_what_is_made_of_data_is_taken_back(check: Call, call: Call) -> No
 
 
 @pytest.mark.slow
-async def test_what_is_logged_trained_and_searched_is_taken_back(check: Call, call: Call) -> None:
-    data = (await call("load_dataset", path=LOANS))["dataset"]
+async def test_what_is_logged_trained_and_searched_is_taken_back(check: Call, call: Call, loans: str) -> None:
+    data = (await call("load_dataset", path=loans))["dataset"]
     made = await call("create_experiment", name="passing")
     undoing, given = parsed(made["undo"])
     await call(undoing, **given)
@@ -111,8 +118,8 @@ async def test_what_is_logged_trained_and_searched_is_taken_back(check: Call, ca
 
 
 @pytest.mark.slow
-async def test_train_register_serve_predict_undo_leaves_only_traces(call: Call) -> None:
-    data = (await call("load_dataset", path=LOANS))["dataset"]
+async def test_train_register_serve_predict_undo_leaves_only_traces(call: Call, loans: str) -> None:
+    data = (await call("load_dataset", path=loans))["dataset"]
     await call("create_experiment", name="serving")
     everything = ("list_datasets", "search_runs", "list_models", "list_endpoints")
     before = await _state(call, *everything)

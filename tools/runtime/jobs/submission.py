@@ -71,11 +71,11 @@ class Submission:
             short=int(self.short or (self.budget.seconds or math.inf) <= SHORT_S),
             scope=self.scope,
             owner=self.owner,
-            call=self._call(request, stored_settings) if self.scope and not self.idempotency else None,
+            call=self._work(request, stored_settings) if self.scope and not self.idempotency else None,
         )
 
-    def _call(self, request: str, stored_settings: str) -> str:
-        """A digest of all that decides what the job does."""
+    def _work(self, request: str, stored_settings: str) -> str:
+        """A digest of all that decides what the job does, whatever call of a tool asks for it and whichever server."""
         what = (version("mlops-mcp"), self.tool, reference_of(self.function), request, self.budget.model_dump_json())
         return hashlib.sha256(json.dumps((*what, stored_settings, os.getcwd())).encode()).hexdigest()
 

@@ -6,7 +6,8 @@ span; and a span ends with its response, whether that was read, broken off, refu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -85,6 +86,15 @@ class Exchange:
         elif len(self.kept) < MAX_KEPT_BYTES:
             self.kept += chunk
 
+    @contextmanager
+    def broken_off(self) -> Generator[None]:
+        """Whatever ends the exchange before its time, a cancellation too, is told by its span."""
+        try:
+            yield
+        except BaseException as error:
+            self.end(None if isinstance(error, GeneratorExit) else error)
+            raise
+
     def end(self, error: BaseException | None = None) -> None:
         """Report the span once, with what is known by now."""
         if self.done:
@@ -148,13 +158,10 @@ def _async_transport(inner: httpx2.AsyncClient, tracer: Tracer) -> httpx2.AsyncB
             self._response, self._exchange = response, exchange
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            try:
+            with self._exchange.broken_off():
                 async for chunk in self._response.aiter_raw():
                     self._exchange.take(chunk)
                     yield chunk
-            except BaseException as error:
-                self._exchange.end(None if isinstance(error, GeneratorExit) else error)
-                raise
             self._exchange.end()
 
         async def aclose(self) -> None:
@@ -167,11 +174,8 @@ def _async_transport(inner: httpx2.AsyncClient, tracer: Tracer) -> httpx2.AsyncB
                 return await inner.send(request, stream=True)
             _plain(request)
             exchange = Exchange.begin(tracer, await request.aread())
-            try:
+            with exchange.broken_off():
                 response = await inner.send(request, stream=True)
-            except BaseException as error:
-                exchange.end(error)
-                raise
             exchange.answered(response.status_code, response.headers)
             return _passed_on(response, Body(response, exchange))
 
@@ -190,13 +194,10 @@ def _sync_transport(inner: httpx2.Client, tracer: Tracer) -> httpx2.BaseTranspor
             self._response, self._exchange = response, exchange
 
         def __iter__(self) -> Iterator[bytes]:
-            try:
+            with self._exchange.broken_off():
                 for chunk in self._response.iter_raw():
                     self._exchange.take(chunk)
                     yield chunk
-            except BaseException as error:
-                self._exchange.end(None if isinstance(error, GeneratorExit) else error)
-                raise
             self._exchange.end()
 
         def close(self) -> None:
@@ -209,11 +210,8 @@ def _sync_transport(inner: httpx2.Client, tracer: Tracer) -> httpx2.BaseTranspor
                 return inner.send(request, stream=True)
             _plain(request)
             exchange = Exchange.begin(tracer, request.read())
-            try:
+            with exchange.broken_off():
                 response = inner.send(request, stream=True)
-            except BaseException as error:
-                exchange.end(error)
-                raise
             exchange.answered(response.status_code, response.headers)
             return _passed_on(response, Body(response, exchange))
 
