@@ -59,6 +59,16 @@ def test_who_leaves_is_not_served_and_leaving_twice_is_nothing() -> None:
     assert list(line) == []
 
 
+def test_who_was_taken_and_could_not_be_served_is_the_next_one_again() -> None:
+    line = Line[str]()
+    for who in ("a0", "a1", "b0"):
+        line.join(who[0], who)
+    taken = line.take(newcomers_only=False)
+    assert taken == ("a", "a0")
+    line.join_first(*taken)
+    assert order(line, 1) == ["a0", "b0", "a1"]
+
+
 def test_whatever_comes_and_goes_nobody_is_lost_and_nobody_is_served_twice() -> None:
     chance, line = random.Random(1), Line[int]()
     waiting: dict[int, str] = {}

@@ -38,6 +38,11 @@ class Line(Generic[T]):
     def join(self, lane: str, who: T) -> None:
         self._lanes.setdefault(lane, deque()).append(who)
 
+    def join_first(self, lane: str, who: T) -> None:
+        """For whoever was taken and could not be served."""
+        self._lanes.setdefault(lane, deque()).appendleft(who)
+        self._lanes.move_to_end(lane, last=False)
+
     def leave(self, lane: str, who: T) -> None:
         """Whoever has been taken already has left."""
         if who in self._lanes.get(lane, ()):

@@ -141,6 +141,7 @@ class WorkerPool:
             if fit:
                 self._give(worker)
             else:
+                self._serve()
                 self._retire(worker)
 
     def refresh(self) -> None:
@@ -164,17 +165,12 @@ class WorkerPool:
 
     async def _take(self, name: str, lane: str) -> Worker:
         """A worker that is free: of each lane in the order of asking, and of one lane after the other."""
-        while self._idle:
-            worker = self._idle.pop()
-            if worker.forked == self._template.ready and worker.alive:
-                self._line.begin(lane)
-                return worker
-            self._retire(worker)
         if self._line.waiting(lane) >= self._settings.runtime.call_queue:
             raise self._full(name, lane)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Worker] = loop.create_future()
         self._line.join(lane, waiter)
+        self._serve()
         if not self._workers:
             self._grow()
         hurry = loop.call_later(GROW_AFTER_S, self._grow)
@@ -190,21 +186,40 @@ class WorkerPool:
             self._line.leave(lane, waiter)
 
     def _give(self, worker: Worker) -> None:
-        """Hand a free worker to whoever is next; one more than there should be serves newcomers alone."""
+        """Hand a free worker to whoever is next."""
         if worker.forked != self._template.ready:
             self._retire(worker)
             return
+        self._idle.append(worker)
+        self._serve()
+
+    def _serve(self) -> None:
+        """Let the idle workers serve who waits.
+
+        Those beyond the usual number serve newcomers alone, and go once the others are not all held any more.
+        """
         usual = self._settings.runtime.call_workers
-        while found := self._line.take(newcomers_only=self._line.served >= usual):
+        while self._idle and (found := self._line.take(newcomers_only=self._line.served >= usual)):
             lane, waiter = found
-            if not waiter.done():
-                self._line.begin(lane)
-                waiter.set_result(worker)
-                return
-        if len(self._workers) > usual:
-            self._retire(worker, replace=False)
-        else:
-            self._idle.append(worker)
+            if waiter.done():
+                continue
+            if (worker := self._fit()) is None:
+                self._line.join_first(lane, waiter)
+                self._grow()
+                break
+            self._line.begin(lane)
+            waiter.set_result(worker)
+        while self._idle and len(self._workers) > usual > self._line.served:
+            self._retire(self._idle.pop(), replace=False)
+
+    def _fit(self) -> Worker | None:
+        """An idle worker that takes calls."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.forked == self._template.ready and worker.alive:
+                return worker
+            self._retire(worker)
+        return None
 
     def _grow(self) -> None:
         if any(worker.warming for worker in self._workers):
