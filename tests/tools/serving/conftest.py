@@ -54,8 +54,9 @@ def request(bento: str, endpoint: str, percent: int = 100, replicas: int = 1) ->
 def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
     home = tmp_path_factory.mktemp("serving")
     (home / "empty.yaml").touch()
+    pd.read_parquet(LOANS).sample(3000, random_state=0).to_parquet(home / LOANS.name, index=False)
     environ = {"MLOPS_HOME": str(home / "home"), "MLOPS_CONFIG": str(home / "empty.yaml")}
-    work = Work(load(environ, {"data.roots": [str(ROOT / "examples")]}).settings, Tracer(lambda _span: None))
+    work = Work(load(environ, {"data.roots": [str(home)]}).settings, Tracer(lambda _span: None))
     old, new = packaged(work, trained(work, 20), "credit"), packaged(work, trained(work, 40), "credit")
     rows: list[Row] = json.loads(pd.read_parquet(LOANS)[names(old)].head(200).to_json(orient="records"))
     try:
@@ -69,9 +70,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
 
 def trained(work: Work, trees: int, target: str = "loan_status") -> str:
     wanted = TrainRequest(
-        dataset=str(LOANS), target=target, algorithm="XGBoost", params={"n_estimators": trees},
+        dataset=str(work.home.parent / LOANS.name), target=target, algorithm="XGBoost", params={"n_estimators": trees},
         task="regression" if target == "loan_amnt" else "auto",
-        features=[], exclude=[], validation="", run="", experiment="", seed=0,
     )  # fmt: skip
     return with_seen(work, train_model(work, wanted).model)
 

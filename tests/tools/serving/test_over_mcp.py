@@ -1,18 +1,20 @@
-"""The serving tools as an agent calls them, through a server in a process of its own."""
+"""The serving tools as an agent calls them, through servers that come and go."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
 from mcp import Client
 from mcp.types import TextContent
 
+from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.serving.processes import HOME
 
-from ...conftest import finished
+from ...conftest import connected, finished
 
 LOANS = Path(__file__).parents[3] / "examples/credit_risk/loan_table.parquet"
 LOAN = {
@@ -48,12 +50,13 @@ def serving_processes(home: str) -> int:
 
 
 async def test_a_model_goes_from_training_to_predictions_and_nothing_of_it_is_left(
-    stdio_client: Any, environ: dict[str, str], tmp_path: Path
+    settings: Settings, tmp_path: Path
 ) -> None:
-    (tmp_path / "loans.parquet").write_bytes(LOANS.read_bytes())
-    async with stdio_client() as client:
+    home, loans = str(settings.home.resolve()), str(tmp_path / "loans.parquet")
+    pd.read_parquet(LOANS).sample(2000, random_state=0).to_parquet(loans, index=False)
+    async with connected(settings) as client:
         trained = await answer(
-            client, "train_model", dataset="loans.parquet", target="loan_status", algorithm="LogisticRegression",
+            client, "train_model", dataset=loans, target="loan_status", algorithm="LogisticRegression",
             features=list(LOAN), wait_s=50,
         )  # fmt: skip
         # A model is packaged on the way, and the deployment outlives the job that made it.
@@ -84,12 +87,12 @@ async def test_a_model_goes_from_training_to_predictions_and_nothing_of_it_is_le
         while states != ["ready"]:  # what it has started is ended by a process of its own
             listed = await answer(client, "list_endpoints")
             states = [each["state"] for each in listed["items"][0]["deployments"]]
-        assert serving_processes(environ["MLOPS_HOME"]) == 2
+        assert serving_processes(home) == 2
         assert (await answer(client, "predict", endpoint="credit", rows=[LOAN]))["bento"] == found["bento"]
 
     # Neither does the end of the server end it.
-    async with stdio_client() as client:
+    async with connected(settings) as client:
         assert (await answer(client, "list_endpoints"))["items"][0]["state"] == "ready"
         assert (await answer(client, "stop_endpoint", endpoint="endpoint:credit"))["processes"] == 2
-        assert serving_processes(environ["MLOPS_HOME"]) == 0
+        assert serving_processes(home) == 0
         assert (await answer(client, "list_endpoints"))["items"] == []

@@ -75,9 +75,9 @@ def test_values_that_training_had_none_of_are_counted_in_the_answer(served: Serv
     assert any(note.startswith("person_age is outside of") and "in 1 of 3 rows" in note for note in answer.notes)
 
 
-def test_a_regression_answers_with_its_numbers_and_no_probabilities(served: Served) -> None:
+def test_a_regression_answers_with_its_numbers_and_its_end_leaves_no_process_and_no_file(served: Served) -> None:
     reference = trained(served.work, 20, "loan_amnt")
-    made = served.deploy(reference, "amounts")
+    made = served.deploy(reference, "amounts", replicas=2)
     model = find_model(served.work, reference)
     rows = [{name: row.get(name, 0) for name in model.card.names} for row in served.rows]
     answer = client.predict(served.work, "amounts", rows)
@@ -85,7 +85,14 @@ def test_a_regression_answers_with_its_numbers_and_no_probabilities(served: Serv
     assert made.bento.startswith("bento:loan_amnt_xgboost:")
     assert (answer.probabilities, answer.classes, answer.notes) == (None, [], [])
     assert abs(np.array(answer.predictions) - expected).max() <= 1e-9
-    client.stop_endpoint(served.work, "amounts")
+    assert len(marks(served, "amounts")) == 3
+    stopped = client.stop_endpoint(served.work, "amounts")
+    assert (stopped.endpoint, stopped.processes) == ("endpoint:amounts", 3)
+    assert marks(served, "amounts") == []
+    left = [path.name for path in (served.work.home / "endpoints").rglob("*") if "amounts" in str(path)]
+    assert left == ["amounts.lock"]
+    with pytest.raises(ToolFailure, match="unknown endpoint"):
+        client.predict(served.work, "amounts", rows[:1])
 
 
 def test_what_the_model_cannot_take_is_refused_with_the_field(served: Served) -> None:
@@ -132,7 +139,7 @@ def test_a_port_on_which_another_endpoint_answers_is_left_to_it(served: Served) 
     assert client.predict(served.work, "credit", served.rows[:1]).bento == served.old.bento
 
 
-def test_two_bentos_share_the_calls_as_told_and_each_answer_names_its_bento(served: Served) -> None:
+def test_two_bentos_share_the_calls_as_told_and_one_stands_in_for_a_dead_one_which_is_reported(served: Served) -> None:
     def answered() -> Counter[str]:
         return Counter(client.predict(served.work, "shared", served.rows[:1]).bento for _ in range(100))
 
@@ -147,19 +154,15 @@ def test_two_bentos_share_the_calls_as_told_and_each_answer_names_its_bento(serv
     client.set_traffic(served.work, "shared", new, 100)
     assert answered() == {new: 100}
     assert sorted(served.deploy(old, "shared").stopped) == sorted([old, new])
-    assert client.stop_endpoint(served.work, "shared").bentos == [old]
 
-
-def test_a_dead_bento_is_reported_and_the_other_one_stands_in(served: Served) -> None:
-    served.deploy(served.old.bento, "pair")
-    served.deploy(served.new.bento, "pair", percent=50)
-    kill(master_of(served, "pair"))
-    line = next(each for each in client.list_endpoints(served.work, 20, "").items if each.endpoint == "endpoint:pair")
+    served.deploy(new, "shared", percent=50)
+    kill(master_of(served, "shared"))
+    line = next(each for each in client.list_endpoints(served.work, 20, "").items if each.endpoint == "endpoint:shared")
     assert (line.state, [each.state for each in line.deployments]) == ("degraded", ["dead", "ready"])
-    answers = [client.predict(served.work, "pair", served.rows[:1]) for _ in range(4)]
-    assert {answer.bento for answer in answers} == {served.new.bento}
-    assert answers[0].notes == [f"{served.old.bento} is dead; its calls go elsewhere"]
-    client.stop_endpoint(served.work, "pair")
+    answers = [client.predict(served.work, "shared", served.rows[:1]) for _ in range(4)]
+    assert {answer.bento for answer in answers} == {new}
+    assert answers[0].notes == [f"{old} is dead; its calls go elsewhere"]
+    client.stop_endpoint(served.work, "shared")
 
 
 def test_when_the_master_was_killed_the_endpoint_is_dead_and_a_new_version_answers_in_its_place(served: Served) -> None:
@@ -182,18 +185,6 @@ def test_when_the_master_was_killed_the_endpoint_is_dead_and_a_new_version_answe
     state = endpoints.read(served.work, "killed")
     assert {each.split(".")[1] for each in marks(served, "killed")} == {state.deployments[0].id}
     client.stop_endpoint(served.work, "killed")
-
-
-def test_stopping_an_endpoint_leaves_no_process_and_no_file(served: Served) -> None:
-    served.deploy(served.old.bento, "short", replicas=2)
-    assert len(marks(served, "short")) == 3
-    stopped = client.stop_endpoint(served.work, "short")
-    assert (stopped.endpoint, stopped.processes) == ("endpoint:short", 3)
-    assert marks(served, "short") == []
-    left = [path.name for path in (served.work.home / "endpoints").rglob("*") if "short" in str(path)]
-    assert left == ["short.lock"]
-    with pytest.raises(ToolFailure, match="unknown endpoint"):
-        client.predict(served.work, "short", served.rows[:1])
 
 
 def test_a_batchable_bento_answers_row_by_row_as_well_and_refuses_the_same(served: Served) -> None:
