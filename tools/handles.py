@@ -17,7 +17,7 @@ NAMES = "a-z, 0-9, _, -"
 NewName = Annotated[str, Field(description=NAMES)]
 LOGGED_MODEL = r"m-[0-9a-f]{32}"
 # Others may give their things any names, but none that leads elsewhere where a name becomes a path or an address.
-LEADS_AWAY = re.compile(r"[\x00-\x1f\x7f\\]|(^|/)\.{1,2}(/|$)|^[/~]|://|%[0-9a-fA-F]{2}")
+LEADS_AWAY = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]|(^|/)\.{1,2}(/|$)|^[/~]|://|%[0-9a-fA-F]{2}")
 LONGEST, SHOWN = 600, 100
 IDENTITIES = {"run": re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")}
 

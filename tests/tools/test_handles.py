@@ -14,6 +14,7 @@ from mlops_mcp.tools.tracking import artifacts, client, comparison, measured
 from mlops_mcp.tools.upkeep.client import delete
 
 ODD = (
+    "\ud800x",
     "..",
     "../..",
     "a/../b",

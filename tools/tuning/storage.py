@@ -62,7 +62,7 @@ def find_study(work: Work, handle: str) -> Study:
     import optuna
 
     name = parse(handle, "study").name
-    if work.settings.study_storage or journal(work, name).is_file():
+    if work.settings.study_storage or name in names(work):
         try:
             return optuna.load_study(study_name=name, storage=open_storage(work, name))
         except KeyError:

@@ -1,9 +1,10 @@
 import optuna
 import pytest
 
+from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.modeling.metrics import Direction
 from mlops_mcp.tools.runtime.work import Work
-from mlops_mcp.tools.tuning.storage import driving
+from mlops_mcp.tools.tuning.storage import driving, find_study
 from mlops_mcp.tools.tuning.studies import list_studies
 
 
@@ -32,3 +33,8 @@ def test_studies_are_listed_by_name_with_their_trials_and_best_value(work: Work)
         ("study:c", None, "auc", None)
     ]
     assert (last.total, last.next_cursor) == (3, None)
+
+
+def test_a_name_that_no_file_can_have_is_that_of_no_study(work: Work) -> None:
+    with pytest.raises(ToolFailure, match="unknown study"):
+        find_study(work, f"study:{'a' * 300}")
