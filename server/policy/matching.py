@@ -19,7 +19,7 @@ from ...tools.legible import legible
 Pattern = bool | int | float | str | None
 NOT = "!"
 # The kind before the name of a handle, which tools take without it, and with slashes behind it.
-KIND = re.compile(r"^[a-z_]+:/*")
+KIND = re.compile(r"^([a-z_]+):/*")
 LONGEST_NUMBER = 40
 
 
@@ -88,9 +88,12 @@ def _leads_to(pattern: str, text: str, widely: bool) -> bool:
 
 
 def _alike(pattern: str, text: str) -> bool:
-    """Whether they are the same but for spelling, and for the kind of a handle, which tools do without."""
+    """Whether they are the same but for spelling, and for the kind of a handle where one of them is without."""
     here, there = _folded(_text(pattern)), _folded(_text(text))
-    return fnmatchcase(there, here) or fnmatchcase(KIND.sub("", there), KIND.sub("", here))
+    if fnmatchcase(there, here):
+        return True
+    kinds = {found[1].removesuffix("s") for each in (here, there) if (found := KIND.match(each))}
+    return len(kinds) < 2 and fnmatchcase(KIND.sub("", there), KIND.sub("", here))
 
 
 def _folded(text: str) -> str:

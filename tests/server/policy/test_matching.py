@@ -35,6 +35,13 @@ def test_another_spelling_stays_forbidden_and_is_not_permitted(pattern: Pattern,
 
 
 @pytest.mark.parametrize(
+    ("pattern", "value"), [("endpoint:*", "dataset:loans@1"), ("model:*", "run:1"), ("credit", "model:debit")]
+)
+def test_what_is_of_another_kind_is_not_meant(pattern: Pattern, value: Any) -> None:
+    assert not fits(pattern, value, widely=True)
+
+
+@pytest.mark.parametrize(
     ("pattern", "value", "same"),
     [
         ("loans*", "loans@1", True),
