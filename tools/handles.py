@@ -19,6 +19,8 @@ LOGGED_MODEL = r"m-[0-9a-f]{32}"
 # Others may give their things any names, but none that leads elsewhere where a name becomes a path or an address.
 LEADS_AWAY = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]|(^|/)\.{1,2}(/|$)|^[/~]|://|%[0-9a-fA-F]{2}")
 LONGEST, SHOWN = 600, 100
+# Of other kinds there is one of a name, and a version would only be another way to write it.
+VERSIONED = ("dataset", "model", "suite")
 IDENTITIES = {"run": re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")}
 
 
@@ -58,6 +60,8 @@ def parse(text: str, kind: str) -> Handle:
             f"{text[:SHOWN]!r} is no {kind} handle", f"Pass {kind}:<name>, as the lists of tools show it."
         )
     body, _, version = name.partition("/" if kind == "model" else "@")
+    if version and kind not in VERSIONED:
+        raise ToolFailure(f"a {kind} has no versions, and {text[:SHOWN]!r} names one", f"Pass {kind}:{body}.")
     return Handle(kind, body, version)
 
 

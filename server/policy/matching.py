@@ -32,6 +32,14 @@ def among(patterns: Sequence[Pattern], value: Any, widely: bool) -> bool:
     return not wanted or any(fits(pattern, value, widely) for pattern in wanted)
 
 
+def is_named(patterns: Sequence[str], name: str) -> bool:
+    """Whether a name that its bearer cannot spell in another way is one of those meant, and none of those not."""
+    wanted = [pattern for pattern in patterns if not _negates(pattern)]
+    unwanted = [pattern[1:] for pattern in patterns if _negates(pattern)]
+    meant = not wanted or any(fnmatchcase(name, pattern) for pattern in wanted)
+    return meant and not any(fnmatchcase(name, pattern) for pattern in unwanted)
+
+
 def fits(pattern: Pattern, value: Any, widely: bool) -> bool:
     """Whether one value is what one pattern, without its `!`, says."""
     if pattern is None or value is None:

@@ -18,7 +18,7 @@ from ...tools.runtime.identity import Identity, acting
 from ...tools.tracing.redaction import redact
 from .consent import NeedsConsent
 from .document import EFFECTS, Document, Effect, Rule, Shapes, document
-from .matching import among, at, leaves
+from .matching import among, at, is_named, leaves
 
 MAX_SHOWN = 200
 
@@ -207,12 +207,11 @@ def decide(rules: Document, attempt: Attempt) -> Verdict:
 
 def _ruling(rules: Document, effect: Effect, tool: str, by: Identity) -> list[Verdict]:
     """The rules that speak of a tool and a caller, whatever is passed."""
-    widely = effect != "allow"
     return [
         Verdict(effect, f"{effect} rule {number}", rule)
         for number, rule in enumerate(rules.rules(effect), 1)
         if among(rule.tools, tool, widely=False)
-        and (rule.callers is None or among(rule.callers, by.name, widely))
+        and (rule.callers is None or is_named(rule.callers, by.name))
         and (rule.scopes is None or by.access in rule.scopes)
     ]
 

@@ -13,7 +13,10 @@ from pydantic import BaseModel, JsonValue
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
+from mlops_mcp.server.policy.document import Document
+from mlops_mcp.server.policy.policy import Attempt, decide
 from mlops_mcp.tools.errors import NeedsChoice
+from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.spec import Toolset, reads, writes
 
@@ -304,6 +307,15 @@ async def test_a_rule_holds_for_its_callers_and_scopes(ruled: Ruled, probe: Prob
                 refused = answer.get("isError", "code" in answer)  # a scope that is missing refuses the request
             assert (name, tool, refused) == (name, tool, tool not in seen[name])
     assert probe.done == ["wipe", "look", "look"]
+
+
+def test_a_caller_is_named_exactly_whatever_its_name_looks_like() -> None:
+    rules = Document.model_validate({"default": "allow", "deny": [{"tools": "wipe", "callers": "oidc:*"}]})
+    found = {
+        name: decide(rules, Attempt("wipe", {}, Identity(name, "write"), read_only=False)).effect
+        for name in ("oidc:ann", "ann", "")
+    }
+    assert found == {"oidc:ann": "deny", "ann": "allow", "": "allow"}
 
 
 HIDDEN = """
