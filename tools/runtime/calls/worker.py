@@ -10,6 +10,7 @@ from typing import Any
 
 from ....config.settings import Capture, Settings
 from ... import platforms
+from ...slices import SLICES
 from ...storage.usage import Usage
 from ...tracing.span import Carrier, Span, Tracer, under
 from ..confined import confine_to, slice_of
@@ -20,15 +21,17 @@ from ..outcome import Outcome, outcome_of
 from ..template.preload import preload
 from ..work import Work
 
+OURS = __name__.partition("tools.")[0]
 # Set once by the initializer of the process; pebble offers no other place to keep it.
 _process: dict[str, Any] = {}
 
 
-def initialize(settings: Settings, environment: Mapping[str, str], parent: int) -> None:
+def initialize(settings: Settings, environment: Mapping[str, str], parent: int, serves: str) -> None:
     """Prepare a fresh worker before its first call.
 
     Args:
         environment: all that it has.
+        serves: the slice whose calls it runs.
     """
     die_with_parent(parent)
     divert_standard_streams()
@@ -39,7 +42,7 @@ def initialize(settings: Settings, environment: Mapping[str, str], parent: int) 
     if numpy := sys.modules.get("numpy"):
         # The generator was forked as well: all workers would draw the same numbers.
         numpy.random.seed()
-    _process.update(settings=settings, cache={})
+    _process.update(settings=settings, cache={}, serves=serves)
 
 
 def load(entries: Sequence[str]) -> None:
@@ -64,9 +67,12 @@ def invoke(
 
 
 def _confine(settings: Settings, function: Callable[..., Any]) -> None:
-    """Before the first call: all that a worker runs is of slices with the same reach."""
-    if not _process.get("confined"):
-        confine_to(settings, slice_of(function.__module__))
+    """Before the first call: all that a worker runs is of slices with the same reach, or ours beside them (cards)."""
+    name = slice_of(function.__module__)
+    if name not in SLICES and function.__module__.startswith(OURS):
+        name = _process.get("serves", "")
+    if name in SLICES and not _process.get("confined"):
+        confine_to(settings, name)
         _process["confined"] = True
 
 
