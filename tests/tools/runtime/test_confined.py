@@ -87,7 +87,7 @@ def test_a_database_opens_no_home_and_one_in_memory_no_folder(
     monkeypatch.chdir(home / "work" if not opened else home)
     before = reach_of(load(environ).settings, network=False).changes
     address = address.replace("/home/", f"{tmp_path}/home/")
-    added = {*reach_of(load(environ, {"data.sources": {"own": address}}).settings, network=False).changes} - {*before}
+    added = {*reach_of(load(environ, {"optuna.study_storage": address}).settings, network=False).changes} - {*before}
     file = Path(address.partition(":///")[2].partition("?")[0]).expanduser().absolute()
     names = ("", "-wal", "-shm", "-journal", ".wal") if opened else ()
     assert added == {file.with_name(file.name + end) for end in names}
