@@ -65,11 +65,14 @@ class Gate:
                 watching.cancel()
 
     async def _watch(self, presented: str, going: anyio.CancelScope) -> None:
-        while isinstance(await self._callers.verdict(presented), Identity):
+        while await self._taken(presented):
             await asyncio.sleep(LOOK_AGAIN_S)
-        if not presented.startswith(PREFIX):  # it has expired, most likely
-            await asyncio.sleep(ANSWERED_S)
+            if not (presented.startswith(PREFIX) or await self._taken(presented)):
+                await asyncio.sleep(ANSWERED_S)
         going.cancel()
+
+    async def _taken(self, presented: str) -> bool:
+        return isinstance(await self._callers.verdict(presented), Identity)
 
     def _refusal(self, request: Request, verdict: str | None) -> Response:
         said = {
