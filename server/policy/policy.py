@@ -12,7 +12,7 @@ from typing import Any
 
 from ...config.errors import SettingsError
 from ...config.settings import Settings
-from ...tools.errors import ToolFailure
+from ...tools.errors import Denied, ToolFailure
 from ...tools.legible import legible
 from ...tools.runtime.identity import Identity, acting
 from ...tools.tracing.redaction import redact
@@ -143,9 +143,9 @@ class Policy:
         )
         return NeedsConsent(told, way, attempt.digest)
 
-    def _denied(self, tool: str, verdict: Verdict) -> ToolFailure:
+    def _denied(self, tool: str, verdict: Verdict) -> Denied:
         why = f" ({verdict.why})" if verdict.why else ""
-        return ToolFailure(
+        return Denied(
             f"{tool} is denied here by the policy of this server{why}",
             f"Whoever runs the server may change it: {verdict.place} of {self._name}.",
         )
@@ -176,7 +176,8 @@ class Policy:
 
     def _current(self) -> Document | None:
         if self._path is not None and (mark := self._look()) != self._mark:
-            self._mark = mark
+            # Whatever it fails by: it stays so until it can be used.
+            self._mark, self._broken = mark, f"{self._path} cannot be read, the log says why"
             try:
                 self._rules, self._broken = document(self._path, self._shapes), ""
             except SettingsError as error:
