@@ -17,6 +17,7 @@ from ..config.settings import Settings
 from ..tools.distributions import PROJECT
 from ..tools.errors import ToolFailure
 from ..tools.locks import locked
+from ..tools.runtime.jobs import alive
 from ..tools.storage.archive import Manifest, pack, read_manifest, unpack
 from ..tools.storage.state_files import own_folder
 from ..tools.tracing.redaction import redact
@@ -79,9 +80,9 @@ def _elsewhere(settings: Settings, home: Path) -> list[str]:
 
 
 def _restore(settings: Settings, archive: Path, force: bool) -> list[str]:
-    home, held = settings.home.absolute(), read_manifest(archive)
+    home, held = settings.home.resolve(), read_manifest(archive)
     _require_fit(home, held)
-    own_folder(home)
+    own_folder(settings.home.absolute())
     for left in home.glob(f"{RESTORING}*"):
         shutil.rmtree(left)
     present = [each for each in home.iterdir() if not each.name.startswith(BEFORE)]
@@ -104,7 +105,7 @@ def _require_fit(home: Path, held: Manifest) -> None:
     here = version(PROJECT)
     if held.version != here:
         print(f"This backup was made by mlops-mcp {held.version}; this is {here}.", file=sys.stderr)
-    if os.path.realpath(home) != held.home:
+    if str(home) != held.home:
         raise ToolFailure(
             f"this is a backup of {held.home}, and MLflow's store in it names the files by that path",
             f"Restore it there: mlops-mcp --home {held.home} restore …",
@@ -112,7 +113,10 @@ def _require_fit(home: Path, held: Manifest) -> None:
 
 
 def _require_unused(home: Path) -> None:
-    """A server would go on with the files that it has open."""
+    """A server would go on with the files that it has open; of one in another container only its lock is seen."""
+    for lock in (*home.glob("servers/*.lock"), *home.glob("jobs/*.lock")):
+        if alive.held(lock):
+            raise ToolFailure(f"a server or a job holds {lock}", "End it, and the endpoints, then restore again.")
     for process in psutil.process_iter():
         try:
             used = process.pid != os.getpid() and any(

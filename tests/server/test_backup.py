@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -126,20 +127,44 @@ def test_a_backup_goes_back_to_where_its_files_are_named(
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_that_a_process_uses_is_not_replaced(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@contextmanager
+def another_process(code: str, path: Path) -> Generator[int]:
+    """The id of one that has run the code, and holds what that opened."""
+    whole = f"import sys; {code}; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", whole, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.communicate()
+
+
+@pytest.mark.parametrize("link", ["", "link"])
+def test_a_folder_that_a_process_uses_is_not_replaced_by_whatever_path_it_is_named(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    file = tmp_path / "state.backup"
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.setenv("MLOPS_HOME", str(tmp_path / link / "home"))
+    main(["backup", str(file)])
+    with another_process("held = open(sys.argv[1])", home / "mlflow.db") as user:
+        assert main(["restore", str(file), "--force"]) == 2
+        assert f"process {user} uses" in capsys.readouterr().err
+    assert main(["restore", str(file), "--force"]) == 0
+    assert {name for name in names(home) if not name.startswith(".before-")} == KEPT
+
+
+@pytest.mark.parametrize("lock", ["servers/1a2b.lock", "jobs/1a2b.lock"])
+def test_a_folder_is_not_replaced_while_the_lock_of_a_server_or_a_job_is_held(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], lock: str
 ) -> None:
     file = tmp_path / "state.backup"
     main(["backup", str(file)])
-    code = "import sys; held = open(sys.argv[1]); print(flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(home / "mlflow.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as user:
-        assert user.stdout is not None
-        user.stdout.readline()
+    code = "import pathlib; from mlops_mcp.tools.runtime.jobs.alive import hold; held = hold(pathlib.Path(sys.argv[1]))"
+    with another_process(code, home / lock):
         assert main(["restore", str(file), "--force"]) == 2
-        assert f"process {user.pid} uses" in capsys.readouterr().err
-        user.communicate()
+        assert f"holds {home / lock}" in capsys.readouterr().err
     assert main(["restore", str(file), "--force"]) == 0
 
 
