@@ -7,6 +7,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..tools.distributions import PROJECT
 from ..tools.errors import ToolFailure
 from ..tools.locks import locked
 from ..tools.runtime.jobs import alive
-from ..tools.storage.archive import Manifest, pack, read_manifest, unpack
+from ..tools.storage.archive import Manifest, links, pack, read_manifest, unpack
 from ..tools.storage.state_files import own_folder
 from ..tools.tracing.redaction import redact
 
@@ -63,20 +64,19 @@ def _backup(settings: Settings, target: Path, force: bool) -> list[str]:
 
 
 def _elsewhere(settings: Settings, home: Path) -> list[str]:
-    """What the configuration keeps outside of the folder."""
+    """What the configuration and links keep outside of the folder."""
     places = {
         "MLflow": settings.tracking_uri, "artifacts": settings.artifact_root, "studies": settings.study_storage,
         "features": str(settings.feast_home), "suites": str(settings.gx_home), "bentos": str(settings.bentoml_home),
         "jobs": settings.runtime.job_store.get_secret_value(),
     }  # fmt: skip
     inside = (str(home), str(settings.home), f"sqlite:///{home}", f"sqlite:///{settings.home}", f"file://{home}")
-    links = {each.name: str(each.readlink()) for each in home.iterdir() if each.is_symlink()}
-    places |= links
-    return [
-        f"Not part of it: {what} at {redact(place)}"
-        for what, place in places.items()
-        if place and not place.startswith(inside)
-    ]
+    outside = [(what, place) for what, place in places.items() if place and not place.startswith(inside)]
+    for link in links(home, SKIPPED):
+        with suppress(OSError):  # it went meanwhile
+            outside.append((str(link.relative_to(home)), str(link.readlink())))
+    said = [f"Not part of it: {what} at {redact(place)}" for what, place in outside]
+    return [each.encode(errors="replace").decode() for each in said]  # names of files may be no text
 
 
 def _restore(settings: Settings, archive: Path, force: bool) -> list[str]:

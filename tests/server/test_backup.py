@@ -181,8 +181,14 @@ def test_what_lies_elsewhere_is_named(home: Path, tmp_path: Path, capsys: pytest
     config = tmp_path / "settings.yaml"
     config.write_text("mlflow: {tracking_uri: 'postgresql://ann:hidden@db/mlflow'}")
     (home / "datasets").symlink_to(tmp_path)
+    (home / "artifacts/1/latest").symlink_to("model.skops")
+    (home / "artifacts/1/no\udcfftext").symlink_to("model.skops")
+    (home / "artifacts/1/all").symlink_to(home / "artifacts")
     assert main(["--config", str(config), "backup", str(tmp_path / "state.backup")]) == 0
     said = capsys.readouterr().out
     assert "Not part of it: MLflow at" in said
     assert "hidden" not in said
-    assert f"Not part of it: datasets at {tmp_path}" in said
+    assert f"Not part of it: datasets at {tmp_path}\n" in said
+    assert "Not part of it: artifacts/1/latest at model.skops\n" in said
+    assert "Not part of it: artifacts/1/no?text at model.skops\n" in said
+    assert f"Not part of it: artifacts/1/all at {home / 'artifacts'}\n" in said
