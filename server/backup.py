@@ -7,7 +7,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +35,10 @@ def backup(settings: Settings, file: str, force: bool) -> int:
 
 
 def restore(settings: Settings, file: str, force: bool) -> int:
-    """Fill the state folder from a backup; the exit code is 2 when that fails, and then nothing has changed."""
+    """Fill the state folder from a backup; the exit code is 2 when that fails.
+
+    Then nothing has changed, or it is said what lies elsewhere now.
+    """
     return _told(lambda: _restore(settings, Path(file).absolute(), force))
 
 
@@ -93,9 +96,7 @@ def _restore(settings: Settings, archive: Path, force: bool) -> list[str]:
     draft.mkdir(mode=0o700)
     try:
         unpack(archive, draft)
-        aside = _set_aside(home, present)
-        for each in list(draft.iterdir()):
-            each.rename(home / each.name)
+        aside = _exchanged(home, draft, present)
     finally:
         shutil.rmtree(draft)
     return [f"{len(held.files)} files, {held.bytes / 1e6:.1f} MB, as of {held.created}, are in {home}", *aside]
@@ -128,11 +129,40 @@ def _require_unused(home: Path) -> None:
             raise ToolFailure(f"process {process.pid} uses {home}", "End it, and the endpoints, then restore again.")
 
 
-def _set_aside(home: Path, present: list[Path]) -> list[str]:
-    if not present:
-        return []
+def _exchanged(home: Path, draft: Path, present: list[Path]) -> list[str]:
+    """Set aside what is present and put in its place what the draft holds, all of it or nothing."""
     aside = home / f"{BEFORE}{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    moves = [(each, aside / each.name) for each in present]
+    moves += [(each, home / each.name) for each in draft.iterdir()]
     aside.mkdir(mode=0o700)
-    for each in present:
-        each.rename(aside / each.name)
-    return [f"What was there is in {aside}"]
+    try:
+        _move(moves)
+    finally:
+        with suppress(OSError):  # something is in it
+            aside.rmdir()
+    return [f"What was there is in {aside}"] if present else []
+
+
+def _move(moves: list[tuple[Path, Path]]) -> None:
+    """All of them or none.
+
+    Raises:
+        ToolFailure: one failed; those before it are undone, or named.
+    """
+    stuck: list[str] = []
+    try:
+        with ExitStack() as back:
+            for source, target in moves:
+                source.rename(target)
+                back.callback(_take_back, source, target, stuck)
+            back.pop_all()
+    except OSError as error:
+        where = f"Not back where it was: {', '.join(stuck)}." if stuck else "Nothing has changed."
+        raise ToolFailure(f"the state folder cannot be replaced: {error}", where) from error
+
+
+def _take_back(source: Path, target: Path, stuck: list[str]) -> None:
+    try:
+        target.rename(source)
+    except OSError:
+        stuck.append(str(target))

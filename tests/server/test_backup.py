@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +17,7 @@ import pytest
 from mlops_mcp.config.load import load
 from mlops_mcp.server.cli import main
 from mlops_mcp.tools.locks import locked
+from mlops_mcp.tools.storage.archive import pack
 
 ROOT = Path(__file__).parent
 
@@ -96,6 +100,55 @@ def test_a_restore_that_was_killed_is_in_nobodys_way(home: Path, tmp_path: Path)
     home.chmod(0o700)
     assert main(["restore", str(file)]) == 0
     assert names(home) == KEPT
+
+
+# Six are set aside, then four are put in their place.
+@pytest.mark.parametrize("at", [0, 3, 6, 9])
+@pytest.mark.parametrize("repaired", [True, False])
+def test_a_restore_that_fails_midway_goes_back_or_says_where_things_are(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    at: int,
+    repaired: bool,
+) -> None:
+    file, renamed, count = tmp_path / "state.backup", os.rename, itertools.count()
+    main(["backup", str(file)])
+    (home / "since").write_text("new")
+    before = {name: (home / name).read_bytes() for name in names(home)}
+
+    def rename(source: Path, target: Path) -> None:
+        if (now := next(count)) == at or (now > at and not repaired):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        renamed(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    assert main(["restore", str(file), "--force"]) == 2
+    assert next(count) > at
+    said = capsys.readouterr().err
+    assert "Input/output error" in said
+    assert not list(home.glob(".restoring-*"))
+    if repaired or at == 0:
+        assert "Nothing has changed." in said
+        assert {name: (home / name).read_bytes() for name in names(home)} == before
+        assert not list(home.glob(".before-*"))
+    else:
+        (aside,) = home.glob(".before-*")
+        assert all(str(each) in said for each in aside.iterdir())
+        kept = {name.removeprefix(f"{aside.name}/") for name in names(home)}
+        assert kept >= before.keys()
+
+
+def test_a_name_that_is_taken_undoes_a_restore(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "state.backup"
+    (home / ".before-then").mkdir()
+    (home / ".before-then/kept").touch()
+    pack(home, file, "1", "2026-01-01", ())
+    before = names(home)
+    assert main(["restore", str(file), "--force"]) == 2
+    assert "Nothing has changed." in capsys.readouterr().err
+    assert names(home) == before
 
 
 @pytest.mark.parametrize(
