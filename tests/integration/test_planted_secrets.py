@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import time
@@ -135,13 +136,15 @@ def marks_in(content: bytes) -> set[str]:
     return {mark for mark in MARKS | {TOKEN} if mark.encode() in content}
 
 
-def environment(home: Path, tmp_path: Path) -> Mapping[str, str]:
+def environment(home: Path, prepared: Path, tmp_path: Path) -> Mapping[str, str]:
     config = tmp_path / "named.yaml"
     config.write_text(SETTINGS)
     (tmp_path / "tmp").mkdir()
     return {
         "PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", "TMPDIR": str(tmp_path / "tmp"),
-        "MLOPS_HOME": str(home), "MLOPS_CONFIG": str(config), "MLOPS_SERVER__LOG_LEVEL": "DEBUG", **VARIABLES,
+        "MLOPS_HOME": str(home), "MLOPS_CONFIG": str(config), "MLOPS_SERVER__LOG_LEVEL": "DEBUG",
+        # Its view reads the rows where they were when it was made.
+        "MLOPS_DATA__ROOTS": json.dumps([str(prepared)]), **VARIABLES,
     }  # fmt: skip
 
 
@@ -206,10 +209,10 @@ async def ask_for_everything(door: Listening, bearer: Mapping[str, str]) -> None
     await ended(door, bearer, ("stop_endpoint", {"endpoint": "e"}))
 
 
-async def test_forty_planted_secrets_are_repeated_nowhere(home: Path, tmp_path: Path) -> None:
+async def test_forty_planted_secrets_are_repeated_nowhere(home: Path, prepared: Path, tmp_path: Path) -> None:
     assert len(MARKS | {TOKEN}) == 40
     assert [mark for mark in MARKS if not any(mark in text for text in WRITTEN)] == []
-    variables = environment(home, tmp_path)
+    variables = environment(home, prepared, tmp_path)
     bearer = {"Authorization": f"Bearer {Tokens(home).make('caller', 'admin')}"}
     async with listening(home, variables, tmp_path) as (door, log):
         await ask_for_everything(door, bearer)
