@@ -24,6 +24,9 @@ CREDENTIALS = (
 TOOLS = __name__.removesuffix(".runtime.confined")
 FOLDERS = ("", "file")
 DATABASES = ("sqlite", "duckdb")
+IN_MEMORY = ("", ":memory:")
+# What SQLite and DuckDB keep beside a database.
+BESIDE = ("-wal", "-shm", "-journal", ".wal")
 
 
 def confine_to(settings: Settings, slice_name: str) -> None:
@@ -71,8 +74,26 @@ def _folders(settings: Settings) -> Iterator[Path]:
         if _scheme(address) in FOLDERS:
             yield Path(unquote(urlsplit(address).path)).expanduser().absolute()
         elif _scheme(address) in DATABASES:
-            # It writes beside itself. A fourth slash makes the path absolute.
-            yield Path(unquote(address.partition(":///")[2])).expanduser().absolute().parent
+            yield from _of_database(unquote(address.partition(":///")[2].partition("?")[0]))
+
+
+def _of_database(path: str) -> Iterator[Path]:
+    """It writes beside itself, but not where all that a user has would be opened with it.
+
+    Args:
+        path: what follows the third slash of its address; a fourth one makes it absolute.
+    """
+    if path in IN_MEMORY:
+        return
+    file = Path(path).expanduser().absolute()
+    if any(home.is_relative_to(folder) for home in _homes() for folder in (file.parent, file.parent.resolve())):
+        yield from (file.with_name(file.name + end) for end in ("", *BESIDE))
+    else:
+        yield file.parent
+
+
+def _homes() -> tuple[Path, ...]:
+    return Path.home(), Path.home().resolve()
 
 
 def _scheme(address: str) -> str:

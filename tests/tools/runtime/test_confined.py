@@ -66,6 +66,33 @@ def test_configured_places_stay_in_reach_and_a_home_does_not(environ: dict[str, 
     assert Path.home() / ".aws" not in reach.reads
 
 
+@pytest.mark.parametrize(
+    ("address", "opened"),
+    [
+        ("sqlite:////users/ann/mlflow.db", True),
+        ("sqlite:///~/mlflow.db", True),
+        ("sqlite:////users/mlflow.db", True),
+        ("duckdb:////rows.duckdb", True),
+        ("sqlite:///mlflow.db?timeout=5", True),
+        ("sqlite://", False),
+        ("sqlite:///:memory:", False),
+    ],
+)
+def test_a_database_opens_no_home_and_one_in_memory_no_folder(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, opened: bool
+) -> None:
+    home = tmp_path / "users/ann"
+    (home / "work").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home / "work" if not opened else home)
+    before = reach_of(load(environ).settings, network=False).changes
+    address = address.replace("/users/", f"{tmp_path}/users/")
+    added = {*reach_of(load(environ, {"optuna.study_storage": address}).settings, network=False).changes} - {*before}
+    file = Path(address.partition(":///")[2].partition("?")[0]).expanduser().absolute()
+    names = ("", "-wal", "-shm", "-journal", ".wal") if opened else ()
+    assert added == {file.with_name(file.name + end) for end in names}
+
+
 CALL = """
 import sys
 from mlops_mcp.config.load import load
@@ -161,6 +188,7 @@ def test_a_worker_whose_first_call_reads_a_card_is_held_as_well(environ: dict[st
         (tmp_path / name).mkdir()
     (tmp_path / "rows/file").write_text("open")
     (tmp_path / "other/file").write_text("shut")
+    Path(environ["MLOPS_HOME"]).mkdir()
     (tmp_path / "code/looking.py").write_text(LOOK)
     given = f"load({environ!r}, {{'data.roots': [{str(tmp_path / 'rows')!r}], 'runtime.preload': 'never'}})"
     (tmp_path / "code/card.py").write_text(CARD.replace("load()", given))
