@@ -11,7 +11,7 @@ from typing import Any
 from ....config.settings import Capture, Settings
 from ... import platforms
 from ...slices import SLICES
-from ...storage.usage import Usage
+from ...storage.usage import LEAST, Usage
 from ...tracing.span import Carrier, Span, Tracer, under
 from ..confined import confine_to, slice_of
 from ..identity import Identity
@@ -62,7 +62,7 @@ def invoke(
     _confine(settings, function)
     with under(carrier), _killable():
         outcome = outcome_of(lambda: function(Work(settings, tracer, cache=_process["cache"], by=by), *arguments))
-    Usage(settings.home).add(by.name, platforms.written() - before)
+    _count(settings, by.name, platforms.written() - before)
     return Outcome(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])
 
 
@@ -74,6 +74,14 @@ def _confine(settings: Settings, function: Callable[..., Any]) -> None:
     if name in SLICES and not _process.get("confined"):
         confine_to(settings, name)
         _process["confined"] = True
+
+
+def _count(settings: Settings, owner: str, written: int) -> None:
+    """Small calls add up; a worker that ends owes its last ones."""
+    owed: dict[str, int] = _process.setdefault("owed", {})
+    owed[owner] = owed.get(owner, 0) + written
+    if owed[owner] >= LEAST:
+        Usage(settings.home).add(owner, owed.pop(owner))
 
 
 @contextmanager
