@@ -16,6 +16,7 @@ import pytest
 from mcp import Client
 
 from ..conftest import lives
+from ..waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -92,11 +93,6 @@ async def call(url: str, tool: str, **arguments: Any) -> None:
             assert not answer.is_error, answer.content
 
 
-async def until(path: Path) -> None:
-    while not path.exists():
-        await asyncio.sleep(0.01)
-
-
 async def test_a_server_ends_whatever_its_clients_do_and_its_jobs_go_on(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -122,14 +118,14 @@ async def test_a_server_ends_whatever_its_clients_do_and_its_jobs_go_on(
             asyncio.create_task(call(url, "begin", folder=str(tmp_path), wait_s=50)),
         ]
         async with asyncio.timeout(600):
-            await until(tmp_path / "called")
-            await until(tmp_path / "begun")
+            await eventually((tmp_path / "called").exists)
+            await eventually((tmp_path / "begun").exists)
             process.send_signal(signal.SIGTERM)
             await process.wait()
-            while lives(int((tmp_path / "called").read_text())):
-                await asyncio.sleep(0.01)
+            caller = int((tmp_path / "called").read_text())
+            await eventually(lambda: not lives(caller))
             assert process.returncode == 0
             await asyncio.wait(calls)
             assert not (tmp_path / "done").exists()
             (tmp_path / "go").touch()
-            await until(tmp_path / "done")
+            await eventually((tmp_path / "done").exists)

@@ -22,6 +22,7 @@ from mlops_mcp.tools.runtime.models import JobView
 from mlops_mcp.tools.spec import Injected, Toolset, reads, writes
 
 from ...conftest import StdioClient
+from ...waiting import eventually
 from .conftest import Door, opened
 
 JOBS = """
@@ -108,8 +109,7 @@ async def test_a_call_that_is_given_up_is_written_down(settings: Settings) -> No
         call = asyncio.create_task(client.call_tool("make_slowly"))
         await begun.wait()
         call.cancel()
-        while not noted(settings):
-            await asyncio.sleep(0)
+        await eventually(lambda: noted(settings))
     assert [brief(line) for line in noted(settings)] == [(None, "make_slowly", "cancelled", [])]
 
 
@@ -122,8 +122,8 @@ async def test_a_call_that_starts_a_job_and_the_end_of_that_job_are_two_lines(
         job = f"job:{(await door.call(ann, 'make_later', model='models:/loans/1'))['taskId']}"
         ended = await door.call(ann, "get_job", job=job, wait_s=50)
         assert ended["structuredContent"]["state"] == "done"
-        while len(noted(settings)) < 2:  # the keeper writes after the row that we have seen
-            await asyncio.sleep(0)
+        # The keeper writes after the row that we have seen.
+        await eventually(lambda: len(noted(settings)) >= 2)
         await door.ask(root, "tasks/cancel", taskId=job.removeprefix("job:"))
         await door.ask(ann, "tasks/cancel", taskId="nothing")
         told = (await door.ask(root, "resources/read", uri="audit://recent"))["contents"][0]["text"]
