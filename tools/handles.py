@@ -59,8 +59,8 @@ def parse(text: str, kind: str) -> Handle:
         raise ToolFailure(
             f"{text[:SHOWN]!r} is no {kind} handle", f"Pass {kind}:<name>, as the lists of tools show it."
         )
-    body, _, version = name.partition("/" if kind == "model" else "@")
-    if version and kind not in VERSIONED:
+    body, mark, version = name.partition("/" if kind == "model" else "@")
+    if mark and kind not in VERSIONED:
         raise ToolFailure(f"a {kind} has no versions, and {text[:SHOWN]!r} names one", f"Pass {kind}:{body}.")
     return Handle(kind, body, version)
 

@@ -47,8 +47,9 @@ def test_names_that_others_gave_are_read() -> None:
 
 def test_what_has_no_versions_is_not_written_with_one() -> None:
     for kind in set(handle_kinds()) - {*VERSIONED, "run"}:
-        with pytest.raises(ToolFailure, match=f"a {kind} has no versions.*Pass {kind}:churn"):
-            parse(f"{kind}:churn@x", kind)
+        for version in ("x", ""):
+            with pytest.raises(ToolFailure, match=f"a {kind} has no versions.*Pass {kind}:churn"):
+                parse(f"{kind}:churn@{version}", kind)
 
 
 @pytest.mark.parametrize("name", ["..", "a\0b", "x" * 5000])

@@ -69,28 +69,37 @@ def test_configured_places_stay_in_reach_and_a_home_does_not(environ: dict[str, 
 @pytest.mark.parametrize(
     ("address", "opened"),
     [
-        ("sqlite:////home/ann/mlflow.db", True),
+        ("sqlite:////users/ann/mlflow.db", True),
         ("sqlite:///~/mlflow.db", True),
-        ("sqlite:////home/mlflow.db", True),
+        ("sqlite:////users/mlflow.db", True),
         ("duckdb:////rows.duckdb", True),
         ("sqlite:///mlflow.db?timeout=5", True),
-        ("sqlite://", False),
         ("sqlite:///:memory:", False),
     ],
 )
 def test_a_database_opens_no_home_and_one_in_memory_no_folder(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, opened: bool
 ) -> None:
-    home = tmp_path / "home/ann"
+    home = tmp_path / "users/ann"
     (home / "work").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(home / "work" if not opened else home)
     before = reach_of(load(environ).settings, network=False).changes
-    address = address.replace("/home/", f"{tmp_path}/home/")
-    added = {*reach_of(load(environ, {"optuna.study_storage": address}).settings, network=False).changes} - {*before}
+    address = address.replace("/users/", f"{tmp_path}/users/")
+    sources = {"data.sources": {"shop": address}}
+    added = {*reach_of(load(environ, sources).settings, network=False).changes} - {*before}
     file = Path(address.partition(":///")[2].partition("?")[0]).expanduser().absolute()
     names = ("", "-wal", "-shm", "-journal", ".wal") if opened else ()
     assert added == {file.with_name(file.name + end) for end in names}
+
+
+@pytest.mark.parametrize("setting", ["mlflow.tracking_uri", "optuna.study_storage"])
+def test_a_database_that_is_written_has_its_folder_even_in_a_home(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = load(environ, {setting: f"sqlite:///{tmp_path}/own.db"}).settings
+    assert tmp_path in reach_of(given, network=False).changes
 
 
 CALL = """
@@ -188,6 +197,7 @@ def test_a_worker_whose_first_call_reads_a_card_is_held_as_well(environ: dict[st
         (tmp_path / name).mkdir()
     (tmp_path / "rows/file").write_text("open")
     (tmp_path / "other/file").write_text("shut")
+    Path(environ["MLOPS_HOME"]).mkdir()
     (tmp_path / "code/looking.py").write_text(LOOK)
     given = f"load({environ!r}, {{'data.roots': [{str(tmp_path / 'rows')!r}], 'runtime.preload': 'never'}})"
     (tmp_path / "code/card.py").write_text(CARD.replace("load()", given))
