@@ -176,7 +176,8 @@ class Policy:
 
     def _current(self) -> Document | None:
         if self._path is not None and (mark := self._look()) != self._mark:
-            self._mark = mark
+            # Whatever it fails by: it stays so until it can be used.
+            self._mark, self._broken = mark, f"{self._path} cannot be read, the log says why"
             try:
                 self._rules, self._broken = document(self._path, self._shapes), ""
             except SettingsError as error:

@@ -281,6 +281,20 @@ async def test_a_broken_policy_holds_on_as_it_was_and_nothing_is_written(
     assert probe.done.count("wipe") == 2
 
 
+async def test_a_policy_that_fails_as_nobody_foresaw_is_not_passed_over(
+    ruled: Ruled, probe: Probe, tmp_path: Path
+) -> None:
+    # A number that cannot be written down: it fails over the rule itself.
+    unforeseen = f"default: allow\ndeny: [{{tools: wipe, arguments: {{stage: 0x{'f' * 5000}}}}}]"
+    async with Client(create_server(ruled("default: allow"), probe.toolset)) as client:
+        (tmp_path / "policy.yaml").write_text(unforeseen)
+        answers = [await said(client, target="x") for _ in range(3)]
+        assert all("nothing is written while the policy" in answer for answer in answers[1:])
+        assert probe.done == []
+        (tmp_path / "policy.yaml").write_text("default: allow")
+        assert (await said(client, target="x")).startswith('{"result"')
+
+
 BY_CALLER = """
 default: allow
 deny:
