@@ -80,11 +80,19 @@ def _is_exactly(pattern: Pattern, value: Any) -> bool:
 
 
 def _leads_to(pattern: str, text: str, widely: bool) -> bool:
-    """Whether a text is a path below the one of a pattern. One that may as well be a name is so only to forbid it."""
+    """Whether a text is a path below the one of a pattern. To forbid it, it may as well be a name, or a folder above:
+    some tools take all that lies in one.
+    """
     if not (widely or text.startswith(("/", "~", "file:"))):
         return False
     here, there = _resolved(pattern), _resolved(text)
-    return _alike(here, there) if widely else fnmatchcase(there, here)
+    return _alike(here, there) or _lies_in(here, text, there) if widely else fnmatchcase(there, here)
+
+
+def _lies_in(here: str, text: str, there: str) -> bool:
+    """Whether a path lies below the one that a text leads to; an empty text would lead to the working directory."""
+    leads = bool(text.strip()) and there.startswith("/")
+    return leads and _folded(here).startswith(_folded(there.rstrip("/") + "/"))
 
 
 def _alike(pattern: str, text: str) -> bool:
