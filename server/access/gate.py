@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 
 import anyio
@@ -102,15 +102,25 @@ def require_lock(options: ServerSettings, callers: Callers) -> None:
     """
     if options.insecure or callers.locked or not _open(options):
         return
+    where = options.public_url or next(_elsewhere(options), options.host)
     raise SettingsError(
-        f"{options.public_url or options.host} can be reached from elsewhere, and there is no token: make one with "
+        f"{where} can be reached from elsewhere, and there is no token: make one with "
         "`mlops-mcp token new --scope write --name NAME`, or let everybody in with --insecure"
     )
 
 
 def _open(options: ServerSettings) -> bool:
     public = bool(options.public_url) and not is_own(options.public_url)
-    return public or bool(options.behind_proxy) or not is_loopback(options.host)
+    return public or any(_elsewhere(options)) or bool(options.behind_proxy) or not is_loopback(options.host)
+
+
+def _elsewhere(options: ServerSettings) -> Iterator[str]:
+    """The names that are answered to and are none of this machine's own: whatever stands before it gives it those."""
+    for host in options.allowed_hosts:
+        with suppress(ValueError):  # brackets around no address
+            if is_own(f"//{host}"):
+                continue
+        yield host
 
 
 def is_loopback(host: str) -> bool:
