@@ -18,11 +18,14 @@ from ...config.errors import SettingsError
 from ...config.settings import ServerSettings, is_own
 from ...tools.runtime.identity import Identity
 from .callers import Callers
+from .tokens import PREFIX
 from .told import Told
 
 IDENTITY = "mlops_mcp_identity"
 SCHEME = "bearer "
 LOOK_AGAIN_S = 1.0
+# Tokens of a provider last for minutes: a call that was begun with one is answered, a stream ends so long after it.
+ANSWERED_S = 120.0
 
 
 class Gate:
@@ -62,9 +65,14 @@ class Gate:
                 watching.cancel()
 
     async def _watch(self, presented: str, going: anyio.CancelScope) -> None:
-        while not self._callers.revoked(presented):
+        while await self._taken(presented):
             await asyncio.sleep(LOOK_AGAIN_S)
+            if not (presented.startswith(PREFIX) or await self._taken(presented)):
+                await asyncio.sleep(ANSWERED_S)
         going.cancel()
+
+    async def _taken(self, presented: str) -> bool:
+        return isinstance(await self._callers.verdict(presented), Identity)
 
     def _refusal(self, request: Request, verdict: str | None) -> Response:
         said = {
