@@ -23,6 +23,8 @@ from .access.scopes import Wanted
 
 # A disk that hangs holds up a call so long, and its line is counted as lost.
 WAIT_S = 5.0
+# Of a call that was not begun as many handles are written down; who may change nothing does not fill the log.
+FEW = 5
 T = TypeVar("T")
 
 
@@ -57,7 +59,8 @@ class Audited:
             texts: what names the things that the call is about.
         """
         by, trace = acting().name or None, current().trace_id
-        entry = Entry(by=by, tool=tool, handles=named(texts), outcome=outcome, trace=trace)
+        handles = named(texts)[: FEW if outcome in ("denied", "refused") else None]
+        entry = Entry(by=by, tool=tool, handles=handles, outcome=outcome, trace=trace)
         with anyio.CancelScope(shield=True):
             try:
                 await self._calls.run(partial(self._log.note, entry))

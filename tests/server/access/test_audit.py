@@ -94,6 +94,25 @@ async def test_each_writing_call_is_one_line_however_it_ends_and_a_reading_one_i
     assert "secret" not in (settings.home / FILE).read_text(encoding="utf-8")
 
 
+async def test_who_may_change_nothing_does_not_fill_the_log(settings: Settings) -> None:
+    few = settings.model_copy(update={"server": settings.server.model_copy(update={"caller_calls": 3})})
+    many = [f"models:/{number}/1" for number in range(20)]
+    async with opened(few, THINGS) as door:
+        ann, bob, root = door.bearer("ann", "write"), door.bearer("bob", "read"), door.bearer("root", "admin")
+        tool = {"name": "make_thing", "arguments": {"model": "x", "of": many}}
+        statuses = [(await door.send(bob, "tools/call", tool)).status_code for _ in range(5)]
+        ended = [await door.ask(ann, "tasks/cancel", taskId="nothing") for _ in range(5)]
+        assert not (await door.call(root, "make_thing", model="x")).get("isError")
+    assert statuses == [403, 403, 403, 429, 429]
+    assert ["server.caller_calls" in answer["message"] for answer in ended] == [False, False, False, True, True]
+    lines = [brief(line) for line in noted(settings)]
+    assert lines == [
+        *[("bob", "make_thing", "denied", many[:5])] * 3,
+        *[("ann", "tasks/cancel", "failed", ["job:nothing"])] * 3,
+        ("root", "make_thing", "done", []),
+    ]
+
+
 async def test_a_call_that_is_given_up_is_written_down(settings: Settings) -> None:
     begun = asyncio.Event()
 
