@@ -21,7 +21,7 @@ from ..tools.storage.store import BlockingCalls
 from ..tools.tracing.span import current
 from .access.scopes import Wanted
 
-# A disk that hangs holds up a call so long, and its line is counted as lost.
+# A disk that hangs holds up a call so long, and its line is counted as lost for as long as it is not written.
 WAIT_S = 5.0
 # Of a call that was not begun as many handles are written down; who may change nothing does not fill the log.
 FEW = 5
@@ -34,10 +34,11 @@ class Audited:
     def __init__(self, log: AuditLog) -> None:
         self._log = log
         self._calls = BlockingCalls("the audit log", 2, WAIT_S)
+        self._late: set[asyncio.Task[None]] = set()
 
     @property
     def lost(self) -> int:
-        return self._log.lost
+        return self._log.lost + len(self._late)
 
     async def call(self, tool: str, arguments: Any, run: Callable[[], Awaitable[T]]) -> T:
         """Run a call and note how it ended, also if it is given up."""
@@ -61,11 +62,21 @@ class Audited:
         by, trace = acting().name or None, current().trace_id
         handles = named(texts)[: FEW if outcome in ("denied", "refused") else None]
         entry = Entry(by=by, tool=tool, handles=handles, outcome=outcome, trace=trace)
+        writing = asyncio.create_task(self._write(entry))
         with anyio.CancelScope(shield=True):
-            try:
-                await self._calls.run(partial(self._log.note, entry))
-            except StorageError as error:
-                self._log.lose(error.message)
+            await asyncio.wait((writing,), timeout=WAIT_S)
+        if writing.done():
+            writing.result()
+            return
+        self._late.add(writing)
+        writing.add_done_callback(self._late.discard)
+        self._log.tell("the disk does not answer")
+
+    async def _write(self, entry: Entry) -> None:
+        try:
+            await self._calls.run(partial(self._log.note, entry))
+        except StorageError as error:
+            self._log.miss(error.message)
 
     async def recent(self) -> str:
         """The last lines of the log, for whoever may see everything."""

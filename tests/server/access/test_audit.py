@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -16,12 +18,15 @@ from pydantic import JsonValue
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
-from mlops_mcp.tools.audit import FILE
+from mlops_mcp.tools.audit import FILE, LOST
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.models import JobView
 from mlops_mcp.tools.spec import Injected, Toolset, reads, writes
+from mlops_mcp.tools.storage.counter import count
+from mlops_mcp.tools.storage.state_files import open_private
 
 from ...conftest import StdioClient
+from ...waiting import eventually
 from .conftest import Door, opened
 
 JOBS = """
@@ -181,6 +186,27 @@ async def test_a_log_that_cannot_be_written_holds_up_no_answer_and_is_told_of(se
         metrics = (await door.http.get("/metrics", headers=root)).text
         assert "\nmlops_audit_lost_total 2\n" in metrics
         assert "cannot be read" in str(await door.ask(root, "resources/read", uri="audit://recent"))
+
+
+async def test_a_log_that_hangs_holds_up_no_answer_and_no_other_caller(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_mcp.server.audited.WAIT_S", 0.05)
+    (settings.home / FILE).mkdir(parents=True)
+    held = open_private(settings.home / LOST)
+    fcntl.flock(held, fcntl.LOCK_EX)  # whoever counts a line as lost waits for it
+    try:
+        async with asyncio.timeout(60), opened(settings, THINGS) as door:
+            for _ in range(5):
+                assert (await door.call({}, "make_thing", model="x"))["structuredContent"]["model"] == "x"
+            audit = door.host.services.audit
+            assert (audit.lost, count(settings.home / LOST)) == (5, 0)
+            fcntl.flock(held, fcntl.LOCK_UN)
+            # As many as had begun to be written; the task that wrote one may end a moment later.
+            assert await eventually(lambda: count(settings.home / LOST) == 2)
+            assert await eventually(lambda: audit.lost == 5)
+    finally:
+        os.close(held)
 
 
 @pytest.mark.slow
