@@ -14,6 +14,7 @@ from mcp.types import CallToolResult, InputRequiredResult
 
 from ..tools.addresses import AUDIT
 from ..tools.audit import AuditLog, Entry, Outcome, named
+from ..tools.errors import Denied, ToolFailure
 from ..tools.legible import legible
 from ..tools.runtime.identity import acting
 from ..tools.storage.errors import StorageError
@@ -45,7 +46,7 @@ class Audited:
         try:
             answer = await run()
         except BaseException as error:
-            await self.note(tool, "cancelled" if isinstance(error, asyncio.CancelledError) else "failed", arguments)
+            await self.note(tool, failure_of(error), arguments)
             raise
         await self.note(tool, outcome_of(answer), arguments, getattr(answer, "structured_content", None))
         return answer
@@ -92,6 +93,18 @@ def add_audit(server: MCPServer[Any], audit: Audited) -> None:
     """Publish the last lines as a resource: it is read by tools of an admin, and changed by none."""
     said = "Who has called what changes something, and how it ended: the last calls and ends of jobs, as JSON lines."
     server.resource(AUDIT, name="audit_log", title="Audit log", description=said, mime_type="text/plain")(audit.recent)
+
+
+def failure_of(error: BaseException) -> Outcome:
+    """How a call that was begun has ended; an error of the protocol says by its cause why there is one."""
+    if isinstance(error, Denied) or isinstance(error.__cause__, Denied):
+        return "denied"
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
+
+
+def refusal_of(failure: ToolFailure) -> Outcome:
+    """How a call that was not begun has ended."""
+    return "denied" if isinstance(failure, Denied) else "refused"
 
 
 def outcome_of(answer: object) -> Outcome:

@@ -39,6 +39,7 @@ from . import stdio
 from .access.gate import guest_of
 from .access.scopes import METHODS, RESOURCES, Wanted, needed
 from .arguments import CallArguments, admitted, invalid, taken
+from .audited import refusal_of
 from .choices import settled
 from .in_flight import Asked
 from .policy.policy import Attempt, Policy
@@ -164,9 +165,9 @@ class Host(PromptHost):
             self.services.warm_later(WARM_AFTER_S)
             known = self._wire[name]["inputSchema"]["properties"]
             return spec, admitted(name, known, self._metadata(spec).arg_model, arguments)
-        except ToolFailure:
+        except ToolFailure as failure:
             if name in self._wire and self._needed(name) != "read":
-                await self.services.audit.note(name, "refused", arguments)
+                await self.services.audit.note(name, refusal_of(failure), arguments)
             raise
 
     async def _in_context(

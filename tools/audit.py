@@ -32,7 +32,7 @@ MAX_NAME = 200
 
 Outcome = Literal[
     "done", "started", "preview", "asked",  # a call: it has changed something, or goes on, or has changed nothing yet
-    "denied", "refused",  # its scope does not reach so far; it was not begun
+    "denied", "refused",  # its scope or the policy says no; it was not begun
     "failed", "cancelled", "lost",
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...config.errors import SettingsError
 from ...config.settings import Settings
-from ...tools.errors import ToolFailure
+from ...tools.errors import Denied, ToolFailure
 from ...tools.legible import legible
 from ...tools.runtime.identity import Identity, acting
 from ...tools.tracing.redaction import redact
@@ -143,9 +143,9 @@ class Policy:
         )
         return NeedsConsent(told, way, attempt.digest)
 
-    def _denied(self, tool: str, verdict: Verdict) -> ToolFailure:
+    def _denied(self, tool: str, verdict: Verdict) -> Denied:
         why = f" ({verdict.why})" if verdict.why else ""
-        return ToolFailure(
+        return Denied(
             f"{tool} is denied here by the policy of this server{why}",
             f"Whoever runs the server may change it: {verdict.place} of {self._name}.",
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import TextResourceContents
 from pydantic import JsonValue
 
@@ -20,6 +21,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.audit import FILE, LOST
 from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.runtime.identity import Identity, acting_as
 from mlops_mcp.tools.runtime.models import JobView
 from mlops_mcp.tools.spec import Injected, Toolset, reads, writes
 from mlops_mcp.tools.storage.counter import count
@@ -97,6 +99,28 @@ async def test_each_writing_call_is_one_line_however_it_ends_and_a_reading_one_i
     traces = [line["trace"] for line in noted(settings)]
     assert len(set(traces[:5])) == 5
     assert "secret" not in (settings.home / FILE).read_text(encoding="utf-8")
+
+
+async def test_what_a_scope_or_the_policy_denies_is_denied_on_every_way_in(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(
+        "default: allow\ndeny:\n- {tools: make_thing, arguments: {model: secret}}\n- {tools: [delete, cancel_job]}\n"
+    )
+    server = settings.server.model_copy(update={"policy": str(tmp_path / "policy.yaml")})
+    async with opened(settings.model_copy(update={"server": server}), THINGS) as door:
+        ann = door.bearer("ann", "write")
+        with acting_as(Identity("bob", "read")), pytest.raises(ToolError, match="needs a token of scope write"):
+            await door.host.call_tool("make_thing", {"model": "x"})  # as over SSE, where no status refuses it
+        await door.call(door.bearer("root", "admin"), "delete", handle="run:x")
+        await door.call(ann, "make_thing", model="secret")
+        await door.ask(ann, "tasks/cancel", taskId="nothing")
+        await door.call(ann, "make_thing", model="x", no_such_argument=1)
+    assert [brief(line)[:3] for line in noted(settings)] == [
+        ("bob", "make_thing", "denied"),
+        ("root", "delete", "denied"),
+        ("ann", "make_thing", "denied"),
+        ("ann", "tasks/cancel", "denied"),
+        ("ann", "make_thing", "refused"),
+    ]
 
 
 async def test_who_may_change_nothing_does_not_fill_the_log(settings: Settings) -> None:
