@@ -163,7 +163,7 @@ async def test_a_key_that_names_no_algorithm_checks_all_of_its_kind_that_are_wan
         assert (alg, await verdict(private, alg)) == (alg, "invalid_token")
     assert await verdict(Provider().key, "ES256") == "invalid_token"
     for secret in (json.dumps(public).encode(), b"x" * 32):
-        assert await verdict(secret, "HS256") == "invalid_token"
+        assert await Issuer(known.oidc).verdict(signed_with_hmac(Provider(), secret)) == "invalid_token"
 
 
 @pytest.mark.parametrize(

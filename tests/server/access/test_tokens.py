@@ -82,9 +82,9 @@ def test_listening_elsewhere_takes_a_token_or_the_word_of_the_operator(settings:
 
 
 def test_a_server_of_this_machine_that_others_reach_through_a_proxy_takes_a_token_too(settings: Settings) -> None:
-    named = [{"allowed_hosts": ("localhost:8765", given)} for given in ("mlops.example.org", "10.0.0.1:*", "[fe80::1]")]
-    behind: list[dict[str, Any]] = [{"public_url": "https://mlops.example.org"}, {"behind_proxy": ("127.0.0.1/32",)}]
-    for public in (*behind, *named):
+    named = ({"allowed_hosts": ("localhost:8765", given)} for given in ("mlops.example.org", "10.0.0.1:*", "[fe80::1]"))
+    cases: list[dict[str, Any]] = [{"public_url": "https://mlops.example.org"}, {"behind_proxy": ("127.0.0.1/32",)}]
+    for public in (*cases, *named):
         options = settings.server.model_copy(update=public)
         with pytest.raises(SettingsError, match="mlops-mcp token new"):
             require_lock(options, Callers(settings))
