@@ -55,7 +55,12 @@ def parse(text: str, kind: str) -> Handle:
     if not name:
         raise ToolFailure(f"an empty {kind} handle", f"Pass {kind}:<name>.")
     identity = IDENTITIES.get(kind)
-    if LEADS_AWAY.search(name) or len(name) > LONGEST or (identity and not identity.fullmatch(name)):
+    if (
+        name != name.strip()
+        or LEADS_AWAY.search(name)
+        or len(name) > LONGEST
+        or (identity and not identity.fullmatch(name))
+    ):
         raise ToolFailure(
             f"{text[:SHOWN]!r} is no {kind} handle", f"Pass {kind}:<name>, as the lists of tools show it."
         )
@@ -74,7 +79,8 @@ def parse_model(text: str) -> Handle:
     named = text.strip().removeprefix("models:/") or "model:"
     if re.fullmatch(LOGGED_MODEL, named):
         raise ToolFailure(f"{text!r} is a logged model without a version", "register_model makes one of it.")
-    found = parse(named, "model")
+    # After MLflow's own prefix another kind would be part of the name.
+    found = parse(named if named == text.strip() else f"model:{named}", "model")
     name, at, alias = found.name.partition("@")
     slash = "/" in named
     twice = slash + bool(at) > 1 or "@" in found.version

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import signal
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -17,6 +14,7 @@ from mcp import Client
 
 from ..conftest import lives
 from ..waiting import eventually
+from .conftest import started
 
 pytestmark = pytest.mark.slow
 
@@ -66,23 +64,8 @@ async def endless(environ: dict[str, str], folder: Path) -> AsyncGenerator[tuple
     for path, text in ((folder / "endless" / "tools" / "endless" / "client.py", WORK), (folder / "run.py", SERVER)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("from __future__ import annotations\n" + text)
-    variables = {"PYTHONPATH": str(folder), "MLOPS_RUNTIME__PRELOAD": "false", "HOME": f"{folder}-user"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "run.py"),
-        env={"PATH": os.environ["PATH"], **variables, **environ},
-        cwd=folder,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stderr
-        line = (await process.stderr.readline()).decode()
-        found = re.search(r"http://\S+", line)
-        assert found, line + (await process.stderr.read()).decode()
-        yield process, found[0]
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    async with started("run.py", folder=folder, PYTHONPATH=str(folder), HOME=f"{folder}-user", **environ) as server:
+        yield server
 
 
 async def call(url: str, tool: str, **arguments: Any) -> None:

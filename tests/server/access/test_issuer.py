@@ -26,15 +26,9 @@ from .provider import AUDIENCE, Provider, rsa_key, told_of
 
 
 @pytest.fixture
-def provider() -> Provider:
-    return Provider()
-
-
-@pytest.fixture
-def known(settings: Settings, tmp_path: Path, provider: Provider) -> Settings:
+def known(settings: Settings, keys_file: str) -> Settings:
     """Settings that know the provider by a file of its keys."""
-    (tmp_path / "keys.json").write_text(provider.keys, encoding="utf-8")
-    return told_of(settings, jwks=str(tmp_path / "keys.json"))
+    return told_of(settings, jwks=keys_file)
 
 
 def part(content: Any) -> str:

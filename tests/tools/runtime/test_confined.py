@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -190,10 +192,19 @@ def test_a_worker_and_a_job_read_what_is_readable_and_no_other_file_of_the_user(
     assert ran.stdout.decode().split() == ["open", "PermissionError" if held else "shut"]
 
 
+@pytest.fixture
+def short_folder() -> Generator[Path]:
+    """A temporary folder for processes that open sockets in it, whose paths may have 107 bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @needs_landlock
 @pytest.mark.slow
-def test_a_worker_whose_first_call_reads_a_card_is_held_as_well(environ: dict[str, str], tmp_path: Path) -> None:
-    for name in ("rows", "other", "temporary", "code"):
+def test_a_worker_whose_first_call_reads_a_card_is_held_as_well(
+    environ: dict[str, str], tmp_path: Path, short_folder: Path
+) -> None:
+    for name in ("rows", "other", "code"):
         (tmp_path / name).mkdir()
     (tmp_path / "rows/file").write_text("open")
     (tmp_path / "other/file").write_text("shut")
@@ -206,7 +217,7 @@ def test_a_worker_whose_first_call_reads_a_card_is_held_as_well(environ: dict[st
         check=False,
         capture_output=True,
         cwd="/",
-        env={**os.environ, "HOME": f"{tmp_path}-user", "TMPDIR": str(tmp_path / "temporary")},
+        env={**os.environ, "HOME": f"{tmp_path}-user", "TMPDIR": str(short_folder)},
     )
     assert ran.returncode == 0, ran.stderr.decode()
     assert ran.stdout.decode().split() == ["open", "PermissionError"]
