@@ -17,6 +17,7 @@ from jwt import PyJWK, PyJWKSet, PyJWTError
 
 from ...config.errors import SettingsError
 from ...config.settings import OidcSettings, safe_address
+from ...config.watch import Stamp, stamp_of
 
 # A key that is unknown, or older than FRESH_S, is looked for once in BACK_OFF_S; LAST_S after the last answer of the
 # provider none counts any more.
@@ -67,7 +68,7 @@ class StoredKeys:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._mark: tuple[int, ...] | None = None
+        self._stamp: Stamp | None = None
         self._known: Mapping[str, Key] = {}
         if error := self._look():
             raise SettingsError(f"oidc.jwks: {error}")
@@ -79,15 +80,14 @@ class StoredKeys:
 
     def _look(self) -> str:
         """What is wrong with a file that is another one by now."""
+        stamp = stamp_of(self._path)
+        if stamp is not None and stamp == self._stamp:
+            return ""
+        self._known, self._stamp = {}, stamp
         try:
-            found = self._path.stat()
-            mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if mark == self._mark:
-                return ""
-            self._known, self._mark = {}, mark
             self._known = usable(json.loads(self._path.read_bytes()))
         except OSError as error:
-            self._known, self._mark = {}, None
+            self._stamp = None
             return f"{self._path} cannot be read: {error.strerror}"
         except (ValueError, RecursionError, PyJWTError) as error:
             return f"{self._path} holds no keys: {error}"

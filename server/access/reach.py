@@ -71,7 +71,7 @@ class Reach:
 
     def _refusal(self, request: Request, asked: Mapping[str, Any], wanted: Wanted) -> Response:
         """Its body is an error of the protocol, which clients show."""
-        said = wanted.refusal(identity_of(request))
+        said = str(wanted.failure(identity_of(request)))
         error = {"code": INVALID_REQUEST, "message": said, "data": {"error": "insufficient_scope"}}
         number = asked.get("id")
         told = {"jsonrpc": "2.0", "id": number if isinstance(number, int | str) else None, "error": error}

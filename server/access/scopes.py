@@ -27,9 +27,6 @@ class Wanted:
     access: Access
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    def refusal(self, identity: Identity) -> str:
-        return str(self.failure(identity))
-
     def failure(self, identity: Identity) -> Denied:
         return Denied(
             f"{self.name} needs a token of scope {self.access}; that of {identity.name} is {identity.access}",

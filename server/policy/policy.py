@@ -12,6 +12,7 @@ from typing import Any
 
 from ...config.errors import SettingsError
 from ...config.settings import Settings
+from ...config.watch import stamp_of
 from ...tools.errors import Denied, ToolFailure
 from ...tools.legible import legible
 from ...tools.runtime.identity import Identity, acting
@@ -73,7 +74,7 @@ class Policy:
     def __init__(self, path: Path | None, shapes: Callable[[], Shapes]) -> None:
         self._path = path
         self._broken = ""
-        self._mark = self._look()
+        self._stamp = stamp_of(path) if path else None
         self._shapes: Shapes = shapes() if path else {}
         self._rules = document(path, self._shapes) if path else None
 
@@ -175,22 +176,15 @@ class Policy:
         return Verdict("allow") if permitted else Verdict("deny")
 
     def _current(self) -> Document | None:
-        if self._path is not None and (mark := self._look()) != self._mark:
+        if self._path is not None and (stamp := stamp_of(self._path)) != self._stamp:
             # Whatever it fails by: it stays so until it can be used.
-            self._mark, self._broken = mark, f"{self._path} cannot be read, the log says why"
+            self._stamp, self._broken = stamp, f"{self._path} cannot be read, the log says why"
             try:
                 self._rules, self._broken = document(self._path, self._shapes), ""
             except SettingsError as error:
                 self._broken = redact(str(error))
                 logger.warning("nothing is written from now on: %s", self._broken)
         return self._rules
-
-    def _look(self) -> tuple[int, ...] | None:
-        try:
-            found = self._path.stat() if self._path else None
-        except OSError:
-            return None
-        return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size) if found else None
 
 
 def _cut(text: str) -> str:
