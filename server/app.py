@@ -56,6 +56,7 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
 
     served = {*offered.tools, *(spec.name for toolset in more for spec in toolset.tools)}
     policy = Policy.of(settings, partial(shapes, more))
+    tasks = Tasks(services.jobs, services.audit, served, policy, services.rates.admit)
     host = Host(
         services,
         offered,
@@ -68,7 +69,7 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         subscriptions=services.bus,
         middleware=[in_the_callers_name, services.logs, TraceRequests(services.tracer, capture, services.owner_of)],
         # With tasks/cancel a read-only server would end what others have started.
-        extensions=[] if settings.server.read_only else [Tasks(services.jobs, services.audit, served, policy)],
+        extensions=[] if settings.server.read_only else [tasks],
     )
     host.cards.update(add_resources(host, services.calls, settings, offered.tools, policy))
     if not (settings.server.agent or settings.server.toolsets):  # who serves a part of the tools shows no more than it

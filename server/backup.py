@@ -7,6 +7,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,8 @@ from ..config.settings import Settings
 from ..tools.distributions import PROJECT
 from ..tools.errors import ToolFailure
 from ..tools.locks import locked
-from ..tools.storage.archive import Manifest, pack, read_manifest, unpack
+from ..tools.runtime.jobs import alive
+from ..tools.storage.archive import Manifest, links, pack, read_manifest, unpack
 from ..tools.storage.state_files import own_folder
 from ..tools.tracing.redaction import redact
 
@@ -33,7 +35,10 @@ def backup(settings: Settings, file: str, force: bool) -> int:
 
 
 def restore(settings: Settings, file: str, force: bool) -> int:
-    """Fill the state folder from a backup; the exit code is 2 when that fails, and then nothing has changed."""
+    """Fill the state folder from a backup; the exit code is 2 when that fails.
+
+    Then nothing has changed, or it is said what lies elsewhere now.
+    """
     return _told(lambda: _restore(settings, Path(file).absolute(), force))
 
 
@@ -62,26 +67,25 @@ def _backup(settings: Settings, target: Path, force: bool) -> list[str]:
 
 
 def _elsewhere(settings: Settings, home: Path) -> list[str]:
-    """What the configuration keeps outside of the folder."""
+    """What the configuration and links keep outside of the folder."""
     places = {
         "MLflow": settings.tracking_uri, "artifacts": settings.artifact_root, "studies": settings.study_storage,
         "features": str(settings.feast_home), "suites": str(settings.gx_home), "bentos": str(settings.bentoml_home),
         "jobs": settings.runtime.job_store.get_secret_value(),
     }  # fmt: skip
     inside = (str(home), str(settings.home), f"sqlite:///{home}", f"sqlite:///{settings.home}", f"file://{home}")
-    links = {each.name: str(each.readlink()) for each in home.iterdir() if each.is_symlink()}
-    places |= links
-    return [
-        f"Not part of it: {what} at {redact(place)}"
-        for what, place in places.items()
-        if place and not place.startswith(inside)
-    ]
+    outside = [(what, place) for what, place in places.items() if place and not place.startswith(inside)]
+    for link in links(home, SKIPPED):
+        with suppress(OSError):  # it went meanwhile
+            outside.append((str(link.relative_to(home)), str(link.readlink())))
+    said = [f"Not part of it: {what} at {redact(place)}" for what, place in outside]
+    return [each.encode(errors="replace").decode() for each in said]  # names of files may be no text
 
 
 def _restore(settings: Settings, archive: Path, force: bool) -> list[str]:
-    home, held = settings.home.absolute(), read_manifest(archive)
+    home, held = settings.home.resolve(), read_manifest(archive)
     _require_fit(home, held)
-    own_folder(home)
+    own_folder(settings.home.absolute())
     for left in home.glob(f"{RESTORING}*"):
         shutil.rmtree(left)
     present = [each for each in home.iterdir() if not each.name.startswith(BEFORE)]
@@ -92,9 +96,7 @@ def _restore(settings: Settings, archive: Path, force: bool) -> list[str]:
     draft.mkdir(mode=0o700)
     try:
         unpack(archive, draft)
-        aside = _set_aside(home, present)
-        for each in list(draft.iterdir()):
-            each.rename(home / each.name)
+        aside = _exchanged(home, draft, present)
     finally:
         shutil.rmtree(draft)
     return [f"{len(held.files)} files, {held.bytes / 1e6:.1f} MB, as of {held.created}, are in {home}", *aside]
@@ -104,7 +106,7 @@ def _require_fit(home: Path, held: Manifest) -> None:
     here = version(PROJECT)
     if held.version != here:
         print(f"This backup was made by mlops-mcp {held.version}; this is {here}.", file=sys.stderr)
-    if os.path.realpath(home) != held.home:
+    if str(home) != held.home:
         raise ToolFailure(
             f"this is a backup of {held.home}, and MLflow's store in it names the files by that path",
             f"Restore it there: mlops-mcp --home {held.home} restore …",
@@ -112,7 +114,10 @@ def _require_fit(home: Path, held: Manifest) -> None:
 
 
 def _require_unused(home: Path) -> None:
-    """A server would go on with the files that it has open."""
+    """A server would go on with the files that it has open; of one in another container only its lock is seen."""
+    for lock in (*home.glob("servers/*.lock"), *home.glob("jobs/*.lock")):
+        if alive.held(lock):
+            raise ToolFailure(f"a server or a job holds {lock}", "End it, and the endpoints, then restore again.")
     for process in psutil.process_iter():
         try:
             used = process.pid != os.getpid() and any(
@@ -124,11 +129,40 @@ def _require_unused(home: Path) -> None:
             raise ToolFailure(f"process {process.pid} uses {home}", "End it, and the endpoints, then restore again.")
 
 
-def _set_aside(home: Path, present: list[Path]) -> list[str]:
-    if not present:
-        return []
+def _exchanged(home: Path, draft: Path, present: list[Path]) -> list[str]:
+    """Set aside what is present and put in its place what the draft holds, all of it or nothing."""
     aside = home / f"{BEFORE}{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    moves = [(each, aside / each.name) for each in present]
+    moves += [(each, home / each.name) for each in draft.iterdir()]
     aside.mkdir(mode=0o700)
-    for each in present:
-        each.rename(aside / each.name)
-    return [f"What was there is in {aside}"]
+    try:
+        _move(moves)
+    finally:
+        with suppress(OSError):  # something is in it
+            aside.rmdir()
+    return [f"What was there is in {aside}"] if present else []
+
+
+def _move(moves: list[tuple[Path, Path]]) -> None:
+    """All of them or none.
+
+    Raises:
+        ToolFailure: one failed; those before it are undone, or named.
+    """
+    stuck: list[str] = []
+    try:
+        with ExitStack() as back:
+            for source, target in moves:
+                source.rename(target)
+                back.callback(_take_back, source, target, stuck)
+            back.pop_all()
+    except OSError as error:
+        where = f"Not back where it was: {', '.join(stuck)}." if stuck else "Nothing has changed."
+        raise ToolFailure(f"the state folder cannot be replaced: {error}", where) from error
+
+
+def _take_back(source: Path, target: Path, stuck: list[str]) -> None:
+    try:
+        target.rename(source)
+    except OSError:
+        stuck.append(str(target))

@@ -39,6 +39,7 @@ from . import stdio
 from .access.gate import guest_of
 from .access.scopes import METHODS, RESOURCES, Wanted, needed
 from .arguments import CallArguments, admitted, invalid, taken
+from .audited import refusal_of
 from .choices import settled
 from .in_flight import Asked
 from .policy.policy import Attempt, Policy
@@ -71,6 +72,7 @@ class Host(PromptHost):
             super().__init__(published.prompts, **options)
         self.services = services
         self._policy = policy
+        self._listed: dict[str, WireTool] = {}
         # Address of a resource -> the tools that show the same.
         self.cards: dict[str, Collection[str]] = {}
         added = {spec.name: (spec, toolset.name) for toolset in more for spec in toolset.tools}
@@ -93,7 +95,13 @@ class Host(PromptHost):
     async def list_tools(self) -> list[WireTool]:
         """Those that the caller may call."""
         allowed = (name for name in self._wire if acting().allows(self._needed(name)) and self._policy.lists(name))
-        return [WireTool.model_validate(self._wire[name]) for name in allowed]
+        return [self._tool(name) for name in allowed]
+
+    def _tool(self, name: str) -> WireTool:
+        """As it is listed, made once: many may ask for the list."""
+        if name not in self._listed:
+            self._listed[name] = WireTool.model_validate(self._wire[name])
+        return self._listed[name]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         return [each for each in await super().list_resource_templates() if self._opens(each.uri_template)]
@@ -164,9 +172,9 @@ class Host(PromptHost):
             self.services.warm_later(WARM_AFTER_S)
             known = self._wire[name]["inputSchema"]["properties"]
             return spec, admitted(name, known, self._metadata(spec).arg_model, arguments)
-        except ToolFailure:
+        except ToolFailure as failure:
             if name in self._wire and self._needed(name) != "read":
-                await self.services.audit.note(name, "refused", arguments)
+                await self.services.audit.note(name, refusal_of(failure), arguments)
             raise
 
     async def _in_context(

@@ -48,7 +48,8 @@ def web_app(server: Host, settings: Settings, callers: Callers, streamable: bool
     told = Told(settings, (HTTP_PATH, SSE_PATH) if streamable else (SSE_PATH,))
     app = _streamable(server, options, security) if streamable else Starlette()
     app.router.routes.extend([*Sse(server.protocol, security).routes, *Operations(server.services, crowd).routes])
-    app.add_middleware(Reach, path=HTTP_PATH, needed=server.wanted, denied=server.services.audit.denied, told=told)
+    denied, admit = server.services.audit.denied, server.services.rates.admit
+    app.add_middleware(Reach, path=HTTP_PATH, needed=server.wanted, denied=denied, admit=admit, told=told)
     app.add_middleware(Limits, crowd=crowd, opening=HTTP_PATH)
     app.add_middleware(Gate, callers=callers, told=told)
     app.add_middleware(Described, told=told)

@@ -32,7 +32,7 @@ MAX_NAME = 200
 
 Outcome = Literal[
     "done", "started", "preview", "asked",  # a call: it has changed something, or goes on, or has changed nothing yet
-    "denied", "refused",  # its scope does not reach so far; it was not begun
+    "denied", "refused",  # its scope or the policy says no; it was not begun
     "failed", "cancelled", "lost",
 ]  # fmt: skip
 
@@ -102,11 +102,20 @@ class AuditLog:
             self.lose(str(error))
 
     def lose(self, why: str) -> None:
-        """Count a line that is not written, and log the first one of a row."""
+        """Count a line that is not written."""
         try:
             add(self._home / LOST, 1)
         except OSError:
             self._uncounted += 1
+        self.tell(why)
+
+    def miss(self, why: str) -> None:
+        """`lose` without a look at the disk, which may hang."""
+        self._uncounted += 1
+        self.tell(why)
+
+    def tell(self, why: str) -> None:
+        """Log why lines are not written, once in a row."""
         if why != self._said:
             self._said = why
             logger.error("the audit log %s cannot be written: %s", self._home / FILE, why)

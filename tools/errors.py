@@ -31,6 +31,10 @@ class ToolFailure(Exception):
         return f"{self.message.rstrip('.')}. {self.hint}".strip() if self.hint else self.message
 
 
+class Denied(ToolFailure):
+    """A call that may not be made: the scope of its caller, or the policy, says no."""
+
+
 class NotInstalled(ToolFailure):
     """A library of a slice is missing; every other slice works on."""
 

@@ -19,6 +19,8 @@ LOGGED_MODEL = r"m-[0-9a-f]{32}"
 # Others may give their things any names, but none that leads elsewhere where a name becomes a path or an address.
 LEADS_AWAY = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]|(^|/)\.{1,2}(/|$)|^[/~]|://|%[0-9a-fA-F]{2}")
 LONGEST, SHOWN = 600, 100
+# Of other kinds there is one of a name, and a version would only be another way to write it.
+VERSIONED = ("dataset", "model", "suite")
 IDENTITIES = {"run": re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,255}")}
 
 
@@ -53,11 +55,18 @@ def parse(text: str, kind: str) -> Handle:
     if not name:
         raise ToolFailure(f"an empty {kind} handle", f"Pass {kind}:<name>.")
     identity = IDENTITIES.get(kind)
-    if LEADS_AWAY.search(name) or len(name) > LONGEST or (identity and not identity.fullmatch(name)):
+    if (
+        name != name.strip()
+        or LEADS_AWAY.search(name)
+        or len(name) > LONGEST
+        or (identity and not identity.fullmatch(name))
+    ):
         raise ToolFailure(
             f"{text[:SHOWN]!r} is no {kind} handle", f"Pass {kind}:<name>, as the lists of tools show it."
         )
-    body, _, version = name.partition("/" if kind == "model" else "@")
+    body, mark, version = name.partition("/" if kind == "model" else "@")
+    if mark and kind not in VERSIONED:
+        raise ToolFailure(f"a {kind} has no versions, and {text[:SHOWN]!r} names one", f"Pass {kind}:{body}.")
     return Handle(kind, body, version)
 
 
@@ -70,7 +79,8 @@ def parse_model(text: str) -> Handle:
     named = text.strip().removeprefix("models:/") or "model:"
     if re.fullmatch(LOGGED_MODEL, named):
         raise ToolFailure(f"{text!r} is a logged model without a version", "register_model makes one of it.")
-    found = parse(named, "model")
+    # After MLflow's own prefix another kind would be part of the name.
+    found = parse(named if named == text.strip() else f"model:{named}", "model")
     name, at, alias = found.name.partition("@")
     slash = "/" in named
     twice = slash + bool(at) > 1 or "@" in found.version

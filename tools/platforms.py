@@ -62,6 +62,7 @@ def shortcomings() -> list[str]:
         "no process has the libraries loaded ahead: the first call of a toolset and every job load them anew",
         "the system limits no memory: call_memory_mb and job_memory_mb do not hold, and an endpoint takes no limit; "
         "budget_mb of a job holds",
+        "nothing that is written is counted: caller_disk_mb does not hold",
     ]
 
 

@@ -35,10 +35,6 @@ class Callers:
         """Whether there is somebody who could come in, and nobody else can."""
         return self._issuer is not None or bool(self.tokens.all)
 
-    def revoked(self, presented: str) -> bool:
-        """Whether a token that was good is none any more; one of a provider expires, and its caller gets another."""
-        return presented.startswith(PREFIX) and self.tokens.identity(presented) is None
-
     async def verdict(self, presented: str) -> Verdict:
         """Whose token it is, or why it is not taken."""
         if self._issuer is None or presented.startswith(PREFIX):

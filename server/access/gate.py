@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 
 import anyio
@@ -18,11 +18,14 @@ from ...config.errors import SettingsError
 from ...config.settings import ServerSettings, is_own
 from ...tools.runtime.identity import Identity
 from .callers import Callers
+from .tokens import PREFIX
 from .told import Told
 
 IDENTITY = "mlops_mcp_identity"
 SCHEME = "bearer "
 LOOK_AGAIN_S = 1.0
+# Tokens of a provider last for minutes: a call that was begun with one is answered, a stream ends so long after it.
+ANSWERED_S = 120.0
 
 
 class Gate:
@@ -62,9 +65,14 @@ class Gate:
                 watching.cancel()
 
     async def _watch(self, presented: str, going: anyio.CancelScope) -> None:
-        while not self._callers.revoked(presented):
+        while await self._taken(presented):
             await asyncio.sleep(LOOK_AGAIN_S)
+            if not (presented.startswith(PREFIX) or await self._taken(presented)):
+                await asyncio.sleep(ANSWERED_S)
         going.cancel()
+
+    async def _taken(self, presented: str) -> bool:
+        return isinstance(await self._callers.verdict(presented), Identity)
 
     def _refusal(self, request: Request, verdict: str | None) -> Response:
         said = {
@@ -102,15 +110,25 @@ def require_lock(options: ServerSettings, callers: Callers) -> None:
     """
     if options.insecure or callers.locked or not _open(options):
         return
+    where = options.public_url or next(_elsewhere(options), options.host)
     raise SettingsError(
-        f"{options.public_url or options.host} can be reached from elsewhere, and there is no token: make one with "
+        f"{where} can be reached from elsewhere, and there is no token: make one with "
         "`mlops-mcp token new --scope write --name NAME`, or let everybody in with --insecure"
     )
 
 
 def _open(options: ServerSettings) -> bool:
     public = bool(options.public_url) and not is_own(options.public_url)
-    return public or bool(options.behind_proxy) or not is_loopback(options.host)
+    return public or any(_elsewhere(options)) or bool(options.behind_proxy) or not is_loopback(options.host)
+
+
+def _elsewhere(options: ServerSettings) -> Iterator[str]:
+    """The names that are answered to and are none of this machine's own: whatever stands before it gives it those."""
+    for host in options.allowed_hosts:
+        with suppress(ValueError):  # brackets around no address
+            if is_own(f"//{host}"):
+                continue
+        yield host
 
 
 def is_loopback(host: str) -> bool:

@@ -13,7 +13,7 @@ import jwt
 
 from ...config.settings import OidcSettings
 from ...tools.runtime.identity import ACCESSES, Access, Identity
-from .keys import Keys, keys_of
+from .keys import Key, Keys, keys_of
 
 # What RFC 6750 calls a token that is none, and a good one that allows too little.
 Refused = Literal["invalid_token", "insufficient_scope"]
@@ -35,7 +35,7 @@ class Believed:
     """A token whose signature was checked with a key, which need not be done for every request that bears it."""
 
     kid: str
-    key: jwt.PyJWK
+    key: Key
     verdict: Identity | Refused
     until: float
 
@@ -78,16 +78,18 @@ class Issuer:
         return time.time() < known.until and await self._keys.find(known.kid) is known.key
 
     async def _believe(self, presented: str) -> Believed:
-        """What is to be believed of a token; of what its header says of keys that is the id of a known one alone.
+        """What is to be believed of a token; of what its header says of keys that is the id of a known one alone,
+        with an algorithm that this one is for.
 
         Raises:
             PyJWTError: it is none of ours.
         """
-        kid = jwt.get_unverified_header(presented).get("kid")
+        header = jwt.get_unverified_header(presented)
+        kid = header.get("kid")
         key = await self._keys.find(kid) if kid else None
         if kid is None or key is None:
             raise jwt.InvalidTokenError("it names no key that is known")
-        claims = self._claims(presented, key)
+        claims = self._claims(presented, key.checking(str(header.get("alg"))))
         name, access = self._name(claims), self._access(claims)
         if not name:
             raise jwt.InvalidTokenError(f"its claim {self._options.name_claim} is no name")

@@ -17,6 +17,7 @@ from jwt import PyJWK, PyJWKSet, PyJWTError
 
 from ...config.errors import SettingsError
 from ...config.settings import OidcSettings, safe_address
+from ...config.watch import Stamp, stamp_of
 
 # A key that is unknown, or older than FRESH_S, is looked for once in BACK_OFF_S; LAST_S after the last answer of the
 # provider none counts any more.
@@ -29,10 +30,27 @@ DISCOVERY = "/.well-known/openid-configuration"
 logger = logging.getLogger(__name__)
 
 
+class Key(PyJWK):
+    """A key, and with which algorithms it checks: the one that it names, else any of its kind (RFC 7517, 4.4)."""
+
+    @classmethod
+    def of(cls, key: PyJWK) -> Key:
+        return cls(key._jwk_data)
+
+    def checking(self, algorithm: str) -> PyJWK:
+        """The key for tokens of an algorithm, if it may be used so; else as it is, which then checks none of them.
+
+        Raises:
+            PyJWTError: there is no such algorithm.
+        """
+        free = self.key_type == "RSA" and not self._jwk_data.get("alg")
+        return PyJWK(self._jwk_data, algorithm) if free and algorithm.startswith(("RS", "PS")) else self
+
+
 class Keys(Protocol):
     """Finds the key of an id; None where there is none, or it cannot be told."""
 
-    async def find(self, kid: str) -> PyJWK | None: ...
+    async def find(self, kid: str) -> Key | None: ...
 
 
 def keys_of(options: OidcSettings) -> Keys:
@@ -50,27 +68,26 @@ class StoredKeys:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._mark: tuple[int, ...] | None = None
-        self._known: Mapping[str, PyJWK] = {}
+        self._stamp: Stamp | None = None
+        self._known: Mapping[str, Key] = {}
         if error := self._look():
             raise SettingsError(f"oidc.jwks: {error}")
 
-    async def find(self, kid: str) -> PyJWK | None:
+    async def find(self, kid: str) -> Key | None:
         if error := self._look():
             logger.warning("tokens of the identity provider are refused: %s", error)
         return self._known.get(kid)
 
     def _look(self) -> str:
         """What is wrong with a file that is another one by now."""
+        stamp = stamp_of(self._path)
+        if stamp is not None and stamp == self._stamp:
+            return ""
+        self._known, self._stamp = {}, stamp
         try:
-            found = self._path.stat()
-            mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-            if mark == self._mark:
-                return ""
-            self._known, self._mark = {}, mark
             self._known = usable(json.loads(self._path.read_bytes()))
         except OSError as error:
-            self._known, self._mark = {}, None
+            self._stamp = None
             return f"{self._path} cannot be read: {error.strerror}"
         except (ValueError, RecursionError, PyJWTError) as error:
             return f"{self._path} holds no keys: {error}"
@@ -87,12 +104,12 @@ class FetchedKeys:
         self._clock = clock
         self._issuer = issuer
         self._address = address
-        self._known: Mapping[str, PyJWK] = {}
+        self._known: Mapping[str, Key] = {}
         self._answered = self._tried = -math.inf
         self._asking = anyio.Lock()
         self._tls = ssl.create_default_context()  # reads files, so once
 
-    async def find(self, kid: str) -> PyJWK | None:
+    async def find(self, kid: str) -> Key | None:
         if self._wanted(kid) and not (kid in self._known and self._asking.locked()):
             async with self._asking:
                 if self._wanted(kid):
@@ -138,7 +155,7 @@ async def _read(http: httpx2.AsyncClient, address: str) -> Any:
     return json.loads(text)
 
 
-def usable(document: object) -> dict[str, PyJWK]:
+def usable(document: object) -> dict[str, Key]:
     """By their id, those with which signatures are checked.
 
     Raises:
@@ -148,4 +165,4 @@ def usable(document: object) -> dict[str, PyJWK]:
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("no set of keys (RFC 7517)")
     found = PyJWKSet.from_dict(document).keys
-    return {key.key_id: key for key in found if key.key_id and key.public_key_use in (None, "sig")}
+    return {key.key_id: Key.of(key) for key in found if key.key_id and key.public_key_use in (None, "sig")}

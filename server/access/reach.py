@@ -12,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ...tools.errors import ToolFailure
 from ...tools.runtime.identity import acting_as
-from .gate import identity_of
+from .crowd import RETRY_S
+from .gate import guest_of, identity_of
 from .scopes import Wanted
 from .told import Told
 
@@ -26,7 +28,8 @@ class Reach:
     Args:
         path: of Streamable HTTP.
         needed: what a method with its parameters asks for.
-        denied: is told of what was refused.
+        denied: is told of what was refused, which is written down.
+        admit: counts that for a caller, as a call; raises ToolFailure for one too many.
     """
 
     def __init__(
@@ -35,12 +38,14 @@ class Reach:
         path: str,
         needed: Needed,
         denied: Callable[[Wanted], Awaitable[None]],
+        admit: Callable[[str], None],
         told: Told,
     ) -> None:
         self._app = app
         self._path = path
         self._needed = needed
         self._denied = denied
+        self._admit = admit
         self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,13 +59,19 @@ class Reach:
         if wanted is None or identity.allows(wanted.access):
             await self._app(scope, body.again, send)
             return
+        try:
+            self._admit(guest_of(scope))
+        except ToolFailure as failure:
+            said = {"error": "too_many_requests", "error_description": str(failure)}
+            await JSONResponse(said, 429, {"Retry-After": str(RETRY_S)})(scope, receive, send)
+            return
         with acting_as(identity):
             await self._denied(wanted)
         await self._refusal(Request(scope), asked, wanted)(scope, receive, send)
 
     def _refusal(self, request: Request, asked: Mapping[str, Any], wanted: Wanted) -> Response:
         """Its body is an error of the protocol, which clients show."""
-        said = wanted.refusal(identity_of(request))
+        said = str(wanted.failure(identity_of(request)))
         error = {"code": INVALID_REQUEST, "message": said, "data": {"error": "insufficient_scope"}}
         number = asked.get("id")
         told = {"jsonrpc": "2.0", "id": number if isinstance(number, int | str) else None, "error": error}

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...tools.addresses import AUDIT
-from ...tools.errors import ToolFailure
+from ...tools.errors import Denied
 from ...tools.runtime.identity import Access, Identity
 
 # Where the hints do not say whose it is: it ends the caller's own alone, or moves what everybody is served.
@@ -27,17 +27,14 @@ class Wanted:
     access: Access
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    def refusal(self, identity: Identity) -> str:
-        return str(self.failure(identity))
-
-    def failure(self, identity: Identity) -> ToolFailure:
-        return ToolFailure(
+    def failure(self, identity: Identity) -> Denied:
+        return Denied(
             f"{self.name} needs a token of scope {self.access}; that of {identity.name} is {identity.access}",
             f"Whoever runs the server gives one, as with mlops-mcp token new --scope {self.access} --name NAME.",
         )
 
     def require(self, identity: Identity) -> None:
-        """Raises ToolFailure if the token of a caller does not reach so far."""
+        """Raises Denied if the token of a caller does not reach so far."""
         if not identity.allows(self.access):
             raise self.failure(identity)
 

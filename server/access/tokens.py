@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...config.errors import SettingsError
+from ...config.watch import Stamp, stamp_of
 from ...tools.errors import ToolFailure
 from ...tools.locks import locked
 from ...tools.runtime.identity import Access, Identity
@@ -56,7 +57,7 @@ class Tokens:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._path = home / FILE
-        self._mark: tuple[int, ...] | None = None
+        self._stamp: Stamp | None = None
         self._known: Mapping[str, Token] = {}
         self._required = False
 
@@ -137,15 +138,13 @@ class Tokens:
 
     def _look(self) -> None:
         """Read the file if it is another one by now; one that cannot be read lets nobody in."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            self._mark, self._known = None, {}
+        stamp = stamp_of(self._path)
+        if stamp is None:
+            self._stamp, self._known = None, {}
             return
-        mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-        if mark == self._mark:
+        if stamp == self._stamp:
             return
-        self._mark, self._required = mark, True
+        self._stamp, self._required = stamp, True
         try:
             self._known = {token.digest: token for token in self.all}
         except SettingsError:

@@ -19,7 +19,7 @@ from ...tools.legible import legible
 Pattern = bool | int | float | str | None
 NOT = "!"
 # The kind before the name of a handle, which tools take without it, and with slashes behind it.
-KIND = re.compile(r"^[a-z_]+:/*")
+KIND = re.compile(r"^([a-z_]+):/*")
 LONGEST_NUMBER = 40
 
 
@@ -30,6 +30,14 @@ def among(patterns: Sequence[Pattern], value: Any, widely: bool) -> bool:
     if any(fits(pattern, value, not widely) for pattern in unwanted):
         return False
     return not wanted or any(fits(pattern, value, widely) for pattern in wanted)
+
+
+def is_named(patterns: Sequence[str], name: str) -> bool:
+    """Whether a name that its bearer cannot spell in another way is one of those meant, and none of those not."""
+    wanted = [pattern for pattern in patterns if not _negates(pattern)]
+    unwanted = [pattern[1:] for pattern in patterns if _negates(pattern)]
+    meant = not wanted or any(fnmatchcase(name, pattern) for pattern in wanted)
+    return meant and not any(fnmatchcase(name, pattern) for pattern in unwanted)
 
 
 def fits(pattern: Pattern, value: Any, widely: bool) -> bool:
@@ -80,17 +88,28 @@ def _is_exactly(pattern: Pattern, value: Any) -> bool:
 
 
 def _leads_to(pattern: str, text: str, widely: bool) -> bool:
-    """Whether a text is a path below the one of a pattern. One that may as well be a name is so only to forbid it."""
+    """Whether a text is a path below the one of a pattern. To forbid it, it may as well be a name, or a folder above:
+    some tools take all that lies in one.
+    """
     if not (widely or text.startswith(("/", "~", "file:"))):
         return False
     here, there = _resolved(pattern), _resolved(text)
-    return _alike(here, there) if widely else fnmatchcase(there, here)
+    return _alike(here, there) or _lies_in(here, text, there) if widely else fnmatchcase(there, here)
+
+
+def _lies_in(here: str, text: str, there: str) -> bool:
+    """Whether a path lies below the one that a text leads to; an empty text would lead to the working directory."""
+    leads = bool(text.strip()) and there.startswith("/")
+    return leads and _folded(here).startswith(_folded(there.rstrip("/") + "/"))
 
 
 def _alike(pattern: str, text: str) -> bool:
-    """Whether they are the same but for spelling, and for the kind of a handle, which tools do without."""
+    """Whether they are the same but for spelling, and for the kind of a handle where one of them is without."""
     here, there = _folded(_text(pattern)), _folded(_text(text))
-    return fnmatchcase(there, here) or fnmatchcase(KIND.sub("", there), KIND.sub("", here))
+    if fnmatchcase(there, here):
+        return True
+    kinds = {found[1].removesuffix("s") for each in (here, there) if (found := KIND.match(each))}
+    return len(kinds) < 2 and fnmatchcase(KIND.sub("", there), KIND.sub("", here))
 
 
 def _folded(text: str) -> str:

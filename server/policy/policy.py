@@ -12,13 +12,14 @@ from typing import Any
 
 from ...config.errors import SettingsError
 from ...config.settings import Settings
-from ...tools.errors import ToolFailure
+from ...config.watch import stamp_of
+from ...tools.errors import Denied, ToolFailure
 from ...tools.legible import legible
 from ...tools.runtime.identity import Identity, acting
 from ...tools.tracing.redaction import redact
 from .consent import NeedsConsent
 from .document import EFFECTS, Document, Effect, Rule, Shapes, document
-from .matching import among, at, leaves
+from .matching import among, at, is_named, leaves
 
 MAX_SHOWN = 200
 
@@ -73,7 +74,7 @@ class Policy:
     def __init__(self, path: Path | None, shapes: Callable[[], Shapes]) -> None:
         self._path = path
         self._broken = ""
-        self._mark = self._look()
+        self._stamp = stamp_of(path) if path else None
         self._shapes: Shapes = shapes() if path else {}
         self._rules = document(path, self._shapes) if path else None
 
@@ -143,9 +144,9 @@ class Policy:
         )
         return NeedsConsent(told, way, attempt.digest)
 
-    def _denied(self, tool: str, verdict: Verdict) -> ToolFailure:
+    def _denied(self, tool: str, verdict: Verdict) -> Denied:
         why = f" ({verdict.why})" if verdict.why else ""
-        return ToolFailure(
+        return Denied(
             f"{tool} is denied here by the policy of this server{why}",
             f"Whoever runs the server may change it: {verdict.place} of {self._name}.",
         )
@@ -175,21 +176,15 @@ class Policy:
         return Verdict("allow") if permitted else Verdict("deny")
 
     def _current(self) -> Document | None:
-        if self._path is not None and (mark := self._look()) != self._mark:
-            self._mark = mark
+        if self._path is not None and (stamp := stamp_of(self._path)) != self._stamp:
+            # Whatever it fails by: it stays so until it can be used.
+            self._stamp, self._broken = stamp, f"{self._path} cannot be read, the log says why"
             try:
                 self._rules, self._broken = document(self._path, self._shapes), ""
             except SettingsError as error:
                 self._broken = redact(str(error))
                 logger.warning("nothing is written from now on: %s", self._broken)
         return self._rules
-
-    def _look(self) -> tuple[int, ...] | None:
-        try:
-            found = self._path.stat() if self._path else None
-        except OSError:
-            return None
-        return (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size) if found else None
 
 
 def _cut(text: str) -> str:
@@ -207,12 +202,11 @@ def decide(rules: Document, attempt: Attempt) -> Verdict:
 
 def _ruling(rules: Document, effect: Effect, tool: str, by: Identity) -> list[Verdict]:
     """The rules that speak of a tool and a caller, whatever is passed."""
-    widely = effect != "allow"
     return [
         Verdict(effect, f"{effect} rule {number}", rule)
         for number, rule in enumerate(rules.rules(effect), 1)
         if among(rule.tools, tool, widely=False)
-        and (rule.callers is None or among(rule.callers, by.name, widely))
+        and (rule.callers is None or is_named(rule.callers, by.name))
         and (rule.scopes is None or by.access in rule.scopes)
     ]
 

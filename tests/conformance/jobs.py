@@ -59,6 +59,7 @@ def gather(work: Work, _request: Nothing) -> Said:
 
 
 def greet_later(work: Work, request: Named) -> Said:
+    nap(work, Nap(seconds=2))  # what has ended when it is asked for is answered at once, and is no task
     return Said(text=f"Hello, {request.name}!")
 
 

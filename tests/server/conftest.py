@@ -15,28 +15,37 @@ import pytest
 Served = Callable[..., AbstractAsyncContextManager[tuple[asyncio.subprocess.Process, str]]]
 
 
+@asynccontextmanager
+async def started(
+    *command: str, folder: Path, **variables: str
+) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
+    """A server in a process of its own, and the address that it says it serves."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        env={"PATH": os.environ["PATH"], "MLOPS_RUNTIME__PRELOAD": "false", **variables},
+        cwd=folder,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr
+    try:
+        async with asyncio.timeout(600):
+            line = (await process.stderr.readline()).decode()
+        found = re.search(r"http://\S+", line)
+        assert found, line + (await process.stderr.read()).decode()
+        yield process, found[0]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
 @pytest.fixture
 def served(environ: dict[str, str], tmp_path: Path) -> Served:
     """Starts `mlops-mcp serve` on a free port and yields the process and its address."""
 
-    @asynccontextmanager
-    async def start(transport: str) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "mlops_mcp.server", "serve", "--transport", transport, "--port", "0"),
-            env={"PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", "MLOPS_RUNTIME__PRELOAD": "false", **environ},
-            cwd=tmp_path,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert process.stderr
-        try:
-            async with asyncio.timeout(600):
-                line = (await process.stderr.readline()).decode()
-            found = re.search(r"http://\S+", line)
-            assert found, line + (await process.stderr.read()).decode()
-            yield process, found[0]
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+    def start(transport: str) -> AbstractAsyncContextManager[tuple[asyncio.subprocess.Process, str]]:
+        command = ("-m", "mlops_mcp.server", "serve", "--transport", transport, "--port", "0")
+        return started(*command, folder=tmp_path, HOME=f"{tmp_path}-user", **environ)
 
     return start

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ import pytest
 from mlops_mcp.config.load import load
 from mlops_mcp.server.cli import main
 from mlops_mcp.tools.locks import locked
+from mlops_mcp.tools.storage.archive import pack
 
 ROOT = Path(__file__).parent
 
@@ -97,6 +102,55 @@ def test_a_restore_that_was_killed_is_in_nobodys_way(home: Path, tmp_path: Path)
     assert names(home) == KEPT
 
 
+# Six are set aside, then four are put in their place.
+@pytest.mark.parametrize("at", [0, 3, 6, 9])
+@pytest.mark.parametrize("repaired", [True, False])
+def test_a_restore_that_fails_midway_goes_back_or_says_where_things_are(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    at: int,
+    repaired: bool,
+) -> None:
+    file, renamed, count = tmp_path / "state.backup", os.rename, itertools.count()
+    main(["backup", str(file)])
+    (home / "since").write_text("new")
+    before = {name: (home / name).read_bytes() for name in names(home)}
+
+    def rename(source: Path, target: Path) -> None:
+        if (now := next(count)) == at or (now > at and not repaired):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        renamed(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    assert main(["restore", str(file), "--force"]) == 2
+    assert next(count) > at
+    said = capsys.readouterr().err
+    assert "Input/output error" in said
+    assert not list(home.glob(".restoring-*"))
+    if repaired or at == 0:
+        assert "Nothing has changed." in said
+        assert {name: (home / name).read_bytes() for name in names(home)} == before
+        assert not list(home.glob(".before-*"))
+    else:
+        (aside,) = home.glob(".before-*")
+        assert all(str(each) in said for each in aside.iterdir())
+        kept = {name.removeprefix(f"{aside.name}/") for name in names(home)}
+        assert kept >= before.keys()
+
+
+def test_a_name_that_is_taken_undoes_a_restore(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "state.backup"
+    (home / ".before-then").mkdir()
+    (home / ".before-then/kept").touch()
+    pack(home, file, "1", "2026-01-01", ())
+    before = names(home)
+    assert main(["restore", str(file), "--force"]) == 2
+    assert "Nothing has changed." in capsys.readouterr().err
+    assert names(home) == before
+
+
 @pytest.mark.parametrize(
     "arguments", [["backup", "state.backup"], ["backup", "home/state.backup"], ["restore", "none"]]
 )
@@ -126,20 +180,44 @@ def test_a_backup_goes_back_to_where_its_files_are_named(
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_that_a_process_uses_is_not_replaced(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@contextmanager
+def another_process(code: str, path: Path) -> Generator[int]:
+    """The id of one that has run the code, and holds what that opened."""
+    whole = f"import sys; {code}; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", whole, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        process.communicate()
+
+
+@pytest.mark.parametrize("link", ["", "link"])
+def test_a_folder_that_a_process_uses_is_not_replaced_by_whatever_path_it_is_named(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    file = tmp_path / "state.backup"
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.setenv("MLOPS_HOME", str(tmp_path / link / "home"))
+    main(["backup", str(file)])
+    with another_process("held = open(sys.argv[1])", home / "mlflow.db") as user:
+        assert main(["restore", str(file), "--force"]) == 2
+        assert f"process {user} uses" in capsys.readouterr().err
+    assert main(["restore", str(file), "--force"]) == 0
+    assert {name for name in names(home) if not name.startswith(".before-")} == KEPT
+
+
+@pytest.mark.parametrize("lock", ["servers/1a2b.lock", "jobs/1a2b.lock"])
+def test_a_folder_is_not_replaced_while_the_lock_of_a_server_or_a_job_is_held(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], lock: str
 ) -> None:
     file = tmp_path / "state.backup"
     main(["backup", str(file)])
-    code = "import sys; held = open(sys.argv[1]); print(flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(home / "mlflow.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as user:
-        assert user.stdout is not None
-        user.stdout.readline()
+    code = "import pathlib; from mlops_mcp.tools.runtime.jobs.alive import hold; held = hold(pathlib.Path(sys.argv[1]))"
+    with another_process(code, home / lock):
         assert main(["restore", str(file), "--force"]) == 2
-        assert f"process {user.pid} uses" in capsys.readouterr().err
-        user.communicate()
+        assert f"holds {home / lock}" in capsys.readouterr().err
     assert main(["restore", str(file), "--force"]) == 0
 
 
@@ -156,8 +234,14 @@ def test_what_lies_elsewhere_is_named(home: Path, tmp_path: Path, capsys: pytest
     config = tmp_path / "settings.yaml"
     config.write_text("mlflow: {tracking_uri: 'postgresql://ann:hidden@db/mlflow'}")
     (home / "datasets").symlink_to(tmp_path)
+    (home / "artifacts/1/latest").symlink_to("model.skops")
+    (home / "artifacts/1/no\udcfftext").symlink_to("model.skops")
+    (home / "artifacts/1/all").symlink_to(home / "artifacts")
     assert main(["--config", str(config), "backup", str(tmp_path / "state.backup")]) == 0
     said = capsys.readouterr().out
     assert "Not part of it: MLflow at" in said
     assert "hidden" not in said
-    assert f"Not part of it: datasets at {tmp_path}" in said
+    assert f"Not part of it: datasets at {tmp_path}\n" in said
+    assert "Not part of it: artifacts/1/latest at model.skops\n" in said
+    assert "Not part of it: artifacts/1/no?text at model.skops\n" in said
+    assert f"Not part of it: artifacts/1/all at {home / 'artifacts'}\n" in said

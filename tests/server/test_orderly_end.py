@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
 import signal
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -16,6 +13,8 @@ import pytest
 from mcp import Client
 
 from ..conftest import lives
+from ..waiting import eventually
+from .conftest import started
 
 pytestmark = pytest.mark.slow
 
@@ -65,23 +64,8 @@ async def endless(environ: dict[str, str], folder: Path) -> AsyncGenerator[tuple
     for path, text in ((folder / "endless" / "tools" / "endless" / "client.py", WORK), (folder / "run.py", SERVER)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("from __future__ import annotations\n" + text)
-    variables = {"PYTHONPATH": str(folder), "MLOPS_RUNTIME__PRELOAD": "false", "HOME": f"{folder}-user"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "run.py"),
-        env={"PATH": os.environ["PATH"], **variables, **environ},
-        cwd=folder,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stderr
-        line = (await process.stderr.readline()).decode()
-        found = re.search(r"http://\S+", line)
-        assert found, line + (await process.stderr.read()).decode()
-        yield process, found[0]
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    async with started("run.py", folder=folder, PYTHONPATH=str(folder), HOME=f"{folder}-user", **environ) as server:
+        yield server
 
 
 async def call(url: str, tool: str, **arguments: Any) -> None:
@@ -90,11 +74,6 @@ async def call(url: str, tool: str, **arguments: Any) -> None:
         async with Client(url) as client:
             answer = await client.call_tool(tool, arguments)
             assert not answer.is_error, answer.content
-
-
-async def until(path: Path) -> None:
-    while not path.exists():
-        await asyncio.sleep(0.01)
 
 
 async def test_a_server_ends_whatever_its_clients_do_and_its_jobs_go_on(
@@ -122,14 +101,14 @@ async def test_a_server_ends_whatever_its_clients_do_and_its_jobs_go_on(
             asyncio.create_task(call(url, "begin", folder=str(tmp_path), wait_s=50)),
         ]
         async with asyncio.timeout(600):
-            await until(tmp_path / "called")
-            await until(tmp_path / "begun")
+            await eventually((tmp_path / "called").exists)
+            await eventually((tmp_path / "begun").exists)
             process.send_signal(signal.SIGTERM)
             await process.wait()
-            while lives(int((tmp_path / "called").read_text())):
-                await asyncio.sleep(0.01)
+            caller = int((tmp_path / "called").read_text())
+            await eventually(lambda: not lives(caller))
             assert process.returncode == 0
             await asyncio.wait(calls)
             assert not (tmp_path / "done").exists()
             (tmp_path / "go").touch()
-            await until(tmp_path / "done")
+            await eventually((tmp_path / "done").exists)

@@ -13,6 +13,8 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.host import Host
 
+from ..waiting import eventually
+
 pytestmark = pytest.mark.slow
 
 
@@ -22,7 +24,7 @@ def named(server: Host, name: str) -> Client:
 
 async def test_six_calls_without_an_end_keep_no_other_caller_waiting(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a,b\n" + "".join(f"{row},{row}\n" for row in range(2000)))
-    cold = settings.runtime.model_copy(update={"preload": "never"})
+    cold = settings.runtime.model_copy(update={"preload": "never", "call_timeout_s": 3600})
     server = create_server(settings.model_copy(update={"runtime": cold}))
     async with server.services.running(), named(server, "ann") as ann, named(server, "bob") as bob:
         loaded = await ann.call_tool("load_dataset", {"path": str(tmp_path / "rows.csv"), "name": "rows"})
@@ -32,8 +34,7 @@ async def test_six_calls_without_an_end_keep_no_other_caller_waiting(settings: S
         }
         hostile = [asyncio.create_task(ann.call_tool("query_dataset", endless)) for _ in range(6)]
         async with asyncio.timeout(600):
-            while sum(worker.busy for worker in server.services.calls.workers) < 2:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: sum(worker.busy for worker in server.services.calls.workers) >= 2)
             for _ in range(5):
                 assert not (await bob.call_tool("describe_dataset", {"dataset": "rows"})).is_error
             assert [task.result().content for task in hostile if task.done()] == []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from mlops_mcp.tools.errors import ToolFailure
-from mlops_mcp.tools.handles import parse
+from mlops_mcp.tools.handles import VERSIONED, parse, parse_model
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.slices import handle_kinds, removing
 from mlops_mcp.tools.tracking import artifacts, client, comparison, measured
@@ -43,6 +43,21 @@ def test_names_that_others_gave_are_read() -> None:
     name = "Überblick 3 (neu), v1.2"
     for kind in set(handle_kinds()) - {"run"}:
         assert parse(f"{kind}:{name}", kind).name == name
+
+
+@pytest.mark.parametrize(
+    "text", ["models:/model:churn/3", "models:/ churn/3", "model: churn/3", "model:models:/churn/3"]
+)
+def test_a_registered_model_is_not_written_with_two_kinds_or_a_blank(text: str) -> None:
+    with pytest.raises(ToolFailure, match="no model handle"):
+        parse_model(text)
+
+
+def test_what_has_no_versions_is_not_written_with_one() -> None:
+    for kind in set(handle_kinds()) - {*VERSIONED, "run"}:
+        for version in ("x", ""):
+            with pytest.raises(ToolFailure, match=f"a {kind} has no versions.*Pass {kind}:churn"):
+                parse(f"{kind}:churn@{version}", kind)
 
 
 @pytest.mark.parametrize("name", ["..", "a\0b", "x" * 5000])

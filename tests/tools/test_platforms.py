@@ -140,7 +140,9 @@ def test_doctor_says_what_a_system_lacks(
     assert "may reach every file" in said
     monkeypatch.setattr(platforms, "sys", SimpleNamespace(platform="darwin"))
     assert print_report(settings) == 0
-    assert "on this system the system limits no memory" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "on this system the system limits no memory" in told
+    assert "caller_disk_mb does not hold" in told
 
 
 def test_on_windows_the_command_names_wsl_before_it_needs_what_windows_lacks(tmp_path: Path) -> None:

@@ -145,9 +145,10 @@ def load_source(
 
 
 def require_writable(work: Work, what: str) -> None:
-    """Raises ToolFailure on a read-only server."""
-    if work.settings.server.read_only:
-        raise ToolFailure(f"this server is read-only, and loading {what} stores it", "Pass the handle of a dataset.")
+    """Raises ToolFailure on a read-only server, and for a caller who may only read."""
+    who = "this server is" if work.settings.server.read_only else "your token is" if work.by.access == "read" else ""
+    if who:
+        raise ToolFailure(f"{who} read-only, and loading {what} stores it", "Pass the handle of a dataset.")
 
 
 def save(

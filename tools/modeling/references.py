@@ -64,7 +64,8 @@ def _registered(client: MlflowClient, text: str) -> tuple[str, str]:
     name, at, alias = text.partition("@")
     wanted = parse(name, "model")
     with translated():
-        versions = client.search_model_versions(f"name='{wanted.name.replace(chr(39), '')}'")
+        # A name with an apostrophe cannot be asked for, so no model is found by it.
+        versions = [] if "'" in wanted.name else client.search_model_versions(f"name='{wanted.name}'")
     if not versions:
         names = (found.name for found in client.search_registered_models(max_results=200))
         raise unknown("model", text, (f"model:{found}" for found in names), "Or pass models:/m-… of train_model.")

@@ -118,6 +118,7 @@ def read_versions(client: MlflowClient, name: str) -> Versions:
         raise unknown("registered model", name, names, "register_model makes one.") from error
     quoted = name.replace("'", "")
     found = everything(lambda token: client.search_model_versions(f"name='{quoted}'", page_token=token))
+    found = [version for version in found if version.name == name]
     if not found:
         raise ToolFailure(f"model:{name} has no version yet", f"register_model(model=…, name={name!r}) makes one.")
     return Versions(registered, sorted(found, key=lambda version: int(version.version), reverse=True))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -24,6 +24,9 @@ CREDENTIALS = (
 TOOLS = __name__.removesuffix(".runtime.confined")
 FOLDERS = ("", "file")
 DATABASES = ("sqlite", "duckdb")
+IN_MEMORY = ("", ":memory:")
+# What SQLite and DuckDB keep beside a database.
+BESIDE = ("-wal", "-shm", "-journal", ".wal")
 
 
 def confine_to(settings: Settings, slice_name: str) -> None:
@@ -61,8 +64,15 @@ def _is_remote(settings: Settings) -> bool:
 
 
 def _addresses(settings: Settings) -> Iterator[str]:
-    given = (settings.tracking_uri, settings.artifact_root, settings.study_storage)
-    yield from filter(None, (*given, *(source.get_secret_value() for source in settings.data.sources.values())))
+    yield from (*_written(settings), *_read(settings))
+
+
+def _written(settings: Settings) -> Iterator[str]:
+    yield from filter(None, (settings.tracking_uri, settings.artifact_root, settings.study_storage))
+
+
+def _read(settings: Settings) -> Iterator[str]:
+    yield from filter(None, (source.get_secret_value() for source in settings.data.sources.values()))
 
 
 def _folders(settings: Settings) -> Iterator[Path]:
@@ -70,9 +80,30 @@ def _folders(settings: Settings) -> Iterator[Path]:
     for address in _addresses(settings):
         if _scheme(address) in FOLDERS:
             yield Path(unquote(urlsplit(address).path)).expanduser().absolute()
-        elif _scheme(address) in DATABASES:
-            # It writes beside itself. A fourth slash makes the path absolute.
-            yield Path(unquote(address.partition(":///")[2])).expanduser().absolute().parent
+    # A database that is written makes files beside itself and takes them away again, wherever its owner has put it.
+    yield from (file.parent for file in _databases(_written(settings)))
+    for file in _databases(_read(settings)):
+        yield from _of_source(file)
+
+
+def _databases(addresses: Iterable[str]) -> Iterator[Path]:
+    """What follows the third slash is the path; a fourth one makes it absolute."""
+    for address in addresses:
+        path = unquote(address.partition(":///")[2].partition("?")[0])
+        if _scheme(address) in DATABASES and path not in IN_MEMORY:
+            yield Path(path).expanduser().absolute()
+
+
+def _of_source(file: Path) -> Iterator[Path]:
+    """One that is read keeps its locks beside itself, but not where all that a user has would be opened with it."""
+    if any(home.is_relative_to(folder) for home in _homes() for folder in (file.parent, file.parent.resolve())):
+        yield from (file.with_name(file.name + end) for end in ("", *BESIDE))
+    else:
+        yield file.parent
+
+
+def _homes() -> tuple[Path, ...]:
+    return Path.home(), Path.home().resolve()
 
 
 def _scheme(address: str) -> str:

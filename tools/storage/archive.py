@@ -36,8 +36,10 @@ PIECE = 1 << 20
 MAX_MANIFEST = 256 << 20
 # How reading a ZIP archive that is none, or was changed, ends.
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
-# What stands for a process or a transaction that is under way, and drafts of files.
-PASSING = re.compile(r".*(\.lock|-wal|-shm|-journal)|\..+\.[0-9a-f]{32}")
+# Drafts of files, with what SQLite puts beside them; what it puts beside a database.
+DRAFT = re.compile(r"\..+\.[0-9a-f]{32}(-wal|-shm|-journal)?")
+BESIDE = re.compile(r"(.+)-(wal|shm|journal)")
+LOCK = ".lock"
 
 
 class Part(BaseModel):
@@ -86,13 +88,18 @@ def pack(folder: Path, target: Path, version: str, created: str, skipped: tuple[
     return manifest
 
 
+def links(folder: Path, skipped: tuple[str, ...]) -> list[Path]:
+    """What `pack` leaves out since it may lie elsewhere."""
+    return list(_found(folder, skipped, stat.S_ISLNK))
+
+
 def _packed(folder: Path, target: Path, file: zipfile.ZipFile, skipped: tuple[str, ...]) -> dict[str, Member]:
     made: dict[str, Member] = {}
-    for path in filter(_is_database, list(_files(folder, skipped))):
+    for path in filter(_is_database, list(_found(folder, skipped, stat.S_ISREG))):
         with draft_of(target) as copy:
             if _copy_database(path, copy):
                 made[_name(folder, path)] = _add(file, _name(folder, path), copy)
-    for path in _files(folder, skipped):
+    for path in _found(folder, skipped, stat.S_ISREG):
         if (name := _name(folder, path)) not in made:
             with suppress(FileNotFoundError):  # it went meanwhile
                 made[name] = _add(file, name, path)
@@ -108,20 +115,34 @@ def _name(folder: Path, path: Path) -> str:
     return name
 
 
-def _files(folder: Path, skipped: tuple[str, ...]) -> Iterator[Path]:
+def _found(folder: Path, skipped: tuple[str, ...], is_kind: Callable[[int], bool]) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
-        here = Path(place)
+        here, there = Path(place), sorted([*folders, *names])
         folders[:] = sorted(name for name in folders if _is_kept(folder, here / name, skipped, stat.S_ISDIR))
-        yield from (here / name for name in sorted(names) if _is_kept(folder, here / name, skipped, stat.S_ISREG))
+        yield from (here / name for name in there if _is_kept(folder, here / name, skipped, is_kind))
 
 
 def _is_kept(folder: Path, path: Path, skipped: tuple[str, ...], is_kind: Callable[[int], bool]) -> bool:
     relative = path.relative_to(folder).as_posix()
-    if PASSING.fullmatch(path.name) or any(fnmatchcase(relative, pattern) for pattern in skipped):
+    if DRAFT.fullmatch(path.name) or any(fnmatchcase(relative, pattern) for pattern in skipped):
         return False
     with suppress(FileNotFoundError):
-        return is_kind(path.lstat().st_mode)
+        facts = path.lstat()
+        return is_kind(facts.st_mode) and not (stat.S_ISREG(facts.st_mode) and _is_passing(path, facts.st_size))
     return False
+
+
+def _is_passing(path: Path, size: int) -> bool:
+    """Whether a file stands for a process or a transaction that is under way; users have files of such names too."""
+    if path.name.endswith(LOCK):
+        return size == 0
+    beside = BESIDE.fullmatch(path.name)
+    return beside is not None and _may_be_database(path.with_name(beside[1]))
+
+
+def _may_be_database(path: Path) -> bool:
+    """Also while SQLite makes it."""
+    return path.is_file() and (path.stat().st_size == 0 or _is_database(path))
 
 
 def _is_database(path: Path) -> bool:

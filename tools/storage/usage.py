@@ -16,7 +16,7 @@ create table if not exists written(
   owner text not null, hour integer not null, bytes integer not null, primary key(owner, hour));
 """
 HOUR_S, HOURS = 3600.0, 24
-# What is less than this is not worth a transaction.
+# What is less than this is not worth a transaction of a worker, which owes it until then.
 LEAST = 1 << 20
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Usage:
 
     def add(self, owner: str, written: int) -> None:
         """Count what a token has written; that it cannot be counted fails nothing."""
-        if not owner or written < LEAST:
+        if not owner or written <= 0:
             return
         hour = int(time.time() // HOUR_S)
         try:
@@ -42,7 +42,7 @@ class Usage:
                     (owner, hour, written),
                 )
         except StorageError as error:
-            logger.warning("%s MB of %s were not counted: %s", written >> 20, owner, error)
+            logger.warning("%s bytes of %s were not counted: %s", written, owner, error)
 
     def within_a_day(self, owner: str) -> int:
         """Bytes, counted by whole hours. Raises StorageError."""

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -22,6 +23,7 @@ from mlops_mcp.tools.runtime.identity import Access
 from mlops_mcp.tools.spec import Toolset
 
 from ...conftest import in_a_task_of_its_own
+from .provider import Provider
 
 VERSION = "2026-07-28"
 TASKS = "io.modelcontextprotocol/tasks"
@@ -92,3 +94,15 @@ async def opened(settings: Settings, *more: Toolset) -> AsyncGenerator[Door]:
 async def door(settings: Settings) -> AsyncGenerator[Door]:
     async with in_a_task_of_its_own(opened(settings)) as door:
         yield door
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider()
+
+
+@pytest.fixture
+def keys_file(provider: Provider, tmp_path: Path) -> str:
+    """The keys of the provider, as a file that settings can name."""
+    (tmp_path / "keys.json").write_text(provider.keys, encoding="utf-8")
+    return str(tmp_path / "keys.json")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -11,17 +13,22 @@ from typing import Any
 
 import pytest
 from mcp import Client
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import TextResourceContents
 from pydantic import JsonValue
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
-from mlops_mcp.tools.audit import FILE
+from mlops_mcp.tools.audit import FILE, LOST
 from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.runtime.identity import Identity, acting_as
 from mlops_mcp.tools.runtime.models import JobView
 from mlops_mcp.tools.spec import Injected, Toolset, reads, writes
+from mlops_mcp.tools.storage.counter import count
+from mlops_mcp.tools.storage.state_files import open_private
 
 from ...conftest import StdioClient
+from ...waiting import eventually
 from .conftest import Door, opened
 
 JOBS = """
@@ -94,6 +101,47 @@ async def test_each_writing_call_is_one_line_however_it_ends_and_a_reading_one_i
     assert "secret" not in (settings.home / FILE).read_text(encoding="utf-8")
 
 
+async def test_what_a_scope_or_the_policy_denies_is_denied_on_every_way_in(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(
+        "default: allow\ndeny:\n- {tools: make_thing, arguments: {model: secret}}\n- {tools: [delete, cancel_job]}\n"
+    )
+    server = settings.server.model_copy(update={"policy": str(tmp_path / "policy.yaml")})
+    async with opened(settings.model_copy(update={"server": server}), THINGS) as door:
+        ann = door.bearer("ann", "write")
+        with acting_as(Identity("bob", "read")), pytest.raises(ToolError, match="needs a token of scope write"):
+            await door.host.call_tool("make_thing", {"model": "x"})  # as over SSE, where no status refuses it
+        await door.call(door.bearer("root", "admin"), "delete", handle="run:x")
+        await door.call(ann, "make_thing", model="secret")
+        await door.ask(ann, "tasks/cancel", taskId="nothing")
+        await door.call(ann, "make_thing", model="x", no_such_argument=1)
+    assert [brief(line)[:3] for line in noted(settings)] == [
+        ("bob", "make_thing", "denied"),
+        ("root", "delete", "denied"),
+        ("ann", "make_thing", "denied"),
+        ("ann", "tasks/cancel", "denied"),
+        ("ann", "make_thing", "refused"),
+    ]
+
+
+async def test_who_may_change_nothing_does_not_fill_the_log(settings: Settings) -> None:
+    few = settings.model_copy(update={"server": settings.server.model_copy(update={"caller_calls": 3})})
+    many = [f"models:/{number}/1" for number in range(20)]
+    async with opened(few, THINGS) as door:
+        ann, bob, root = door.bearer("ann", "write"), door.bearer("bob", "read"), door.bearer("root", "admin")
+        tool = {"name": "make_thing", "arguments": {"model": "x", "of": many}}
+        statuses = [(await door.send(bob, "tools/call", tool)).status_code for _ in range(5)]
+        ended = [await door.ask(ann, "tasks/cancel", taskId="nothing") for _ in range(5)]
+        assert not (await door.call(root, "make_thing", model="x")).get("isError")
+    assert statuses == [403, 403, 403, 429, 429]
+    assert ["server.caller_calls" in answer["message"] for answer in ended] == [False, False, False, True, True]
+    lines = [brief(line) for line in noted(settings)]
+    assert lines == [
+        *[("bob", "make_thing", "denied", many[:5])] * 3,
+        *[("ann", "tasks/cancel", "failed", ["job:nothing"])] * 3,
+        ("root", "make_thing", "done", []),
+    ]
+
+
 async def test_a_call_that_is_given_up_is_written_down(settings: Settings) -> None:
     begun = asyncio.Event()
 
@@ -108,8 +156,7 @@ async def test_a_call_that_is_given_up_is_written_down(settings: Settings) -> No
         call = asyncio.create_task(client.call_tool("make_slowly"))
         await begun.wait()
         call.cancel()
-        while not noted(settings):
-            await asyncio.sleep(0)
+        await eventually(lambda: noted(settings))
     assert [brief(line) for line in noted(settings)] == [(None, "make_slowly", "cancelled", [])]
 
 
@@ -122,8 +169,8 @@ async def test_a_call_that_starts_a_job_and_the_end_of_that_job_are_two_lines(
         job = f"job:{(await door.call(ann, 'make_later', model='models:/loans/1'))['taskId']}"
         ended = await door.call(ann, "get_job", job=job, wait_s=50)
         assert ended["structuredContent"]["state"] == "done"
-        while len(noted(settings)) < 2:  # the keeper writes after the row that we have seen
-            await asyncio.sleep(0)
+        # The keeper writes after the row that we have seen.
+        await eventually(lambda: len(noted(settings)) >= 2)
         await door.ask(root, "tasks/cancel", taskId=job.removeprefix("job:"))
         await door.ask(ann, "tasks/cancel", taskId="nothing")
         told = (await door.ask(root, "resources/read", uri="audit://recent"))["contents"][0]["text"]
@@ -162,6 +209,27 @@ async def test_a_log_that_cannot_be_written_holds_up_no_answer_and_is_told_of(se
         metrics = (await door.http.get("/metrics", headers=root)).text
         assert "\nmlops_audit_lost_total 2\n" in metrics
         assert "cannot be read" in str(await door.ask(root, "resources/read", uri="audit://recent"))
+
+
+async def test_a_log_that_hangs_holds_up_no_answer_and_no_other_caller(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_mcp.server.audited.WAIT_S", 0.05)
+    (settings.home / FILE).mkdir(parents=True)
+    held = open_private(settings.home / LOST)
+    fcntl.flock(held, fcntl.LOCK_EX)  # whoever counts a line as lost waits for it
+    try:
+        async with asyncio.timeout(60), opened(settings, THINGS) as door:
+            for _ in range(5):
+                assert (await door.call({}, "make_thing", model="x"))["structuredContent"]["model"] == "x"
+            audit = door.host.services.audit
+            assert (audit.lost, count(settings.home / LOST)) == (5, 0)
+            fcntl.flock(held, fcntl.LOCK_UN)
+            # As many as had begun to be written; the task that wrote one may end a moment later.
+            assert await eventually(lambda: count(settings.home / LOST) == 2)
+            assert await eventually(lambda: audit.lost == 5)
+    finally:
+        os.close(held)
 
 
 @pytest.mark.slow

@@ -26,15 +26,9 @@ from .provider import AUDIENCE, Provider, rsa_key, told_of
 
 
 @pytest.fixture
-def provider() -> Provider:
-    return Provider()
-
-
-@pytest.fixture
-def known(settings: Settings, tmp_path: Path, provider: Provider) -> Settings:
+def known(settings: Settings, keys_file: str) -> Settings:
     """Settings that know the provider by a file of its keys."""
-    (tmp_path / "keys.json").write_text(provider.keys, encoding="utf-8")
-    return told_of(settings, jwks=str(tmp_path / "keys.json"))
+    return told_of(settings, jwks=keys_file)
 
 
 def part(content: Any) -> str:
@@ -141,6 +135,29 @@ async def test_a_key_of_one_kind_checks_no_signature_of_another(settings: Settin
     only = told_of(settings, jwks=str(tmp_path / "keys.json"), algorithms=("ES256",))
     signed = jwt.encode(claims, private, "RS256", headers={"kid": "first"})
     assert await Issuer(only.oidc).verdict(signed) == "invalid_token"
+
+
+async def test_a_key_that_names_no_algorithm_checks_all_of_its_kind_that_are_wanted(
+    settings: Settings, tmp_path: Path
+) -> None:
+    private, public = rsa_key("first")
+    del public["alg"]
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [public, Provider("curve").public]}), encoding="utf-8")
+    known = told_of(settings, jwks=str(tmp_path / "keys.json"), algorithms=("RS256", "RS512", "PS256", "ES256"))
+    claims = jwt.decode(Provider().token(), options={"verify_signature": False})
+
+    async def verdict(key: Any, alg: str, kid: str = "first") -> Any:
+        return await Issuer(known.oidc).verdict(jwt.encode(claims, key, alg, headers={"kid": kid}))
+
+    for alg in ("RS256", "RS512", "PS256"):
+        assert (alg, await verdict(private, alg)) == (alg, Identity("oidc:ann", "read"))
+        assert (alg, await verdict(rsa_key("first")[0], alg)) == (alg, "invalid_token")
+        assert (alg, await verdict(private, alg, "curve")) == (alg, "invalid_token")
+    for alg in ("RS384", "PS512"):
+        assert (alg, await verdict(private, alg)) == (alg, "invalid_token")
+    assert await verdict(Provider().key, "ES256") == "invalid_token"
+    for secret in (json.dumps(public).encode(), b"x" * 32):
+        assert await Issuer(known.oidc).verdict(signed_with_hmac(Provider(), secret)) == "invalid_token"
 
 
 @pytest.mark.parametrize(

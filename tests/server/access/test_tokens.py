@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,11 +82,14 @@ def test_listening_elsewhere_takes_a_token_or_the_word_of_the_operator(settings:
 
 
 def test_a_server_of_this_machine_that_others_reach_through_a_proxy_takes_a_token_too(settings: Settings) -> None:
-    for public in ({"public_url": "https://mlops.example.org"}, {"behind_proxy": ("127.0.0.1/32",)}):
+    named = ({"allowed_hosts": ("localhost:8765", given)} for given in ("mlops.example.org", "10.0.0.1:*", "[fe80::1]"))
+    cases: list[dict[str, Any]] = [{"public_url": "https://mlops.example.org"}, {"behind_proxy": ("127.0.0.1/32",)}]
+    for public in (*cases, *named):
         options = settings.server.model_copy(update=public)
         with pytest.raises(SettingsError, match="mlops-mcp token new"):
             require_lock(options, Callers(settings))
-    require_lock(settings.server.model_copy(update={"public_url": "http://localhost:8765"}), Callers(settings))
+    own = {"public_url": "http://localhost:8765", "allowed_hosts": ("localhost:8765", "127.0.0.1", "[::1]:*", "")}
+    require_lock(settings.server.model_copy(update=own), Callers(settings))
 
 
 def test_this_machine_alone_needs_none(settings: Settings) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -20,19 +19,13 @@ BASE = "http://127.0.0.1:8765"
 
 
 @pytest.fixture
-def provider() -> Provider:
-    return Provider()
-
-
-@pytest.fixture
-def known(settings: Settings, tmp_path: Path, provider: Provider) -> Settings:
-    (tmp_path / "keys.json").write_text(provider.keys, encoding="utf-8")
+def known(settings: Settings, keys_file: str) -> Settings:
     scopes = {
         "read_scopes": ('no "scope"\n', "ml:read", "ml"),
         "write_scopes": ("ml:write",),
         "admin_scopes": ("ml:admin",),
     }
-    return told_of(settings, jwks=str(tmp_path / "keys.json"), **scopes)
+    return told_of(settings, jwks=keys_file, **scopes)
 
 
 @pytest.fixture

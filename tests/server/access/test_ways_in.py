@@ -32,6 +32,7 @@ from mlops_mcp.server.transports import require_certificate, web_config
 from mlops_mcp.server.web import allowed_hosts, web_app
 
 from .conftest import META, VERSION
+from .provider import Provider, told_of
 
 
 def certificate(folder: Path, password: bytes = b"") -> tuple[str, str]:
@@ -171,12 +172,17 @@ def test_the_command_line_says_the_same(
 
 
 @pytest.mark.parametrize("path", ["/sse", "/mcp"])
+@pytest.mark.parametrize("provided", [False, True], ids=["ours", "of a provider"])
 async def test_a_stream_that_is_listened_to_ends_with_its_token(
-    settings: Settings, path: str, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, path: str, provided: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlops_mcp.server.access.gate.LOOK_AGAIN_S", 0.01)
+    for name in ("LOOK_AGAIN_S", "ANSWERED_S"):
+        monkeypatch.setattr(f"mlops_mcp.server.access.gate.{name}", 0.01)
+    provider, keys = Provider(), tmp_path / "keys.json"
+    keys.write_text(provider.keys, encoding="utf-8")
+    settings = told_of(settings, jwks=str(keys))
     server, callers = create_server(settings), Callers(settings)
-    bearer = {"Authorization": f"Bearer {callers.tokens.make('ann', 'read')}"}
+    bearer = {"Authorization": f"Bearer {provider.token() if provided else callers.tokens.make('ann', 'read')}"}
     listen = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen"}
     params = {"notifications": {"resourceSubscriptions": ["mlflow://experiments"]}, "_meta": META}
     accept = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": VERSION}
@@ -192,5 +198,8 @@ async def test_a_stream_that_is_listened_to_ends_with_its_token(
             assert got.status_code == 200
             lines = got.aiter_lines()
             assert await anext(lines)
-            callers.tokens.revoke("ann")
+            if provided:
+                keys.write_text(Provider("second").keys, encoding="utf-8")
+            else:
+                callers.tokens.revoke("ann")
             assert all([line is not None async for line in lines])  # to the end, and not broken off

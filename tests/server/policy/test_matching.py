@@ -35,6 +35,13 @@ def test_another_spelling_stays_forbidden_and_is_not_permitted(pattern: Pattern,
 
 
 @pytest.mark.parametrize(
+    ("pattern", "value"), [("endpoint:*", "dataset:loans@1"), ("model:*", "run:1"), ("credit", "model:debit")]
+)
+def test_what_is_of_another_kind_is_not_meant(pattern: Pattern, value: Any) -> None:
+    assert not fits(pattern, value, widely=True)
+
+
+@pytest.mark.parametrize(
     ("pattern", "value", "same"),
     [
         ("loans*", "loans@1", True),
@@ -73,6 +80,13 @@ def test_a_path_is_where_a_text_leads_to(tmp_path: Path, monkeypatch: pytest.Mon
     for way in ways:
         assert (way, fits(secret, way, widely=True)) == (way, True)
         assert (way, fits(within, way, widely=False)) == (way, False)
+    above = ("../secret", "../secret/", "link", "..", "/", "~", "~/Secret", f"file:{tmp_path}", f"{tmp_path}/secret")
+    for way in above:
+        assert (way, fits(secret, way, widely=True)) == (way, True)
+        assert (way, fits(secret, way, widely=False)) == (way, False)
+    for beside in ("", " ", ".", "\0", "secret", "../sec", "../secrets", f"{tmp_path}/open"):
+        assert (beside, fits(secret, beside, widely=True)) == (beside, False)
+    assert not fits(within, "", widely=True)
     assert fits(within, f"{tmp_path}/open/a.csv", widely=False)
     # Here it may as well be the name of a dataset.
     assert not fits(within, "a.csv", widely=False)

@@ -13,7 +13,10 @@ from pydantic import BaseModel, JsonValue
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
+from mlops_mcp.server.policy.document import Document
+from mlops_mcp.server.policy.policy import Attempt, decide
 from mlops_mcp.tools.errors import NeedsChoice
+from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.spec import Toolset, reads, writes
 
@@ -281,6 +284,20 @@ async def test_a_broken_policy_holds_on_as_it_was_and_nothing_is_written(
     assert probe.done.count("wipe") == 2
 
 
+async def test_a_policy_that_fails_as_nobody_foresaw_is_not_passed_over(
+    ruled: Ruled, probe: Probe, tmp_path: Path
+) -> None:
+    # A number that cannot be written down: it fails over the rule itself.
+    unforeseen = f"default: allow\ndeny: [{{tools: wipe, arguments: {{stage: 0x{'f' * 5000}}}}}]"
+    async with Client(create_server(ruled("default: allow"), probe.toolset)) as client:
+        (tmp_path / "policy.yaml").write_text(unforeseen)
+        answers = [await said(client, target="x") for _ in range(3)]
+        assert all("nothing is written while the policy" in answer for answer in answers[1:])
+        assert probe.done == []
+        (tmp_path / "policy.yaml").write_text("default: allow")
+        assert (await said(client, target="x")).startswith('{"result"')
+
+
 BY_CALLER = """
 default: allow
 deny:
@@ -304,6 +321,15 @@ async def test_a_rule_holds_for_its_callers_and_scopes(ruled: Ruled, probe: Prob
                 refused = answer.get("isError", "code" in answer)  # a scope that is missing refuses the request
             assert (name, tool, refused) == (name, tool, tool not in seen[name])
     assert probe.done == ["wipe", "look", "look"]
+
+
+def test_a_caller_is_named_exactly_whatever_its_name_looks_like() -> None:
+    rules = Document.model_validate({"default": "allow", "deny": [{"tools": "wipe", "callers": "oidc:*"}]})
+    found = {
+        name: decide(rules, Attempt("wipe", {}, Identity(name, "write"), read_only=False)).effect
+        for name in ("oidc:ann", "ann", "")
+    }
+    assert found == {"oidc:ann": "deny", "ann": "allow", "": "allow"}
 
 
 HIDDEN = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 
 from mlops_mcp.tools.data.store import resolve, save
 from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.work import Work
 
 
@@ -46,3 +48,12 @@ def test_a_bare_name_reads_the_cards_of_that_name_only(work: Work) -> None:
 def test_a_file_whose_name_looks_like_a_handle_is_read_through_its_folder(work: Work, tmp_path: Path) -> None:
     (tmp_path / "model:a.csv").write_text("x\n1\n", encoding="utf-8")
     assert resolve(work, str(tmp_path / "model:a.csv")).info.rows == 1
+
+
+def test_a_caller_who_may_only_read_stores_nothing_on_the_way(work: Work, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n")
+    reader = replace(work, by=Identity("ann", "read"))
+    with pytest.raises(ToolFailure, match=r"your token is read-only.*Pass the handle of a dataset"):
+        resolve(reader, str(tmp_path / "rows.csv"))
+    stored = resolve(work, str(tmp_path / "rows.csv")).handle
+    assert resolve(reader, stored).handle == stored

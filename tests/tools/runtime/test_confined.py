@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,42 @@ def test_configured_places_stay_in_reach_and_a_home_does_not(environ: dict[str, 
     assert Path.home() / ".aws" not in reach.reads
 
 
+@pytest.mark.parametrize(
+    ("address", "opened"),
+    [
+        ("sqlite:////users/ann/mlflow.db", True),
+        ("sqlite:///~/mlflow.db", True),
+        ("sqlite:////users/mlflow.db", True),
+        ("duckdb:////rows.duckdb", True),
+        ("sqlite:///mlflow.db?timeout=5", True),
+        ("sqlite:///:memory:", False),
+    ],
+)
+def test_a_database_opens_no_home_and_one_in_memory_no_folder(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, opened: bool
+) -> None:
+    home = tmp_path / "users/ann"
+    (home / "work").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home / "work" if not opened else home)
+    before = reach_of(load(environ).settings, network=False).changes
+    address = address.replace("/users/", f"{tmp_path}/users/")
+    sources = {"data.sources": {"shop": address}}
+    added = {*reach_of(load(environ, sources).settings, network=False).changes} - {*before}
+    file = Path(address.partition(":///")[2].partition("?")[0]).expanduser().absolute()
+    names = ("", "-wal", "-shm", "-journal", ".wal") if opened else ()
+    assert added == {file.with_name(file.name + end) for end in names}
+
+
+@pytest.mark.parametrize("setting", ["mlflow.tracking_uri", "optuna.study_storage"])
+def test_a_database_that_is_written_has_its_folder_even_in_a_home(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = load(environ, {setting: f"sqlite:///{tmp_path}/own.db"}).settings
+    assert tmp_path in reach_of(given, network=False).changes
+
+
 CALL = """
 import sys
 from mlops_mcp.config.load import load
@@ -102,9 +140,39 @@ child._result = look
 row = SimpleNamespace(folder=".", toolset=sys.argv[1])
 child.perform(load().settings, row, child.Carrier(), SimpleNamespace(send_bytes=lambda _: None))
 """
+CARD = """
+import asyncio
+import sys
+from looking import look
+from mlops_mcp.config.load import load
+from mlops_mcp.resources import runs
+from mlops_mcp.tools.runtime.calls.executor import CallExecutor
+
+async def main():
+    calls = CallExecutor(load().settings, lambda span: None)
+    try:
+        await calls.call("tracking", runs.recent_runs, "")
+        for path in sys.argv[1:]:
+            print(await calls.call("tracking", look, path))
+    finally:
+        calls.close()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+LOOK = """
+def look(work, path):
+    try:
+        return open(path).read()
+    except OSError as error:
+        return type(error).__name__
+"""
 
 
-@pytest.mark.skipif(not confines(), reason="the kernel has no Landlock of Linux 6.2 or later")
+needs_landlock = pytest.mark.skipif(not confines(), reason="the kernel has no Landlock of Linux 6.2 or later")
+
+
+@needs_landlock
 @pytest.mark.parametrize("way", [CALL, JOB], ids=["call", "job"])
 @pytest.mark.parametrize(("slice_name", "held"), [("explain", True), ("serving", False)])
 def test_a_worker_and_a_job_read_what_is_readable_and_no_other_file_of_the_user(
@@ -122,3 +190,34 @@ def test_a_worker_and_a_job_read_what_is_readable_and_no_other_file_of_the_user(
     )
     assert ran.returncode == 0, ran.stderr.decode()
     assert ran.stdout.decode().split() == ["open", "PermissionError" if held else "shut"]
+
+
+@pytest.fixture
+def short_folder() -> Generator[Path]:
+    """A temporary folder for processes that open sockets in it, whose paths may have 107 bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@needs_landlock
+@pytest.mark.slow
+def test_a_worker_whose_first_call_reads_a_card_is_held_as_well(
+    environ: dict[str, str], tmp_path: Path, short_folder: Path
+) -> None:
+    for name in ("rows", "other", "code"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "rows/file").write_text("open")
+    (tmp_path / "other/file").write_text("shut")
+    Path(environ["MLOPS_HOME"]).mkdir()
+    (tmp_path / "code/looking.py").write_text(LOOK)
+    given = f"load({environ!r}, {{'data.roots': [{str(tmp_path / 'rows')!r}], 'runtime.preload': 'never'}})"
+    (tmp_path / "code/card.py").write_text(CARD.replace("load()", given))
+    ran = subprocess.run(
+        [sys.executable, str(tmp_path / "code/card.py"), str(tmp_path / "rows/file"), str(tmp_path / "other/file")],
+        check=False,
+        capture_output=True,
+        cwd="/",
+        env={**os.environ, "HOME": f"{tmp_path}-user", "TMPDIR": str(short_folder)},
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
+    assert ran.stdout.decode().split() == ["open", "PermissionError"]

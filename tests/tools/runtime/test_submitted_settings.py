@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
 from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Section, Settings
+from mlops_mcp.tools.data.comparison import compare_datasets
+from mlops_mcp.tools.data.models import CompareRequest
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.runtime.identity import ACCESSES, Identity, acting_as
 from mlops_mcp.tools.runtime.jobs.launch import as_submitted, stored
+from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.jobs.table import JobRow
+from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.redaction import Redactor
+from mlops_mcp.tools.tracing.span import Carrier, Tracer
 
 
 def test_a_job_row_holds_no_password_and_its_process_gets_all_of_them(settings: Settings) -> None:
@@ -57,3 +67,19 @@ def test_a_job_of_an_older_version_runs_with_the_settings_that_it_did_not_know_a
     assert Settings.model_validate_json(as_submitted(settings, row)) == settings.model_copy(
         update={"environment": "old"}
     )
+
+
+def test_a_job_of_a_caller_who_may_only_read_stores_nothing_either(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n3,4\n")
+    path = str(tmp_path / "rows.csv")
+    asked = Submission("compare_datasets", compare_datasets, CompareRequest(reference=path, current=path), owner="ann")
+    for access in ACCESSES:
+        with acting_as(Identity("ann", access)):
+            row = asked.row(settings, Carrier("", ""))
+        # As the process of the job does it, which knows no token.
+        given = Settings.model_validate_json(as_submitted(settings, cast(JobRow, row)))
+        work = Work(given, Tracer(lambda _: None), job="1", by=Identity(row.owner))
+        reads = pytest.raises(ToolFailure, match="read-only") if access == "read" else nullcontext()
+        with reads:
+            compare_datasets(work, CompareRequest.model_validate_json(row.request))
+        assert bool([*settings.home.glob("datasets/*.parquet")]) == (access != "read")

@@ -65,6 +65,34 @@ def test_what_is_packed_comes_back_for_its_owner_only_without_what_is_under_way(
         assert db.execute("select * from jobs").fetchall() == [(1, 0)]
 
 
+def test_files_that_only_have_the_name_of_a_lock_or_a_journal_come_back(folder: Path, tmp_path: Path) -> None:
+    theirs = {
+        "artifacts/1/poetry.lock": b"[[package]]",
+        "artifacts/1/.lock": b"1234",
+        "artifacts/1/travel-journal": b"Monday",
+        "artifacts/1/rows.parquet-wal": b"rows",
+        "artifacts/1/rows.parquet": b"PAR1",
+        "artifacts/1/door.lock/key": b"key",
+    }
+    for name, content in theirs.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "new.db").touch()
+    ours = ("new.db-journal", ".new.db.0123456789abcdef0123456789abcdef-journal")
+    for name in ours:
+        (folder / name).write_bytes(b"pages")
+    back = tmp_path / "back"
+    back.mkdir()
+    with closing(sqlite3.connect(folder / "jobs.db")) as db:
+        db.execute("insert into jobs values (2, 0)")
+        assert (folder / "jobs.db-wal").exists()
+        assert (folder / "jobs.db-shm").exists()
+        unpack(packed(folder, tmp_path / "state.backup"), back)
+    came = files(back)
+    assert theirs.items() <= came.items()
+    assert not {"jobs.lock", "jobs.db-wal", "jobs.db-shm", *ours} & came.keys()
+
+
 def test_a_database_that_is_written_meanwhile_is_copied_between_two_transactions(folder: Path, tmp_path: Path) -> None:
     stop, written = threading.Event(), threading.Event()
 

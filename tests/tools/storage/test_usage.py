@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.runtime.calls import worker
+from mlops_mcp.tools.runtime.identity import Identity
+from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.storage.usage import HOUR_S, LEAST, Usage
+from mlops_mcp.tools.tracing.span import Carrier
 
 MB = 1 << 20
 
@@ -18,7 +24,7 @@ def test_what_was_written_counts_for_a_day_and_for_its_owner(tmp_path: Path, mon
     usage.add("ann", 30 * MB)
     usage.add("bob", 5 * MB)
     usage.add("", 99 * MB)
-    usage.add("ann", LEAST - 1)
+    usage.add("ann", 0)
     with monkeypatch.context() as later:
         later.setattr("time.time", lambda: now + 12 * HOUR_S)
         usage.add("ann", 20 * MB)
@@ -38,3 +44,19 @@ def test_what_was_written_counts_for_a_day_and_for_its_owner(tmp_path: Path, mon
 def test_a_table_that_cannot_be_written_fails_no_work(tmp_path: Path) -> None:
     (tmp_path / "usage.db").mkdir()
     Usage(tmp_path).add("ann", 5 * MB)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is counted")
+def test_calls_that_write_little_add_up_and_each_token_owes_its_own(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(work: Work, size: int) -> None:
+        (tmp_path / "few").write_bytes(bytes(size))
+
+    monkeypatch.setattr(worker, "_process", {"settings": settings, "cache": {}})
+    for _ in range(4):
+        for name, size in (("ann", LEAST // 3), ("bob", 10)):
+            worker.invoke(write, (size,), "off", Carrier(), Identity(name))
+    usage = Usage(settings.home)
+    assert usage.within_a_day("ann") >= LEAST
+    assert usage.within_a_day("bob") == 0

@@ -92,7 +92,7 @@ class CallExecutor:
     def _pool(self, toolset: str) -> WorkerPool:
         pool = workers_of(toolset)
         if pool not in self._pools:
-            self._pools[pool] = WorkerPool(self._settings, self._template, self._helpers, wanted([pool]))
+            self._pools[pool] = WorkerPool(self._settings, self._template, self._helpers, wanted([pool]), pool)
         return self._pools[pool]
 
     def _warmed(self) -> None:

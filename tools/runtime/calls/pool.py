@@ -40,7 +40,7 @@ WEIGHT = 0.2
 class Worker:
     """One worker process: a pool of one, which is given a call only when it has none."""
 
-    def __init__(self, settings: Settings, template: Template) -> None:
+    def __init__(self, settings: Settings, template: Template, serves: str = "") -> None:
         self.forked = template.ready
         self.calls = 0
         self.busy = False
@@ -52,7 +52,7 @@ class Worker:
             max_workers=1,
             context=template.context(self.forked),
             initializer=initialize,
-            initargs=(settings, environment, template.pid if self.forked else os.getpid()),
+            initargs=(settings, environment, template.pid if self.forked else os.getpid(), serves),
         )
 
     @property
@@ -94,15 +94,22 @@ class WorkerPool:
     Args:
         libraries: what the calls import. A call that is ended while its new worker may still import them takes the
             worker along, so the next one imports them before it is given a call, which then has not begun.
+        serves: the slice whose calls these are.
     """
 
     def __init__(
-        self, settings: Settings, template: Template, helpers: Executor, libraries: Sequence[str] = ()
+        self,
+        settings: Settings,
+        template: Template,
+        helpers: Executor,
+        libraries: Sequence[str] = (),
+        serves: str = "",
     ) -> None:
         self._settings = settings
         self._template = template
         self._helpers = helpers
         self._libraries = libraries
+        self._serves = serves
         self._owed = False
         self._workers: set[Worker] = set()
         self._idle: list[Worker] = []
@@ -225,7 +232,7 @@ class WorkerPool:
         if any(worker.warming for worker in self._workers):
             return
         if (len(self._line) or self._owed) and len(self._workers) < self._most:
-            worker = Worker(self._settings, self._template)
+            worker = Worker(self._settings, self._template, self._serves)
             worker.warming, self._owed = self._owed and not worker.forked, False
             self._workers.add(worker)
             task = asyncio.ensure_future(self._open(worker))

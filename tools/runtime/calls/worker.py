@@ -10,7 +10,8 @@ from typing import Any
 
 from ....config.settings import Capture, Settings
 from ... import platforms
-from ...storage.usage import Usage
+from ...slices import SLICES
+from ...storage.usage import LEAST, Usage
 from ...tracing.span import Carrier, Span, Tracer, under
 from ..confined import confine_to, slice_of
 from ..identity import Identity
@@ -20,15 +21,17 @@ from ..outcome import Outcome, outcome_of
 from ..template.preload import preload
 from ..work import Work
 
+OURS = __name__.partition("tools.")[0]
 # Set once by the initializer of the process; pebble offers no other place to keep it.
 _process: dict[str, Any] = {}
 
 
-def initialize(settings: Settings, environment: Mapping[str, str], parent: int) -> None:
+def initialize(settings: Settings, environment: Mapping[str, str], parent: int, serves: str) -> None:
     """Prepare a fresh worker before its first call.
 
     Args:
         environment: all that it has.
+        serves: the slice whose calls it runs.
     """
     die_with_parent(parent)
     divert_standard_streams()
@@ -39,7 +42,7 @@ def initialize(settings: Settings, environment: Mapping[str, str], parent: int) 
     if numpy := sys.modules.get("numpy"):
         # The generator was forked as well: all workers would draw the same numbers.
         numpy.random.seed()
-    _process.update(settings=settings, cache={})
+    _process.update(settings=settings, cache={}, serves=serves)
 
 
 def load(entries: Sequence[str]) -> None:
@@ -59,15 +62,26 @@ def invoke(
     _confine(settings, function)
     with under(carrier), _killable():
         outcome = outcome_of(lambda: function(Work(settings, tracer, cache=_process["cache"], by=by), *arguments))
-    Usage(settings.home).add(by.name, platforms.written() - before)
+    _count(settings, by.name, platforms.written() - before)
     return Outcome(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])
 
 
 def _confine(settings: Settings, function: Callable[..., Any]) -> None:
-    """Before the first call: all that a worker runs is of slices with the same reach."""
-    if not _process.get("confined"):
-        confine_to(settings, slice_of(function.__module__))
+    """Before the first call: all that a worker runs is of slices with the same reach, or ours beside them (cards)."""
+    name = slice_of(function.__module__)
+    if name not in SLICES and function.__module__.startswith(OURS):
+        name = _process.get("serves", "")
+    if name in SLICES and not _process.get("confined"):
+        confine_to(settings, name)
         _process["confined"] = True
+
+
+def _count(settings: Settings, owner: str, written: int) -> None:
+    """Small calls add up; a worker that ends owes its last ones."""
+    owed: dict[str, int] = _process.setdefault("owed", {})
+    owed[owner] = owed.get(owner, 0) + written
+    if owed[owner] >= LEAST:
+        Usage(settings.home).add(owner, owed.pop(owner))
 
 
 @contextmanager

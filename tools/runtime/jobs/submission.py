@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from ....config.settings import Settings
 from ...errors import ToolFailure
 from ...tracing.span import Carrier
+from ..identity import acting
 from ..models import Budget
 from ..work import Work
 from .functions import reference_of
@@ -54,7 +55,7 @@ class Submission:
             ToolFailure: a number among the arguments is not finite, or the budget is more than a job may take.
         """
         budget = self.budget.within(settings.runtime.job_s)
-        request, stored_settings = _exact(self.request), stored(settings)
+        request, stored_settings = _exact(self.request), stored(_as_allowed(settings))
         return NewJob(
             tool=self.tool,
             toolset=self.toolset,
@@ -86,3 +87,10 @@ def _exact(request: BaseModel) -> str:
         return json.dumps(request.model_dump(mode="json"), allow_nan=False, ensure_ascii=False)
     except ValueError:
         raise ToolFailure("a number among the arguments is not finite", "Pass a finite one, or leave it out.") from None
+
+
+def _as_allowed(settings: Settings) -> Settings:
+    """What a token may not do is in the settings of its jobs, which outlive it: who only reads stores nothing."""
+    if acting().allows("write"):
+        return settings
+    return settings.model_copy(update={"server": settings.server.model_copy(update={"read_only": True})})
