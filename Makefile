@@ -22,7 +22,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test clients fast check contract wheel bundle node lock clean
+.PHONY: help venv demo test clients bench fast check contract wheel bundle node lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ test: .venv/.made .node/.made .clients/conversions/.made ## run all tests
 
 clients: $(CLIENTS:%=.clients/%/.made) .clients/js/.made ## try every client on the server; ONLY="fastmcp http" tries some
 	$(BIN)/python -m tests.clients.matrix $(ONLY)
+
+bench: .venv/.made ## measure this project beside what it replaces; ONLY="runs join" takes some rows
+	$(BIN)/python -m benchmarks.compare $(ONLY)
 
 fast: .venv/.made ## run the tests that take no processes and no backends
 	$(PYTEST) -m "not slow"
