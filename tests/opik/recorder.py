@@ -160,7 +160,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         recorder = cast(_Server, self.server).recorder
         behaviour, released, more = recorder.behaviour, recorder.released, recorder.headers
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        size = int(self.headers.get("Content-Length") or 0)
+        raw = self.rfile.read(size)
+        if len(raw) < size:
+            self.close_connection = True
+            return
         plain = gzip.decompress(raw) if self.headers.get("Content-Encoding") == "gzip" else raw
         headers = {name.lower(): value for name, value in self.headers.items()}
         status, text = recorder.answer(behaviour, self.command, self.path.removeprefix(PREFIX), headers, plain)
