@@ -64,11 +64,12 @@ async def until_warm(server: psutil.Process) -> float:
 
 async def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name, "work")
+        folder.mkdir()
         path = table(folder)
-        environment = {"PATH": os.environ["PATH"], "HOME": name, "MLOPS_HOME": str(folder / "home")}
+        environment = {"PATH": os.environ["PATH"], "HOME": name, "MLOPS_HOME": f"{name}/home"}
         parameters = StdioServerParameters(
-            command=sys.executable, args=["-m", "mlops_mcp.server", "serve"], env=environment, cwd=name
+            command=sys.executable, args=["-m", "mlops_mcp.server", "serve"], env=environment, cwd=folder
         )
         async with Client(parameters) as client:
 
