@@ -8,6 +8,7 @@ SLICE = Slice(
     floor=4,
     preload=(
         "pyarrow.parquet",
+        "pyarrow.dataset",
         "pyarrow.compute",
         "pyarrow.csv",
         "pyarrow.json",

@@ -21,6 +21,8 @@ RARE_SHARE, RARE_ROWS = 0.01, 20
 STOPPING_SHARE = 0.1
 # The category CatBoost sees for a missing one; it takes no NaN there.
 NO_CATEGORY = "__missing__"
+# Cells from which threads take no longer to wake than to work alone (measured on two cores).
+WORTH_THREADS = 50_000
 
 
 def build(card: ModelCard, threads: int) -> Pipeline:
@@ -60,7 +62,7 @@ def fit(
 
     entry = algorithm(card.algorithm)
     try:
-        pipeline = _in_units_of_target(build(card, threads), entry, target)
+        pipeline = _in_units_of_target(build(card, threads if features.size >= WORTH_THREADS else 1), entry, target)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if any(card.params.get(name) for name in entry.stops_early):

@@ -21,6 +21,8 @@ SLICE = Slice(
         # sklearn and lightgbm see data frames through it
         "narwhals.stable.v2",
         "narwhals._pandas_like.dataframe",
+        "narwhals._pandas_like.namespace",
+        "narwhals._interchange.dataframe",
     ),
     opens=("*",),
 )
