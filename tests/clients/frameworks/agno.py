@@ -32,7 +32,9 @@ class Agno:
         result = done.result
         text = str(getattr(result, "content", result) or done.error or "")
         return Outcome(
-            text, done.status == "failure" or text.startswith("Error"), bool(getattr(result, "images", None))
+            text,
+            done.status == "failure" or text.startswith(("Error", "MCP tool ")),
+            bool(getattr(result, "images", None)),
         )
 
 

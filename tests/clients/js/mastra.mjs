@@ -30,4 +30,5 @@ async function connect(transport) {
   };
 }
 
-await main("@mastra/mcp", connect, ["stdio", "http", "sse"]);
+// It has no SSE since 2.0.
+await main("@mastra/mcp", connect, ["stdio", "http"]);
