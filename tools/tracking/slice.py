@@ -17,7 +17,6 @@ SLICE = Slice(
         "mlflow.store.model_registry.sqlalchemy_workspace_store",
         "sqlalchemy.dialects.sqlite",
         "sqlalchemy.orm:configure_mappers",
-        "mlflow.tracking.request_header.registry",
         "mlflow.tracing.export.utils",
         "mlflow.tracing.processor.otel",
         "mlflow.tracing.processor.base_mlflow",
