@@ -56,7 +56,9 @@ VARIABLES = {
 LIKE_THE_SERVER = (b"mlops_mcp.tools.tracing.opik", b"multiprocessing.resource_tracker")
 # The sources are of PostgreSQL, whose driver asks for it.
 OF_A_BACKEND = "Planted18"
+# A process that has neither lived nor worked so long may not have come to its first lines yet.
 YOUNG_S = 10.0
+STARTING_S = 1.0
 SETTINGS = """
 opik: {url: "http://bot:Planted27hunter@127.0.0.1:9/api", workspace: team}
 data:
@@ -123,13 +125,21 @@ class Listening(Asking):
         for process in psutil.process_iter():
             try:
                 block = b"\0".join(Path(f"/proc/{process.pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
-                young = time.time() - process.create_time() < YOUNG_S
+                young = is_young(process)
             except (OSError, psutil.Error):  # it has ended
                 continue
             ours = process.pid in below or self._home in block
             like_it = process.pid == self._server or any(each in block for each in LIKE_THE_SERVER)
             if ours and not (young or like_it):
                 yield from ((f"{block[:200]!r}", mark) for mark in marks_in(block) - {OF_A_BACKEND})
+
+
+def is_young(process: psutil.Process) -> bool:
+    """Whether it may still be starting, which on a busy machine says its work, not its age: what waits has started."""
+    if time.time() - process.create_time() < YOUNG_S:
+        return True
+    used = process.cpu_times()
+    return process.status() != psutil.STATUS_SLEEPING and used.user + used.system < STARTING_S
 
 
 def marks_in(content: bytes) -> set[str]:

@@ -123,7 +123,7 @@ def test_it_is_started_only_when_something_waits_and_opik_is_configured(
 
 
 def test_a_killed_shipper_loses_nothing(site: Site, opik: Recorder, processes: list[int]) -> None:
-    site.calls(2000)
+    site.calls(600)
     pid = start(site.settings, FAST)
     processes.append(pid)
     until(lambda: opik.rows("spans"))

@@ -38,6 +38,12 @@ def without_backends(tmp_path: Path) -> Work:
     return Work(settings, Tracer(lambda _span: None))
 
 
+@pytest.fixture
+def fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that is trained right here is not fitted again over folds, for tests that do not look at those scores."""
+    monkeypatch.setattr("mlops_mcp.tools.training.client.REPEATED_FITS_S", -1.0)
+
+
 @pytest.fixture(scope="session")
 def postgres(needs: Callable[..., str]) -> Generator[str]:
     """The address of a PostgreSQL database."""

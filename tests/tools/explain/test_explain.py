@@ -1,9 +1,13 @@
+import os
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_mcp.config.load import load
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.explain import client, kept
@@ -12,18 +16,48 @@ from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import TrainRequest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fitted_once")]
 
+# Few trees add up as many do.
+FEW = {
+    **{name: {"n_estimators": 30} for name in ("XGBoost", "LightGBM")},
+    "RandomForest": {"n_estimators": 10},
+    "HistGradientBoosting": {"max_iter": 20},
+}
 LOANS = Path(__file__).parents[3] / "examples" / "credit_risk" / "loan_table.parquet"
 
 
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("sample") / "loans.parquet"
+    pd.read_parquet(LOANS).sample(1500, random_state=0).to_parquet(file, index=False)
+    return file
+
+
 @pytest.fixture
-def loans(work: Work, tmp_path: Path) -> str:
-    pd.read_parquet(LOANS).sample(1500, random_state=0).to_parquet(tmp_path / "loans.parquet", index=False)
-    return resolve(work, str(tmp_path / "loans.parquet")).handle
+def loans(work: Work, sample: Path, tmp_path: Path) -> str:
+    return resolve(work, str(shutil.copy(sample, tmp_path))).handle
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear model, of which an error is all that its tests make."""
+
+    work: Work
+    model: str
+    loans: str
+
+
+@pytest.fixture(scope="module")
+def linear(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Linear:
+    environ = {"MLOPS_HOME": str(tmp_path_factory.mktemp("linear")), "MLOPS_CONFIG": os.devnull}
+    work = Work(load(environ, {"data.roots": [str(sample.parent)]}).settings, Tracer(lambda _span: None))
+    loans = resolve(work, str(sample)).handle
+    return Linear(work, train(work, loans, "LogisticRegression"), loans)
 
 
 def train(work: Work, dataset: str, algorithm: str, target: str = "loan_status", **params: object) -> str:
@@ -76,8 +110,7 @@ def test_native_contributions_equal_those_of_shaps_tree_explainer(work: Work, lo
 def test_contributions_add_up_to_the_answer_for_every_algorithm_and_task(
     work: Work, loans: str, algorithm: str, target: str
 ) -> None:
-    params = {"n_estimators": 30} if algorithm in ("XGBoost", "LightGBM", "RandomForest") else {}
-    model = train(work, loans, algorithm, target, **params)
+    model = train(work, loans, algorithm, target, **FEW.get(algorithm, {}))
     explained = explain(work, model, loans)
     assert explained.additivity_error < 1e-3
     assert sum(item.share for item in explained.importances) == pytest.approx(1)
@@ -134,7 +167,6 @@ def test_an_explanation_is_drawn_as_a_png_and_leads_back_to_model_and_data(work:
         ),
     ],
 )
-def test_what_cannot_be_explained_is_an_error(work: Work, loans: str, call, says: str) -> None:  # type: ignore[no-untyped-def]
-    model = train(work, loans, "LogisticRegression")
+def test_what_cannot_be_explained_is_an_error(linear: Linear, call, says: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ToolFailure, match=says):
-        call(work, model, loans)
+        call(linear.work, linear.model, linear.loans)

@@ -90,16 +90,18 @@ def template() -> Template:
     return own_template()
 
 
-@pytest.fixture(params=["cold", "warm", "dask", "postgres"])
+@pytest.fixture(params=["cold", "warm", "dask"])
 def engine(request: pytest.FixtureRequest, settings: Settings) -> Settings:
-    """The settings of each engine, of jobs that start cold, and of jobs that are kept in PostgreSQL."""
+    """The settings of each engine, and of jobs that start cold.
+
+    How a job ends does not hang on where it is kept, so the cold ones are kept in PostgreSQL; in `test_jobs.py` they
+    are kept in a file.
+    """
     if request.param == "cold":
-        return with_runtime(settings, preload="never")
+        return with_runtime(settings, preload="never", job_store=SecretStr(request.getfixturevalue("postgres")))
     if request.param == "warm":
         request.getfixturevalue("template")
         return with_runtime(settings, job_slots=0)
-    if request.param == "postgres":
-        return with_runtime(settings, job_store=SecretStr(request.getfixturevalue("postgres")))
     return with_runtime(settings, engine="dask", scheduler=request.getfixturevalue("scheduler"))
 
 

@@ -19,7 +19,7 @@ from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import Trained, TrainRequest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fitted_once")]
 pytest.importorskip("catboost", reason="the extra catboost is not installed")
 
 LOANS = Path(__file__).parents[3] / "examples" / "credit_risk" / "loan_table.parquet"

@@ -27,7 +27,7 @@ from mlops_mcp.tools.training.client import evaluate_model, train_model
 from mlops_mcp.tools.training.models import EvaluateRequest, ReproduceRequest, Trained, TrainRequest
 from mlops_mcp.tools.training.reproduce import reproduce_run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fitted_once")]
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ EVERY = [(entry.name, task) for entry in ALGORITHMS if entry.installed for task 
 CLASSIFIERS = [name for name, task in EVERY if task == "classification"]
 
 every_model = pytest.mark.parametrize(("algorithm", "task"), EVERY)
+once = pytest.mark.usefixtures("fitted_once")
 
 
 def rows(names: tuple[str, str, str, str] = ("a", "b", "c", "d"), count: int = 200) -> pd.DataFrame:
@@ -50,10 +51,12 @@ def answers(work: Work, model: str, frame: pd.DataFrame) -> np.ndarray:
 
 
 def fast(algorithm: str) -> dict[str, int]:
-    names = {"XGBoost": "n_estimators", "LightGBM": "n_estimators", "RandomForest": "n_estimators"}
+    names = dict.fromkeys(("XGBoost", "LightGBM", "RandomForest"), "n_estimators")
+    names |= {"HistGradientBoosting": "max_iter", "CatBoost": "iterations"}
     return {names[algorithm]: 20} if algorithm in names else {}
 
 
+@once
 @every_model
 def test_hard_names_and_permuted_columns_change_no_answer(
     work: Work, tmp_path: Path, algorithm: str, task: Task
@@ -78,6 +81,7 @@ def test_a_misspelt_parameter_is_refused_by_every_algorithm(
         train(work, tmp_path, rows(), algorithm=algorithm, task=task, params={"n_estimatorz": 3})
 
 
+@once
 @pytest.mark.parametrize("algorithm", ["XGBoost", "LightGBM"])
 def test_contributions_are_those_of_the_named_columns(work: Work, tmp_path: Path, algorithm: str) -> None:
     frame = rows(HARD_NAMES)
@@ -89,6 +93,7 @@ def test_contributions_are_those_of_the_named_columns(work: Work, tmp_path: Path
     assert found.contributions[0].feature == HARD_NAMES[1]
 
 
+@once
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(work: Work, tmp_path: Path) -> None:
     frame, params = rows(), {"n_estimators": 20, "subsample": 0.5}
     first, again, other = (
@@ -99,6 +104,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(work: Work,
     assert not np.array_equal(first, other)
 
 
+@once
 @pytest.mark.parametrize("algorithm", CLASSIFIERS)
 @pytest.mark.parametrize("labels", [("no", "yes"), (1, 2), (False, True), (-1.0, 1.0)])
 def test_labels_come_back_as_they_were_in_every_classifier(
@@ -142,6 +148,7 @@ def test_two_rows_train_a_model_that_is_said_to_mean_little(work: Work, tmp_path
     assert found.score.interval[1] - found.score.interval[0] > 0.8
 
 
+@once
 def test_huge_whole_numbers_are_a_regression_target(work: Work, tmp_path: Path) -> None:
     frame = rows()
     frame["label"] = (frame["amount"] * 1e15).astype("int64") + 2**60
@@ -150,6 +157,7 @@ def test_huge_whole_numbers_are_a_regression_target(work: Work, tmp_path: Path) 
     assert (trained.train["r2"] or 0) > 0.5
 
 
+@once
 def test_columns_without_text_names_are_called_by_their_numbers(work: Work, tmp_path: Path) -> None:
     frame = rows()[["a", "b", "label"]]
     frame.columns = pd.Index([1, 2, "label"], dtype=object)
@@ -198,6 +206,7 @@ def test_rows_of_one_class_cost_only_the_scores_they_cannot_have(work: Work, tmp
     assert "it needs every class" in (found.score.reason or "")
 
 
+@once
 def test_the_positive_class_can_be_told_when_training_and_when_evaluating(work: Work, tmp_path: Path) -> None:
     from sklearn.metrics import recall_score
 
