@@ -201,6 +201,7 @@ class Host(PromptHost):
             lambda own, picked: self._answer(spec, replace(given, own=own), context, caller, picked),
             given.own,
             context,
+            self.services.rounds,
             fixed=bool(given.key),
         )
 

@@ -30,6 +30,7 @@ from ..tools.tracing.store.writer import TraceStore
 from .audited import Audited
 from .background import repeat
 from .changes import Changes
+from .choices import Rounds
 from .client_logs import ClientLogs
 from .idempotency import RETRY_S, Answers
 from .in_flight import CallsInFlight, dated
@@ -57,6 +58,7 @@ class Services:
         self.bus = Bus()
         self.changes = Changes(self.bus, self.jobs)
         self.rates = Rates(settings.server.caller_calls)
+        self.rounds = Rounds()
         self.logs = ClientLogs(Redactor.of(settings))
         self.answers = Answers(settings.home, settings.runtime.keep_days)
         self._usage = Usage(settings.home)

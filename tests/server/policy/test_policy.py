@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -261,6 +262,34 @@ async def test_what_was_confirmed_for_one_call_counts_for_no_other(ruled: Ruled,
         assert not (await call(target="x", dry_run=False, **agreed)).get("isError")
         forged = await call(target="x", dry_run=False, inputResponses=agreed["inputResponses"])
         assert forged["resultType"] == "input_required"
+    assert probe.done == ["wipe"]
+
+
+async def test_what_was_confirmed_once_is_done_once(ruled: Ruled, probe: Probe) -> None:
+    settings = ruled(CONFIRMED)
+    async with opened(settings, probe.toolset) as door, opened(settings, probe.toolset) as other:
+        able: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}
+        call = {"name": "wipe", "arguments": {"target": "x", "dry_run": False}}
+
+        async def asked(at: Any, **more: Any) -> dict[str, Any]:
+            answer: dict[str, Any] = await at.ask({}, "tools/call", able, **call, **more)
+            return answer
+
+        agreed = {
+            "requestState": (await asked(door))["requestState"],
+            "inputResponses": {"choice": {"action": "accept", "content": {"choice": "allow"}}},
+        }
+        assert "code" in await asked(other, **agreed)  # sealed by another process
+        assert probe.done == []
+        both = await asyncio.gather(asked(door, **agreed), asked(door, **agreed))
+        assert sorted(answer["resultType"] for answer in both) == ["complete", "input_required"]
+        for _ in range(3):
+            assert (await asked(door, **agreed))["resultType"] == "input_required"
+        assert probe.done == ["wipe"]
+        declined = (await asked(door))["requestState"]
+        refusal = {"requestState": declined, "inputResponses": {"choice": {"action": "decline"}}}
+        assert (await asked(door, **refusal))["isError"]
+        assert (await asked(door, **agreed | {"requestState": declined}))["resultType"] == "input_required"
     assert probe.done == ["wipe"]
 
 
