@@ -67,7 +67,7 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         instructions=f"{INSTRUCTIONS}{offered.told()}",
         version=version(PROJECT),
         subscriptions=services.bus,
-        middleware=[in_the_callers_name, services.logs, TraceRequests(services.tracer, capture, services.owner_of)],
+        middleware=[in_the_callers_name, services.logs, TraceRequests(services.tracer, capture, services.owns_trace)],
         # With tasks/cancel a read-only server would end what others have started.
         extensions=[] if settings.server.read_only else [tasks],
     )

@@ -147,13 +147,24 @@ async def test_a_trace_is_read_and_written_by_its_owner_and_an_admin_alone(door:
 
 
 async def test_a_call_below_a_span_of_another_caller_becomes_a_trace_of_its_own(door: Door, settings: Settings) -> None:
+    ann, bob, root = door.bearer("ann", "write"), door.bearer("bob", "write"), door.bearer("root", "admin")
+    # The owner of the machine, who comes over stdio, has no token.
+    for owner, own in (("ann", ann), ("", root)):
+        trace, span = begun_by(settings, owner)
+        below = {"opik_trace_id": trace, "opik_parent_span_id": span}
+        for bearer, spans in ((bob, 1), (own, 2)):
+            await door.ask(bearer, "tools/call", below, name="list_jobs", arguments={})
+            shown = await door.call(root, "get_trace", trace=f"trace:{trace}", limit=50)
+            assert (owner, shown["structuredContent"]["tree"].count("\n") + 1) == (owner, spans)
+
+
+async def test_a_trace_that_nobody_has_begun_here_is_that_of_whoever_names_it_first(door: Door) -> None:
     ann, bob = door.bearer("ann", "write"), door.bearer("bob", "write")
-    trace, span = begun_by(settings, "ann")
-    below = {"opik_trace_id": trace, "opik_parent_span_id": span}
-    for bearer, spans in ((bob, 1), (ann, 2)):
+    below = {"opik_trace_id": "01934567-89ab-7cde-8f01-000000000001"}
+    for bearer in (ann, bob):
         await door.ask(bearer, "tools/call", below, name="list_jobs", arguments={})
-        shown = await door.call(ann, "get_trace", trace=f"trace:{trace}", limit=50)
-        assert shown["structuredContent"]["tree"].count("\n") + 1 == spans
+    shown = await door.call(ann, "get_trace", trace=f"trace:{below['opik_trace_id']}")
+    assert shown["structuredContent"]["tree"].count("\n") + 1 == 1
 
 
 @pytest.mark.slow
