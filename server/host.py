@@ -8,7 +8,7 @@ import math
 import sys
 import traceback
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from types import ModuleType
@@ -25,7 +25,7 @@ from mcp.types import Tool as WireTool
 from pydantic import AnyUrl, ValidationError
 
 from ..tools import catalog, wire
-from ..tools.errors import ToolFailure, unknown
+from ..tools.errors import NotInstalled, ToolFailure, unknown
 from ..tools.estimates import briefly
 from ..tools.legible import legible, legible_parts
 from ..tools.runtime.calls.executor import CallCrashed
@@ -42,6 +42,7 @@ from .arguments import CallArguments, admitted, invalid, taken
 from .audited import refusal_of
 from .choices import settled
 from .in_flight import Asked
+from .policy.naming import names_of
 from .policy.policy import Attempt, Policy
 from .prompts import PromptHost
 from .published import Published
@@ -220,7 +221,8 @@ class Host(PromptHost):
         picked: Mapping[str, str],
     ) -> CallToolResult | InputRequiredResult:
         if self._policy.given:
-            self._policy.require(self._attempt(spec, given), picked)
+            attempt = self._attempt(spec, given)
+            self._policy.require(replace(attempt, called=await self._called(attempt)), picked)
         if not (spec.read_only or spec.destructive):  # what frees the disk is never refused for want of it
             await self.services.require_disk(acting().name)
         if not given.key or spec.job:
@@ -278,6 +280,20 @@ class Host(PromptHost):
         common = {name: value for name, value in given.common.items() if name in known}
         own = taken(spec.name, self._metadata(spec).arg_model, given.own)
         return Attempt(spec.name, common | own, acting(), spec.read_only)
+
+    async def _called(self, attempt: Attempt) -> dict[str, list[str]]:
+        """The other names of what a call names, as far as a rule speaks of such things.
+
+        Raises:
+            ToolFailure: whoever knows them cannot say; then nobody can tell what is forbidden.
+        """
+        found: dict[str, list[str]] = {}
+        for slice_name, texts in self._policy.asks(attempt).items():
+            with suppress(NotInstalled):  # so that nothing of its kinds is there
+                told = await self.services.calls.call(slice_name, names_of(slice_name), texts)
+                for text, names in told.items():
+                    found.setdefault(text, []).extend(names)
+        return found
 
     def _metadata(self, spec: ToolSpec) -> FuncMetadata:
         tool = self._tool_manager.get_tool(spec.name)
