@@ -11,6 +11,7 @@ from ..resources.publish import add_resources
 from ..tools import wire
 from ..tools.distributions import PROJECT
 from ..tools.spec import Toolset
+from .access.counted import Counted
 from .access.named import in_the_callers_name
 from .audited import add_audit
 from .host import Host
@@ -56,7 +57,7 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
 
     served = {*offered.tools, *(spec.name for toolset in more for spec in toolset.tools)}
     policy = Policy.of(settings, partial(shapes, more))
-    tasks = Tasks(services.jobs, services.audit, served, policy, services.rates.admit)
+    tasks = Tasks(services.jobs, services.audit, served, policy)
     host = Host(
         services,
         offered,
@@ -67,7 +68,12 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
         instructions=f"{INSTRUCTIONS}{offered.told()}",
         version=version(PROJECT),
         subscriptions=services.bus,
-        middleware=[in_the_callers_name, services.logs, TraceRequests(services.tracer, capture, services.owns_trace)],
+        middleware=[
+            Counted(services.rates),
+            in_the_callers_name,
+            services.logs,
+            TraceRequests(services.tracer, capture, services.owns_trace),
+        ],
         # With tasks/cancel a read-only server would end what others have started.
         extensions=[] if settings.server.read_only else [tasks],
     )

@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 import traceback
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -15,14 +15,13 @@ from types import ModuleType
 from typing import Any, cast
 
 from mcp.server import Server
-from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ResourceError, ToolError, UnexpectedToolError
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import CallToolResult, InputRequiredResult, ResourceTemplate, TextContent
 from mcp.types import Resource as WireResource
 from mcp.types import Tool as WireTool
-from pydantic import AnyUrl, ValidationError
+from pydantic import ValidationError
 
 from ..tools import catalog, wire
 from ..tools.errors import NotInstalled, ToolFailure, unknown
@@ -106,15 +105,6 @@ class Host(PromptHost):
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         return [each for each in await super().list_resource_templates() if self._opens(each.uri_template)]
-
-    async def read_resource(
-        self, uri: AnyUrl | str, context: Context[Services, Any] | None = None
-    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        try:
-            self._count(context)
-        except ToolFailure as failure:
-            raise ResourceError(str(failure)) from failure
-        return await super().read_resource(uri, context)
 
     def _count(self, context: Context[Services, Any] | None) -> None:
         """Raises ToolFailure for one too many of a caller; whoever has started the server itself may make any."""
