@@ -27,13 +27,20 @@ class Rates:
         # What is left of a caller's requests, and as of when.
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def used(self, caller: str) -> int:
+        """How many of its requests a caller does not have back yet; 0 where it may make any number."""
+        return self._most - math.floor(self._now(caller, self._clock()))
+
+    def _now(self, caller: str, now: float) -> float:
+        left, then = self._left.get(caller, (float(self._most), now))
+        return min(float(self._most), left + (now - then) * self._most / WITHIN_S)
+
     def admit(self, caller: str) -> None:
         """Count a request. Raises ToolFailure if it is one too many."""
         if not self._most:
             return
         now = self._clock()
-        left, then = self._left.get(caller, (float(self._most), now))
-        left = min(float(self._most), left + (now - then) * self._most / WITHIN_S)
+        left = self._now(caller, now)
         if left < 1:
             wait_s = math.ceil((1 - left) * WITHIN_S / self._most)
             raise ToolFailure(

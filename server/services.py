@@ -98,6 +98,10 @@ class Services:
         if owner and (most_mb := self.settings.runtime.caller_disk_mb):
             await self._counts.run(partial(self._usage.require_room, owner, most_mb))
 
+    async def written_mb(self, owner: str) -> int:
+        """What the bearer of a token has written within a day."""
+        return await self._counts.run(partial(self._usage.within_a_day, owner)) >> 20
+
     async def owns_trace(self, trace_id: str) -> bool:
         """Whether whoever acts may write into a trace: one of his own, or one that nobody has begun here.
 

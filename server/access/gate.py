@@ -98,8 +98,13 @@ def identity_of(request: Request | None) -> Identity:
 def guest_of(scope: Scope) -> str:
     """Whom a request counts for: its token, else its address; by its kind as well, since a token may be named so."""
     if name := identity_of(Request(scope)).name:
-        return f"token {name}"
+        return guest_named(name)
     return f"address {scope['client'][0]}" if scope.get("client") else "address"
+
+
+def guest_named(name: str) -> str:
+    """Whom the requests with a token count for."""
+    return f"token {name}"
 
 
 def require_lock(options: ServerSettings, callers: Callers) -> None:

@@ -44,11 +44,14 @@ def test_a_caller_makes_as_many_calls_as_it_may_and_another_one_as_well() -> Non
     assert admitted(rates, "bob", 500) == 120
     with pytest.raises(ToolFailure, match=r"120 requests of this caller.*server\.caller_calls\)\. Repeat it in 1 s\."):
         rates.admit("ann")
+    assert [rates.used(caller) for caller in ("ann", "bob", "eve")] == [120, 120, 0]
     clock.now = 1
+    assert rates.used("ann") == 118
     assert admitted(rates, "ann", 500) == 2
     clock.now = 3600
     assert admitted(rates, "ann", 500) == 120
-    assert admitted(Rates(0, clock), "ann", 500) == 500
+    unlimited = Rates(0, clock)
+    assert (admitted(unlimited, "ann", 500), unlimited.used("ann")) == (500, 0)
 
 
 def test_callers_that_come_and_go_are_forgotten() -> None:
