@@ -11,7 +11,7 @@ from mcp.server.mcpserver.exceptions import ResourceError
 from ..tools.addresses import LIMITS
 from ..tools.errors import ToolFailure
 from ..tools.runtime.identity import acting
-from .access.gate import guest_named
+from .access.gate import counted_as
 from .services import Services
 
 SAID = "What you have of your limits: requests within a minute, jobs, their seconds and the MB written within a day."
@@ -35,7 +35,7 @@ async def used(services: Services) -> dict[str, dict[str, float | None]]:
         return {}
     runtime, has = services.settings.runtime, await services.jobs.taken()
     counted: dict[str, tuple[float, float]] = {
-        "server.caller_calls": (services.rates.used(guest_named(name)), services.settings.server.caller_calls),
+        "server.caller_calls": (services.rates.used(counted_as(name)), services.settings.server.caller_calls),
         "runtime.caller_jobs": (has.jobs, runtime.caller_jobs),
         "runtime.caller_job_s": (round(has.seconds, 1), runtime.caller_job_s),
         "runtime.caller_disk_mb": (await services.written_mb(name), runtime.caller_disk_mb),

@@ -35,7 +35,7 @@ from ..tools.runtime.waits import Caller
 from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
 from . import stdio
-from .access.gate import guest_of
+from .access.gate import counted_for
 from .access.scopes import METHODS, RESOURCES, Wanted, needed
 from .arguments import CallArguments, admitted, invalid, taken
 from .audited import refusal_of
@@ -110,7 +110,7 @@ class Host(PromptHost):
         """Raises ToolFailure for one too many of a caller; whoever has started the server itself may make any."""
         request = context.request_context.request if context else None
         if request is not None:
-            self.services.rates.admit(guest_of(request.scope))
+            self.services.rates.admit(counted_for(request.scope))
 
     def _opens(self, address: str) -> bool:
         return acting().allows(RESOURCES.get(address, "read")) and self._policy.opens(self.cards.get(address, ()))

@@ -15,7 +15,7 @@ from mcp.types import INVALID_REQUEST
 
 from ...tools.errors import ToolFailure
 from ..rates import Rates
-from .gate import guest_of
+from .gate import counted_for
 
 # It counts where it is answered: a refusal is read by a model, in the form of a tool's answer.
 CALL = "tools/call"
@@ -59,7 +59,7 @@ class Counted:
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         if ctx.request is None or ctx.request_id is None or ctx.method == CALL:
             return await call_next(ctx)
-        caller = guest_of(ctx.request.scope)
+        caller = counted_for(ctx.request.scope)
         try:
             self._rates.admit(caller)
         except ToolFailure as failure:
