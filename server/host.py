@@ -14,6 +14,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
+import anyio.to_thread
 from mcp.server import Server
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
@@ -212,7 +213,8 @@ class Host(PromptHost):
     ) -> CallToolResult | InputRequiredResult:
         if self._policy.given:
             attempt = self._attempt(spec, given)
-            self._policy.require(replace(attempt, called=await self._called(attempt)), picked)
+            judged = replace(attempt, called=await self._called(attempt))
+            await anyio.to_thread.run_sync(self._policy.require, judged, picked)  # it reads links of the file system
         if not (spec.read_only or spec.destructive):  # what frees the disk is never refused for want of it
             await self.services.require_disk(acting().name)
         if not given.key or spec.job:
@@ -278,7 +280,8 @@ class Host(PromptHost):
             ToolFailure: whoever knows them cannot say; then nobody can tell what is forbidden.
         """
         found: dict[str, list[str]] = {}
-        for slice_name, texts in self._policy.asks(attempt).items():
+        asked = await anyio.to_thread.run_sync(self._policy.asks, attempt)
+        for slice_name, texts in asked.items():
             with suppress(NotInstalled):  # so that nothing of its kinds is there
                 told = await self.services.calls.call(slice_name, names_of(slice_name), texts)
                 for text, names in told.items():

@@ -155,8 +155,7 @@ class Limits:
         opens = scope["path"] == self._opening and _may_open(scope["method"], headers)
         admission = self._crowd.admit(caller, opens)
         if isinstance(admission, str):
-            said = {"error": "too_many_requests", "error_description": admission}
-            await JSONResponse(said, 429, {"Retry-After": str(RETRY_S)})(scope, receive, send)
+            await too_many(admission)(scope, receive, send)
             return
         try:
             for name, session in admission.leaving.items():
@@ -173,6 +172,12 @@ class Limits:
         if session.user is not None:
             asked["user"] = session.user
         await self._app(asked, _nothing_more, _unheard)
+
+
+def too_many(why: str) -> JSONResponse:
+    """What a caller is told of a request that is one too many."""
+    said = {"error": "too_many_requests", "error_description": why}
+    return JSONResponse(said, 429, {"Retry-After": str(RETRY_S)})
 
 
 async def _nothing_more() -> Message:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...tools.errors import ToolFailure
 from ...tools.runtime.identity import acting_as
-from .crowd import RETRY_S
+from .crowd import too_many
 from .gate import counted_for, identity_of
 from .scopes import Wanted
 from .told import Told
@@ -62,8 +62,7 @@ class Forbidden:
         try:
             self._admit(counted_for(scope))
         except ToolFailure as failure:
-            said = {"error": "too_many_requests", "error_description": str(failure)}
-            await JSONResponse(said, 429, {"Retry-After": str(RETRY_S)})(scope, receive, send)
+            await too_many(str(failure))(scope, receive, send)
             return
         with acting_as(identity):
             await self._denied(wanted)

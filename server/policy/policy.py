@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from .matching import Pattern, among, at, is_named, leaves
 from .naming import ANY, slices_for
 
 MAX_SHOWN = 200
+# Single values of a call that rules are held against: more would keep everybody waiting.
+MOST_VALUES = 20_000
 
 logger = logging.getLogger(__name__)
 
@@ -127,19 +130,24 @@ class Policy:
         return True
 
     def asks(self, attempt: Attempt) -> Mapping[str, Sequence[str]]:
-        """Slice -> the texts of a call whose other names it has to say, so that `require` can tell what they name."""
+        """Slice -> the texts of a call whose other names it has to say, so that `require` can tell what they name.
+
+        Raises:
+            ToolFailure: it has too many.
+        """
+        self._require_few(attempt)
         found: dict[str, dict[str, None]] = {}
-        for rule in self._forbidding(attempt):
+        for rule in self._about(attempt, ("deny", "confirm")):
             for path, patterns in rule.arguments.items():
                 texts = [value for value in attempt.values(path) if isinstance(value, str)]
                 for slice_name in slices_for(path, patterns):
                     found.setdefault(slice_name, {}).update(dict.fromkeys(texts))
         return {slice_name: list(texts) for slice_name, texts in found.items() if texts}
 
-    def _forbidding(self, attempt: Attempt) -> Iterator[Rule]:
-        """The rules that may not let a call pass, by what is passed."""
+    def _about(self, attempt: Attempt, effects: Sequence[Effect] = EFFECTS) -> Iterator[Rule]:
+        """The rules that may decide over a call, by what is passed."""
         if rules := self._current():
-            for effect in ("deny", "confirm"):
+            for effect in effects:
                 for verdict in _ruling(rules, effect, attempt.tool, attempt.by):
                     if verdict.rule:
                         yield verdict.rule
@@ -162,11 +170,22 @@ class Policy:
                 f"nothing is written while the policy of this server cannot be used: {self._broken}",
                 "Whoever runs the server mends it; what only reads works on.",
             )
+        self._require_few(attempt)
         verdict = decide(rules, attempt)
         if verdict.effect == "deny":
             raise self._denied(attempt.tool, verdict)
         if verdict.effect == "confirm" and picked.get(attempt.digest) != NeedsConsent.YES:
             raise self._open_question(attempt, verdict, refused=attempt.digest in picked)
+
+    def _require_few(self, attempt: Attempt) -> None:
+        """Raises ToolFailure for a call with more values than can be looked at, if a rule speaks of them."""
+        if not any(rule.arguments for rule in self._about(attempt)):
+            return
+        if len(list(islice(attempt.values(ANY), MOST_VALUES + 1))) > MOST_VALUES:
+            raise ToolFailure(
+                f"{attempt.tool} was given more than {MOST_VALUES} values, and the policy of this server looks at each",
+                "Pass fewer at a time, or as a file or dataset.",
+            )
 
     def _open_question(self, attempt: Attempt, verdict: Verdict, refused: bool) -> ToolFailure:
         first = [name.partition(".")[0] for name in (verdict.rule.arguments if verdict.rule else ())]

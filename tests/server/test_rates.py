@@ -94,7 +94,10 @@ async def test_every_request_counts_whatever_it_asks_for(settings: Settings) -> 
             bearer = door.bearer(f"caller{number}", "write")
             assert "tools" in await door.ask(bearer, "tools/list")
             refusal = await door.ask(bearer, method, **params)
-            assert (method, "(server.caller_calls). Repeat it in 60 s." in refusal["message"]) == (method, True)
+            assert (method, "(server.caller_calls). Repeat it in" in refusal["message"]) == (method, True)
+        for path in ("/metrics", "/readyz"):
+            bearer = door.bearer(path.strip("/"), "read")
+            assert [(await door.http.get(path, headers=bearer)).status_code for _ in range(2)] == [200, 429]
 
 
 async def test_of_many_lists_of_one_caller_others_come_between(settings: Settings) -> None:

@@ -77,8 +77,9 @@ def read_folder(folder: Path, max_mb: int) -> tuple[pa.Table, list[str]]:
             for place in range(head.num_row_groups)
         )
         if size > max_mb << 20:
-            said = f"{folder.name} holds more than {max_mb} MB (data.max_mb)"
-            raise ToolFailure(said, "Pass a folder or file in it.")
+            raise ToolFailure(
+                f"{folder.name} holds more than {max_mb} MB (data.max_mb)", "Pass a folder or file in it."
+            )
         schema, notes = _unified({path: head.schema_arrow for path, head in heads.items()})
         tables = [_fitted(head.read(), schema) for head in heads.values()]
     table = pa.concat_tables(tables)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.policy.document import Document
 from mlops_mcp.server.policy.matching import among, fits
 from mlops_mcp.server.policy.naming import slices_for
-from mlops_mcp.server.policy.policy import Attempt, decide
+from mlops_mcp.server.policy.policy import MOST_VALUES, Attempt, Policy, decide
 from mlops_mcp.tools.data import naming as of_data
 from mlops_mcp.tools.data.store import Dataset, file_of, load_file, save
+from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.registry import naming as of_registry
 from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.work import Work
@@ -24,8 +27,8 @@ from mlops_mcp.tools.tracking.client import opened as store_of
 from ..access.conftest import opened
 
 
-def attempt(tool: str, called: dict[str, list[str]] | None = None, **arguments: Any) -> Attempt:
-    return Attempt(tool, arguments, Identity(), read_only=True, called=called or {})
+def attempt(arguments: dict[str, Any], called: dict[str, list[str]] | None = None) -> Attempt:
+    return Attempt("search_runs", arguments, Identity(), read_only=True, called=called or {})
 
 
 def effect(deny: dict[str, Any], call: Attempt) -> str:
@@ -36,22 +39,32 @@ def effect(deny: dict[str, Any], call: Attempt) -> str:
 def test_one_rule_speaks_of_every_argument() -> None:
     rule = {"*": ["/data/private/*", "dataset:secret*"]}
     for name in ("path", "dataset", "reference", "test", "anything"):
-        assert effect(rule, attempt("t", **{name: "/data/private/a.csv"})) == "deny"
-        assert effect(rule, attempt("t", **{name: {"inside": ["x", "secret"]}})) == "deny"
-        assert effect(rule, attempt("t", **{name: "/data/public/a.csv", "other": None})) == "allow"
-    assert effect(rule, attempt("t")) == "allow"
+        assert effect(rule, attempt({name: "/data/private/a.csv"})) == "deny"
+        assert effect(rule, attempt({name: {"inside": ["x", "secret"]}})) == "deny"
+        assert effect(rule, attempt({name: "/data/public/a.csv", "other": None})) == "allow"
+    assert effect(rule, attempt({})) == "allow"
 
 
 def test_what_is_called_otherwise_is_forbidden_as_well_and_permitted_as_it_is_named() -> None:
     called = {"7": ["secret", "7"], "3": ["open", "3"]}
     for given, denied in (("7", "deny"), ("secret", "deny"), ("3", "allow")):
-        assert effect({"experiment": "secret"}, attempt("search_runs", called, experiment=given)) == denied
+        assert effect({"experiment": "secret"}, attempt({"experiment": given}, called)) == denied
     assert among(("*", "!open"), "open", True, ("3",)) is False
     assert among(("*", "!open"), "3", True, ("open",)) is True
     permitted = Document.model_validate(
         {"default": "deny", "allow": [{"tools": "*", "arguments": {"experiment": "open"}}]}
     )
-    assert decide(permitted, attempt("search_runs", called, experiment="3")).effect == "deny"
+    assert decide(permitted, attempt({"experiment": "3"}, called)).effect == "deny"
+
+
+def test_a_call_with_more_values_than_rules_can_look_at_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("default: allow\ndeny: [{tools: predict, arguments: {'*': secret}}]")
+    policy = Policy(tmp_path / "policy.yaml", lambda: {"predict": {}, "look": {}})
+    for tool, number, refused in (("predict", MOST_VALUES + 1, True), ("predict", 9, False), ("look", 10**5, False)):
+        call = Attempt(tool, {"rows": [str(each) for each in range(number)]}, Identity(), read_only=True)
+        for judge in (partial(policy.require, call, {}), partial(policy.asks, call)):
+            with pytest.raises(ToolFailure, match="Pass fewer") if refused else nullcontext():
+                judge()
 
 
 @pytest.mark.parametrize(
