@@ -59,7 +59,7 @@ def door(settings: Settings) -> ASGIApp:
     def needed(_method: str, params: Mapping[str, Any]) -> Wanted:
         return Wanted(str(params["name"]), "write")
 
-    return Gate(Forbidden(nothing, "/mcp", needed, nobody, told), Callers(settings), told)
+    return Gate(Forbidden(nothing, "/mcp", needed, nobody, lambda _caller: None, told), Callers(settings), told)
 
 
 async def took_ms(app: ASGIApp, token: str) -> float:

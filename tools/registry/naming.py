@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
 from ..handles import Handle, parse, parse_model
 from ..runtime.work import Work
+from ..slices import handle_kinds
 from ..tracking.backend import has_no_store
 from ..tracking.client import everything, opened
 from .removal import logged_id
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOGGED = "models:/"
+# MLflow's own numbers of runs.
+RUN = re.compile("[0-9a-f]{32}")
 
 
 def other_names(work: Work, texts: Sequence[str]) -> dict[str, list[str]]:
@@ -33,7 +38,10 @@ def other_names(work: Work, texts: Sequence[str]) -> dict[str, list[str]]:
         found = {text: set(_sources(client, registered, text)) for text in texts}
         runs = {source: _run_of(client, source) for sources in found.values() for source in sources}
     return {
-        text: sorted(name for source in sources for name in (*_names(registered, source), *runs[source]))
+        text: sorted(
+            {name for source in sources for name in (*_names(registered, source), *runs[source])}
+            | {f"run:{part}" for part in _parts(text) if RUN.fullmatch(part)}
+        )
         for text, sources in found.items()
     }
 
@@ -59,7 +67,8 @@ def _registered(client: MlflowClient) -> Iterator[_Version]:
 
 
 def _sources(client: MlflowClient, registered: Sequence[_Version], text: str) -> Iterator[str]:
-    """The logged models that a text may stand for."""
+    """The logged models that a text may stand for; a path below one names it."""
+    yield from (f"{LOGGED}{identity}" for part in _parts(text) if (identity := logged_id(part)))
     if identity := logged_id(text):
         yield f"{LOGGED}{identity}"
     elif text.strip().startswith("run:"):
@@ -73,6 +82,16 @@ def _sources(client: MlflowClient, registered: Sequence[_Version], text: str) ->
             named = not (wanted.version or wanted.alias) or str(wanted) in each.names
             if named and each.handle.name == wanted.name:
                 yield each.source
+
+
+def _parts(text: str) -> Sequence[str]:
+    """The folders and the file that a path leads to: artifacts lie below the number of their run or model."""
+    if "/" not in text or text.partition(":")[0] in handle_kinds() or text.startswith(LOGGED):
+        return ()
+    try:
+        return Path(text.removeprefix("file:")).expanduser().resolve().parts
+    except (OSError, RuntimeError, ValueError):
+        return ()
 
 
 def _of_run(client: MlflowClient, text: str) -> Iterator[str]:

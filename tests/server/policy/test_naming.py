@@ -172,4 +172,7 @@ def test_an_experiment_is_known_by_its_number_and_a_model_by_all_that_stands_for
     names = of_registry.other_names(work, [*texts, logged.model_id, "model:credit/2", "other", "run:none", "\ud800"])
     for text in (*texts, logged.model_id):
         assert (text, set(names[text])) == (text, every)
+    paths = [f"{work.home}/artifacts/{number}/{run}/artifacts/a.csv", f"/x/../{logged.model_id}/model.skops"]
+    below = of_registry.other_names(work, paths)
+    assert (below[paths[0]], set(below[paths[1]])) == ([f"run:{run}"], every)
     assert [names[each] for each in ("model:credit/2", "other", "run:none", "\ud800")] == [[]] * 4
