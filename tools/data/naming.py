@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
 FILE = "file:"
+OF_FILES = ("sqlite", "duckdb")
 
 
 def other_names(work: Work, texts: Sequence[str]) -> dict[str, list[str]]:
@@ -55,6 +56,7 @@ class _Names:
 
     def of(self, text: str) -> Iterator[str]:
         yield from self._of_dataset(text)
+        yield from self._of_source(text)
         for table in self._tables(text):
             yield table
             yield from self._of_dataset(table)
@@ -65,6 +67,15 @@ class _Names:
             for twin in self._with(digest):
                 yield str(twin)
                 yield from self._parents(twin)
+
+    def _of_source(self, text: str) -> Iterator[str]:
+        """A database that is named, with or without a table of it, and the file that it is."""
+        name = text.strip().removeprefix(PREFIX).partition("/")[0]
+        if name in self.work.settings.data.sources:
+            yield f"{PREFIX}{name}"
+            scheme, _, file = self.work.settings.data.sources[name].get_secret_value().partition(":///")
+            if file and scheme in OF_FILES:
+                yield str(Path(file).expanduser().resolve())
 
     def _datasets(self, text: str) -> Iterable[Handle]:
         if text.strip().startswith(PREFIX):

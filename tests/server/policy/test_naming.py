@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlops_mcp.config.settings import Settings
+from mlops_mcp.config.settings import DataSettings, Settings
 from mlops_mcp.server.policy.document import Document
 from mlops_mcp.server.policy.matching import among, fits
 from mlops_mcp.server.policy.naming import slices_for
@@ -131,6 +131,12 @@ def test_rows_are_known_by_every_handle_by_their_file_and_in_queries(
     found = of_data.other_names(work, [*every, other.handle, "select 1", "", "no such", "\0", "source:a/b"])
     for way in every:
         assert (way, {secret.handle, file} <= set(found[way])) == (way, True)
+    database = DataSettings.model_validate(
+        {**work.settings.data.model_dump(), "sources": {"shop": f"sqlite:///{tmp_path}/secret/shop.db"}}
+    )
+    sourced = Work(work.settings.model_copy(update={"data": database}), work.tracer)
+    for way in ("shop", "source:shop/pay", " source:shop/a.b"):
+        assert of_data.other_names(sourced, [way])[way] == [f"{tmp_path}/secret/shop.db", "source:shop"]
     assert found[other.handle] == [str(file_of(work, other.handle.partition("@")[2])), other.handle]
     assert [found[each] for each in ("select 1", "", "no such", "\0", "source:a/b")] == [[]] * 5
 
