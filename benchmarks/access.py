@@ -25,8 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.access.callers import Callers
+from mlops_mcp.server.access.forbidden import Forbidden
 from mlops_mcp.server.access.gate import Gate
-from mlops_mcp.server.access.reach import Reach
 from mlops_mcp.server.access.scopes import Wanted
 from mlops_mcp.server.access.tokens import Kept, Tokens
 from mlops_mcp.server.access.told import Told
@@ -59,7 +59,7 @@ def door(settings: Settings) -> ASGIApp:
     def needed(_method: str, params: Mapping[str, Any]) -> Wanted:
         return Wanted(str(params["name"]), "write")
 
-    return Gate(Reach(nothing, "/mcp", needed, nobody, told), Callers(settings), told)
+    return Gate(Forbidden(nothing, "/mcp", needed, nobody, lambda _caller: None, told), Callers(settings), told)
 
 
 async def took_ms(app: ASGIApp, token: str) -> float:

@@ -26,7 +26,7 @@ class Section(BaseModel):
 Origin = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s*]+(:\*)?$")]
 
 
-# Who reaches this machine's own names reads and writes what passes between them anyway.
+# The one list of this machine's own names. Who reaches them reads and writes what passes between them anyway.
 OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,9 @@ from ..tools import wire
 from ..tools.errors import ToolFailure, unknown
 from ..tools.runtime.models import Budget
 from .leniency import Place, meant
+
+# Half of a character of UTF-16, which no file, database or library takes.
+HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,17 @@ def admitted(
         model: the arguments of its function.
 
     Raises:
-        ToolFailure: an argument that does not exist, cannot be meant or is not of its type, a key or a detail that is
-            none, or a budget that no work fits in.
+        ToolFailure: an argument that does not exist, cannot be meant, is not of its type or no text of whole
+            characters, a key or a detail that is none, or a budget that no work fits in.
     """
+    require_whole(tool, arguments)
     for argument in arguments:
         if argument not in known:
             raise unknown(f"argument of {tool}", argument, known, limit=20)
     # A tool may have an argument of such a name, but of another shape: then it is the tool's own.
     common = {name: value for name, value in arguments.items() if wire.is_common(name, known[name])}
     own = meant(Place(tool), model, {name: value for name, value in arguments.items() if name not in common})
+    require_whole(tool, own)  # what was meant may have been read out of JSON
     full = _full(tool, common) or own.get(wire.DETAIL) == "full"
     key, budget = _key(tool, common.get(wire.KEY)), _budget(tool, common)
     same = {name: value for name, value in taken(tool, model, own).items() if name != wire.WAIT}
@@ -75,6 +81,31 @@ def taken(tool: str, model: type[BaseModel], own: Mapping[str, Any]) -> dict[str
         return model.model_validate(own).model_dump(mode="json")
     except ValidationError as error:
         raise invalid(tool, error) from None
+
+
+def require_whole(what: str, arguments: Mapping[str, Any]) -> None:
+    """Raises ToolFailure for a text, also inside of an argument, that holds half of a character."""
+    for name, value in arguments.items():
+        for text in (name, *_texts(value)):
+            if half := HALF.search(text):
+                code = f"{ord(half[0]):04x}"
+                raise ToolFailure(
+                    f"{what} cannot take {HALF.sub('?', name)[:60]}: it holds half of a character, \\u{code}",
+                    "Send the whole character, or leave it out.",
+                )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Those in a value, and the names in it."""
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, Mapping):
+            waiting += [*found, *found.values()]
+        elif isinstance(found, list | tuple):
+            waiting += found
 
 
 def _full(tool: str, common: Mapping[str, Any]) -> bool:

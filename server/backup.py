@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ from ..config.settings import Settings
 from ..tools.distributions import PROJECT
 from ..tools.errors import ToolFailure
 from ..tools.locks import locked
+from ..tools.modeling import sealed
 from ..tools.runtime.jobs import alive
 from ..tools.storage.archive import Manifest, links, pack, read_manifest, unpack
 from ..tools.storage.state_files import own_folder
@@ -27,6 +29,7 @@ from ..tools.tracing.redaction import redact
 RESTORING, BEFORE = ".restoring-", ".before-"
 SKIPPED = ("cache/*", "endpoints/*/*", f"{RESTORING}*", f"{BEFORE}*")
 PATIENCE_S = 60.0
+PURPOSE = "backup"
 
 
 def backup(settings: Settings, file: str, force: bool) -> int:
@@ -34,12 +37,15 @@ def backup(settings: Settings, file: str, force: bool) -> int:
     return _told(lambda: _backup(settings, Path(file).absolute(), force))
 
 
-def restore(settings: Settings, file: str, force: bool) -> int:
+def restore(settings: Settings, file: str, force: bool, foreign: bool = False) -> int:
     """Fill the state folder from a backup; the exit code is 2 when that fails.
 
     Then nothing has changed, or it is said what lies elsewhere now.
+
+    Args:
+        foreign: take also what the installation that is here cannot have written, or is not known to have.
     """
-    return _told(lambda: _restore(settings, Path(file).absolute(), force))
+    return _told(lambda: _restore(settings, Path(file).absolute(), force, foreign))
 
 
 def _told(run: Callable[[], list[str]]) -> int:
@@ -59,9 +65,11 @@ def _backup(settings: Settings, target: Path, force: bool) -> list[str]:
         raise ToolFailure(f"{target} lies in the state folder", "Write it elsewhere, best to another disk.")
     if target.exists() and not force:
         raise ToolFailure(f"{target} exists", "Choose another name, or pass --force to replace it.")
+    sealed.of_bytes(home, b"", PURPOSE)  # so that there is a key, which is part of the backup
     # What the databases name by then stays until its files are copied.
     with locked(home / "upkeep.lock", PATIENCE_S, "something is being deleted"):
-        made = pack(home, target, version(PROJECT), datetime.now(UTC).isoformat(timespec="seconds"), SKIPPED)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        made = pack(home, target, version(PROJECT), now, SKIPPED, lambda content: _seal(home, content))
     kept = f"{len(made.files)} files, {made.bytes / 1e6:.1f} MB of {home} in {target}"
     return [kept, "Whoever has this file has the secret key and the tokens in it.", *_elsewhere(settings, home)]
 
@@ -82,9 +90,15 @@ def _elsewhere(settings: Settings, home: Path) -> list[str]:
     return [each.encode(errors="replace").decode() for each in said]  # names of files may be no text
 
 
-def _restore(settings: Settings, archive: Path, force: bool) -> list[str]:
+def _seal(home: Path, content: bytes) -> str:
+    return sealed.of_bytes(home, content, PURPOSE)
+
+
+def _restore(settings: Settings, archive: Path, force: bool, foreign: bool) -> list[str]:
     home, held = settings.home.resolve(), read_manifest(archive)
     _require_fit(home, held)
+    if not foreign:
+        _require_own(home, held)
     own_folder(settings.home.absolute())
     for left in home.glob(f"{RESTORING}*"):
         shutil.rmtree(left)
@@ -95,7 +109,8 @@ def _restore(settings: Settings, archive: Path, force: bool) -> list[str]:
     draft = home / f"{RESTORING}{uuid.uuid4().hex}"
     draft.mkdir(mode=0o700)
     try:
-        unpack(archive, draft)
+        if unpack(archive, draft) != held:
+            raise ToolFailure(f"{archive} is another one by now", "Nothing was restored. Copy it to where it stays.")
         aside = _exchanged(home, draft, present)
     finally:
         shutil.rmtree(draft)
@@ -111,6 +126,23 @@ def _require_fit(home: Path, held: Manifest) -> None:
             f"this is a backup of {held.home}, and MLflow's store in it names the files by that path",
             f"Restore it there: mlops-mcp --home {held.home} restore …",
         )
+
+
+def _require_own(home: Path, held: Manifest) -> None:
+    """Refuse what decides whose tokens hold and what is run, unless this installation has written it.
+
+    The key that tells lies in the folder, and in the backup of it as well: without the one here, as on a new machine,
+    a backup could only vouch for itself.
+    """
+    if sealed.has_key(home) and hmac.compare_digest(_seal(home, held.sealed), held.seal):
+        return
+    why = (
+        "this installation did not write it" if sealed.has_key(home) else f"{home} holds no key that could tell who has"
+    )
+    raise ToolFailure(
+        f"whoever wrote a backup decides what is run and who is let in, and {why}",
+        "If you know where it has been since, pass --foreign.",
+    )
 
 
 def _require_unused(home: Path) -> None:

@@ -5,7 +5,10 @@ Where the client cannot ask them, the call is refused.
 
 from __future__ import annotations
 
+import secrets
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcp import MCPError
@@ -23,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..tools.errors import NeedsChoice
 from ..tools.legible import legible
+from ..tools.runtime.identity import acting_lane
 
 Answer = CallToolResult | InputRequiredResult
 # Is given the arguments, and what was picked so far by what it was picked for.
@@ -30,28 +34,79 @@ Run = Callable[[dict[str, Any], Mapping[str, str]], Awaitable[Answer]]
 Caller = Context[Any, Any]
 FIELD = "choice"
 MAX_QUESTIONS = 4
+# Questions of one caller that are open at a time, and callers who have any: whoever has more is asked again.
+MAX_OPEN, MAX_CALLERS = 100, 1000
 
 
 class Round(BaseModel):
-    """What a modern client hands back with its answer: what was picked before, and what was asked last."""
+    """What a modern client hands back with its answer: what was picked before, and what was asked last.
+
+    `nonce` is its own, so that it is handed back once: one answer serves one call.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
+    nonce: str
     picked: dict[str, str]
     given: str
     choices: tuple[str, ...]
 
 
-async def settled(run: Run, arguments: dict[str, Any], context: Caller | None, fixed: bool = False) -> Answer:
+@dataclass(frozen=True)
+class Rounds:
+    """The questions that modern clients were given and have not answered yet, by caller.
+
+    They belong to one process, as the key does by which the SDK seals them: no other server takes one of its rounds.
+    What does not fit any more is asked again, so that nothing is confirmed for want of memory.
+    """
+
+    _open: OrderedDict[str, OrderedDict[str, None]] = field(default_factory=OrderedDict[str, OrderedDict[str, None]])
+
+    def ask(self, question: NeedsChoice, picked: Mapping[str, str]) -> str:
+        """The state of a new question, which is answered once at most."""
+        nonce = secrets.token_urlsafe(16)
+        mine = self._open.setdefault(acting_lane(), OrderedDict())
+        mine[nonce] = None
+        self._open.move_to_end(acting_lane())
+        while len(mine) > MAX_OPEN:
+            mine.popitem(last=False)
+        while len(self._open) > MAX_CALLERS:
+            self._open.popitem(last=False)
+        return Round(nonce=nonce, picked=dict(picked), given=question.given, choices=question.choices).model_dump_json()
+
+    def take(self, context: Caller | None) -> Round | None:
+        """The round that a call hands back, and for the last time.
+
+        The state is sealed by the SDK; one that is not ours belongs to the tool.
+        """
+        if context is None or context.request_state is None:
+            return None
+        try:
+            found = Round.model_validate_json(context.request_state)
+        except ValidationError:
+            return None
+        mine = self._open.get(acting_lane(), OrderedDict[str, None]())
+        if found.nonce not in mine:
+            return None
+        del mine[found.nonce]
+        if not mine:
+            del self._open[acting_lane()]
+        return found
+
+
+async def settled(
+    run: Run, arguments: dict[str, Any], context: Caller | None, rounds: Rounds, fixed: bool = False
+) -> Answer:
     """What a call answers once nothing in it is open any more, or the question a modern client has to put first.
 
     Args:
+        rounds: the questions that are open.
         fixed: nothing in the arguments may be replaced.
 
     Raises:
         ToolFailure: the tool's; of a choice that nobody made, the refusal that says what could be passed.
     """
-    last = _last_round(context)
+    last = rounds.take(context)
     picked = dict(last.picked) if last else {}
     if last and context and (choice := _choice((context.input_responses or {}).get(FIELD), last.choices)):
         picked[last.given] = choice
@@ -62,24 +117,12 @@ async def settled(run: Run, arguments: dict[str, Any], context: Caller | None, f
             if context is None or not _may_ask(context, question, {} if fixed else arguments, picked, last):
                 raise
             if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-                state = Round(picked=picked, given=question.given, choices=question.choices)
-                return InputRequiredResult(
-                    input_requests={FIELD: _form(question)}, request_state=state.model_dump_json()
-                )
+                state = rounds.ask(question, picked)
+                return InputRequiredResult(input_requests={FIELD: _form(question)}, request_state=state)
             choice = _choice(await _asked(context, question), question.choices)
             if choice is None:
                 raise
             picked[question.given] = choice
-
-
-def _last_round(context: Caller | None) -> Round | None:
-    """The state is sealed by the SDK; one that is not ours belongs to the tool."""
-    if context is None or context.request_state is None:
-        return None
-    try:
-        return Round.model_validate_json(context.request_state)
-    except ValidationError:
-        return None
 
 
 def _may_ask(

@@ -164,6 +164,7 @@ def _add_state(commands: Any) -> None:
     restore = commands.add_parser("restore", help="fill the state folder from a backup")
     restore.add_argument("file", metavar="FILE")
     restore.add_argument("--force", action="store_true", help="set aside what is in the folder")
+    restore.add_argument("--foreign", action="store_true", help="take one that this installation did not write")
     restore.set_defaults(run=_restore)
 
 
@@ -355,7 +356,7 @@ def _backup(options: argparse.Namespace, loaded: Loaded) -> int:
 def _restore(options: argparse.Namespace, loaded: Loaded) -> int:
     from .backup import restore
 
-    return restore(loaded.settings, options.file, options.force)
+    return restore(loaded.settings, options.file, options.force, options.foreign)
 
 
 def _demo(options: argparse.Namespace, loaded: Loaded) -> int:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ..tools.errors import ToolFailure
-from ..tools.serving.tokens import token_of
+from ..tools.serving.endpoint_tokens import token_of
 
 
 def print_token(home: Path, endpoint: str) -> int:

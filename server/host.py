@@ -7,25 +7,25 @@ import logging
 import math
 import sys
 import traceback
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
+import anyio.to_thread
 from mcp.server import Server
-from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
-from mcp.server.mcpserver.exceptions import ResourceError, ToolError, UnexpectedToolError
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.types import CallToolResult, InputRequiredResult, ResourceTemplate, TextContent
 from mcp.types import Resource as WireResource
 from mcp.types import Tool as WireTool
-from pydantic import AnyUrl, ValidationError
+from pydantic import ValidationError
 
 from ..tools import catalog, wire
-from ..tools.errors import ToolFailure, unknown
+from ..tools.errors import NotInstalled, ToolFailure, unknown
 from ..tools.estimates import briefly
 from ..tools.legible import legible, legible_parts
 from ..tools.runtime.calls.executor import CallCrashed
@@ -36,12 +36,13 @@ from ..tools.runtime.waits import Caller
 from ..tools.spec import CONTEXT, Toolset, ToolSpec
 from ..tools.tracing.span import current, current_span
 from . import stdio
-from .access.gate import guest_of
+from .access.gate import counted_for
 from .access.scopes import METHODS, RESOURCES, Wanted, needed
 from .arguments import CallArguments, admitted, invalid, taken
 from .audited import refusal_of
 from .choices import settled
 from .in_flight import Asked
+from .policy.naming import names_of
 from .policy.policy import Attempt, Policy
 from .prompts import PromptHost
 from .published import Published
@@ -106,20 +107,11 @@ class Host(PromptHost):
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         return [each for each in await super().list_resource_templates() if self._opens(each.uri_template)]
 
-    async def read_resource(
-        self, uri: AnyUrl | str, context: Context[Services, Any] | None = None
-    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
-        try:
-            self._count(context)
-        except ToolFailure as failure:
-            raise ResourceError(str(failure)) from failure
-        return await super().read_resource(uri, context)
-
     def _count(self, context: Context[Services, Any] | None) -> None:
         """Raises ToolFailure for one too many of a caller; whoever has started the server itself may make any."""
         request = context.request_context.request if context else None
         if request is not None:
-            self.services.rates.admit(guest_of(request.scope))
+            self.services.rates.admit(counted_for(request.scope))
 
     def _opens(self, address: str) -> bool:
         return acting().allows(RESOURCES.get(address, "read")) and self._policy.opens(self.cards.get(address, ()))
@@ -201,6 +193,7 @@ class Host(PromptHost):
             lambda own, picked: self._answer(spec, replace(given, own=own), context, caller, picked),
             given.own,
             context,
+            self.services.rounds,
             fixed=bool(given.key),
         )
 
@@ -219,7 +212,9 @@ class Host(PromptHost):
         picked: Mapping[str, str],
     ) -> CallToolResult | InputRequiredResult:
         if self._policy.given:
-            self._policy.require(self._attempt(spec, given), picked)
+            attempt = self._attempt(spec, given)
+            judged = replace(attempt, called=await self._called(attempt))
+            await anyio.to_thread.run_sync(self._policy.require, judged, picked)  # it reads links of the file system
         if not (spec.read_only or spec.destructive):  # what frees the disk is never refused for want of it
             await self.services.require_disk(acting().name)
         if not given.key or spec.job:
@@ -277,6 +272,21 @@ class Host(PromptHost):
         common = {name: value for name, value in given.common.items() if name in known}
         own = taken(spec.name, self._metadata(spec).arg_model, given.own)
         return Attempt(spec.name, common | own, acting(), spec.read_only)
+
+    async def _called(self, attempt: Attempt) -> dict[str, list[str]]:
+        """The other names of what a call names, as far as a rule speaks of such things.
+
+        Raises:
+            ToolFailure: whoever knows them cannot say; then nobody can tell what is forbidden.
+        """
+        found: dict[str, list[str]] = {}
+        asked = await anyio.to_thread.run_sync(self._policy.asks, attempt)
+        for slice_name, texts in asked.items():
+            with suppress(NotInstalled):  # so that nothing of its kinds is there
+                told = await self.services.calls.call(slice_name, names_of(slice_name), texts)
+                for text, names in told.items():
+                    found.setdefault(text, []).extend(names)
+        return found
 
     def _metadata(self, spec: ToolSpec) -> FuncMetadata:
         tool = self._tool_manager.get_tool(spec.name)

@@ -39,13 +39,13 @@ class TraceRequests:
 
     Args:
         capture_of: how much of the inputs and outputs of a tool is kept; "" stands for what is no tool.
-        owner_of: the name of the token that a stored trace was begun with, if any.
+        owns: whether whoever acts may write into a trace of that id.
     """
 
     def __init__(
-        self, tracer: Tracer, capture_of: Callable[[str], Capture], owner_of: Callable[[str], Awaitable[str]]
+        self, tracer: Tracer, capture_of: Callable[[str], Capture], owns: Callable[[str], Awaitable[bool]]
     ) -> None:
-        self._owner_of = owner_of
+        self._owns = owns
         self._tracer = tracer
         self._capture_of = capture_of
         # Of a connection without sessions: a stdio server has one client.
@@ -79,11 +79,9 @@ class TraceRequests:
 
     async def _own(self, context: TraceContext) -> TraceContext:
         """Without the trace that it names if that is another caller's: nobody writes into it."""
-        by = acting()
-        if context.above is None or by.access == "admin":
+        if context.above is None or await self._owns(context.above.trace_id):
             return context
-        owner = await self._owner_of(context.above.trace_id)
-        return context if owner in ("", by.name) else replace(context, above=None, foreign=False, w3c="")
+        return replace(context, above=None, foreign=False, w3c="")
 
 
 def trace_context_of(ctx: Request, connection: str) -> TraceContext:

@@ -11,9 +11,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..tools.errors import Unavailable
+from ..tools.errors import ToolFailure, Unavailable
 from ..tools.tracing.store.drops import drops
-from .access.crowd import Crowd
+from .access.crowd import Crowd, too_many
+from .access.gate import counted_for
 from .services import Services
 
 ALIVE, READY, METRICS = "/healthz", "/readyz", "/metrics"
@@ -44,8 +45,10 @@ class Operations:
     def routes(self) -> list[Route]:
         return [Route(READY, self._ready, methods=["GET"]), Route(METRICS, self._metrics, methods=["GET"])]
 
-    async def _ready(self, _request: Request) -> Response:
+    async def _ready(self, request: Request) -> Response:
         """200, or 503 with what is wrong."""
+        if refused := self._one_too_many(request):
+            return refused
         wrong: list[str] = []
         if not os.access(self._services.settings.home, os.W_OK | os.X_OK):
             wrong.append("the state folder cannot be written")
@@ -55,12 +58,22 @@ class Operations:
             wrong.append(failure.message)
         return JSONResponse({"ready": not wrong, "wrong": wrong}, 503 if wrong else 200)
 
-    async def _metrics(self, _request: Request) -> Response:
+    async def _metrics(self, request: Request) -> Response:
+        if refused := self._one_too_many(request):
+            return refused
         try:
             jobs = await self._services.jobs.states()
         except Unavailable:  # the others are told all the same
             jobs = {}
         return PlainTextResponse("".join(self._lines(jobs)), media_type=TEXT)
+
+    def _one_too_many(self, request: Request) -> Response | None:
+        """What a caller is told who asks too often."""
+        try:
+            self._services.rates.admit(counted_for(request.scope))
+        except ToolFailure as failure:
+            return too_many(str(failure))
+        return None
 
     def _lines(self, jobs: Mapping[str, int]) -> Iterator[str]:
         lost = drops(self._services.settings.trace_store)

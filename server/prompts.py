@@ -12,7 +12,8 @@ from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult, Prom
 from mcp.types import Prompt as WirePrompt
 
 from ..prompts.templates import PromptSpec, render
-from ..tools.errors import unknown
+from ..tools.errors import ToolFailure, unknown
+from .arguments import require_whole
 from .services import Services
 
 
@@ -45,6 +46,10 @@ class PromptHost(MCPServer[Services]):
 
 
 def _require(spec: PromptSpec, given: dict[str, str]) -> None:
+    try:
+        require_whole(spec.name, given)
+    except ToolFailure as failure:
+        raise MCPError(code=INVALID_PARAMS, message=str(failure)) from failure
     for name in given:
         if name not in spec.arguments:
             raise MCPError(code=INVALID_PARAMS, message=str(unknown(f"argument of {spec.name}", name, spec.arguments)))

@@ -17,6 +17,7 @@ from ..config.settings import Settings
 from ..config.watch import Watch
 from ..tools.audit import AuditLog
 from ..tools.runtime.calls.executor import CallExecutor
+from ..tools.runtime.identity import acting
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.runtime.waits import WaitPolicy
 from ..tools.storage.errors import StorageError, storage_error, translated
@@ -30,6 +31,7 @@ from ..tools.tracing.store.writer import TraceStore
 from .audited import Audited
 from .background import repeat
 from .changes import Changes
+from .choices import Rounds
 from .client_logs import ClientLogs
 from .idempotency import RETRY_S, Answers
 from .in_flight import CallsInFlight, dated
@@ -57,6 +59,7 @@ class Services:
         self.bus = Bus()
         self.changes = Changes(self.bus, self.jobs)
         self.rates = Rates(settings.server.caller_calls)
+        self.rounds = Rounds()
         self.logs = ClientLogs(Redactor.of(settings))
         self.answers = Answers(settings.home, settings.runtime.keep_days)
         self._usage = Usage(settings.home)
@@ -95,13 +98,25 @@ class Services:
         if owner and (most_mb := self.settings.runtime.caller_disk_mb):
             await self._counts.run(partial(self._usage.require_room, owner, most_mb))
 
-    async def owner_of(self, trace_id: str) -> str:
-        """The name of the token that a trace was begun with; empty if it was with none, or cannot be told."""
-        with suppress(StorageError):
-            return await self._spans.run(partial(self._trace_owner, trace_id))
-        return ""
+    async def written_mb(self, owner: str) -> int:
+        """What the bearer of a token has written within a day."""
+        return await self._counts.run(partial(self._usage.within_a_day, owner)) >> 20
 
-    def _trace_owner(self, trace_id: str) -> str:
+    async def owns_trace(self, trace_id: str) -> bool:
+        """Whether whoever acts may write into a trace: one of his own, or one that nobody has begun here.
+
+        One of which that cannot be told is nobody's but an admin's.
+        """
+        by = acting()
+        if by.access == "admin":
+            return True
+        with suppress(StorageError):
+            owner = await self._spans.run(partial(self._trace_owner, trace_id))
+            return owner is None or by.owns(owner)
+        return False
+
+    def _trace_owner(self, trace_id: str) -> str | None:
+        self.store.flush()  # of what has just been begun here, too
         with translated("the trace store", self.settings.trace_store):
             return TraceReader(self.settings.trace_store).owner(trace_id)
 

@@ -43,7 +43,6 @@ from ..tools.runtime.identity import acting
 from ..tools.runtime.jobs.queue import Jobs
 from ..tools.runtime.jobs.table import FRESH_S, JobRow
 from ..tools.runtime.models import ENDED, JobView, Progress
-from .access.gate import guest_of
 from .access.scopes import METHODS, Wanted
 from .audited import Audited
 from .host import compact
@@ -80,19 +79,15 @@ class Tasks(Extension):
     Args:
         tools: whose jobs are tasks of this server; of all others it knows nothing.
         policy: what its methods have to pass, as the tools that do the same.
-        admit: counts for a caller what is written down, as a call; raises ToolFailure for one too many.
     """
 
     identifier = ID
 
-    def __init__(
-        self, jobs: Jobs, audit: Audited, tools: Container[str], policy: Policy, admit: Callable[[str], None]
-    ) -> None:
+    def __init__(self, jobs: Jobs, audit: Audited, tools: Container[str], policy: Policy) -> None:
         self._jobs = jobs
         self._audit = audit
         self._tools = tools
         self._policy = policy
-        self._admit = admit
 
     def methods(self) -> Sequence[MethodBinding]:
         versions = frozenset(MODERN_PROTOCOL_VERSIONS)
@@ -144,7 +139,6 @@ class Tasks(Extension):
         async def changed() -> None:
             await change(await self._asked(ctx, params, tool))
 
-        self._count(ctx)
         try:
             wanted.require(acting())
         except ToolFailure as failure:
@@ -152,13 +146,6 @@ class Tasks(Extension):
             raise MCPError(code=INVALID_REQUEST, message=str(failure)) from failure
         await self._audit.call(wanted.name, wanted.arguments, changed)
         return {}
-
-    def _count(self, ctx: Request) -> None:
-        try:
-            if ctx.request is not None:
-                self._admit(guest_of(ctx.request.scope))
-        except ToolFailure as failure:
-            raise MCPError(code=INVALID_REQUEST, message=str(failure)) from failure
 
     async def _asked(self, ctx: Request, params: TaskParams, tool: str) -> JobRow:
         """The row of the task that a request is about.

@@ -17,11 +17,11 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..config.settings import ServerSettings, Settings
+from ..config.settings import OWN_HOSTS, ServerSettings, Settings
 from .access.callers import Callers
 from .access.crowd import Crowd, Limits
+from .access.forbidden import Forbidden
 from .access.gate import Gate
-from .access.reach import Reach
 from .access.told import Described, Told
 from .ending import Ending, EndsInOrder
 from .eras import EitherEra
@@ -29,7 +29,6 @@ from .host import Host
 from .operations import Alive, Operations
 
 HTTP_PATH, SSE_PATH, MESSAGES_PATH = "/mcp", "/sse", "/messages/"
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 # Any header may be sent by a page that may ask at all; these ones it may read.
 EXPOSED = ("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate")
 METHODS: tuple[str, ...] = ("GET", "POST", "DELETE")
@@ -49,7 +48,7 @@ def web_app(server: Host, settings: Settings, callers: Callers, streamable: bool
     app = _streamable(server, options, security) if streamable else Starlette()
     app.router.routes.extend([*Sse(server.protocol, security).routes, *Operations(server.services, crowd).routes])
     denied, admit = server.services.audit.denied, server.services.rates.admit
-    app.add_middleware(Reach, path=HTTP_PATH, needed=server.wanted, denied=denied, admit=admit, told=told)
+    app.add_middleware(Forbidden, path=HTTP_PATH, needed=server.wanted, denied=denied, admit=admit, told=told)
     app.add_middleware(Limits, crowd=crowd, opening=HTTP_PATH)
     app.add_middleware(Gate, callers=callers, told=told)
     app.add_middleware(Described, told=told)
@@ -60,7 +59,7 @@ def web_app(server: Host, settings: Settings, callers: Callers, streamable: bool
         allow_headers=["*"],
         expose_headers=EXPOSED,
     )
-    app.add_middleware(Guard, security=security)
+    app.add_middleware(HostCheck, security=security)
     app.add_middleware(Alive)
     app.add_middleware(EndsInOrder, ending=ending)  # the outermost, since it was added last
     return app
@@ -78,7 +77,7 @@ def _streamable(server: Host, options: ServerSettings, security: TransportSecuri
     return app
 
 
-class Guard:
+class HostCheck:
     """Checks the Host and the Origin of every request, whatever its path, and opens nothing for OPTIONS."""
 
     def __init__(self, app: ASGIApp, security: TransportSecuritySettings) -> None:
@@ -142,7 +141,7 @@ def allowed_hosts(options: ServerSettings) -> list[str]:
     """Host headers that are answered: this machine's names, the addresses served, and what was configured."""
     public = [host for host in (urlsplit(options.public_url).netloc,) if host]
     given = (*public, *(host.removesuffix(":*") for host in options.allowed_hosts))
-    bare = [*LOOPBACK, _bracketed(options.host), *given]
+    bare = [*map(_bracketed, (*OWN_HOSTS, options.host)), *given]
     return [form for host in dict.fromkeys(bare) for form in ((host,) if _has_port(host) else (host, f"{host}:*"))]
 
 

@@ -11,6 +11,7 @@ VERSION = "mlflow://models/{name}/versions/{version}"
 EXPLANATION_PICTURE = "picture://explanations/{explanation}/{kind}/{limit}"
 METRIC_PICTURE = "picture://runs/{run_id}/metrics/{metric}"
 AUDIT = "audit://recent"
+LIMITS = "limits://mine"
 ARTIFACT_PICTURE = "picture://runs/{run_id}/artifacts/{path}"
 
 

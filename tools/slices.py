@@ -23,6 +23,7 @@ SLICES = (
     "jobs",
     "upkeep",
 )
+Reached = Literal["files", "network", "anything"]
 # Without tools of its own: what the slices above share.
 SHARED = ("modeling",)
 
@@ -45,6 +46,7 @@ class Slice:
         workers: the slice whose call workers it shares, since they use the same library.
         reach: what its workers and jobs may reach where the kernel can hold them to it: the files of the
             installation, also the network, or anything.
+        files_only: its jobs, as `module:function`, that reach the files alone, whatever the others may.
     """
 
     floor: int
@@ -57,7 +59,8 @@ class Slice:
     removes: tuple[str, ...] = ()
     opens: tuple[str, ...] = ()
     workers: str = ""
-    reach: Literal["files", "network", "anything"] = "files"
+    reach: Reached = "files"
+    files_only: tuple[str, ...] = ()
 
 
 @cache
@@ -65,6 +68,13 @@ def declared(name: str) -> Slice:
     """The declaration of a slice. Raises ModuleNotFoundError for a name that is none."""
     declaration: Slice = import_module(f"{__package__}.{name}.slice").SLICE
     return declaration
+
+
+def held_to(name: str, function: str = "") -> Reached:
+    """What the calls of a slice may reach, or one of its jobs (`module:function`)."""
+    declaration = declared(name)
+    own = function.removeprefix(f"{__package__}.{name}.")
+    return "files" if own in declaration.files_only else declaration.reach
 
 
 @cache

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...config.settings import ServerSettings
-from .gate import guest_of
+from .gate import counted_for
 
 SESSION, VERSION = "mcp-session-id", "mcp-protocol-version"
 RETRY_S = 5
@@ -35,7 +35,7 @@ class Session:
 
 
 @dataclass
-class Guest:
+class Visitor:
     """What one caller has going on; `opening` are requests that may become sessions."""
 
     requests: int = 0
@@ -63,7 +63,7 @@ class Guest:
 class Admission:
     """A request that is counted from now on, and the sessions that make room for the one it may open."""
 
-    guest: Guest
+    visitor: Visitor
     leaving: Mapping[str, Session]
 
 
@@ -76,63 +76,63 @@ class Crowd:
 
     def __init__(self, options: ServerSettings) -> None:
         self._options = options
-        self._guests: dict[str, Guest] = {}
+        self._visitors: dict[str, Visitor] = {}
 
     @property
     def requests(self) -> int:
-        return sum(guest.requests for guest in self._guests.values())
+        return sum(visitor.requests for visitor in self._visitors.values())
 
     @property
     def sessions(self) -> int:
-        return sum(len(guest.sessions) for guest in self._guests.values())
+        return sum(len(visitor.sessions) for visitor in self._visitors.values())
 
     @property
     def callers(self) -> int:
-        return len(self._guests)
+        return len(self._visitors)
 
     def admit(self, caller: str, opens: bool) -> Admission | str:
         """The caller, whose request is counted from now on, or why there is no room for it."""
-        guest, options = self._guests.get(caller) or Guest(), self._options
-        if guest.requests >= options.caller_requests:
-            return f"{guest.requests} requests of yours are under way: wait for one (server.caller_requests)"
+        visitor, options = self._visitors.get(caller) or Visitor(), self._options
+        if visitor.requests >= options.caller_requests:
+            return f"{visitor.requests} requests of yours are under way: wait for one (server.caller_requests)"
         leaving: dict[str, Session] = {}
         if opens:
-            guest.forget_idle(options.session_idle_s)
-            if guest.rooms >= options.caller_sessions and not self._make_room([guest], leaving):
-                return f"{guest.rooms} sessions of yours are in use: end one by DELETE (server.caller_sessions)"
+            visitor.forget_idle(options.session_idle_s)
+            if visitor.rooms >= options.caller_sessions and not self._make_room([visitor], leaving):
+                return f"{visitor.rooms} sessions of yours are in use: end one by DELETE (server.caller_sessions)"
             if self._rooms >= options.sessions and not self._make_room(self._largest, leaving):
                 return f"{self._rooms} sessions are in use, which are all there may be: come back (server.sessions)"
-        self._guests[caller] = guest
-        guest.requests += 1
-        guest.opening += opens
-        return Admission(guest, leaving)
+        self._visitors[caller] = visitor
+        visitor.requests += 1
+        visitor.opening += opens
+        return Admission(visitor, leaving)
 
     @property
     def _rooms(self) -> int:
-        return sum(guest.rooms for guest in self._guests.values())
+        return sum(visitor.rooms for visitor in self._visitors.values())
 
     @property
-    def _largest(self) -> list[Guest]:
-        for guest in self._guests.values():
-            guest.forget_idle(self._options.session_idle_s)
-        return sorted(self._guests.values(), key=lambda guest: guest.rooms, reverse=True)
+    def _largest(self) -> list[Visitor]:
+        for visitor in self._visitors.values():
+            visitor.forget_idle(self._options.session_idle_s)
+        return sorted(self._visitors.values(), key=lambda visitor: visitor.rooms, reverse=True)
 
     @staticmethod
-    def _make_room(guests: Sequence[Guest], leaving: dict[str, Session]) -> bool:
-        """Whether a session of the first guest that can do without one is to leave."""
-        for guest in guests:
-            if name := guest.spare:
-                leaving[name] = guest.sessions.pop(name)
+    def _make_room(visitors: Sequence[Visitor], leaving: dict[str, Session]) -> bool:
+        """Whether a session of the first visitor that can do without one is to leave."""
+        for visitor in visitors:
+            if name := visitor.spare:
+                leaving[name] = visitor.sessions.pop(name)
                 return True
         return False
 
-    def leave(self, caller: str, guest: Guest, opens: bool) -> None:
-        guest.requests -= 1
-        guest.opening -= opens
-        if not guest.requests:
-            guest.forget_idle(self._options.session_idle_s)
-        if not (guest.requests or guest.sessions):
-            self._guests.pop(caller, None)
+    def leave(self, caller: str, visitor: Visitor, opens: bool) -> None:
+        visitor.requests -= 1
+        visitor.opening -= opens
+        if not visitor.requests:
+            visitor.forget_idle(self._options.session_idle_s)
+        if not (visitor.requests or visitor.sessions):
+            self._visitors.pop(caller, None)
 
 
 class Limits:
@@ -151,19 +151,18 @@ class Limits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers, caller = Headers(scope=scope), guest_of(scope)
+        headers, caller = Headers(scope=scope), counted_for(scope)
         opens = scope["path"] == self._opening and _may_open(scope["method"], headers)
         admission = self._crowd.admit(caller, opens)
         if isinstance(admission, str):
-            said = {"error": "too_many_requests", "error_description": admission}
-            await JSONResponse(said, 429, {"Retry-After": str(RETRY_S)})(scope, receive, send)
+            await too_many(admission)(scope, receive, send)
             return
         try:
             for name, session in admission.leaving.items():
                 await self._end(name, session, scope)
-            await Visit(admission.guest, scope).run(self._app, scope, receive, send)
+            await Visit(admission.visitor, scope).run(self._app, scope, receive, send)
         finally:
-            self._crowd.leave(caller, admission.guest, opens)
+            self._crowd.leave(caller, admission.visitor, opens)
 
     async def _end(self, name: str, session: Session, scope: Scope) -> None:
         """End a session as who has opened it would."""
@@ -173,6 +172,12 @@ class Limits:
         if session.user is not None:
             asked["user"] = session.user
         await self._app(asked, _nothing_more, _unheard)
+
+
+def too_many(why: str) -> JSONResponse:
+    """What a caller is told of a request that is one too many."""
+    said = {"error": "too_many_requests", "error_description": why}
+    return JSONResponse(said, 429, {"Retry-After": str(RETRY_S)})
 
 
 async def _nothing_more() -> Message:
@@ -185,13 +190,13 @@ async def _unheard(_message: Message) -> None: ...
 class Visit:
     """One request: what it makes of the sessions of its caller."""
 
-    def __init__(self, guest: Guest, scope: Scope) -> None:
+    def __init__(self, visitor: Visitor, scope: Scope) -> None:
         session = Headers(scope=scope).get(SESSION, "")
-        self._guest = guest
+        self._visitor = visitor
         self._user = scope.get("user")
         self._asks = scope["method"] != "GET"
         self._ends = session if scope["method"] == "DELETE" else ""
-        self._known = guest.sessions.get(session)
+        self._known = visitor.sessions.get(session)
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         async def watched(message: Message) -> None:
@@ -212,9 +217,9 @@ class Visit:
 
     def _note(self, headers: Mapping[str, str]) -> None:
         if self._ends:
-            self._guest.sessions.pop(self._ends, None)
+            self._visitor.sessions.pop(self._ends, None)
         elif (session := headers.get(SESSION)) and not self._known:
-            self._guest.sessions.setdefault(session, Session(self._user))
+            self._visitor.sessions.setdefault(session, Session(self._user))
 
 
 def _may_open(method: str, headers: Mapping[str, str]) -> bool:

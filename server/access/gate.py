@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...config.errors import SettingsError
-from ...config.settings import ServerSettings, is_own
+from ...config.settings import OWN_HOSTS, ServerSettings, is_own
 from ...tools.runtime.identity import Identity
 from .callers import Callers
 from .tokens import PREFIX
@@ -95,11 +95,16 @@ def identity_of(request: Request | None) -> Identity:
     return found if isinstance(found, Identity) else Identity()
 
 
-def guest_of(scope: Scope) -> str:
+def counted_for(scope: Scope) -> str:
     """Whom a request counts for: its token, else its address; by its kind as well, since a token may be named so."""
     if name := identity_of(Request(scope)).name:
-        return f"token {name}"
+        return counted_as(name)
     return f"address {scope['client'][0]}" if scope.get("client") else "address"
+
+
+def counted_as(name: str) -> str:
+    """Whom the requests with a token count for."""
+    return f"token {name}"
 
 
 def require_lock(options: ServerSettings, callers: Callers) -> None:
@@ -132,8 +137,8 @@ def _elsewhere(options: ServerSettings) -> Iterator[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address; a name is only taken for that if it is the usual one."""
+    """Whether only this machine reaches an address; a name is only taken for that if it is a usual one."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host.lower() == "localhost"
+        return host.lower() in OWN_HOSTS

@@ -12,7 +12,8 @@ from ...config.document import decoded, parse, read
 from ...config.errors import SettingsError
 from ...tools.errors import ToolFailure, unknown
 from ...tools.runtime.identity import Access
-from .matching import Pattern, among, fits, plain
+from .matching import NOT, Pattern, among, fits, plain
+from .naming import ANY
 
 Effect = Literal["deny", "confirm", "allow"]
 EFFECTS: tuple[Effect, ...] = ("deny", "confirm", "allow")
@@ -29,7 +30,10 @@ Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(min_le
 
 
 class Rule(BaseModel):
-    """The calls of some tools, with some values, by some callers. `why` is what they are told."""
+    """The calls of some tools, with some values, by some callers. `why` is what they are told.
+
+    The argument `*` stands for all: what a rule forbids there is not passed under any name.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -69,9 +73,17 @@ def document(path: Path, shapes: Shapes) -> Document:
         raise SettingsError(f"{path} is no policy: {'; '.join(list(problems)[:5])}") from None
     for effect in EFFECTS:
         for number, rule in enumerate(found.rules(effect), 1):
-            for problem in _problems(rule, shapes):
+            for problem in (*_problems_of_any(effect, rule), *_problems(rule, shapes)):
                 raise SettingsError(f"{path}, {effect} rule {number}: {problem}")
     return found
+
+
+def _problems_of_any(effect: Effect, rule: Rule) -> Iterator[ToolFailure]:
+    patterns = rule.arguments.get(ANY, ("",))
+    if effect == "allow" and ANY in rule.arguments:
+        yield ToolFailure(f"{ANY} stands for every argument, which cannot all be one thing", "Name the argument.")
+    if all(isinstance(each, str) and each.startswith(NOT) for each in patterns):
+        yield ToolFailure(f"{ANY} stands for every argument, and one of them is always something else", "Say what.")
 
 
 def _problems(rule: Rule, shapes: Shapes) -> Iterator[ToolFailure]:
@@ -80,7 +92,7 @@ def _problems(rule: Rule, shapes: Shapes) -> Iterator[ToolFailure]:
         if not meant:
             yield unknown("tool", pattern, shapes)
         for path in rule.arguments:
-            if not any(_argument(path) in shapes[tool] for tool in meant):
+            if path != ANY and not any(_argument(path) in shapes[tool] for tool in meant):
                 yield unknown(
                     f"argument of {pattern}", path, {name for tool in meant for name in shapes[tool]}, limit=20
                 )

@@ -20,16 +20,22 @@ Pattern = bool | int | float | str | None
 NOT = "!"
 # The kind before the name of a handle, which tools take without it, and with slashes behind it.
 KIND = re.compile(r"^([a-z_]+):/*")
+# What follows the name in a handle: without it the newest may be meant, or all of them.
+VERSION = re.compile(r"[@/].*$", re.DOTALL)
 LONGEST_NUMBER = 40
 
 
-def among(patterns: Sequence[Pattern], value: Any, widely: bool) -> bool:
-    """Whether a single value is one of those meant, and none of those that are not."""
+def among(patterns: Sequence[Pattern], value: Any, widely: bool, called: Iterable[str] = ()) -> bool:
+    """Whether a single value is one of those meant, and none of those that are not.
+
+    Args:
+        called: by which other names that goes which a text names. What is taken out has to be named as it is.
+    """
     wanted = [pattern for pattern in patterns if not _negates(pattern)]
     unwanted = [pattern[1:] for pattern in patterns if _negates(pattern) and isinstance(pattern, str)]
     if any(fits(pattern, value, not widely) for pattern in unwanted):
         return False
-    return not wanted or any(fits(pattern, value, widely) for pattern in wanted)
+    return not wanted or any(fits(pattern, each, widely) for pattern in wanted for each in (value, *called))
 
 
 def is_named(patterns: Sequence[str], name: str) -> bool:
@@ -109,7 +115,15 @@ def _alike(pattern: str, text: str) -> bool:
     if fnmatchcase(there, here):
         return True
     kinds = {found[1].removesuffix("s") for each in (here, there) if (found := KIND.match(each))}
-    return len(kinds) < 2 and fnmatchcase(KIND.sub("", there), KIND.sub("", here))
+    named, meant = KIND.sub("", there), KIND.sub("", here)
+    return len(kinds) < 2 and (fnmatchcase(named, meant) or _has_such_versions(here, named))
+
+
+def _has_such_versions(pattern: str, name: str) -> bool:
+    """Whether a name without a version may stand for one that a pattern with a kind speaks of."""
+    meant = VERSION.sub("", KIND.sub("", pattern))
+    versioned = KIND.match(pattern) and meant != KIND.sub("", pattern) and meant.strip("*?")
+    return bool(versioned) and not VERSION.search(name) and fnmatchcase(name, meant)
 
 
 def _folded(text: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,40 @@ from ...tools.runtime.identity import Identity, acting
 from ...tools.tracing.redaction import redact
 from .consent import NeedsConsent
 from .document import EFFECTS, Document, Effect, Rule, Shapes, document
-from .matching import among, at, is_named, leaves
+from .matching import Pattern, among, at, is_named, leaves
+from .naming import ANY, slices_for
 
 MAX_SHOWN = 200
+# Single values of a call that rules are held against: more would keep everybody waiting.
+MOST_VALUES = 20_000
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A call: its tool, all of its arguments as the tool gets them, its defaults among them, and who makes it."""
+    """A call: its tool, all of its arguments as the tool gets them, its defaults among them, and who makes it.
+
+    `called` are the other names of what its texts name.
+    """
 
     tool: str
     arguments: Mapping[str, Any]
     by: Identity
     read_only: bool
+    called: Mapping[str, Collection[str]] = field(default_factory=dict[str, Collection[str]])
+
+    def values(self, path: str) -> Iterator[Any]:
+        """The single values of an argument, or of all; nothing of one that the tool does not take."""
+        name, *inner = path.split(".")
+        if path == ANY:
+            yield from leaves(dict(self.arguments))
+        elif name in self.arguments:
+            yield from list(leaves(at(self.arguments[name], inner))) or [None]
+
+    def is_among(self, patterns: Sequence[Pattern], value: Any, widely: bool) -> bool:
+        called = self.called.get(value, ()) if widely and isinstance(value, str) else ()
+        return among(patterns, value, widely, called)
 
     @property
     def digest(self) -> str:
@@ -109,6 +129,29 @@ class Policy:
             return False
         return True
 
+    def asks(self, attempt: Attempt) -> Mapping[str, Sequence[str]]:
+        """Slice -> the texts of a call whose other names it has to say, so that `require` can tell what they name.
+
+        Raises:
+            ToolFailure: it has too many.
+        """
+        self._require_few(attempt)
+        found: dict[str, dict[str, None]] = {}
+        for rule in self._about(attempt, ("deny", "confirm")):
+            for path, patterns in rule.arguments.items():
+                texts = [value for value in attempt.values(path) if isinstance(value, str)]
+                for slice_name in slices_for(path, patterns):
+                    found.setdefault(slice_name, {}).update(dict.fromkeys(texts))
+        return {slice_name: list(texts) for slice_name, texts in found.items() if texts}
+
+    def _about(self, attempt: Attempt, effects: Sequence[Effect] = EFFECTS) -> Iterator[Rule]:
+        """The rules that may decide over a call, by what is passed."""
+        if rules := self._current():
+            for effect in effects:
+                for verdict in _ruling(rules, effect, attempt.tool, attempt.by):
+                    if verdict.rule:
+                        yield verdict.rule
+
     def require(self, attempt: Attempt, picked: Mapping[str, str]) -> None:
         """Let a call pass.
 
@@ -127,11 +170,22 @@ class Policy:
                 f"nothing is written while the policy of this server cannot be used: {self._broken}",
                 "Whoever runs the server mends it; what only reads works on.",
             )
+        self._require_few(attempt)
         verdict = decide(rules, attempt)
         if verdict.effect == "deny":
             raise self._denied(attempt.tool, verdict)
         if verdict.effect == "confirm" and picked.get(attempt.digest) != NeedsConsent.YES:
             raise self._open_question(attempt, verdict, refused=attempt.digest in picked)
+
+    def _require_few(self, attempt: Attempt) -> None:
+        """Raises ToolFailure for a call with more values than can be looked at, if a rule speaks of them."""
+        if not any(rule.arguments for rule in self._about(attempt)):
+            return
+        if len(list(islice(attempt.values(ANY), MOST_VALUES + 1))) > MOST_VALUES:
+            raise ToolFailure(
+                f"{attempt.tool} was given more than {MOST_VALUES} values, and the policy of this server looks at each",
+                "Pass fewer at a time, or as a file or dataset.",
+            )
 
     def _open_question(self, attempt: Attempt, verdict: Verdict, refused: bool) -> ToolFailure:
         first = [name.partition(".")[0] for name in (verdict.rule.arguments if verdict.rule else ())]
@@ -219,10 +273,7 @@ def _of_all(verdicts: Sequence[Verdict]) -> list[Verdict]:
 def _fits_arguments(rule: Rule, attempt: Attempt, widely: bool) -> bool:
     """To forbid it is enough that one of the values in an argument fits; to permit, all have to."""
     for path, patterns in rule.arguments.items():
-        name, *inner = path.split(".")
-        if name not in attempt.arguments:
-            return False
-        values = list(leaves(at(attempt.arguments[name], inner))) or [None]
-        if not (any if widely else all)(among(patterns, value, widely) for value in values):
+        fitting = [attempt.is_among(patterns, value, widely) for value in attempt.values(path)]
+        if not fitting or not (any if widely else all)(fitting):
             return False
     return True

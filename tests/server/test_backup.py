@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
+import json
 import os
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,7 +20,7 @@ import pytest
 from mlops_mcp.config.load import load
 from mlops_mcp.server.cli import main
 from mlops_mcp.tools.locks import locked
-from mlops_mcp.tools.storage.archive import pack
+from mlops_mcp.tools.storage.archive import CONTENT, MANIFEST, pack
 
 ROOT = Path(__file__).parent
 
@@ -31,6 +34,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / "artifacts/1").mkdir(parents=True, mode=0o700)
     (home / "artifacts/1/model.skops").write_bytes(b"model")
     (home / "secret.key").write_bytes(b"k" * 32)
+    (home / "secret.key").chmod(0o600)
     (home / "endpoints/credit/1a2b").mkdir(parents=True)
     (home / "endpoints/credit/1a2b/log.txt").write_text("log")
     (home / "endpoints/credit.token").write_text("token")
@@ -54,7 +58,9 @@ def test_a_state_folder_that_was_lost_comes_back(
     assert "4 files" in (said := capsys.readouterr().out)
     assert "secret key" in said
     home.rename(tmp_path / "lost")
-    assert main(["restore", str(file)]) == 0
+    assert main(["restore", str(file)]) == 2  # no key is left that could tell who has written it
+    assert "--foreign" in capsys.readouterr().err
+    assert main(["restore", str(file), "--foreign"]) == 0
     assert names(home) == KEPT
     with closing(sqlite3.connect(home / "mlflow.db")) as db:
         assert db.execute("select id from runs").fetchall() == [("a",)]
@@ -98,7 +104,7 @@ def test_a_restore_that_was_killed_is_in_nobodys_way(home: Path, tmp_path: Path)
     (home / ".restoring-0123").mkdir(parents=True, mode=0o700)
     (home / ".restoring-0123/half").touch()
     home.chmod(0o700)
-    assert main(["restore", str(file)]) == 0
+    assert main(["restore", str(file), "--foreign"]) == 0
     assert names(home) == KEPT
 
 
@@ -146,9 +152,50 @@ def test_a_name_that_is_taken_undoes_a_restore(home: Path, tmp_path: Path, capsy
     (home / ".before-then/kept").touch()
     pack(home, file, "1", "2026-01-01", ())
     before = names(home)
-    assert main(["restore", str(file), "--force"]) == 2
+    assert main(["restore", str(file), "--force", "--foreign"]) == 2
     assert "Nothing has changed." in capsys.readouterr().err
     assert names(home) == before
+
+
+def forged(file: Path, name: str, content: bytes) -> None:
+    """Put another content into an archive, with a manifest that says so."""
+    with zipfile.ZipFile(file) as opened:
+        members = {each: opened.read(each) for each in opened.namelist()}
+    manifest = json.loads(members.pop(MANIFEST))
+    members[f"{CONTENT}{name}"] = content
+    manifest["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with zipfile.ZipFile(file, "w") as written:
+        for each, data in {**members, MANIFEST: json.dumps(manifest).encode()}.items():
+            written.writestr(each, data)
+
+
+@pytest.mark.parametrize("who", ["forger", "other installation", "no seal"])
+def test_a_backup_that_this_installation_did_not_write_is_refused_unless_it_is_told(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], who: str
+) -> None:
+    file, key = tmp_path / "state.backup", home / "secret.key"
+    assert main(["backup", str(file)]) == 0
+    if who == "forger":
+        forged(file, "tokens.json", b"{}")
+    elif who == "other installation":
+        key.write_bytes(b"o" * 32)
+    else:
+        pack(home, file, "1", "2026-01-01", ())
+    before = {name: (home / name).read_bytes() for name in names(home)}
+    assert main(["restore", str(file), "--force"]) == 2
+    said = capsys.readouterr().err
+    assert "this installation did not write it" in said
+    assert "--foreign" in said
+    assert {name: (home / name).read_bytes() for name in names(home)} == before
+    assert main(["restore", str(file), "--force", "--foreign"]) == 0
+    assert ("tokens.json" in names(home)) == (who == "forger")
+
+
+def test_a_backup_is_sealed_also_where_nothing_was_before(home: Path, tmp_path: Path) -> None:
+    (home / "secret.key").unlink()
+    assert main(["backup", str(tmp_path / "state.backup")]) == 0
+    assert main(["restore", str(tmp_path / "state.backup"), "--force"]) == 0
+    assert len((home / "secret.key").read_bytes()) == 32
 
 
 @pytest.mark.parametrize(

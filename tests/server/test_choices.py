@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 
 import pytest
 from mcp import Client
@@ -12,8 +13,10 @@ from mcp.types import ElicitRequestParams, ElicitResult, TextContent
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
+from mlops_mcp.server.choices import MAX_CALLERS, MAX_OPEN, Rounds
 from mlops_mcp.server.host import Host
 from mlops_mcp.tools.errors import MAX_CHOICES, NeedsChoice
+from mlops_mcp.tools.runtime.identity import in_lane
 from mlops_mcp.tools.spec import Toolset, reads, writes
 
 VERSIONS = {"loans": ("dataset:loans@1", "dataset:loans@2"), "banks": ("dataset:banks@1", "dataset:banks@2")}
@@ -125,3 +128,23 @@ async def test_a_dataset_of_two_versions_is_asked_for_out_of_a_worker(settings: 
     [(message, choices)] = person.asked
     assert message == "'loans' has 2 versions. Which one is meant?"
     assert (described["dataset"], described["rows"]) == (choices[0], 2)  # the newest comes first
+
+
+def test_of_questions_that_nobody_answers_the_oldest_are_asked_again() -> None:
+    rounds, question = Rounds(), NeedsChoice("a", "b", "c", ("d",))
+
+    def back(state: str) -> bool:
+        return rounds.take(cast(Any, SimpleNamespace(request_state=state))) is not None
+
+    with in_lane("other"):
+        other = rounds.ask(question, {})
+    asked = [rounds.ask(question, {}) for _ in range(MAX_OPEN + 1)]
+    assert [back(state) for state in (asked[0], asked[1], asked[1], asked[-1], other)] == [
+        False, True, False, True, False
+    ]  # fmt: skip
+    for lane in range(MAX_CALLERS - 1):
+        with in_lane(str(lane)):
+            rounds.ask(question, {})
+    assert back(asked[2])  # of as many callers as there may be beside the one that asked last
+    with in_lane("other"):
+        assert not back(other)

@@ -19,7 +19,7 @@ from mlops_mcp.server.app import INSTRUCTIONS, create_server
 from mlops_mcp.server.doctor import print_report
 from mlops_mcp.server.published import published
 from mlops_mcp.tools import errors, wire
-from mlops_mcp.tools.addresses import AUDIT
+from mlops_mcp.tools.addresses import AUDIT, LIMITS
 from mlops_mcp.tools.errors import missing
 from mlops_mcp.tools.slices import SHARED, SLICES, declared, extra_of
 
@@ -59,7 +59,7 @@ async def test_a_base_install_lists_what_it_can_do_and_says_what_one_command_add
     server = create_server(settings)
     async with server.services.running(), Client(server) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == tools_of(*BASE)
-        assert [str(each.uri) for each in (await client.list_resources()).resources] == [AUDIT]
+        assert [str(each.uri) for each in (await client.list_resources()).resources] == [LIMITS, AUDIT]
         assert (await client.list_resource_templates()).resource_templates == []
         told = (server.instructions or "").removeprefix(INSTRUCTIONS)
         assert told.endswith(f"{REST} adds them.")

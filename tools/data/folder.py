@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ..errors import ToolFailure
+from ..user_files import held
 from .bounds import named
 from .cells import MISSING, Convention, read_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 SUFFIXES = (".parquet", ".pq")
 MOST_FILES, SHOWN = 10_000, 3
@@ -65,24 +68,38 @@ def read_folder(folder: Path, max_mb: int) -> tuple[pa.Table, list[str]]:
         ToolFailure: too many files, more than so many megabytes, or files whose columns differ in type.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     files, left_out = _contents(folder)
-    heads = {path: pq.ParquetFile(path) for path in files}
-    size = sum(
-        head.metadata.row_group(place).total_byte_size
-        for head in heads.values()
-        for place in range(head.num_row_groups)
-    )
-    if size > max_mb << 20:
-        raise ToolFailure(f"{folder.name} holds more than {max_mb} MB (data.max_mb)", "Pass a folder or file in it.")
-    schema, notes = _unified({path: head.schema_arrow for path, head in heads.items()})
-    tables = [_fitted(head.read(), schema) for head in heads.values()]
+    with _opened(files) as heads:
+        size = sum(
+            head.metadata.row_group(place).total_byte_size
+            for head in heads.values()
+            for place in range(head.num_row_groups)
+        )
+        if size > max_mb << 20:
+            raise ToolFailure(
+                f"{folder.name} holds more than {max_mb} MB (data.max_mb)", "Pass a folder or file in it."
+            )
+        schema, notes = _unified({path: head.schema_arrow for path, head in heads.items()})
+        tables = [_fitted(head.read(), schema) for head in heads.values()]
     table = pa.concat_tables(tables)
     added, said = _partitions(folder, files, [part.num_rows for part in tables], table.column_names)
     for name, column in added.items():
         table = table.append_column(name, column)
     return table, [f"{len(files)} Parquet files", *left_out, *notes, *said]
+
+
+@contextmanager
+def _opened(files: Sequence[Path]) -> Generator[dict[Path, pq.ParquetFile]]:
+    """Each file by its descriptor: what stands in its place by now is not read.
+
+    Raises:
+        ToolFailure: one has been replaced since it was looked at.
+    """
+    import pyarrow.parquet as pq
+
+    with ExitStack() as stack:
+        yield {path: pq.ParquetFile(stack.enter_context(held(path))) for path in files}
 
 
 def _unified(schemas: Mapping[Path, pa.Schema]) -> tuple[pa.Schema, list[str]]:

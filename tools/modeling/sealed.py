@@ -18,19 +18,19 @@ from ..storage.state_files import bytes_once
 
 KEY_FILE = "secret.key"
 KEY_BYTES = 32
-PURPOSE = b"mlops-mcp model\0"
+MODEL = "model"
 
 
 def write(home: Path, path: Path, value: object) -> str:
     """Pickle `value` to `path`; returns its seal."""
     content = pickle.dumps(value, protocol=5)
     path.write_bytes(content)
-    return _seal(home, content)
+    return of_bytes(home, content)
 
 
 def of_file(home: Path, path: Path) -> str:
     """The seal of a file that was just written here."""
-    return _seal(home, path.read_bytes())
+    return of_bytes(home, path.read_bytes())
 
 
 def holds(home: Path, path: Path, seal: str) -> bool:
@@ -45,15 +45,21 @@ def read(home: Path, path: Path, seal: str) -> Any:
         ToolFailure: the file or its seal was not made by this installation.
     """
     content = path.read_bytes()
-    if not hmac.compare_digest(_seal(home, content), seal):
+    if not hmac.compare_digest(of_bytes(home, content), seal):
         raise ToolFailure(
             "the model is a pickle that this installation did not seal, so it is not opened", "Train it here again."
         )
     return pickle.loads(content)
 
 
-def _seal(home: Path, content: bytes) -> str:
-    return hmac.digest(_key(home), PURPOSE + content, "sha256").hex()
+def of_bytes(home: Path, content: bytes, purpose: str = MODEL) -> str:
+    """The seal of some bytes; what is sealed for one purpose holds for no other."""
+    return hmac.digest(_key(home), f"mlops-mcp {purpose}\0".encode() + content, "sha256").hex()
+
+
+def has_key(home: Path) -> bool:
+    """Whether there is an installation here that could have sealed something."""
+    return (home / KEY_FILE).is_file()
 
 
 def _key(home: Path) -> bytes:

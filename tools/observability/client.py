@@ -83,7 +83,7 @@ def stored_trace(work: Work, trace: str) -> str:
 
 def owns_trace(work: Work, identity: str) -> bool:
     """Whether the caller may see a stored trace and add to it."""
-    return work.by.access == "admin" or work.by.owns(reader(work).owner(identity))
+    return work.by.owns(reader(work).owner(identity) or "")
 
 
 def of_caller(work: Work, **more: Any) -> TraceFilter:

@@ -1,6 +1,7 @@
 """What a worker or a job may still reach once it opens what others made: its files, and no network it has no use for.
 
-A process that looks after others, as those of endpoints do, cannot be held so: it would not see them any more.
+A process that looks after others, as the call workers of endpoints and of upkeep and the jobs that deploy do, cannot be
+held so: it would not see them any more. Jobs that open what others made (`files_only` of a slice) are held anyhow.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from ...config.settings import Settings
 from ..landlock import DEVICES, Reach, confine, confines, needed_to_run
-from ..slices import SLICES, declared
+from ..slices import SLICES, held_to
 from ..storage.state_files import private_folder
 
 # What clients of clouds and databases look for in a home folder.
@@ -29,13 +30,16 @@ IN_MEMORY = ("", ":memory:")
 BESIDE = ("-wal", "-shm", "-journal", ".wal")
 
 
-def confine_to(settings: Settings, slice_name: str) -> None:
+def confine_to(settings: Settings, slice_name: str, function: str = "") -> None:
     """Hold this process to what the work of a slice needs.
+
+    Args:
+        function: the job (`module:function`) that is all that this process runs.
 
     Raises:
         OSError: the kernel refuses.
     """
-    if confines() and slice_name in SLICES and (allowed := declared(slice_name).reach) != "anything":
+    if confines() and slice_name in SLICES and (allowed := held_to(slice_name, function)) != "anything":
         confine(reach_of(settings, network=allowed == "network"))
 
 

@@ -44,7 +44,7 @@ Bound = Annotated[R | None, BeforeValidator(_none_for_zero)]
 
 
 class Budget(BaseModel):
-    """What one attempt of a job may use at most; None, and zero when it is read, is no limit.
+    """What one attempt of a job may use at most; None, and zero when it is read, is no limit but that of the server.
 
     `seconds` of running time, `megabytes` of resident memory of all its processes together.
     """

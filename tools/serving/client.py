@@ -20,6 +20,7 @@ from ..undo import call, deletes
 from . import endpoints, processes, reverse
 from .bentos import Bento, find_bento, make_bento, require_bentoml, require_whole
 from .connection import Connections, ServiceFailed, Unreachable, ask_predictions, is_ready
+from .endpoint_tokens import known_token
 from .models import (
     Deployed,
     Deployment,
@@ -36,7 +37,6 @@ from .models import (
     Traffic,
 )
 from .processes import Plan, free_ports, master
-from .tokens import known_token
 
 # What an endpoint was measured to take: its master, and each replica.
 MASTER_MB = 200

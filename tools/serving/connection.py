@@ -19,7 +19,9 @@ MAX_KEPT = 32
 DROPPED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
-class Identity(BaseModel):
+class Served(BaseModel):
+    """What a service says that it is."""
+
     bento: str
     mark: str
 
@@ -113,11 +115,11 @@ def ask_predictions(connections: Connections, deployment: Deployment, token: str
     raise ServiceFailed(reply.status)
 
 
-def ask_identity(port: int, token: str) -> Identity | None:
+def ask_identity(port: int, token: str) -> Served | None:
     """Who answers on a port; None if nobody does, or nobody of ours. It is told the token."""
     try:
         reply = _once(port, token, "POST", "/identity")
-        return Identity.model_validate_json(reply.body) if reply.status == 200 else None
+        return Served.model_validate_json(reply.body) if reply.status == 200 else None
     except (Unreachable, ValidationError):
         return None
 

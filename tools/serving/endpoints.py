@@ -12,8 +12,8 @@ from ..handles import check_name, parse
 from ..locks import locked
 from ..runtime.work import Work
 from ..storage.state_files import replaced
+from .endpoint_tokens import endpoints_folder, forget_token
 from .models import Deployment, EndpointFile
-from .tokens import endpoints_folder, forget_token
 
 LOCK_WAIT_S = 2.0
 # Coprime to 100 and near its golden section: any 100 calls in a row meet every position once, evenly spread.

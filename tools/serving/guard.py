@@ -18,7 +18,8 @@ TOKEN_DIGEST = "MLOPS_ENDPOINT_TOKEN_SHA256"
 MAX_BODY, MOST_PASSED = 16 << 20, 64 << 20
 # Digits of a length that nobody sends.
 LONG = 20
-HERE = ("127.0.0.1", "localhost", "[::1]")
+# The names of `config/settings.py`, as they stand in a header.
+HERE = ("localhost", "127.0.0.1", "[::1]")
 SCHEME = "bearer "
 HEALTH = ("/livez", "/readyz")
 

@@ -23,10 +23,10 @@ from ..runtime.work import Work
 from ..storage.state_files import private_folder
 from .bentos import Bento
 from .connection import ask_identity
+from .endpoint_tokens import digest_of, known_token, made_token
 from .endpoints import folder
 from .guard import TOKEN_DIGEST
 from .models import Deployment
-from .tokens import digest_of, known_token, made_token
 
 MARK = "MLOPS_ENDPOINT_MARK"
 HOME = "MLOPS_ENDPOINT_HOME"

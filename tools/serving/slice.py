@@ -12,6 +12,9 @@ SLICE = Slice(
     stands_on=("modeling",),
     handles=("bento", "endpoint"),
     removes=("bento", "endpoint"),
-    # It starts processes, sees and ends them.
+    # It starts processes, sees and ends them: those of another worker too, which Landlock would hide from one that is
+    # held (ptrace(2) reaches no process outside of one's own domain, and /proc tells no more of it).
     reach="anything",
+    # They open what others have made, and look after no process.
+    files_only=("client:package_model", "batch:predict_dataset"),
 )

@@ -28,7 +28,7 @@ from ..errors import ToolFailure
 from .database import TIMEOUT_S
 from .state_files import draft_of, private_file, private_folder, remove_old_drafts
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 CONTENT = "state/"
 MAGIC = b"SQLite format 3\0"
@@ -52,24 +52,41 @@ class Member(Part):
 
 
 class Manifest(Part):
-    """What an archive holds; `home` is the folder that it was made of, `version` who made it."""
+    """What an archive holds; `home` is the folder that it was made of, `version` who made it.
+
+    `seal` says that the installation of that folder did: over all of the rest, and so over every file.
+    """
 
     format: int
     version: str
     home: str
     created: str
     files: dict[str, Member]
+    seal: str = ""
+
+    @property
+    def sealed(self) -> bytes:
+        """What the seal is of."""
+        return self.model_dump_json(exclude={"seal"}).encode()
 
     @property
     def bytes(self) -> int:
         return sum(each.size for each in self.files.values())
 
 
-def pack(folder: Path, target: Path, version: str, created: str, skipped: tuple[str, ...]) -> Manifest:
+def pack(
+    folder: Path,
+    target: Path,
+    version: str,
+    created: str,
+    skipped: tuple[str, ...],
+    seal: Callable[[bytes], str] = lambda _: "",
+) -> Manifest:
     """Write the archive of a folder, whole or not at all, for its owner only.
 
     Args:
         skipped: patterns of relative paths that stay out.
+        seal: of the manifest.
 
     Raises:
         OSError: no room, or a file that cannot be read.
@@ -81,6 +98,7 @@ def pack(folder: Path, target: Path, version: str, created: str, skipped: tuple[
             with zipfile.ZipFile(opened, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
                 members = _packed(folder, target, file, skipped)
                 manifest = Manifest(format=FORMAT, version=version, home=str(folder), created=created, files=members)
+                manifest = manifest.model_copy(update={"seal": seal(manifest.sealed)})
                 file.writestr(MANIFEST, manifest.model_dump_json())
             opened.flush()
             os.fsync(opened.fileno())

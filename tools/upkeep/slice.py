@@ -8,5 +8,6 @@ SLICE = Slice(
     floor=5,
     # With an endpoint its processes go.
     workers="serving",
+    # ... and what is left of it is looked for among all processes, which one that is held does not see.
     reach="anything",
 )

@@ -35,6 +35,15 @@ META = {
 NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 
+def answer_of(answer: httpx2.Response) -> dict[str, Any]:
+    """The result of a request, or its error."""
+    text = answer.text
+    if answer.headers["content-type"].startswith("text/event-stream"):
+        text = [line for line in text.splitlines() if line.startswith("data: {")][-1].removeprefix("data: ")
+    told: dict[str, Any] = json.loads(text)
+    return told.get("result") or told["error"]
+
+
 class Asking:
     """Asks an application over HTTP, as whoever has a token of its."""
 
@@ -60,12 +69,7 @@ class Asking:
         self, headers: Mapping[str, str], method: str, meta: Mapping[str, Any] | None = None, **params: Any
     ) -> dict[str, Any]:
         """The result of a request, or its error."""
-        answer = await self.send(headers, method, params, meta)
-        text = answer.text
-        if answer.headers["content-type"].startswith("text/event-stream"):
-            text = [line for line in text.splitlines() if line.startswith("data: {")][-1].removeprefix("data: ")
-        told: dict[str, Any] = json.loads(text)
-        return told.get("result") or told["error"]
+        return answer_of(await self.send(headers, method, params, meta))
 
     async def call(self, headers: Mapping[str, str], tool: str, **arguments: Any) -> dict[str, Any]:
         return await self.ask(headers, "tools/call", name=tool, arguments=arguments)

@@ -12,10 +12,12 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.prompts.templates import PROMPTS
 from mlops_mcp.server.access.scopes import RESOURCES
 from mlops_mcp.tools import wire
+from mlops_mcp.tools.addresses import LIMITS
 from mlops_mcp.tools.profiles import AGENTS
 from mlops_mcp.tools.runtime.identity import Access
 from mlops_mcp.tools.runtime.jobs.launch import home_id, stored, table_of
 from mlops_mcp.tools.runtime.jobs.table import NewJob
+from mlops_mcp.tools.storage.usage import Usage
 from mlops_mcp.tools.tracing.span import OWNER, Tracer
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
@@ -147,13 +149,24 @@ async def test_a_trace_is_read_and_written_by_its_owner_and_an_admin_alone(door:
 
 
 async def test_a_call_below_a_span_of_another_caller_becomes_a_trace_of_its_own(door: Door, settings: Settings) -> None:
+    ann, bob, root = door.bearer("ann", "write"), door.bearer("bob", "write"), door.bearer("root", "admin")
+    # The owner of the machine, who comes over stdio, has no token.
+    for owner, own in (("ann", ann), ("", root)):
+        trace, span = begun_by(settings, owner)
+        below = {"opik_trace_id": trace, "opik_parent_span_id": span}
+        for bearer, spans in ((bob, 1), (own, 2)):
+            await door.ask(bearer, "tools/call", below, name="list_jobs", arguments={})
+            shown = await door.call(root, "get_trace", trace=f"trace:{trace}", limit=50)
+            assert (owner, shown["structuredContent"]["tree"].count("\n") + 1) == (owner, spans)
+
+
+async def test_a_trace_that_nobody_has_begun_here_is_that_of_whoever_names_it_first(door: Door) -> None:
     ann, bob = door.bearer("ann", "write"), door.bearer("bob", "write")
-    trace, span = begun_by(settings, "ann")
-    below = {"opik_trace_id": trace, "opik_parent_span_id": span}
-    for bearer, spans in ((bob, 1), (ann, 2)):
+    below = {"opik_trace_id": "01934567-89ab-7cde-8f01-000000000001"}
+    for bearer in (ann, bob):
         await door.ask(bearer, "tools/call", below, name="list_jobs", arguments={})
-        shown = await door.call(ann, "get_trace", trace=f"trace:{trace}", limit=50)
-        assert shown["structuredContent"]["tree"].count("\n") + 1 == spans
+    shown = await door.call(ann, "get_trace", trace=f"trace:{below['opik_trace_id']}")
+    assert shown["structuredContent"]["tree"].count("\n") + 1 == 1
 
 
 @pytest.mark.slow
@@ -195,7 +208,7 @@ async def test_without_the_tools_that_show_it_a_card_is_neither_listed_nor_read_
 ) -> None:
     narrow = settings.model_copy(update={"server": settings.server.model_copy(update={"toolsets": ("data",)})})
     async with opened(narrow) as door:
-        assert (await door.ask({}, "resources/list"))["resources"] == []
+        assert [each["uri"] for each in (await door.ask({}, "resources/list"))["resources"]] == [LIMITS]
         assert (await door.ask({}, "resources/templates/list"))["resourceTemplates"] == []
         for uri in ("mlflow://experiments", "mlflow://runs/x", "mlflow://models/x", "picture://runs/x/metrics/y"):
             assert "code" in await door.ask({}, "resources/read", uri=uri)
@@ -221,3 +234,25 @@ async def test_a_session_serves_only_the_token_that_has_opened_it(door: Door, sc
     own = await door.http.post("/mcp", json=listing, headers={**ann, **session})
     assert own.status_code == 200
     assert ('"name":"delete"' in own.text) == (scope == "admin")
+
+
+async def test_a_caller_sees_what_it_has_of_its_limits_and_nothing_of_others(door: Door, settings: Settings) -> None:
+    ann, bob = door.bearer("ann", "read"), door.bearer("bob", "read")
+
+    async def seen(bearer: dict[str, str]) -> Any:
+        [content] = (await door.ask(bearer, "resources/read", uri=LIMITS))["contents"]
+        return json.loads(content["text"])
+
+    queued(settings, "ann")
+    Usage(settings.home).add("ann", 5 << 20)
+    await door.ask(ann, "tools/list")
+    runtime = settings.runtime
+    mine, runtime = await seen(ann), settings.runtime
+    assert mine["caller"] == "ann"
+    assert mine["limits"].pop("server.caller_calls")["allowed"] == settings.server.caller_calls
+    assert mine["limits"] == {
+        "runtime.caller_jobs": {"used": 1, "allowed": runtime.caller_jobs},
+        "runtime.caller_job_s": {"used": 0, "allowed": runtime.caller_job_s},
+        "runtime.caller_disk_mb": {"used": 5, "allowed": runtime.caller_disk_mb},
+    }
+    assert {name for name, each in (await seen(bob))["limits"].items() if each["used"]} <= {"server.caller_calls"}

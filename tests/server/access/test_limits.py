@@ -154,11 +154,11 @@ async def test_however_many_sessions_there_are_a_newcomer_gets_one_and_who_has_t
 @pytest.mark.parametrize("listened", [False, True])
 def test_a_session_whose_answer_is_awaited_is_never_the_one_to_go(settings: Settings, listened: bool) -> None:
     crowd = Crowd(with_server(settings, caller_sessions=2).server)
-    guest = admitted(crowd, "ann").guest
-    guest.sessions = {"asks": Session(busy=1, asking=1, last=0), "other": Session(busy=int(listened))}
+    visitor = admitted(crowd, "ann").visitor
+    visitor.sessions = {"asks": Session(busy=1, asking=1, last=0), "other": Session(busy=int(listened))}
     assert list(admitted(crowd, "ann").leaving) == ["other"]
-    guest.opening = 0
-    guest.sessions["new"] = Session(busy=1, asking=1)
+    visitor.opening = 0
+    visitor.sessions["new"] = Session(busy=1, asking=1)
     refusal = crowd.admit("ann", opens=True)
     assert refusal == "2 sessions of yours are in use: end one by DELETE (server.caller_sessions)"
 
@@ -172,9 +172,9 @@ def admitted(crowd: Crowd, caller: str) -> Admission:
 @pytest.mark.parametrize(("idle_s", "left"), [(1e-9, []), (1e9, ["one"])])
 def test_sessions_that_nobody_uses_are_not_counted_any_more(settings: Settings, idle_s: float, left: list[str]) -> None:
     crowd = Crowd(with_server(settings, caller_sessions=1, session_idle_s=idle_s).server)
-    guest = admitted(crowd, "ann").guest
-    guest.sessions["one"] = Session()
-    crowd.leave("ann", guest, opens=True)
+    visitor = admitted(crowd, "ann").visitor
+    visitor.sessions["one"] = Session()
+    crowd.leave("ann", visitor, opens=True)
     assert list(admitted(crowd, "ann").leaving) == left
 
 

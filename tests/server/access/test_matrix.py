@@ -180,7 +180,7 @@ async def test_each_identity_follows_and_ends_the_tasks_that_are_its_own_as_far_
 ) -> None:
     async with opened(settings) as door:
         services = door.host.services
-        tasks = Tasks(services.jobs, services.audit, (), Policy.of(settings, dict), services.rates.admit)
+        tasks = Tasks(services.jobs, services.audit, (), Policy.of(settings, dict))
         methods = [binding.method for binding in tasks.methods()]
         assert METHODS.keys() < set(methods)
         bearers = {key: door.bearer("-".join(key), key[1]) for key in KEYS}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from mcp import Client
-from mcp.types import ElicitRequestParams, ElicitResult, TextContent
-from pydantic import BaseModel, JsonValue
+from mcp.types import ElicitRequestParams, ElicitResult
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
@@ -18,72 +18,11 @@ from mlops_mcp.server.policy.policy import Attempt, decide
 from mlops_mcp.tools.errors import NeedsChoice
 from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.jobs.launch import table_of
-from mlops_mcp.tools.spec import Toolset, reads, writes
+from mlops_mcp.tools.spec import Toolset, writes
 
 from ..access.conftest import opened
 from ..access.test_identities import queued
-
-
-class Step(BaseModel):
-    path: str = "here"
-    force: bool = True
-
-
-Stage = Literal["Staging", "Production"]
-Ruled = Callable[[str], Settings]
-
-
-class Probe:
-    """Tools that note what they were let do."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-
-    @property
-    def toolset(self) -> Toolset:
-        async def wipe(
-            target: str | list[str],
-            dry_run: bool = True,
-            size: int = 1,
-            stage: Stage = "Staging",
-            steps: list[Step] | None = None,
-            options: dict[str, JsonValue] | None = None,
-        ) -> str:
-            """Wipe something."""
-            self.done.append("wipe")
-            return f"wiped {target} {dry_run} {size} {stage} {steps} {options}"
-
-        async def look(name: str = "") -> str:
-            """Look at something."""
-            self.done.append("look")
-            return name
-
-        tools = (writes(wipe, "Wipe", destructive=True), reads(look, "Look"))
-        return Toolset("probe", "Probes.", tools)
-
-
-@pytest.fixture
-def probe() -> Probe:
-    return Probe()
-
-
-@pytest.fixture
-def ruled(settings: Settings, tmp_path: Path) -> Ruled:
-    """The settings with a policy."""
-
-    def write(text: str) -> Settings:
-        (tmp_path / "policy.yaml").write_text(text)
-        server = settings.server.model_copy(update={"policy": str(tmp_path / "policy.yaml")})
-        return settings.model_copy(update={"server": server})
-
-    return write
-
-
-async def said(client: Client, tool: str = "wipe", **arguments: Any) -> str:
-    answer = await client.call_tool(tool, arguments)
-    assert isinstance(answer.content[0], TextContent)
-    return ("refused: " if answer.is_error else "") + answer.content[0].text
-
+from .conftest import Probe, Ruled, said
 
 DENIED = """
 default: allow
@@ -261,6 +200,34 @@ async def test_what_was_confirmed_for_one_call_counts_for_no_other(ruled: Ruled,
         assert not (await call(target="x", dry_run=False, **agreed)).get("isError")
         forged = await call(target="x", dry_run=False, inputResponses=agreed["inputResponses"])
         assert forged["resultType"] == "input_required"
+    assert probe.done == ["wipe"]
+
+
+async def test_what_was_confirmed_once_is_done_once(ruled: Ruled, probe: Probe) -> None:
+    settings = ruled(CONFIRMED)
+    async with opened(settings, probe.toolset) as door, opened(settings, probe.toolset) as other:
+        able: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}}}}
+        call = {"name": "wipe", "arguments": {"target": "x", "dry_run": False}}
+
+        async def asked(at: Any, **more: Any) -> dict[str, Any]:
+            answer: dict[str, Any] = await at.ask({}, "tools/call", able, **call, **more)
+            return answer
+
+        agreed = {
+            "requestState": (await asked(door))["requestState"],
+            "inputResponses": {"choice": {"action": "accept", "content": {"choice": "allow"}}},
+        }
+        assert "code" in await asked(other, **agreed)  # sealed by another process
+        assert probe.done == []
+        both = await asyncio.gather(asked(door, **agreed), asked(door, **agreed))
+        assert sorted(answer["resultType"] for answer in both) == ["complete", "input_required"]
+        for _ in range(3):
+            assert (await asked(door, **agreed))["resultType"] == "input_required"
+        assert probe.done == ["wipe"]
+        declined = (await asked(door))["requestState"]
+        refusal = {"requestState": declined, "inputResponses": {"choice": {"action": "decline"}}}
+        assert (await asked(door, **refusal))["isError"]
+        assert (await asked(door, **agreed | {"requestState": declined}))["resultType"] == "input_required"
     assert probe.done == ["wipe"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from mlops_mcp.tools.data import folder
 from mlops_mcp.tools.data.store import load_file
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.work import Work
@@ -99,3 +101,29 @@ def test_a_damaged_file_is_refused(work: Work, tmp_path: Path) -> None:
     (folder / "b.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(ToolFailure, match="cannot be read"):
         load_file(work, str(folder), "")
+
+
+@pytest.mark.parametrize("swapped", ["file", "folder", "pipe"])
+def test_what_takes_the_place_of_a_file_after_it_was_looked_at_is_not_read(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
+) -> None:
+    secret = write(tmp_path / "secret", a={"x": [42]})
+    parts = write(tmp_path / "parts", inside__a={"x": [1]})
+    look = folder._contents  # pyright: ignore[reportPrivateUsage]
+
+    def look_and_swap(path: Path) -> tuple[list[Path], list[str]]:
+        found = look(path)
+        if swapped == "folder":
+            (parts / "inside").rename(tmp_path / "aside")
+            (parts / "inside").symlink_to(secret)
+        else:
+            (parts / "inside" / "a.parquet").unlink()
+            if swapped == "file":
+                (parts / "inside" / "a.parquet").symlink_to(secret / "a.parquet")
+            else:
+                os.mkfifo(parts / "inside" / "a.parquet")
+        return found
+
+    monkeypatch.setattr(folder, "_contents", look_and_swap)
+    with pytest.raises(ToolFailure):
+        load_file(work, str(parts), "")

@@ -15,7 +15,11 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import NotInstalled, ToolFailure
 from mlops_mcp.tools.runtime.calls.executor import CallCrashed, CallExecutor
+from mlops_mcp.tools.runtime.identity import Identity, acting_as
+from mlops_mcp.tools.storage.usage import Usage
 from mlops_mcp.tools.tracing.span import Span, Tracer
+
+from ...waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +36,9 @@ def opened(work): return work.once(lambda_)
 def lambda_(settings): return os.urandom(4).hex()
 def forever(work, path):
     with open(path, "w") as file: file.write(str(os.getpid()))
+    while True: time.sleep(0.05)
+def spill(work, path):
+    with open(path, "wb") as file: file.write(bytes(4 << 20))
     while True: time.sleep(0.05)
 def sum_in_c(work, path):
     with open(path, "w") as file: file.write(str(os.getpid()))
@@ -268,3 +275,17 @@ async def test_closing_ends_a_busy_worker_at_once(settings: Settings, probes: Pr
     assert not worker.is_running()
     call.cancel()
     await asyncio.wait([call])
+
+
+async def test_what_a_call_has_written_counts_also_if_it_is_cancelled(
+    pool: CallExecutor, probes: Probes, settings: Settings, tmp_path: Path
+) -> None:
+    noise, usage = probes("noise", NOISE), Usage(settings.home)
+    with acting_as(Identity("ann", "write")):
+        call = asyncio.create_task(pool.call("noise", noise.spill, str(tmp_path / "spilt")))
+    async with asyncio.timeout(600):
+        await eventually(lambda: usage.within_a_day("ann") >= 4 << 20)
+    call.cancel()
+    with suppress(asyncio.CancelledError):
+        await call
+    assert usage.within_a_day("bob") == 0

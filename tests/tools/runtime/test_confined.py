@@ -15,7 +15,10 @@ import pytest
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.landlock import confines
 from mlops_mcp.tools.runtime.confined import reach_of, slice_of
-from mlops_mcp.tools.slices import SLICES, declared, workers_of
+from mlops_mcp.tools.runtime.jobs.functions import function_of, reference_of
+from mlops_mcp.tools.slices import SLICES, declared, held_to, workers_of
+
+OURS = "mlops_mcp.tools"
 
 
 def test_slices_that_share_workers_share_what_these_may_reach() -> None:
@@ -26,6 +29,16 @@ def test_slices_that_share_workers_share_what_these_may_reach() -> None:
 
 def test_only_who_looks_after_other_processes_is_held_to_nothing() -> None:
     assert {name for name in SLICES if declared(name).reach == "anything"} == {"serving", "upkeep"}
+
+
+def test_a_job_that_looks_after_no_process_is_held_in_whatever_slice() -> None:
+    jobs = {name: [function_of(f"{OURS}.{name}.{each}") for each in declared(name).files_only] for name in SLICES}
+    assert {name: [each.__name__ for each in found] for name, found in jobs.items() if found} == {
+        "serving": ["package_model", "predict_dataset"]
+    }
+    assert {held_to("serving", reference_of(each)) for each in jobs["serving"]} == {"files"}
+    assert held_to("serving", f"{OURS}.serving.client:deploy_model") == held_to("serving") == "anything"
+    assert held_to("upkeep", f"{OURS}.serving.client:package_model") == "anything"
 
 
 def test_the_slice_of_a_function_is_told_by_its_module() -> None:
@@ -137,7 +150,8 @@ def look(settings, row, channel):
     return "null"
 
 child._result = look
-row = SimpleNamespace(folder=".", toolset=sys.argv[1])
+toolset, _, function = sys.argv[1].partition(".")
+row = SimpleNamespace(folder=".", toolset=toolset, function=f"mlops_mcp.tools.{toolset}.{function}")
 child.perform(load().settings, row, child.Carrier(), SimpleNamespace(send_bytes=lambda _: None))
 """
 CARD = """
@@ -173,8 +187,17 @@ needs_landlock = pytest.mark.skipif(not confines(), reason="the kernel has no La
 
 
 @needs_landlock
-@pytest.mark.parametrize("way", [CALL, JOB], ids=["call", "job"])
-@pytest.mark.parametrize(("slice_name", "held"), [("explain", True), ("serving", False)])
+@pytest.mark.parametrize(
+    ("way", "slice_name", "held"),
+    [
+        (CALL, "explain", True),
+        (CALL, "serving", False),
+        (JOB, "explain", True),
+        (JOB, "serving.client:package_model", True),
+        (JOB, "serving.batch:predict_dataset", True),
+        (JOB, "serving.client:deploy_model", False),
+    ],
+)
 def test_a_worker_and_a_job_read_what_is_readable_and_no_other_file_of_the_user(
     environ: dict[str, str], tmp_path: Path, way: str, slice_name: str, held: bool
 ) -> None:

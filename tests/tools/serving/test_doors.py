@@ -17,8 +17,8 @@ import pytest
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.serving import client, endpoints, processes
 from mlops_mcp.tools.serving.bentos import find_bento, require_whole
+from mlops_mcp.tools.serving.endpoint_tokens import token_of
 from mlops_mcp.tools.serving.guard import MAX_BODY
-from mlops_mcp.tools.serving.tokens import token_of
 
 from .conftest import Served, ask, marked, marks, packaged, post, serving_processes
 

@@ -23,8 +23,8 @@ from mlops_mcp.tools.runtime.work import Reporter, Work
 from mlops_mcp.tools.serving import client, endpoints, processes
 from mlops_mcp.tools.serving.bentos import find_bento
 from mlops_mcp.tools.serving.connection import Connections
+from mlops_mcp.tools.serving.endpoint_tokens import made_token, token_of
 from mlops_mcp.tools.serving.models import Deployment, DeployRequest, EndpointFile, PackageRequest, Resources
-from mlops_mcp.tools.serving.tokens import made_token, token_of
 
 
 def deployment(identity: str, percent: int, pid: int = 0) -> Deployment:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from mlops_mcp.config.settings import OWN_HOSTS
+from mlops_mcp.tools.serving import guard
 from mlops_mcp.tools.serving.guard import MAX_BODY, MOST_PASSED, Guard, Message
 
 TOKEN = "a-token-of-this-test"
@@ -154,3 +156,7 @@ async def test_a_bento_that_is_run_elsewhere_asks_for_no_token_and_is_bounded_al
     assert (await asked(elsewhere, digest=""))[0] == 415
     assert (await asked(elsewhere, JSON, digest="", path="/docs.json", method="GET"))[0] == 404
     assert (await asked(elsewhere, JSON, ("content-length", "99999999999"), digest=""))[0] == 413
+
+
+def test_a_service_answers_to_the_names_of_this_machine_that_a_server_answers_to() -> None:
+    assert tuple(f"[{name}]" if ":" in name else name for name in OWN_HOSTS) == guard.HERE

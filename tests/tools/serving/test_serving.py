@@ -15,8 +15,8 @@ from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.pipelines import scores
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.serving import client, endpoints, processes
+from mlops_mcp.tools.serving.endpoint_tokens import token_of
 from mlops_mcp.tools.serving.models import Row
-from mlops_mcp.tools.serving.tokens import token_of
 
 from .conftest import Served, kill, marks, master_of, names, packaged, post, request, trained
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,8 @@ from ..outcome import Outcome, outcome_of
 from ..template.preload import preload
 from ..work import Work
 
+# A call that is ended in between has what it has written since then uncounted.
+COUNT_EVERY_S = 0.5
 OURS = __name__.partition("tools.")[0]
 # Set once by the initializer of the process; pebble offers no other place to keep it.
 _process: dict[str, Any] = {}
@@ -58,11 +61,10 @@ def invoke(
     """Run one call and bring back its value or failure together with the spans it made."""
     settings: Settings = _process["settings"]
     spans: list[Span] = []
-    tracer, before = Tracer(spans.append, capture), platforms.written()
+    tracer = Tracer(spans.append, capture)
     _confine(settings, function)
-    with under(carrier), _killable():
+    with under(carrier), _killable(), _counted(settings, by.name):
         outcome = outcome_of(lambda: function(Work(settings, tracer, cache=_process["cache"], by=by), *arguments))
-    _count(settings, by.name, platforms.written() - before)
     return Outcome(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])
 
 
@@ -76,12 +78,34 @@ def _confine(settings: Settings, function: Callable[..., Any]) -> None:
         _process["confined"] = True
 
 
-def _count(settings: Settings, owner: str, written: int) -> None:
-    """Small calls add up; a worker that ends owes its last ones."""
+@contextmanager
+def _counted(settings: Settings, owner: str) -> Generator[None]:
+    """Count what a call writes, while it does: it may be killed. Small calls add up until it is worth a transaction."""
+    if not owner:
+        yield
+        return
     owed: dict[str, int] = _process.setdefault("owed", {})
-    owed[owner] = owed.get(owner, 0) + written
-    if owed[owner] >= LEAST:
-        Usage(settings.home).add(owner, owed.pop(owner))
+    so_far, done = platforms.written(), threading.Event()
+
+    def count() -> None:
+        nonlocal so_far
+        now = platforms.written()
+        so_far, owed[owner] = now, owed.get(owner, 0) + now - so_far
+        if owed[owner] >= LEAST:
+            Usage(settings.home).add(owner, owed.pop(owner))
+
+    def keep_counting() -> None:
+        while not done.wait(COUNT_EVERY_S):
+            count()
+
+    counting = threading.Thread(target=keep_counting, daemon=True)
+    counting.start()
+    try:
+        yield
+    finally:
+        done.set()
+        counting.join()
+        count()
 
 
 @contextmanager

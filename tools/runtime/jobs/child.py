@@ -83,7 +83,7 @@ def perform(settings: Settings, row: JobRow, carrier: Carrier, connection: Conne
     # Libraries that a warm start has loaded already are mapped here, and may take more than a low limit.
     limit_memory(settings.runtime.job_memory_mb + memory_mb()[0])
     _enter(row.folder)
-    confine_to(settings, row.toolset)
+    confine_to(settings, row.toolset, row.function)
     channel = ChildChannel(connection)
     with under(carrier):
         outcome = outcome_of(lambda: _result(settings, row, channel))

@@ -27,7 +27,7 @@ from ..template.handle import own_template
 from .alive import held, machine
 from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, mark_of, start_cleanup, table_of
 from .orphans import end_span
-from .shares import Quota
+from .shares import Quota, Taken
 from .submission import Submission
 from .table import LEASE_S, JobRow, JobTable
 
@@ -135,6 +135,11 @@ class Jobs:
     async def states(self) -> dict[str, int]:
         """How many jobs there are in each state, whoever owns them."""
         return await self._calls.run(self._table.states) if self.in_use else {}
+
+    async def taken(self) -> Taken:
+        """What whoever acts has of its quota."""
+        owner = acting().name
+        return await self._calls.run(lambda: self._table.taken(owner)) if self.in_use else Taken()
 
     async def ended_since(self, moment: float) -> list[JobRow]:
         return await self._calls.run(lambda: self._table.ended_since(moment))

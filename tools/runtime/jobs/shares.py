@@ -71,19 +71,33 @@ def next_of(home: str, place: str, slots: Slots, among: Collection[str] | None) 
     return query, [home, *(among or ()), slots.of_caller, slots.of_caller, *usual, *guests]
 
 
-def require_room(db: Opened, owner: str, quota: Quota) -> None:
-    """Raises ToolFailure if a token has all that it may; who has none is the one owner of everything."""
+@dataclass(frozen=True)
+class Taken:
+    """What one token has of its quota."""
+
+    jobs: int = 0
+    seconds: float = 0.0
+
+
+def taken(db: Opened, owner: str) -> Taken:
+    """What a token has; who has none is the one owner of everything, of whom nothing is counted."""
     if not owner:
-        return
+        return Taken()
     query = "select count(*) from jobs where owner=? and state in ('queued','running')"
-    if quota.jobs and (number := int(db.execute(query, (owner,)).fetchone()[0])) >= quota.jobs:
+    return Taken(int(db.execute(query, (owner,)).fetchone()[0]), _used_s(db, owner))
+
+
+def require_room(db: Opened, owner: str, quota: Quota) -> None:
+    """Raises ToolFailure if a token has all that it may."""
+    has = taken(db, owner) if owner and quota != Quota() else Taken()
+    if quota.jobs and has.jobs >= quota.jobs:
         raise ToolFailure(
-            f"{number} jobs of {owner} have not ended, and it may have {quota.jobs} at a time (runtime.caller_jobs)",
+            f"{has.jobs} jobs of {owner} have not ended, and it may have {quota.jobs} at a time (runtime.caller_jobs)",
             "Wait for one with get_job, or end one with cancel_job.",
         )
-    if quota.seconds and (used := _used_s(db, owner)) >= quota.seconds:
+    if quota.seconds and has.seconds >= quota.seconds:
         raise ToolFailure(
-            f"jobs of {owner} have run for {used:.0f} s within a day, and {quota.seconds:.0f} s are allowed "
+            f"jobs of {owner} have run for {has.seconds:.0f} s within a day, and {quota.seconds:.0f} s are allowed "
             "(runtime.caller_job_s)",
             "Wait until some of it is a day old, end what runs with cancel_job, or ask whoever runs the server.",
         )

@@ -13,7 +13,7 @@ from ...tracing.ids import uuid7
 from ..identity import Identity
 from ..models import Budget, Fault, State
 from .backends import Backend, Opened
-from .shares import AHEAD, Quota, Slots, next_of, require_room
+from .shares import AHEAD, Quota, Slots, Taken, next_of, require_room, taken
 
 LEASE_S = 10.0
 # Whoever was told of a job, as a task or by its handle, may ask for its result at least this long.
@@ -300,6 +300,11 @@ class JobTable:
         with self.backend.open() as db:
             rows = db.execute("select state, count(*) from jobs group by state").fetchall()
         return {str(state): int(number) for state, number in rows}
+
+    def taken(self, owner: str) -> Taken:
+        """What a token has of its quota."""
+        with self.backend.open() as db:
+            return taken(db, owner)
 
     def ended_since(self, moment: float) -> list[JobRow]:
         """Those that ended after a moment, the first to end first."""

@@ -86,10 +86,12 @@ class TraceReader:
         with self._rows("select 1 from spans where trace_id=? limit 1", (trace_id,)) as rows:
             return next(rows, None) is not None
 
-    def owner(self, trace_id: str) -> str:
-        """The name of the token that a trace was begun with; empty without one, and for an unknown trace."""
-        with self._rows(f"select {OWNED.format('?')}", (trace_id,)) as rows:
-            return str(next(rows, ("",))[0])
+    def owner(self, trace_id: str) -> str | None:
+        """The name of the token that a trace was begun with, empty without one; None of a trace that is not there."""
+        asked = f"select {OWNED.format('?')} where exists(select 1 from spans where trace_id=?)"
+        with self._rows(asked, (trace_id, trace_id)) as rows:
+            found = next(rows, None)
+            return None if found is None else str(found[0])
 
     def outline(self, trace_id: str) -> list[tuple[str, str]]:
         """Id and parent of every span of a trace, in order of their start."""

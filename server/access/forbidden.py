@@ -14,15 +14,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...tools.errors import ToolFailure
 from ...tools.runtime.identity import acting_as
-from .crowd import RETRY_S
-from .gate import guest_of, identity_of
+from .crowd import too_many
+from .gate import counted_for, identity_of
 from .scopes import Wanted
 from .told import Told
 
 Needed = Callable[[str, Mapping[str, Any]], Wanted | None]
 
 
-class Reach:
+class Forbidden:
     """Looks at what a request to the one path asks for; over SSE, where no client reads a status, a tool refuses.
 
     Args:
@@ -60,10 +60,9 @@ class Reach:
             await self._app(scope, body.again, send)
             return
         try:
-            self._admit(guest_of(scope))
+            self._admit(counted_for(scope))
         except ToolFailure as failure:
-            said = {"error": "too_many_requests", "error_description": str(failure)}
-            await JSONResponse(said, 429, {"Retry-After": str(RETRY_S)})(scope, receive, send)
+            await too_many(str(failure))(scope, receive, send)
             return
         with acting_as(identity):
             await self._denied(wanted)
