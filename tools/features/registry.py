@@ -71,19 +71,6 @@ def applying(settings: Settings) -> Generator[None]:
         yield
 
 
-@contextmanager
-def reading_history() -> Generator[None]:
-    """A DuckDB connection for one join: the library leaves two views in it each time."""
-    import ibis
-
-    connection: Any = ibis.duckdb.connect()
-    ibis.set_backend(connection)
-    try:
-        yield
-    finally:
-        connection.disconnect()
-
-
 def online_keys(settings: Settings, view: str) -> int:
     """Keys of a view that have a row in the online store."""
     table = f"{settings.feast.project}_{view}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from ..runtime.work import Work
-from .known import in_utc, key_type
+from .known import at, picked
 from .models import DType
 from .registry import BATCH, online_store
 from .views import Definition
@@ -51,12 +51,9 @@ def write(work: Work, store: Any, view: Definition, places: np.ndarray, start: d
     Args:
         places: positions of rows, int64.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     target, online = store.get_feature_view(view.name), online_store(work)
     columns = [name for name in (view.entity, view.timestamp, view.created, *view.features) if name]
-    table = pq.read_table(view.path, columns=columns).take(pa.array(places))
+    table = picked(view.path, columns, at(view, places))
     for first in range(0, table.num_rows, BATCH):
         rows = list(_messages(view, table.slice(first, BATCH)))
         online.online_write_batch(store.config, target, rows, None)
@@ -82,7 +79,7 @@ def _stored(view: Definition, columns: Mapping[str, Any], index: int) -> Stored 
 
 
 def _messages(view: Definition, table: pa.Table) -> Iterator[tuple[Any, dict[str, Any], datetime, datetime | None]]:
-    keys = table.column(view.entity).cast(key_type(view)).to_pylist()
+    keys = table.column(view.entity).to_pylist()
     times = in_utc(table.column(view.timestamp)).to_pylist()
     created = in_utc(table.column(view.created)).to_pylist() if view.created else [None] * len(keys)
     values = [
@@ -101,6 +98,13 @@ def _key(view: Definition, key: object) -> Any:
 
 def _cells(column: pa.ChunkedArray, dtype: DType) -> list[Any]:
     return (in_utc(column) if dtype == "timestamp" else column).to_pylist()
+
+
+def in_utc(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Microseconds in UTC; a naive time is taken for UTC."""
+    import pyarrow as pa
+
+    return times.cast(pa.timestamp("us", "UTC"))
 
 
 def _message(value: Any, dtype: DType) -> Any:
