@@ -27,7 +27,7 @@ from .models import (
 )
 from .online import MAX_ROWS, keys_of, materialize, moment, online_row, reading_notes, written
 from .register import Registered, register_one, register_view
-from .registry import is_unused, opened
+from .registry import is_unused, opened, registered
 from .statistics import describe
 from .values import read
 from .views import Definition, all_views, find_view, requested
@@ -76,7 +76,7 @@ def get_historical_features(work: Work, request: JoinRequest) -> FeatureJoin:
     """A new dataset: all rows and columns of the old one, and the features beside them."""
     rows = rows_of(work, request.dataset, request.timestamp_column)
     with opened(work) as store:
-        wanted = requested(store, request.features)
+        wanted = requested(all_views(store), request.features)
     names = output_names(rows, wanted, request.full_feature_names)
     found = [match(work, rows, view) for view, _ in wanted]
     joined = [gather(view, chosen, each.places) for (view, chosen), each in zip(wanted, found, strict=True)]
@@ -121,9 +121,8 @@ def get_online_features(work: Work, features: list[str], rows: list[dict[str, Js
     if not 1 <= len(rows) <= MAX_ROWS:
         raise ToolFailure(f"{len(rows)} rows", f"Ask for 1 to {MAX_ROWS} rows at a time.")
     with opened(work) as store:
-        wanted = requested(store, features)
+        wanted = requested(registered(work, store), features)
         notes = [note for view, _ in wanted for note in _freshness(work, view)]
-        store.refresh_registry()
         columns = _online_names(wanted)
         found = [read(store, view, names, keys_of(view, rows)) for view, names in wanted]
     answers = [

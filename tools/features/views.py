@@ -90,15 +90,20 @@ def find_view(store: Any, text: str) -> Definition:
     Raises:
         ToolFailure: there is no such view.
     """
-    name, views = parse(text, "features").name, all_views(store)
+    return named(all_views(store), text)
+
+
+def named(views: Sequence[Definition], text: str) -> Definition:
+    """The one of these views that `find_view` finds."""
+    name = parse(text, "features").name
     for view in views:
         if view.name == name:
             return view
     raise unknown("feature view", text, (view.name for view in views), "register_features makes one.")
 
 
-def requested(store: Any, references: Sequence[str]) -> list[tuple[Definition, list[str]]]:
-    """The views that `view:feature` references name, each with its features, in the order of the request.
+def requested(views: Sequence[Definition], references: Sequence[str]) -> list[tuple[Definition, list[str]]]:
+    """Those of the views that `view:feature` references name, each with its features, in the order of the request.
 
     A view without a feature stands for all of its features.
 
@@ -110,7 +115,7 @@ def requested(store: Any, references: Sequence[str]) -> list[tuple[Definition, l
     found: dict[str, tuple[Definition, list[str]]] = {}
     for reference in references:
         view_name, _, feature = reference.removeprefix("features:").partition(":")
-        view = found[view_name][0] if view_name in found else find_view(store, view_name)
+        view = found[view_name][0] if view_name in found else named(views, view_name)
         if feature and feature != "*" and feature not in view.features:
             raise unknown(f"feature of {view.name}", feature, view.features)
         names = found.setdefault(view_name, (view, []))[1]
