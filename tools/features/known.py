@@ -128,16 +128,17 @@ def find(connection: duckdb.DuckDBPyConnection, view: Definition, asked: str) ->
         f"create or replace temp table seen as with asked as ({asked}), given as ({given(view)}), "
         f"steps as ({_steps(view)}), "
         "newest as (select key, time, max(created) as created from given group by key, time), "
-        f"found as (select a.row, s.place, a.time - s.time as age, {later} as later from asked a "
+        f"found as (select a.key, a.row, s.place, a.time - s.time as age, {later} as later from asked a "
         f"asof left join steps s on a.key = s.key and a.time >= s.known {newest}) "
-        f"select *, place is not null and {_young(view, 'age')} as usable from found"
+        f"select * exclude (key), case when place is null then key end as lacking, "
+        f"place is not null and {_young(view, 'age')} as usable from found"
     )
     counted = (
         "select count(*), count(place), count(*) filter (usable), count(*) filter (later), max(age) filter (usable) "
         "from seen"
     )
     rows, found, usable, late, oldest = connection.sql(counted).fetchall()[0]
-    unknown_keys = _unknown(connection, view, asked) if found < rows else 0
+    unknown_keys = _unknown(connection, view) if found < rows else 0
     return Counts(rows, unknown_keys, found, usable, late, None if oldest is None else oldest * MICROSECOND)
 
 
@@ -171,9 +172,10 @@ def _steps(view: Definition) -> str:
     )
 
 
-def _unknown(connection: duckdb.DuckDBPyConnection, view: Definition, asked: str) -> int:
-    """Rows of `asked` whose key has no value at any time."""
-    sql = f"select count(*) from ({asked}) a anti join ({given(view)}) g on a.key = g.key"
+def _unknown(connection: duckdb.DuckDBPyConnection, view: Definition) -> int:
+    """Rows whose key has no value at any time."""
+    lacking = "select lacking as key, count(*) as rows from seen where lacking is not null group by lacking"
+    sql = f"select coalesce(sum(rows), 0) from ({lacking}) l where key not in (select key from ({given(view)}))"
     return int(connection.sql(sql).fetchall()[0][0])
 
 

@@ -175,29 +175,29 @@ def test_the_table_holds_what_feasts_own_loop_writes(work: Work, register: Regis
     frame["whole"] = pd.array([2**60 + 1, None, -1], dtype="Int64")
     frame["single"] = pd.array([0.1, None, float("inf")], dtype="Float32")
     frame["double"] = [0.1, float("nan"), -0.0]
-    frame["seen"] = [NOW, pd.NaT, NOW]
+    frame["seen"] = pd.Series([NOW, pd.NaT, NOW])
     register(frame, created="made")
     materialize(work)
     ours = online_rows(work)
     fields = {"text": "string", "flag": "bool", "whole": "int64", "single": "float", "double": "double"}
 
-    def message(name: str, value: Any) -> Value:
+    def message(name: str, value: Any) -> Any:
         if pd.isna(value):
             return Value()
         if name == "seen":
             return Value(unix_timestamp_val=int(value.timestamp()))
         return Value(**{f"{fields[name]}_val": value})
 
+    records: list[dict[Any, Any]] = frame.to_dict("records")
+    key_field = "string_val" if text_keys else "int64_val"
     batch = [
         (
-            EntityKey(
-                join_keys=["key"], entity_values=[Value(**{"string_val" if text_keys else "int64_val": row.key})]
-            ),
-            {name: message(name, getattr(row, name)) for name in [*fields, "seen"]},
-            row.at.to_pydatetime(),
-            row.made.to_pydatetime(),
+            EntityKey(join_keys=["key"], entity_values=[Value(**{key_field: row["key"]})]),
+            {name: message(name, row[name]) for name in [*fields, "seen"]},
+            row["at"].to_pydatetime(),
+            row["made"].to_pydatetime(),
         )
-        for row in frame.itertuples()
+        for row in records
     ]
     empty_online(work.settings, "things")
     with opened(work) as store:
@@ -221,7 +221,12 @@ def test_the_registry_is_read_anew_when_somebody_has_written_it_and_only_then(
     read: list[int] = []
     with opened(work) as store:
         refresh = store.refresh_registry
-        monkeypatch.setattr(store, "refresh_registry", lambda: (read.append(1), refresh()))
+
+        def counted() -> None:
+            read.append(1)
+            refresh()
+
+        monkeypatch.setattr(store, "refresh_registry", counted)
     assert client.get_online_features(work, ["things"], asked).rows[0].values == {"name": "b"}
     assert read == []
     other = Work(work.settings, work.tracer)
