@@ -165,13 +165,13 @@ def output_names(rows: Rows, wanted: Sequence[tuple[Definition, list[str]]], ful
 
 def summary(name: str, values: pa.ChunkedArray) -> AddedColumn:
     """What a joined column looks like; NaN counts as missing."""
+    import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    kind, known, mean = values.type, values.drop_null(), None
+    kind, known, mean = values.type, len(values) - values.null_count, None
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        known = known.cast(pa.float64(), safe=False)
-        known = known.filter(pc.invert(pc.is_nan(known)))
-        mean = finite(pc.mean(known).as_py())
-    missing = rounded((len(values) - len(known)) / max(1, len(values)))
+        numbers = values.drop_null().cast(pa.float64(), safe=False).to_numpy()
+        numbers = numbers[~np.isnan(numbers)]
+        known, mean = len(numbers), finite(numbers.mean()) if len(numbers) else None
+    missing = rounded((len(values) - known) / max(1, len(values)))
     return AddedColumn(name=name, missing=missing, mean=mean)

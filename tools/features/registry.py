@@ -74,10 +74,11 @@ class Changes:
     def version(self) -> tuple[int, ...]:
         """Another one after every commit, and of every other file in its place."""
         now = self.path.stat()
-        if self.database is None or self.file != (now.st_dev, now.st_ino):
-            self.file = (now.st_dev, now.st_ino)
+        file = (now.st_dev, now.st_ino)
+        if self.database is None or self.file != file:
+            self.file = file
             self.database = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
-        return *self.file, *self.database.execute("pragma data_version").fetchone()
+        return *file, *self.database.execute("pragma data_version").fetchone()
 
 
 def is_unused(work: Work) -> bool:
