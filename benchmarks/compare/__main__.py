@@ -14,7 +14,7 @@ from rich.table import Table
 
 from .case import Case, Outcome
 
-PLUMBING = {"__main__", "case"}
+PLUMBING = {"__main__", "case", "features"}
 
 
 def cases() -> Iterator[Case]:

@@ -27,17 +27,17 @@ UNSTORABLE = ("INTERVAL", "UNION", "BIT", "BIGNUM", "VARINT", "GEOMETRY", "TIME 
 
 
 @contextmanager
-def sandbox(settings: Settings, database: str = ":memory:") -> Generator[duckdb.DuckDBPyConnection]:
+def sandbox(settings: Settings, database: str = ":memory:", threads: int = 1) -> Generator[duckdb.DuckDBPyConnection]:
     """A connection that is not locked yet: `lock` it before it is given SQL of an agent.
 
-    One thread: sums of floats, and rows that no order is asked for, come out alike each time.
+    By one thread, sums of floats, and rows that no order is asked for, come out alike each time.
     """
     import duckdb
 
     data, folder = settings.data, private_folder(settings.home / "queries")
     _remove_left(folder, data.query_timeout_s)
     with TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as spill:
-        given = _configuration(data, Path(spill))
+        given = _configuration(data, Path(spill)) | {"threads": str(threads)}
         connection = duckdb.connect(database, read_only=database != ":memory:", config=given)
         try:
             connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
@@ -56,7 +56,6 @@ def _remove_left(folder: Path, timeout_s: float) -> None:
 
 def _configuration(data: DataSettings, spill: Path) -> dict[str, str | bool | int | float | list[str]]:
     return {
-        "threads": "1",
         "memory_limit": f"{data.query_memory_mb}MiB",
         "temp_directory": str(spill / "spill"),
         "max_temp_directory_size": f"{data.query_spill_mb}MiB",
@@ -73,9 +72,9 @@ def _configuration(data: DataSettings, spill: Path) -> dict[str, str | bool | in
 def lock(connection: duckdb.DuckDBPyConnection, views: Mapping[str, Path]) -> None:
     """Show Parquet files under names, and close the door to every other file, the network and all settings."""
     paths = [str(path) for path in dict.fromkeys(views.values())]
-    connection.execute(f"set allowed_paths = [{', '.join(map(_literal, paths))}]")
+    connection.execute(f"set allowed_paths = [{', '.join(map(literal, paths))}]")
     for name, path in views.items():
-        scan = f"read_parquet({_literal(str(path))}, hive_partitioning = false)"
+        scan = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
         connection.execute(f"create view {quoted(name)} as select * from {scan}")
     connection.execute("set enable_external_access = false")
     # Samples and random numbers are the same each time as well.
@@ -83,7 +82,8 @@ def lock(connection: duckdb.DuckDBPyConnection, views: Mapping[str, Path]) -> No
     connection.execute("set lock_configuration = true")
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text as SQL writes it, whatever it holds."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from ..data.store import save
+from ..data.store import save_parts
 from ..errors import ToolFailure
 from ..paging import Page, page
 from ..runtime.work import Work
 from ..undo import deletes
-from .history import Rows, join, match, output_names, rows_of, summary
+from .history import Rows, gather, match, output_names, parts, rows_of, summary
 from .models import (
     DType,
     FeatureJoin,
+    JoinRequest,
     Materialized,
     MaterializeRequest,
     OnlineFeatures,
@@ -26,7 +27,7 @@ from .models import (
 )
 from .online import MAX_ROWS, keys_of, materialize, moment, online_row, reading_notes, written
 from .register import Registered, register_one, register_view
-from .registry import is_unused, opened
+from .registry import is_unused, opened, registered
 from .statistics import describe
 from .values import read
 from .views import Definition, all_views, find_view, requested
@@ -71,27 +72,23 @@ def list_features(work: Work, view: str, limit: int, cursor: str) -> Page[View]:
     return Page(items=shown, total=part.total, next_cursor=part.next_cursor)
 
 
-def get_historical_features(
-    work: Work, dataset: str, features: list[str], timestamp_column: str, full_feature_names: bool, name: str
-) -> FeatureJoin:
+def get_historical_features(work: Work, request: JoinRequest) -> FeatureJoin:
     """A new dataset: all rows and columns of the old one, and the features beside them."""
-    rows = rows_of(work, dataset, timestamp_column)
-    table, matches = rows.table, list[ViewMatch]()
+    rows = rows_of(work, request.dataset, request.timestamp_column)
     with opened(work) as store:
-        wanted = requested(store, features)
-        names = output_names(rows, wanted, full_feature_names)
-        for view, chosen in wanted:
-            found = match(rows, view)
-            matches.append(found.report)
-            for feature, values in join(work, store, rows, view, chosen, found.usable).items():
-                table = table.append_column(names[view.name, feature], values)
+        wanted = requested(all_views(store), request.features)
+    names = output_names(rows, wanted, request.full_feature_names)
+    found = [match(work, rows, view) for view, _ in wanted]
+    joined = [gather(view, chosen, each.places) for (view, chosen), each in zip(wanted, found, strict=True)]
     parents = [rows.source.handle, *(view.versioned for view, _ in wanted)]
-    added = list(names.values())
-    made = save(work, table, name or f"{rows.source.name}_features"[:63], parents, "get_historical_features")
+    called = request.name or f"{rows.source.name}_features"[:63]
+    beside = list(zip(joined, names, strict=True))
+    made = save_parts(work, parts(work, rows, beside), called, parents, "get_historical_features")
+    matches, added = [each.report for each in found], [name for part in names for name in part]
     return FeatureJoin(
         dataset=made.handle,
         rows=made.info.rows,
-        added=[summary(column, table.column(column)) for column in added[:LISTED_COLUMNS]],
+        added=[summary(column, made.table([column]).column(column)) for column in added[:LISTED_COLUMNS]],
         views=matches,
         notes=[*_join_notes(rows, wanted, matches), *_unlisted(added, made.handle)],
         undo=made.info.undo,
@@ -124,9 +121,8 @@ def get_online_features(work: Work, features: list[str], rows: list[dict[str, Js
     if not 1 <= len(rows) <= MAX_ROWS:
         raise ToolFailure(f"{len(rows)} rows", f"Ask for 1 to {MAX_ROWS} rows at a time.")
     with opened(work) as store:
-        wanted = requested(store, features)
+        wanted = requested(registered(work, store), features)
         notes = [note for view, _ in wanted for note in _freshness(work, view)]
-        store.refresh_registry()
         columns = _online_names(wanted)
         found = [read(store, view, names, keys_of(view, rows)) for view, names in wanted]
     answers = [
@@ -191,7 +187,7 @@ def _shortened(view: View) -> View:
 
 
 def _join_notes(rows: Rows, wanted: Sequence[tuple[Definition, list[str]]], matches: Sequence[ViewMatch]) -> list[str]:
-    total = rows.table.num_rows
+    total = rows.source.info.rows
     views = [view for view, _ in wanted]
     created = [view.name for view in views if view.created]
     limits = "; a value exactly as old as its ttl still counts" if any(view.ttl for view in views) else ""

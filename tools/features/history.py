@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
+from ..data.readers import normalise
 from ..data.store import Dataset, resolve
 from ..errors import ToolFailure, unknown
 from ..numbers import finite, rounded
 from ..runtime.work import Work
-from .known import BEST, KEY, KNOWN, TIME, history, in_utc, key_type, newest
+from .known import PART, asking, at, find, in_utc, key_type, picked, places, table_of
 from .models import AddedColumn, ViewMatch
-from .registry import reading_history
-from .views import EVENT_TIME, KEY_TYPES, ROW, Definition, dtypes_of
+from .views import EVENT_TIME, KEY_TYPES, Definition, dtypes_of
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     import pyarrow as pa
 
-DAY_S = 86400
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,16 @@ class Rows:
     """The rows to which features are joined, and the column that holds their time."""
 
     source: Dataset
-    table: pa.Table
+    schema: pa.Schema
     time: str
 
-    def askable(self, view: Definition) -> pd.DataFrame:
-        """Number, key and time of the rows that have both; the others cannot match."""
-        import numpy as np
-        import pyarrow as pa
+    def askable(self, view: Definition) -> str:
+        """SQL of key, number and time of the rows that have key and time; the others cannot match.
 
-        dtypes = dtypes_of(self.table.schema)
+        Raises:
+            ToolFailure: the rows have no such key, or one of another type.
+        """
+        dtypes = dtypes_of(self.schema)
         if view.entity not in dtypes:
             raise unknown(f"key column of {self.source.handle} for {view.name}", view.entity, dtypes)
         if (dtypes[view.entity] == "string") != (view.entity_type == "string") or dtypes[view.entity] not in KEY_TYPES:
@@ -44,14 +45,12 @@ class Rows:
                 f"{view.entity} is {dtypes[view.entity]} in {self.source.handle}, {view.entity_type} in {view.handle}",
                 f"Cast it by query_dataset: SELECT * REPLACE ({view.entity}::… AS {view.entity}) FROM ….",
             )
-        asked = pa.table(
-            {
-                ROW: pa.array(np.arange(self.table.num_rows)),
-                view.entity: self.table.column(view.entity).cast(key_type(view)),
-                EVENT_TIME: in_utc(self.table.column(self.time)),
-            }
+        names = self.schema.names
+        key, time = (f"c{names.index(name)}" for name in (view.entity, self.time))
+        return (
+            f"select {key}::{key_type(view)} as key, file_row_number as row, {in_utc(time)} as time "
+            f"from {table_of(str(self.source.path), names)} where key is not null and time is not null"
         )
-        return asked.drop_null().to_pandas()
 
 
 def rows_of(work: Work, dataset: str, time: str) -> Rows:
@@ -60,132 +59,119 @@ def rows_of(work: Work, dataset: str, time: str) -> Rows:
     Raises:
         ToolFailure: several columns could be meant, or none.
     """
+    import pyarrow.parquet as pq
+
     source = resolve(work, dataset)
-    table = source.table()
-    times = [name for name, kind in dtypes_of(table.schema).items() if kind == "timestamp"]
+    schema = pq.read_schema(source.path)
+    times = [name for name, kind in dtypes_of(schema).items() if kind == "timestamp"]
     if time and time not in times:
         raise unknown(f"time column of {source.handle}", time, times)
     if not time and EVENT_TIME not in times and len(times) != 1:
         listed = f"Time columns: {', '.join(times)}." if times else "It has no column of times: load it with one."
         raise ToolFailure(f"which time of {source.handle} counts is not clear", f"Pass timestamp_column. {listed}")
-    return Rows(source, table, time or (EVENT_TIME if EVENT_TIME in times else times[0]))
+    return Rows(source, schema, time or (EVENT_TIME if EVENT_TIME in times else times[0]))
 
 
 @dataclass(frozen=True)
 class Match:
-    """Which rows have a value at their time (one truth value per row), and what is wrong with the others."""
+    """Where each row's value stands in the view's file (int64, -1 where it has none), and why others have none."""
 
     report: ViewMatch
-    usable: np.ndarray
+    places: np.ndarray
 
 
-def join(
-    work: Work, store: Any, rows: Rows, view: Definition, names: Sequence[str], usable: np.ndarray
-) -> Mapping[str, pa.ChunkedArray]:
-    """The features of one view, one value per row and in their order; null where a row has no `usable` value.
+def match(work: Work, rows: Rows, view: Definition) -> Match:
+    """Look up which value of the view was known at the time of each row, and is not older than the ttl."""
+    asked, every = rows.askable(view), rows.source.info.rows
+    with asking(work) as connection, work.tracer.span("duckdb", view=view.name, rows=every):
+        counts = find(connection, view, asked)
+        found = places(connection, every)
+    report = ViewMatch(
+        view=view.handle,
+        matched=counts.usable,
+        key_or_time_missing=every - counts.rows,
+        key_unknown=counts.unknown,
+        before_first_value=counts.rows - counts.found - counts.unknown,
+        older_than_ttl=counts.found - counts.usable,
+        created_later=counts.later,
+        oldest_match_days=None if counts.oldest is None else round(counts.oldest / DAY, 2),
+    )
+    return Match(report, found)
 
-    Raises:
-        ToolFailure: Feast cannot join by the view's ttl, or returned other rows than it was asked for.
-    """
+
+@dataclass(frozen=True)
+class Joined:
+    """The features of one view: those of its values that any row has, and which of them each row has."""
+
+    values: pa.Table
+    index: pa.Array
+
+    def of(self, first: int, rows: int) -> pa.Table:
+        """The features of some rows, null where a row has no value."""
+        return self.values.take(self.index.slice(first, rows))
+
+
+def gather(view: Definition, names: Sequence[str], places: np.ndarray) -> Joined:
+    """Read the values that rows have out of the view's file, bit by bit as they are."""
     import numpy as np
     import pyarrow as pa
 
-    if not view.joinable:
-        raise ToolFailure(f"Feast cannot join by the ttl of {view.handle}", "register_features again, with ttl_days.")
-
-    asked = rows.askable(view)
-    with work.tracer.span("feast", view=view.name, rows=len(asked)), reading_history():
-        references = [f"{view.name}:{name}" for name in names]
-        answer = _asked_of_feast(store, asked, references) if len(asked) else None
-    position: np.ndarray = np.full(rows.table.num_rows, -1)
-    if answer is not None:
-        numbers = answer.column(ROW).to_numpy()
-        if not np.array_equal(np.sort(numbers), asked[ROW].to_numpy()):
-            raise ToolFailure(f"the join with {view.handle} did not return every row once", "Report this as a bug.")
-        position[numbers] = np.arange(len(numbers))
-    order = pa.array(position, mask=(position < 0) | ~usable)
-    empty = _schema_of(view)
-    return {name: (answer if answer is not None else empty).column(name).take(order) for name in names}
+    has = places >= 0
+    needed = at(view, places[has])
+    values, _ = normalise(picked(view.path, names, needed))
+    ranks = np.cumsum(needed) - 1
+    return Joined(values.combine_chunks(), pa.array(ranks[places * has], mask=~has))
 
 
-def _asked_of_feast(store: Any, asked: pd.DataFrame, references: list[str]) -> pa.Table:
-    return store.get_historical_features(asked, references, filter_by_created_timestamp=True).to_arrow()
+def parts(work: Work, rows: Rows, joined: Sequence[tuple[Joined, Sequence[str]]]) -> Generator[pa.Table]:
+    """The rows with what was joined to them, under its new names, some at a time; at least one table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first, every = 0, rows.source.info.rows
+    with pq.ParquetFile(rows.source.path) as file:
+        for batch in file.iter_batches(PART):
+            yield _beside(pa.Table.from_batches([batch]), first, joined)
+            first += batch.num_rows
+            work.progress(first, every, f"row {first} of {every}")
+    if not every:
+        yield _beside(rows.schema.empty_table(), 0, joined)
 
 
-def match(rows: Rows, view: Definition) -> Match:
-    """Look up which rows have a value that was known at their time, and is not older than the ttl."""
-    import numpy as np
-    import pandas as pd
-
-    asked, values = rows.askable(view).rename(columns={view.entity: KEY}), history(view)
-    found = newest(asked, values, KNOWN)
-    age = found[EVENT_TIME] - found[TIME]
-    later = _created_later(asked, values, found, view) if view.created else 0
-    new = int((~asked[KEY].isin(values[KEY])).sum())
-    old = age > view.ttl if view.ttl else pd.Series(False, index=age.index)
-    matched = age.notna() & ~old
-    usable = np.zeros(rows.table.num_rows, dtype=bool)
-    usable[matched.index[matched]] = True
-    report = ViewMatch(
-        view=view.handle,
-        matched=int(matched.sum()),
-        key_or_time_missing=rows.table.num_rows - len(asked),
-        key_unknown=new,
-        before_first_value=int(age.isna().sum()) - new,
-        older_than_ttl=int(old.sum()),
-        created_later=later,
-        oldest_match_days=_days(age[matched].max()) if matched.any() else None,
-    )
-    return Match(report, usable)
+def _beside(table: pa.Table, first: int, joined: Sequence[tuple[Joined, Sequence[str]]]) -> pa.Table:
+    for view, names in joined:
+        for name, column in zip(names, view.of(first, table.num_rows).columns, strict=True):
+            table = table.append_column(name, column)
+    return table
 
 
-def _created_later(asked: pd.DataFrame, values: pd.DataFrame, known: pd.DataFrame, view: Definition) -> int:
-    """Rows that would get another value if it did not matter when a value was created."""
-    true = newest(asked, values, TIME)
-    other = true[BEST].notna() & (true[BEST] != known[BEST])
-    if view.ttl:
-        other &= true[EVENT_TIME] - true[TIME] <= view.ttl
-    return int(other.sum())
-
-
-def output_names(rows: Rows, wanted: Sequence[tuple[Definition, list[str]]], full: bool) -> dict[tuple[str, str], str]:
-    """(view, feature) -> the column it becomes.
+def output_names(rows: Rows, wanted: Sequence[tuple[Definition, list[str]]], full: bool) -> list[list[str]]:
+    """The columns that the features of each view become.
 
     Raises:
         ToolFailure: two columns would have the same name.
     """
-    names: dict[tuple[str, str], str] = {}
+    taken = set(rows.schema.names)
     for view, features in wanted:
         for feature in features:
             name = f"{view.name}__{feature}" if full else feature
-            if name in names.values() or name in rows.table.column_names:
-                where = "two views" if name in names.values() else rows.source.handle
+            if name in taken:
+                where = rows.source.handle if name in rows.schema.names else "two views"
                 hint = "Leave the feature out." if full else "Pass full_feature_names=true."
                 raise ToolFailure(f"{name} would exist twice: it is also in {where}", hint)
-            names[view.name, feature] = name
-    return names
+            taken.add(name)
+    return [[f"{view.name}__{name}" if full else name for name in features] for view, features in wanted]
 
 
 def summary(name: str, values: pa.ChunkedArray) -> AddedColumn:
     """What a joined column looks like; NaN counts as missing."""
-    import pandas as pd
+    import numpy as np
     import pyarrow as pa
 
-    column = values.to_pandas()
-    kind = values.type
-    counted = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    known = column.dropna().astype("float64") if counted else pd.Series(dtype="float64")
-    return AddedColumn(
-        name=name, missing=rounded(column.isna().mean()), mean=finite(known.mean()) if len(known) else None
-    )
-
-
-def _schema_of(view: Definition) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    return pq.read_schema(view.path).empty_table()
-
-
-def _days(age: pd.Timedelta) -> float | None:
-    seconds = finite(age.total_seconds())
-    return round(seconds / DAY_S, 2) if seconds is not None else None
+    kind, known, mean = values.type, len(values) - values.null_count, None
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        numbers = values.drop_null().cast(pa.float64(), safe=False).to_numpy()
+        numbers = numbers[~np.isnan(numbers)]
+        known, mean = len(numbers), finite(numbers.mean()) if len(numbers) else None
+    missing = rounded((len(values) - known) / max(1, len(values)))
+    return AddedColumn(name=name, missing=missing, mean=mean)

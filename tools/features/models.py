@@ -28,6 +28,16 @@ class View(BaseModel):
     undo: str | None = None
 
 
+class JoinRequest(BaseModel):
+    """Which features to join to the rows of a dataset, and what the new one and its columns are called."""
+
+    dataset: str
+    features: list[str]
+    timestamp_column: str = ""
+    full_feature_names: bool = False
+    name: str = ""
+
+
 class ViewMatch(BaseModel):
     """How many rows got a value from a view, and why the others did not.
 

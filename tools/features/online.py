@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
@@ -17,15 +17,11 @@ from ..errors import ToolFailure
 from ..numbers import exact, finite
 from ..runtime.work import Work
 from ..storage.state_files import replaced
-from .known import KEY, KNOWN, PLACE, TIME, history
+from .known import asking, newest, window
 from .models import MaterializedView, OnlineRow, RowStatus
 from .registry import changing, online_keys
 from .values import Stored, write
 from .views import Definition, find_view
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 MAX_ROWS = 100
 DIGITS = re.compile(r"-?[0-9]{1,19}", re.ASCII)
@@ -57,9 +53,15 @@ def materialize(
     with changing(work, name):
         now = datetime.now(UTC)
         last, view = min(end or now, now), find_view(store, name)
-        values = history(view)
-        first = start or values[TIME].min().to_pydatetime()
-        chosen = _newest_in(view, values, first, last, now)
+        with asking(work) as connection:
+            values = window(connection, view, last, now)
+            first = start or values.first
+            chosen = newest(connection, view, first, last, now)
+        if not len(chosen):
+            raise ToolFailure(
+                f"{view.handle} has no value from {first.isoformat()} to {last.isoformat()} that is known by now",
+                f"Its values are from {values.first.isoformat()} to {values.last.isoformat()}.",
+            )
         before = written(work.settings, view.name)
         # An end that still lies ahead is one of a version that took such.
         if before and last < min(before.end, now):
@@ -78,26 +80,14 @@ def materialize(
         start=first.isoformat(),
         end=last.isoformat(),
         keys=len(chosen),
-        left_out_after_end=int((values[TIME] > last).sum()),
+        left_out_after_end=values.after,
         seconds=round(time.perf_counter() - began, 2),
     )
-    return made, _not_yet(view, values, end, now)
+    return made, _not_yet(view, values.ahead, end, now)
 
 
-def _newest_in(view: Definition, values: pd.DataFrame, first: datetime, last: datetime, now: datetime) -> np.ndarray:
-    """Places of the newest value of each key in the window that is known by now."""
-    window = values[(values[TIME] >= first) & (values[TIME] <= last) & (values[KNOWN] <= now)]
-    if window.empty:
-        raise ToolFailure(
-            f"{view.handle} has no value from {first.isoformat()} to {last.isoformat()} that is known by now",
-            f"Its values are from {values[TIME].min().isoformat()} to {values[TIME].max().isoformat()}.",
-        )
-    return window.drop_duplicates(KEY, keep="last")[PLACE].to_numpy()
-
-
-def _not_yet(view: Definition, values: pd.DataFrame, end: datetime | None, now: datetime) -> list[str]:
+def _not_yet(view: Definition, ahead: int, end: datetime | None, now: datetime) -> list[str]:
     notes = [f"{view.handle}: end lies ahead, so values up to now were taken"] if end and end > now else []
-    ahead = int(((values[KNOWN] > now) & (values[TIME] <= now)).sum())
     return [*notes, f"{view.handle}: {ahead} values with a created time ahead were left out"] if ahead else notes
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...config.settings import Settings
 from ..errors import ToolFailure, Unavailable, require
@@ -15,10 +17,13 @@ from ..locks import locked
 from ..runtime.work import Work
 from ..storage.database import reading
 from ..tracing.redaction import redact
+from .views import Definition, all_views
 
 # Feast executes what these tables hold as soon as somebody lists or joins views.
 CODE_TABLES = ("on_demand_feature_views", "stream_feature_views")
-BATCH = 2000
+KEY_VERSION = 3
+# Values in one transaction: other writers wait for its end.
+BATCH = 50_000
 PATIENCE_S = 20.0
 
 
@@ -40,6 +45,40 @@ def opened(work: Work) -> Generator[Any]:
             f"the feature store cannot be used: {str(error).splitlines()[0][:200]}",
             f"It lies in {work.settings.feast_home} (setting feast.repo_path); another process may be writing.",
         ) from error
+
+
+def registered(work: Work, store: Any) -> list[Definition]:
+    """All views for online reads, which Feast makes of what it has in memory: it is read anew when it was changed."""
+    version = work.once(Changes).version()
+    kept = work.cache.get(registered)
+    if not (isinstance(kept, Kept) and kept.version == version):
+        store.refresh_registry()
+        kept = work.cache[registered] = Kept(version, all_views(store))
+    return kept.views
+
+
+@dataclass(frozen=True)
+class Kept:
+    version: tuple[int, ...]
+    views: list[Definition]
+
+
+class Changes:
+    """Tells whether the registry was written, by SQLite's own count (https://www.sqlite.org/pragma.html#pragma_data_version)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = _registry(settings)
+        self.database: sqlite3.Connection | None = None
+        self.file: tuple[int, int] | None = None
+
+    def version(self) -> tuple[int, ...]:
+        """Another one after every commit, and of every other file in its place."""
+        now = self.path.stat()
+        file = (now.st_dev, now.st_ino)
+        if self.database is None or self.file != file:
+            self.file = file
+            self.database = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        return *file, *self.database.execute("pragma data_version").fetchone()
 
 
 def is_unused(work: Work) -> bool:
@@ -71,17 +110,29 @@ def applying(settings: Settings) -> Generator[None]:
         yield
 
 
-@contextmanager
-def reading_history() -> Generator[None]:
-    """A DuckDB connection for one join: the library leaves two views in it each time."""
-    import ibis
+class Cell(NamedTuple):
+    """One value in Feast's table of a view."""
 
-    connection: Any = ibis.duckdb.connect()
-    ibis.set_backend(connection)
-    try:
-        yield
-    finally:
-        connection.disconnect()
+    entity_key: bytes
+    feature_name: str
+    value: bytes
+    value_text: str | None
+    event_ts: int
+    created_ts: int | None
+
+
+def put_online(settings: Settings, view: str, cells: Iterator[Cell]) -> None:
+    """Write values over those of the same key and feature."""
+    table, columns = f"{settings.feast.project}_{view}", ", ".join(Cell._fields)
+    renewed = ", ".join(f"{name} = excluded.{name}" for name in Cell._fields[2:])
+    statement = (
+        f'insert into "{table}" ({columns}) values (?, ?, ?, ?, ?, ?) '
+        f"on conflict (entity_key, feature_name) do update set {renewed}"
+    )
+    with closing(sqlite3.connect(_online(settings), timeout=PATIENCE_S)) as database:
+        while batch := list(islice(cells, BATCH)):
+            with database:
+                database.executemany(statement, batch)
 
 
 def online_keys(settings: Settings, view: str) -> int:
@@ -108,11 +159,6 @@ def _change_online(settings: Settings, statement: str) -> None:
             database.execute(statement)
 
 
-def online_store(work: Work) -> Any:
-    """The store of online values (feast.infra.online_stores.online_store.OnlineStore)."""
-    return work.once(_open_online)
-
-
 def _open(settings: Settings) -> Any:
     feast = imported()
     settings.feast_home.mkdir(parents=True, exist_ok=True)
@@ -124,23 +170,15 @@ def _open(settings: Settings) -> Any:
     return store
 
 
-def _open_online(settings: Settings) -> Any:
-    imported()
-    from feast.infra.online_stores.helpers import get_online_store_from_config
-
-    return get_online_store_from_config(_configuration(settings).online_store)
-
-
 def _configuration(settings: Settings) -> Any:
     return imported().RepoConfig(
         project=settings.feast.project,
         provider="local",
         repo_path=settings.feast_home,
-        registry={"registry_type": "sql", "path": f"sqlite:///{_registry(settings)}", "cache_ttl_seconds": 5},
+        registry={"registry_type": "sql", "path": f"sqlite:///{_registry(settings)}", "cache_ttl_seconds": 0},
         online_store={"type": "sqlite", "path": str(_online(settings))},
         offline_store={"type": "duckdb"},
-        materialization={"online_write_batch_size": BATCH},
-        entity_key_serialization_version=3,
+        entity_key_serialization_version=KEY_VERSION,
     )
 
 

@@ -13,10 +13,19 @@ from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Dataset
 from ..vocabulary import View as ViewName
 from . import client
-from .models import DType, FeatureJoin, Materialized, MaterializeRequest, OnlineFeatures, View, ViewStatistics
+from .models import (
+    DType,
+    FeatureJoin,
+    JoinRequest,
+    Materialized,
+    MaterializeRequest,
+    OnlineFeatures,
+    View,
+    ViewStatistics,
+)
 
 Entity = Annotated[str, Field(description="Key column.")]
-References = Annotated[list[str], Field(description="view:feature, or view for all of a view.", min_length=1)]
+References = Annotated[list[str], Field(description="view:feature, or view for all.", min_length=1)]
 
 
 async def register_features(
@@ -27,19 +36,19 @@ async def register_features(
     timestamp_column: Annotated[str, Field(description="When a value became true.")],
     features: Annotated[list[str] | None, Field(description="Default: all other columns.")] = None,
     created_timestamp_column: Annotated[
-        str, Field(description="When a value was recorded: joins leave out later ones.")
+        str, Field(description="When it was recorded: joins leave out later ones.")
     ] = "",
     ttl_days: Annotated[float | None, Field(gt=0, le=36500, description="Default: no limit.")] = None,
     description: str = "",
 ) -> View:
-    """Register columns of a dataset as a feature view; again with new data to replace it."""
+    """Register columns as a feature view; again to replace it."""
     request = (dataset, view, entity, timestamp_column, features or [], created_timestamp_column)
     return await context.call(client.register_features, *request, ttl_days, description)
 
 
 async def register_feature(
     context: Injected,
-    feature: Annotated[str, Field(description="Column of the view's dataset.")],
+    feature: Annotated[str, Field(description="Column of its dataset.")],
     view: ViewName,
     entity: Entity,
     dtype: DType,
@@ -50,7 +59,7 @@ async def register_feature(
 
 
 async def list_features(context: Injected, view: ViewName = "", limit: Limit = 10, cursor: Cursor = "") -> Page[View]:
-    """List feature views and their features, or show one view."""
+    """List feature views, or show one."""
     return await context.call(client.list_features, view, limit, cursor)
 
 
@@ -58,13 +67,20 @@ async def get_historical_features(
     context: Injected,
     dataset: Dataset,
     features: References,
-    timestamp_column: Annotated[str, Field(description="Time of a row; default event_timestamp.")] = "",
+    timestamp_column: Annotated[str, Field(description="Default: event_timestamp.")] = "",
     full_feature_names: Annotated[bool, Field(description="view__feature")] = False,
     name: Annotated[str, Field(description=f"Of the new dataset: {NAMES}")] = "",
-) -> FeatureJoin:
-    """Join features to the rows of a dataset as they were known at each row's time, into a new dataset."""
-    request = (dataset, features, timestamp_column, full_feature_names, name)
-    return await context.call(client.get_historical_features, *request)
+    wait_s: Wait = None,
+) -> JobView[FeatureJoin]:
+    """Join features to rows, as known at each row's time, into a new dataset."""
+    request = JoinRequest(
+        dataset=dataset,
+        features=features,
+        timestamp_column=timestamp_column,
+        full_feature_names=full_feature_names,
+        name=name,
+    )
+    return await context.submit(client.get_historical_features, request, wait_s)
 
 
 async def materialize_features(
@@ -74,7 +90,7 @@ async def materialize_features(
     end: Annotated[str, Field(description="Default: now.")] = "",
     wait_s: Wait = None,
 ) -> JobView[Materialized]:
-    """Copy the newest value of each key to the online store (a job)."""
+    """Copy each key's newest value to the online store (a job)."""
     request = MaterializeRequest(views=views or [], start=start, end=end)
     return await context.submit(client.materialize_features, request, wait_s)
 
@@ -84,14 +100,14 @@ async def get_online_features(
     features: References,
     rows: Annotated[list[dict[str, JsonValue]], Field(description="One {key: value} per row.", max_length=100)],
 ) -> OnlineFeatures:
-    """Read the newest materialized values of some keys."""
+    """Read the newest materialized values of keys."""
     return await context.call(client.get_online_features, features, rows)
 
 
 async def get_feature_statistics(
     context: Injected, view: ViewName, limit: Limit = 20, cursor: Cursor = ""
 ) -> ViewStatistics:
-    """Show distribution, missing values and age of the features of a view."""
+    """Show distributions, gaps and age of a view's features."""
     return await context.call(client.get_feature_statistics, view, limit, cursor)
 
 
@@ -102,7 +118,7 @@ TOOLSET = Toolset(
         writes(register_features, "Register features", idempotent=True),
         writes(register_feature, "Register feature", idempotent=True),
         reads(list_features, "List features"),
-        writes(get_historical_features, "Get historical features", idempotent=True),
+        writes(get_historical_features, "Get historical features", job="short", idempotent=True),
         writes(materialize_features, "Materialize features", job="long", idempotent=True),
         reads(get_online_features, "Get online features"),
         reads(get_feature_statistics, "Get feature statistics"),

@@ -1,7 +1,8 @@
 """The values of the online store, written and read as Feast's own messages, each exactly as it is.
 
 `FeatureStore.materialize` takes a column that has gaps through floats, which ends the exactness of integers at 2**53,
-and cuts times to whole seconds. So the store below it is written (feast.infra.online_stores.online_store.OnlineStore).
+and cuts times to whole seconds; its store writes value by value. So the table of feast.infra.online_stores.sqlite is
+written as it stands there, and read by Feast.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import JsonValue
 
 from ..runtime.work import Work
-from .known import in_utc, key_type
+from .known import at, picked
 from .models import DType
-from .registry import BATCH, online_store
+from .registry import KEY_VERSION, Cell, put_online
 from .views import Definition
 
 if TYPE_CHECKING:
@@ -51,15 +52,9 @@ def write(work: Work, store: Any, view: Definition, places: np.ndarray, start: d
     Args:
         places: positions of rows, int64.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    target, online = store.get_feature_view(view.name), online_store(work)
+    target = store.get_feature_view(view.name)
     columns = [name for name in (view.entity, view.timestamp, view.created, *view.features) if name]
-    table = pq.read_table(view.path, columns=columns).take(pa.array(places))
-    for first in range(0, table.num_rows, BATCH):
-        rows = list(_messages(view, table.slice(first, BATCH)))
-        online.online_write_batch(store.config, target, rows, None)
+    put_online(work.settings, view.name, _cells(view, picked(view.path, columns, at(view, places))))
     store.registry.apply_materialization(target, store.project, start, end)
 
 
@@ -81,40 +76,65 @@ def _stored(view: Definition, columns: Mapping[str, Any], index: int) -> Stored 
     return Stored(values, max(column.event_timestamps[index].ToDatetime(UTC) for column in present.values()))
 
 
-def _messages(view: Definition, table: pa.Table) -> Iterator[tuple[Any, dict[str, Any], datetime, datetime | None]]:
-    keys = table.column(view.entity).cast(key_type(view)).to_pylist()
-    times = in_utc(table.column(view.timestamp)).to_pylist()
-    created = in_utc(table.column(view.created)).to_pylist() if view.created else [None] * len(keys)
-    values = [
-        [_message(cell, dtype) for cell in _cells(table.column(name), dtype)] for name, dtype in view.features.items()
-    ]
-    for number, key in enumerate(keys):
-        row = {name: column[number] for name, column in zip(view.features, values, strict=True)}
-        yield _key(view, key), row, times[number], created[number]
+def _cells(view: Definition, table: pa.Table) -> Iterator[Cell]:
+    """What Feast's own loop (SqliteOnlineStore.online_write_batch) writes, in the order of the keys in the table."""
+    keys = _keys(view, table.column(view.entity).to_pylist())
+    times = _stamps(table.column(view.timestamp))
+    created = _stamps(table.column(view.created)) if view.created else [None] * len(keys)
+    features = {name: list(_encoded(table.column(name), dtype)) for name, dtype in view.features.items()}
+    for number in sorted(range(len(keys)), key=keys.__getitem__):
+        for name, cells in features.items():
+            yield Cell(keys[number], name, *cells[number], times[number], created[number])
 
 
-def _key(view: Definition, key: object) -> Any:
+def _keys(view: Definition, keys: Sequence[object]) -> list[bytes]:
+    from feast.infra.key_encoding_utils import serialize_entity_key
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
 
-    return EntityKey(join_keys=[view.entity], entity_values=[_message(key, view.entity_type)])
+    # A message is slow to make: one is filled again and again.
+    message, field = EntityKey(join_keys=[view.entity], entity_values=[Value()]), FIELDS[view.entity_type]
+    encoded = list[bytes]()
+    for key in keys:
+        setattr(message.entity_values[0], field, key)
+        encoded.append(serialize_entity_key(message, entity_key_serialization_version=KEY_VERSION))
+    return encoded
 
 
-def _cells(column: pa.ChunkedArray, dtype: DType) -> list[Any]:
-    return (in_utc(column) if dtype == "timestamp" else column).to_pylist()
+def _stamps(times: pa.ChunkedArray) -> list[int]:
+    """Seconds as Feast's adapter of sqlite3 counts them, to which a time without a zone is one of this machine's."""
+    import pyarrow as pa
+
+    return [int(moment.timestamp()) for moment in in_utc(times).cast(pa.timestamp("us")).to_pylist()]
 
 
-def _message(value: Any, dtype: DType) -> Any:
-    """A time with a fraction becomes ISO text: Feast's own kind of time counts whole seconds."""
-    from feast.protos.feast.types import Value_pb2
+def _encoded(column: pa.ChunkedArray, dtype: DType) -> Iterator[tuple[bytes, str | None]]:
+    """Each value as Feast's message, and as the text beside it.
 
-    Value: Any = Value_pb2.Value
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return Value()
-    if not isinstance(value, datetime):
-        return Value(**{FIELDS[dtype]: value})
-    if value.microsecond:
-        return Value(string_val=value.isoformat())
-    return Value(unix_timestamp_val=int(value.timestamp()))
+    A time with a fraction becomes ISO text: Feast's own kind of time counts whole seconds.
+    """
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    message: Any = Value()
+    for value in (in_utc(column) if dtype == "timestamp" else column).to_pylist():
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            yield b"", None
+            continue
+        if not isinstance(value, datetime):
+            setattr(message, FIELDS[dtype], value)
+            text = str(value)
+        elif value.microsecond:
+            message.string_val = text = value.isoformat()
+        else:
+            message.unix_timestamp_val, text = int(value.timestamp()), None
+        yield message.SerializeToString(), text
+
+
+def in_utc(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Microseconds in UTC; a naive time is taken for UTC."""
+    import pyarrow as pa
+
+    return times.cast(pa.timestamp("us", "UTC"))
 
 
 def _value(message: Any, dtype: DType) -> Any:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EVENT_TIME = "event_timestamp"
-ROW = "row_id_of_join"
 COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 DATASET_TAG = "dataset"
 TTL_TAG = "ttl_seconds"
@@ -47,7 +46,7 @@ KEY_TYPES = ("int32", "int64", "string")
 class Definition:
     """A feature view; `ttl` None means that a value never gets too old.
 
-    `joinable` is false if the registry holds a ttl by which Feast cannot join, from other hands or an older version.
+    `path` is empty, and it cannot be joined or materialized, if it is over something else than a file.
     """
 
     name: str
@@ -61,7 +60,6 @@ class Definition:
     features: Mapping[str, DType]
     descriptions: Mapping[str, str]
     description: str
-    joinable: bool = True
 
     @property
     def handle(self) -> str:
@@ -92,15 +90,20 @@ def find_view(store: Any, text: str) -> Definition:
     Raises:
         ToolFailure: there is no such view.
     """
-    name, views = parse(text, "features").name, all_views(store)
+    return named(all_views(store), text)
+
+
+def named(views: Sequence[Definition], text: str) -> Definition:
+    """The one of these views that `find_view` finds."""
+    name = parse(text, "features").name
     for view in views:
         if view.name == name:
             return view
     raise unknown("feature view", text, (view.name for view in views), "register_features makes one.")
 
 
-def requested(store: Any, references: Sequence[str]) -> list[tuple[Definition, list[str]]]:
-    """The views that `view:feature` references name, each with its features, in the order of the request.
+def requested(views: Sequence[Definition], references: Sequence[str]) -> list[tuple[Definition, list[str]]]:
+    """Those of the views that `view:feature` references name, each with its features, in the order of the request.
 
     A view without a feature stands for all of its features.
 
@@ -112,7 +115,7 @@ def requested(store: Any, references: Sequence[str]) -> list[tuple[Definition, l
     found: dict[str, tuple[Definition, list[str]]] = {}
     for reference in references:
         view_name, _, feature = reference.removeprefix("features:").partition(":")
-        view = found[view_name][0] if view_name in found else find_view(store, view_name)
+        view = found[view_name][0] if view_name in found else named(views, view_name)
         if feature and feature != "*" and feature not in view.features:
             raise unknown(f"feature of {view.name}", feature, view.features)
         names = found.setdefault(view_name, (view, []))[1]
@@ -194,21 +197,16 @@ def bad_name(name: str, columns: Iterable[str]) -> str:
     """What is wrong with a name among the columns of its file; an empty text if nothing is."""
     if COLUMN.fullmatch(name) is None:
         return "names begin with a letter and go on with letters, digits, _ and -, up to 63"
-    if name.lower() in ("rn", ROW) or name.lower().endswith("_y"):
-        return "the join uses this name itself"
+    if name.lower() == "rn" or name.lower().endswith("_y"):
+        return "Feast's own join uses this name itself"
     if sum(name.lower() == column.lower() for column in columns) > 1:
-        return "another column differs only in upper and lower case, and the join takes both for one"
+        return "another column differs only in upper and lower case, and Feast's own join takes both for one"
     return ""
 
 
 def _whole_days(ttl: timedelta) -> timedelta:
-    """What Feast gets: it cannot join by parts of a day. The join itself withholds what is older than the exact ttl."""
+    """What Feast gets, whose own join cannot take parts of a day: ours is by the exact ttl."""
     return -(-ttl // DAY) * DAY
-
-
-def _in_one_unit(ttl: timedelta) -> bool:
-    """Whether it is a number of days, of seconds or of microseconds alone: what ibis makes an interval of."""
-    return sum(map(bool, (ttl.days, ttl.seconds, ttl.microseconds))) <= 1
 
 
 def _ttl(view: Any) -> timedelta | None:
@@ -222,13 +220,12 @@ def _read(view: Any) -> Definition:
     return Definition(
         name=view.name,
         dataset=view.tags.get(DATASET_TAG, ""),
-        path=view.batch_source.path,
+        path=getattr(view.batch_source, "path", ""),
         entity=entity,
         entity_type=columns.get(entity, "string"),
         timestamp=view.batch_source.timestamp_field,
         created=view.batch_source.created_timestamp_column or "",
         ttl=_ttl(view),
-        joinable=_in_one_unit(view.ttl or timedelta(0)),
         features={feature.name: _dtype(feature) for feature in view.features},
         descriptions={feature.name: feature.description for feature in view.features if feature.description},
         description=view.description,

@@ -12,7 +12,7 @@ import pytest
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.features import client
-from mlops_mcp.tools.features.models import FeatureJoin, View
+from mlops_mcp.tools.features.models import FeatureJoin, JoinRequest, View
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.runtime.work import Work
 
@@ -23,7 +23,9 @@ NOON = pd.Timestamp("2024-06-01T12:00:00", tz="UTC")
 
 
 def joined(work: Work, dataset: str, *features: str, full: bool = False) -> tuple[FeatureJoin, pd.DataFrame]:
-    result = client.get_historical_features(work, dataset, list(features), "", full, "")
+    result = client.get_historical_features(
+        work, JoinRequest(dataset=dataset, features=list(features), full_feature_names=full)
+    )
     return result, resolve(work, result.dataset).frame()
 
 
@@ -285,7 +287,7 @@ def test_what_does_not_exist_is_an_error_with_the_nearest_names(work: Work, stor
         with pytest.raises(ToolFailure, match=said):
             joined(work, rows, *features)
     with pytest.raises(ToolFailure, match="unknown time column"):
-        client.get_historical_features(work, rows, ["things"], "key", False, "")
+        client.get_historical_features(work, JoinRequest(dataset=rows, features=["things"], timestamp_column="key"))
     with pytest.raises(ToolFailure, match="key column"):
         joined(work, store(pd.DataFrame({"kee": [1], "event_timestamp": [NOON]}), "rows"), "things")
     with pytest.raises(ToolFailure, match="string in"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,7 +16,7 @@ from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.features import client
 from mlops_mcp.tools.features.models import Materialized, MaterializeRequest, View
 from mlops_mcp.tools.features.online import Written
-from mlops_mcp.tools.features.registry import opened
+from mlops_mcp.tools.features.registry import empty_online, opened
 from mlops_mcp.tools.runtime.models import Progress
 from mlops_mcp.tools.runtime.work import Reporter, Work
 
@@ -156,6 +159,81 @@ def test_what_is_written_reads_the_same_through_feast_itself(work: Work, registe
     with opened(work) as store:
         read = store.get_online_features(["things:name", "things:count"], [{"key": key} for key in (1, 2, 3)]).to_dict()
     assert read == {"key": [1, 2, 3], "name": ["b", "d", "f"], "count": [2, 4, 2**60 + 1]}
+
+
+@pytest.mark.parametrize("text_keys", [False, True])
+def test_the_table_holds_what_feasts_own_loop_writes(work: Work, register: Register, text_keys: bool) -> None:
+    """Keys, messages, texts and times, byte by byte."""
+    from feast.infra.online_stores.sqlite import SqliteOnlineStore
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    keys: list[Any] = ["ä", "", "z" * 300] if text_keys else [-(2**63), 0, 2**53 + 1]
+    at = [NOW - DAY, datetime(1969, 12, 31, 23, 59, 58, 5, UTC), NOW - 9 * DAY]
+    frame = pd.DataFrame({"key": keys, "at": at, "made": [NOW - DAY, NOW, NOW], "text": ["é", None, ""]})
+    frame["flag"] = pd.array([True, None, False], dtype="boolean")
+    frame["whole"] = pd.array([2**60 + 1, None, -1], dtype="Int64")
+    frame["single"] = pd.array([0.1, None, float("inf")], dtype="Float32")
+    frame["double"] = [0.1, float("nan"), -0.0]
+    frame["seen"] = pd.Series([NOW, pd.NaT, NOW])
+    register(frame, created="made")
+    materialize(work)
+    ours = online_rows(work)
+    fields = {"text": "string", "flag": "bool", "whole": "int64", "single": "float", "double": "double"}
+
+    def message(name: str, value: Any) -> Any:
+        if pd.isna(value):
+            return Value()
+        if name == "seen":
+            return Value(unix_timestamp_val=int(value.timestamp()))
+        return Value(**{f"{fields[name]}_val": value})
+
+    records: list[dict[Any, Any]] = frame.to_dict("records")
+    key_field = "string_val" if text_keys else "int64_val"
+    batch = [
+        (
+            EntityKey(join_keys=["key"], entity_values=[Value(**{key_field: row["key"]})]),
+            {name: message(name, row[name]) for name in [*fields, "seen"]},
+            row["at"].to_pydatetime(),
+            row["made"].to_pydatetime(),
+        )
+        for row in records
+    ]
+    empty_online(work.settings, "things")
+    with opened(work) as store:
+        SqliteOnlineStore().online_write_batch(store.config, store.get_feature_view("things"), batch, None)
+    assert len(ours) == 18
+    assert ours == online_rows(work)
+
+
+def online_rows(work: Work) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(work.settings.feast_home / "online.db")) as database:
+        return sorted(database.execute(f"select * from {work.settings.feast.project}_things"))
+
+
+def test_the_registry_is_read_anew_when_somebody_has_written_it_and_only_then(
+    work: Work, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(history(), created="made", features=("name",))
+    materialize(work)
+    asked: list[dict[str, JsonValue]] = [{"key": 1}]
+    client.get_online_features(work, ["things"], asked)
+    read: list[int] = []
+    with opened(work) as store:
+        refresh = store.refresh_registry
+
+        def counted() -> None:
+            read.append(1)
+            refresh()
+
+        monkeypatch.setattr(store, "refresh_registry", counted)
+    assert client.get_online_features(work, ["things"], asked).rows[0].values == {"name": "b"}
+    assert read == []
+    other = Work(work.settings, work.tracer)
+    client.register_feature(other, "count", "things", "key", "int64", "")
+    materialize(other)
+    assert client.get_online_features(work, ["things"], asked).rows[0].values == {"name": "b", "count": 2}
+    assert read == [1]
 
 
 def test_a_feature_that_was_added_since_is_said_to_be_absent(work: Work, register: Register) -> None:
