@@ -73,9 +73,9 @@ def _configuration(data: DataSettings, spill: Path) -> dict[str, str | bool | in
 def lock(connection: duckdb.DuckDBPyConnection, views: Mapping[str, Path]) -> None:
     """Show Parquet files under names, and close the door to every other file, the network and all settings."""
     paths = [str(path) for path in dict.fromkeys(views.values())]
-    connection.execute(f"set allowed_paths = [{', '.join(map(_literal, paths))}]")
+    connection.execute(f"set allowed_paths = [{', '.join(map(literal, paths))}]")
     for name, path in views.items():
-        scan = f"read_parquet({_literal(str(path))}, hive_partitioning = false)"
+        scan = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
         connection.execute(f"create view {quoted(name)} as select * from {scan}")
     connection.execute("set enable_external_access = false")
     # Samples and random numbers are the same each time as well.
@@ -83,7 +83,8 @@ def lock(connection: duckdb.DuckDBPyConnection, views: Mapping[str, Path]) -> No
     connection.execute("set lock_configuration = true")
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
 
 

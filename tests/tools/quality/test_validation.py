@@ -376,3 +376,19 @@ def test_whole_numbers_that_doubles_round_are_answered_as_text(work: Work, store
     unique, largest = judge(work, store(pd.DataFrame({"id": [2**53 + 1, 2**53 + 1]})), suite).results
     assert unique.examples == [Example(value=str(2**53 + 1), count=2, row=1)]
     assert largest.observed == str(2**53 + 1)
+
+
+def test_columns_that_differ_by_case_or_quotes_are_not_taken_for_each_other(work: Work, store: Store) -> None:
+    frame = pd.DataFrame({"n": [1, 2], "N": [3, 4], '"n"': [5, 6]})
+    suite = rules(
+        work,
+        *(
+            (f"column_{measure}_to_be_between", {"column": name, "max_value": 9})
+            for name in frame
+            for measure in ("max", "median")
+        ),
+        ("column_pair_values_to_be_equal", {"column_A": "n", "column_B": "N"}),
+    )
+    *measured, unequal = judge(work, store(frame), suite).results
+    assert [item.observed for item in measured] == [2, 1.5, 4, 3.5, 6, 5.5]
+    assert (unequal.verdict, unequal.unexpected) == ("failed", 2)
