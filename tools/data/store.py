@@ -27,6 +27,7 @@ from .bounds import named
 from .folder import holds_parquet
 from .models import DatasetInfo, ReadOptions
 from .readers import normalise, read_table, retype
+from .reads import Read, Reading
 from .sources import PREFIX, read_source, table_in
 
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -121,13 +122,31 @@ def load_file(
 ) -> Dataset:
     """Read a file, or a folder of Parquet files, below one of the configured roots into the store.
 
+    A file that was read before, in the same way and under the same name, is not parsed again.
+
     Raises:
         ToolFailure: the server is read-only, or the file may not or cannot be read.
     """
     require_writable(work, "a file")
     source = readable(work.settings, path, holds_parquet)
-    table, notes = read_table(source, options or ReadOptions(), work.settings.data.max_mb)
-    return save(work, table, name or slug(source.stem), [f"file:{source}"], by, notes)
+    named, given, parents = name or slug(source.stem), options or ReadOptions(), [f"file:{source}"]
+    reading = Reading.of(work, source, named, given)
+    if (read := reading.before()) and (made := _there(work, read)):
+        Lineage(work.home).record(made.handle, parents, by)
+        return made
+    table, notes = read_table(source, given, work.settings.data.max_mb)
+    made = save(work, table, named, parents, by, notes)
+    reading.keep(made.handle, made.info.notes)
+    return made
+
+
+def _there(work: Work, read: Read) -> Dataset | None:
+    """The dataset that a file was read into, with what was said then."""
+    handle = parse(read.dataset, "dataset")
+    if not (card_of(work, handle).is_file() and file_of(work, handle.version).is_file()):
+        return None
+    made = _exact(work, handle)
+    return Dataset(made.info.model_copy(update={"notes": read.notes}), made.path)
 
 
 def load_source(
