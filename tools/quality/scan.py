@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...config.settings import Settings
-from ..data.sandbox import literal, sandbox
+from ..data.sandbox import literal, parquet, sandbox
 
 if TYPE_CHECKING:
     import duckdb
@@ -131,7 +131,7 @@ def scan_of(
         connection.execute(f"SET threads = {pa.cpu_count()}")
         if chosen is None:
             names, kinds = schema.names, schema
-            source, number = f"read_parquet({literal(str(path))}, hive_partitioning = false, file_row_number = true)", 1
+            source, number = parquet(path, "file_row_number = true"), 1
         else:
             table, rows = chosen
             names, kinds = table.column_names, table.schema
