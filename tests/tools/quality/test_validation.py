@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
-from mlops_mcp.tools.data.store import save
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.quality import client
@@ -378,32 +376,3 @@ def test_whole_numbers_that_doubles_round_are_answered_as_text(work: Work, store
     unique, largest = judge(work, store(pd.DataFrame({"id": [2**53 + 1, 2**53 + 1]})), suite).results
     assert unique.examples == [Example(value=str(2**53 + 1), count=2, row=1)]
     assert largest.observed == str(2**53 + 1)
-
-
-def test_columns_that_differ_by_case_or_quotes_are_not_taken_for_each_other(work: Work, store: Store) -> None:
-    frame = pd.DataFrame({"n": [1, 2], "N": [3, 4], '"n"': [5, 6]})
-    suite = rules(
-        work,
-        *(
-            (f"column_{measure}_to_be_between", {"column": name, "max_value": 9})
-            for name in frame
-            for measure in ("max", "median")
-        ),
-        ("column_pair_values_to_be_equal", {"column_A": "n", "column_B": "N"}),
-    )
-    *measured, unequal = judge(work, store(frame), suite).results
-    assert [item.observed for item in measured] == [2, 1.5, 4, 3.5, 6, 5.5]
-    assert (unequal.verdict, unequal.unexpected) == ("failed", 2)
-
-
-def test_not_a_number_is_missing_though_the_limits_of_a_file_leave_it_out(work: Work, store: Store) -> None:
-    handle = save(work, pa.table({"x": [1.0, 2.0, float("nan"), 2.0, float("nan")]}), "real", [], "test").handle
-    suite = rules(
-        work,
-        ("column_values_to_not_be_null", {"column": "x"}),
-        ("column_values_to_be_unique", {"column": "x"}),
-        ("column_proportion_of_unique_values_to_be_between", {"column": "x", "min_value": 0.9}),
-    )
-    missing, unique, proportion = judge(work, handle, suite).results
-    assert missing.examples == [Example(value=None, count=2, row=3)]
-    assert (unique.unexpected, unique.missing, proportion.observed) == (2, 2, 2 / 3)
