@@ -46,12 +46,9 @@ def kind_of(subject: Subject, name: str) -> Kind:
         return ""
     if pa.types.is_timestamp(kind):
         return "time" if kind.unit == "us" and kind.tz in (None, "UTC") else ""
-    tests: dict[Kind, Callable[[pa.DataType], bool]] = {
-        "whole": pa.types.is_integer,
-        "real": pa.types.is_float64,
-        "text": pa.types.is_string,
-    }
-    return next((name for name, test in tests.items() if test(kind)), "")
+    if pa.types.is_integer(kind):
+        return "whole"
+    return "real" if pa.types.is_float64(kind) else "text" if pa.types.is_string(kind) else ""
 
 
 @dataclass(frozen=True)

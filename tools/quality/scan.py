@@ -116,8 +116,8 @@ class Scan:
 
     def _numbers(self, query: str, limit: int | None) -> list[int]:
         cut = f" LIMIT {limit}" if limit is not None else ""
-        found: list[int] = self.connection.execute(f"{query} ORDER BY {NUMBER}{cut}").fetchnumpy()[NUMBER].tolist()
-        return found
+        found: Any = self.connection.execute(f"{query} ORDER BY {NUMBER}{cut}").fetchnumpy()[NUMBER]
+        return [int(number) for number in found]
 
 
 @contextmanager
