@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -12,9 +12,6 @@ from ..data.sandbox import literal
 from .models import Expectation
 from .subject import Subject
 from .times import times_for
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Kind = Literal["whole", "real", "text", "time", ""]
 NUMBERS = ("whole", "real")
