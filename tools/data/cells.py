@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from ..errors import ToolFailure
 from .models import ColumnKind, ReadOptions
 from .moments import Times, epoch_of, from_epoch, times_by, times_of, times_of_day
-from .numerals import Decimal, Numbers, numbers_of
+from .numerals import Decimal, Numbers, numbers_of, proves_point
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ WORDS = {
     **dict.fromkeys(("true", "yes", "t", "y", "on", "1"), True),
     **dict.fromkeys(("false", "no", "f", "n", "off", "0"), False),
 }
-NOT_PLAIN = r"^[+-]?0\d|^-?\d{16}|^\+|^\d+[eE]|\.\d*0$"
+NOT_PLAIN = r"^[+-]?0\d|^-?\d{16}|^\+|^\d+[eE]"
 NEARLY = 0.5
 SHOWN = 3
 PEEK = 1000
@@ -150,7 +150,7 @@ def read_column(column: pa.ChunkedArray, convention: Convention, missing: Sequen
 
     plain = _plain(column, convention, missing)
     if plain is not None:
-        return Column(plain)
+        return plain
     cells = Cells(column, missing)
     if cells.words.null_count == len(cells.words):
         return Column(pa.chunked_array([pa.nulls(len(column))]))
@@ -186,8 +186,8 @@ def as_kind(
         return _checked(name, cells, Column(cells.placed(values), said), values, "times of that format", options)
     if kind == "time":
         counted = _plain(column, convention, cells.missing)
-        if counted is not None and (unit := epoch_of(counted)):
-            return Column(from_epoch(counted, unit), (f"numbers read as times ({unit})",))
+        if counted is not None and (unit := epoch_of(counted.values)):
+            return Column(from_epoch(counted.values, unit), (f"numbers read as times ({unit})",))
         times = times_of(cells.words, convention.day_first, wanted=True)
         return _checked(name, cells, _times(cells, times), times.values, "times", options)
     numbers = numbers_of(cells.words, convention.decimal, convention.forced)
@@ -210,7 +210,7 @@ def look_at(column: pa.ChunkedArray) -> tuple[str, str]:
     return "" if pa.types.is_string(kind) else "times" if pa.types.is_temporal(kind) else "numbers", found.doubt
 
 
-def _plain(column: pa.ChunkedArray, convention: Convention, missing: Sequence[str]) -> pa.ChunkedArray | None:
+def _plain(column: pa.ChunkedArray, convention: Convention, missing: Sequence[str]) -> Column | None:
     """Cells in the plainest form, which most files have: far faster than to look at how each is written."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -221,14 +221,42 @@ def _plain(column: pa.ChunkedArray, convention: Convention, missing: Sequence[st
         return None
     whole = _cast(known, pa.int64())
     if whole is not None and pc.all(pc.equal(pc.cast(whole, column.type), known)).as_py():
-        return whole
-    if convention.decimal != ",":
-        real = _cast(known, pa.float64())
-        odd = real is None or pc.any(pc.or_(pc.is_inf(real), pc.match_substring_regex(known, NOT_PLAIN))).as_py()
-        if not odd:
-            return real
+        return Column(whole)
+    if convention.decimal != "," and (real := _plain_real(known)):
+        return real
     dates = pc.all(pc.match_substring_regex(known.slice(0, PEEK), r"^\d{4}-\d\d-\d\d")).as_py()
-    return _cast(known, pa.timestamp("us")) if dates else None
+    times = _cast(known, pa.timestamp("us")) if dates else None
+    return None if times is None else Column(times)
+
+
+def _plain_real(known: pa.ChunkedArray) -> Column | None:
+    """Digits with points. Where some end with a zero, few and differing decimals are those of versions."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    real = _cast(known, pa.float64())
+    if real is None or pc.any(pc.is_inf(real)).as_py() or _odd(known):
+        return None
+    place = pc.find_substring(known, ".")
+    if not pc.any(pc.and_(pc.ends_with(known, "0"), pc.greater_equal(place, 0))).as_py():
+        return Column(real)
+    decimals = pc.if_else(pc.less(place, 0), 0, pc.subtract(pc.subtract(pc.binary_length(known), place), 1))
+    limits = pc.min_max(decimals).as_py()
+    if 0 < limits["min"] < limits["max"] <= 2 or pc.any(pc.match_substring_regex(known, "[eE]")).as_py():
+        return None
+    return Column(real, decimal="." if proves_point(known) else "")
+
+
+def _odd(known: pa.ChunkedArray) -> bool:
+    """Whether any cell is not plain. The pattern is slow, so that only cells are looked at that may fit it."""
+    import pyarrow.compute as pc
+
+    doubted = pc.greater_equal(pc.binary_length(known), 16)
+    for begins in ("0", "-0", "+"):
+        doubted = pc.or_(doubted, pc.starts_with(known, begins))
+    for exponent in ("e", "E"):
+        doubted = pc.or_(doubted, pc.match_substring(known, exponent))
+    return bool(pc.any(pc.match_substring_regex(known.filter(doubted), NOT_PLAIN)).as_py())
 
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Beside a target that is told apart well by many columns, only so many are named.
 SHOWN_LEAKS = 5
+UNCOMPARED = "only these columns were read: without `columns` repeated rows and groups are looked for too"
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,18 @@ def describe_dataset(
 ) -> DatasetProfile:
     """Profile the named columns, or one page of all; with a target those first that tell most of it.
 
-    The target is on the first page in any case. Scores are of up to 10,000 rows drawn by chance.
+    The target is on the first page in any case. Scores are of up to 10,000 rows drawn by chance. Named columns are all
+    that is read, so that whole rows are compared, and groups looked for, only where none is named.
     """
     source = resolve(work, dataset)
     source.require([target] if target else [])
-    names, table = list(source.require(columns)) or source.info.columns, source.table()
+    names = list(source.require(columns)) or source.info.columns
+    table = source.table([*dict.fromkeys([*names, *([target] if target else [])])] if columns else None)
     told, scores = _scored(work, table, target, names)
     chosen = _chosen(names, target, scores, limit, cursor)
     top = 5 if len(chosen.items) <= 10 else 3
     profiles = [_profile(name, table, top, scores) for name in chosen.items]
-    repeats = _repeats(table, profiles, target)
+    repeats = Repeats(None, None, None, 0) if columns else _repeats(table, profiles, target)
     return DatasetProfile(
         dataset=source.handle,
         rows=table.num_rows,
@@ -65,7 +68,7 @@ def describe_dataset(
             *_leaks(scores, target, told),
             *_on_repeats(repeats, table.num_rows),
             *_notes(table, profiles, target),
-            *_grouped(table, target),
+            *([UNCOMPARED] if columns else _grouped(table, target)),
             *hints(table, chosen.items),
             *_cut(source, chosen, target),
         ],

@@ -45,6 +45,8 @@ EITHER = r"^[-+]?[1-9]\d{0,2}\.\d{3}$"
 GROUPED = (
     rf"^(\d+|\d{{1,3}}(MARK\d{{3}})+|\d{{1,2}}(MARK\d{{2}})+MARK\d{{3}}|\d{{1,3}}([{GROUP}]\d{{3}})+)?(POINT\d*)?$"
 )
+# So many cells are looked at before all are.
+FIRST = 1000
 FOUR_GROUPS = r"^\d{1,3}(\.\d{1,3}){3}$"
 
 
@@ -97,6 +99,14 @@ def _evidence(body: pa.Array) -> Literal["", ".", ",", "both"]:
     point = pc.any(pc.match_substring_regex(body, POINT)).as_py()
     comma = pc.any(pc.match_substring_regex(body, COMMA)).as_py()
     return "both" if point and comma else "." if point else "," if comma else ""
+
+
+def proves_point(numbers: pa.ChunkedArray) -> bool:
+    """Whether any of these digits with points can only have the point as decimal mark; mostly the first ones tell."""
+    import pyarrow.compute as pc
+
+    heads = (numbers.slice(0, FIRST), numbers)
+    return any(pc.any(pc.match_substring_regex(pc.utf8_ltrim(head, "-"), POINT)).as_py() for head in heads)
 
 
 def _has(part: pa.Array) -> pa.Array:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -27,6 +27,7 @@ from .bounds import named
 from .folder import holds_parquet
 from .models import DatasetInfo, ReadOptions
 from .readers import normalise, read_table, retype
+from .reads import Read, Reading
 from .sources import PREFIX, read_source, table_in
 
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -121,13 +122,31 @@ def load_file(
 ) -> Dataset:
     """Read a file, or a folder of Parquet files, below one of the configured roots into the store.
 
+    A file that was read before, in the same way and under the same name, is not parsed again.
+
     Raises:
         ToolFailure: the server is read-only, or the file may not or cannot be read.
     """
     require_writable(work, "a file")
     source = readable(work.settings, path, holds_parquet)
-    table, notes = read_table(source, options or ReadOptions(), work.settings.data.max_mb)
-    return save(work, table, name or slug(source.stem), [f"file:{source}"], by, notes)
+    named, given, parents = name or slug(source.stem), options or ReadOptions(), [f"file:{source}"]
+    reading = Reading.of(work, source, named, given)
+    if (read := reading.before()) and (made := _there(work, read)):
+        Lineage(work.home).record(made.handle, parents, by)
+        return made
+    table, notes = read_table(source, given, work.settings.data.max_mb)
+    made = save(work, table, named, parents, by, notes)
+    reading.keep(made.handle, made.info.notes)
+    return made
+
+
+def _there(work: Work, read: Read) -> Dataset | None:
+    """The dataset that a file was read into, with what was said then."""
+    handle = parse(read.dataset, "dataset")
+    if not (card_of(work, handle).is_file() and file_of(work, handle.version).is_file()):
+        return None
+    made = _exact(work, handle)
+    return Dataset(made.info.model_copy(update={"notes": read.notes}), made.path)
 
 
 def load_source(
@@ -186,7 +205,7 @@ def save_parts(work: Work, parts: Iterable[pa.Table], name: str, parents: Iterab
         with ExitStack() as stack:
             writer: pq.ParquetWriter | None = None
             for part in parts:
-                writer = writer or stack.enter_context(pq.ParquetWriter(draft, part.schema, compression="zstd"))
+                writer = writer or stack.enter_context(pq.ParquetWriter(draft, part.schema, **_layout(part.schema)))
                 writer.write_table(part)
         return _stored(work, draft, name, _Origin(list(parents), by))
 
@@ -290,11 +309,19 @@ def _write(table: pa.Table, draft: Path) -> None:
     os.close(private_file(draft))
     try:
         # However many pieces it came in, the same rows make the same file.
-        pq.write_table(table.combine_chunks(), draft, compression="zstd")
+        pq.write_table(table.combine_chunks(), draft, **_layout(table.schema))
     except pa.ArrowNotImplementedError as error:
         raise ToolFailure(
             f"a column cannot be stored: {error}", "Cast it, e.g. to VARCHAR, or leave it out."
         ) from error
+
+
+def _layout(schema: pa.Schema) -> dict[str, Any]:
+    """How files are written. A dictionary of real numbers takes longer than all the rest, and makes them larger."""
+    import pyarrow as pa
+
+    listed = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    return {"compression": "zstd", "use_dictionary": listed}
 
 
 def _write_card(path: Path, info: DatasetInfo) -> DatasetInfo:

@@ -16,12 +16,13 @@ from ..lineage import Lineage
 from ..paging import Page, page
 from ..runtime.work import Work
 from ..undo import deletes
-from .engine import Engine, Judged, run
+from .engine import Judged, run
+from .library import Engine
 from .models import Condition, Expectation, RuleResult, StoredSuite, Suite, SuiteInfo, Validation, Verdict
 from .plain import shortened
-from .rows import conditions_for, select
+from .rows import conditions_for
 from .rules import checked
-from .subject import Subject
+from .subject import Subject, subject_of
 from .suites import SuiteStore, columns_of
 
 Detail = Literal["short", "full"]
@@ -72,24 +73,13 @@ def validate_dataset(
     started = time.perf_counter()
     stored, source = SuiteStore(work.settings).get(suite), resolve(work, dataset)
     conditions = conditions_for(source, split, row_condition)
-    with work.tracer.span("read rows", dataset=source.handle):
-        subject = subject_of(source, stored.expectations, conditions)
-    with work.tracer.span("great expectations", rules=len(stored.expectations), rows=subject.table.num_rows):
-        judged = run(work.once(Engine), subject, stored.expectations)
-    whole = _validation(source, stored, subject, judged, time.perf_counter() - started)
+    with subject_of(work, source, stored.expectations, conditions) as subject:
+        with work.tracer.span("rules", rules=len(stored.expectations), rows=subject.count):
+            judged = run(lambda: work.once(Engine), subject, stored.expectations)
+        whole = _validation(source, stored, subject, judged, time.perf_counter() - started)
     whole = whole.model_copy(update={"row_condition": conditions})
     _keep(work, whole, stored)
     return _shortened(whole, detail)
-
-
-def subject_of(source: Dataset, rules: Sequence[Expectation], conditions: Sequence[Condition]) -> Subject:
-    """Only the columns that a rule or condition names are read; rules about columns see the names of all."""
-    import pyarrow.parquet as pq
-
-    named = [column for rule in rules for column in columns_of(rule)] + [item.column for item in conditions]
-    wanted = [column for column in source.info.columns if column in named] or source.info.columns[:1]
-    table, rows = select(source.table(wanted), conditions)
-    return Subject(table, rows, pq.read_schema(source.path), bool(conditions))
 
 
 def _validation(
@@ -112,7 +102,7 @@ def _validation(
         not_evaluated=counts["not_evaluated"],
         worst_failed=next((severity for severity in GRAVEST if severity in gravest), None),
         rows=source.info.rows,
-        selected_rows=subject.table.num_rows,
+        selected_rows=subject.count,
         broken_rows=broken_rows(judged),
         duration_seconds=round(seconds, 3),
         results=results,

@@ -1,31 +1,23 @@
-"""Run checked rules over a table with Great Expectations, and judge what comes back."""
+"""Run checked rules over the rows of a subject, and judge what comes back."""
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...config.settings import Settings
-from ..errors import ToolFailure
-from .examples import COUNTED, broken_by, rows_of
+from .examples import broken_by, rows_of
+from .library import Engine, by_library
 from .models import Expectation, RuleResult
-from .obstacles import not_computed, obstacle, scope_of, strange_set
-from .plain import plain, reason_of
-from .rules import build
-from .subject import Scope, Subject
-from .suites import columns_of
-from .times import times_for
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .obstacles import obstacle, strange_set
+from .plain import plain
+from .plan import Found
+from .plans import planned
+from .subject import Subject
 
 # They report no observed value at this level of detail even when they ran.
 WITHOUT_OBSERVED = "expect_column_distinct_values_"
-RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": COUNTED}
-COMPLETE = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 
 
 @dataclass(frozen=True)
@@ -40,86 +32,34 @@ class Judged:
         return self.result.verdict != "failed" or (self.result.unexpected or 0) <= len(self.rows)
 
 
-class Engine:
-    """One ephemeral context with one asset: a new one for every frame keeps all of them in memory."""
+def run(
+    engine: Callable[[], Engine], subject: Subject, rules: Sequence[Expectation], complete: bool = False
+) -> list[Judged]:
+    """One result per rule, in the order of the suite.
 
-    def __init__(self, _: Settings) -> None:
-        import great_expectations as gx
-        import tqdm  # type: ignore[import-untyped]
-
-        tqdm.tqdm.monitor_interval = 0  # a validation starts a monitor thread otherwise
-        logging.captureWarnings(False)
-        context: Any = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
-        asset = context.data_sources.add_pandas("frames").add_dataframe_asset("frame")
-        self._batches = asset.add_batch_definition_whole_dataframe("whole")
-
-    def validate(self, frame: pd.DataFrame, rules: Sequence[Any], complete: bool = False) -> dict[str, Any]:
-        """The raw result of each rule, by its key: their order is not that of the suite, and some come twice.
-
-        Args:
-            complete: whether it names every row that breaks a rule, not only the first ones.
-        """
-        import great_expectations as gx
-
-        suite = gx.ExpectationSuite(name="suite", expectations=list(rules))
-        batch = self._batches.get_batch(batch_parameters={"dataframe": frame})
-        results: list[Any] = batch.validate(suite, result_format=COMPLETE if complete else RESULT_FORMAT).results
-        self._batches.get_batch(batch_parameters={"dataframe": frame.head(0)})  # lets go of the frame
-        return {result.expectation_config.meta["key"]: result for result in results}
+    Args:
+        engine: opens the library, which takes seconds, for the rules that have no plan.
+        complete: whether every row that breaks a rule is named, not only the first ones.
+    """
+    hindered = {place: reason for place, rule in enumerate(rules) if (reason := obstacle(subject, rule))}
+    waiting = {place: rule for place, rule in enumerate(rules) if place not in hindered}
+    found: dict[int, Found | str] = {**hindered, **planned(subject, waiting, complete)}
+    left = {place: rule for place, rule in waiting.items() if place not in found}
+    found |= by_library(engine(), subject, left, complete) if left else {}
+    return [judged(subject, place, rule, found[place]) for place, rule in enumerate(rules)]
 
 
-def run(engine: Engine, subject: Subject, rules: Sequence[Expectation], complete: bool = False) -> list[Judged]:
-    """One result per rule, in the order of the suite."""
-    results: dict[int, Judged] = {}
-    waiting: dict[Scope, list[int]] = {}
-    for position, rule in enumerate(rules):
-        if reason := obstacle(subject, rule):
-            results[position] = Judged(_result(position, rule, "not_evaluated", reason))
-        else:
-            waiting.setdefault(scope_of(rule), []).append(position)
-    for scope, positions in waiting.items():
-        chosen = {position: rules[position] for position in positions}
-        results |= _evaluated(engine, subject, scope, chosen, complete)
-    return [results[position] for position in range(len(rules))]
-
-
-def _evaluated(
-    engine: Engine, subject: Subject, scope: Scope, rules: Mapping[int, Expectation], complete: bool
-) -> dict[int, Judged]:
-    named = dict.fromkeys(column for rule in rules.values() for column in columns_of(rule))
-    frame = subject.frame(scope, list(named) or subject.table.column_names[:1])
-    built, results = list[Any](), dict[int, Judged]()
-    for position, rule in rules.items():
-        try:
-            built.append(build(rule, times_for(rule, subject.kind(rule.kwargs.get("column"))), str(position)))
-        except ToolFailure as failure:
-            results[position] = Judged(_result(position, rule, "not_evaluated", failure.message))
-    raw = engine.validate(frame, built, complete) if built else {}
-    waiting = {position: rule for position, rule in rules.items() if position not in results}
-    found = {position: raw.get(str(position)) for position in waiting}
-    return results | {
-        position: Judged(_judged(subject, position, rule, found[position]), _rows(found[position]))
-        for position, rule in waiting.items()
-    }
-
-
-def _rows(raw: Any) -> list[int]:
-    return [] if raw is None or reason_of(raw.exception_info) else rows_of(raw.result)
-
-
-def _judged(subject: Subject, position: int, rule: Expectation, raw: Any) -> RuleResult:
-    if raw is None:
-        return _result(position, rule, "not_evaluated", "the library returned no result for it")
-    if reason := reason_of(raw.exception_info):
-        return _result(position, rule, "not_evaluated", not_computed(subject, rule, reason))
-    found = raw.result
-    if reason := _unusable(rule, found, bool(raw.success)):
-        return _result(position, rule, "not_evaluated", reason).model_copy(update=_counts(found))
-    verdict = "passed" if raw.success else "failed"
+def judged(subject: Subject, place: int, rule: Expectation, found: Found | str) -> Judged:
+    if isinstance(found, str):
+        return Judged(_result(place, rule, "not_evaluated", found))
+    if reason := _unusable(rule, found.result, found.success):
+        result = _result(place, rule, "not_evaluated", reason).model_copy(update=_counts(found.result))
+        return Judged(result, rows_of(found.result))
+    verdict = "passed" if found.success else "failed"
     strange = strange_set(subject, rule) if verdict == "failed" else ""
-    result = _result(position, rule, verdict, strange or None)
-    return result.model_copy(update={**_counts(found), **broken_by(subject, rule, found)})
+    result = _result(place, rule, verdict, strange or None)
+    told = {**_counts(found.result), **broken_by(subject, rule, found.result)}
+    return Judged(result.model_copy(update=told), rows_of(found.result))
 
 
 def _counts(found: Mapping[str, Any]) -> dict[str, Any]:

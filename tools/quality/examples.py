@@ -71,12 +71,10 @@ def _surplus(subject: Subject, rule: Expectation, unexpected: int) -> int | None
     if rule.type not in (UNIQUE, COMPOUND):
         return None
     names = columns_of(rule)
-    table = subject.table.select(names)
-    counts = table.group_by(names).aggregate([([], "count_all")])
-    known = counts.drop_null() if rule.type == UNIQUE else counts
-    sizes = [size for size in known.column("count_all").to_pylist() if size > 1]
+    known = " AND ".join(subject.scan.known(name) for name in names) if rule.type == UNIQUE else "true"
+    repeating, values = subject.scan.repeats(names, known)
     # Rows with missing values are judged by an option of the rule; where that matters, nothing is said.
-    return sum(sizes) - len(sizes) if sum(sizes) == unexpected else None
+    return repeating - values if repeating == unexpected else None
 
 
 def _mismatched(found: Mapping[str, Any]) -> list[Any]:

@@ -15,12 +15,13 @@ from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..paging import Page, page
 from ..runtime.work import Work
-from .client import BRIEF_RESULTS, subject_of
-from .engine import Engine, run
+from .client import BRIEF_RESULTS
+from .engine import run
 from .examples import bad_values
+from .library import Engine
 from .models import Example, Expectation, RuleResult, StoredValidation, Validation
 from .plain import shortened
-from .subject import Subject
+from .subject import Subject, subject_of
 from .suites import SuiteStore
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ def _failing(work: Work, whole: Validation, results: Sequence[RuleResult]) -> Fa
         return Failing(None, notes=[*notes, f"the rows cannot be shown: {failure.message}"])
     rules = SuiteStore(work.settings).get(f"{whole.suite}@{whole.suite_version}").expectations
     chosen = {number: rules[number - 1] for number in broken}
-    subject = subject_of(source, list(chosen.values()), whole.row_condition)
-    judged = run(work.once(Engine), subject, list(chosen.values()), complete=True)
-    rows = {number: item.rows for number, item in zip(chosen, judged, strict=True)}
+    with subject_of(work, source, list(chosen.values()), whole.row_condition) as subject:
+        judged = run(lambda: work.once(Engine), subject, list(chosen.values()), complete=True)
+        rows = {number: item.rows for number, item in zip(chosen, judged, strict=True)}
+        values = _values(subject, chosen, rows) if len(chosen) == 1 else []
     made, said = _kept(work, source, whole, rows)
-    values = _values(subject, chosen, rows) if len(chosen) == 1 else []
     count = len({row for each in rows.values() for row in each})
     handle, undo = (made.handle, made.info.undo) if made else (None, None)
     return Failing(count, handle, values, [*notes, *said], undo)

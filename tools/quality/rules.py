@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from ..errors import ToolFailure, unknown
 from ..numbers import EXACT
+from .forms import form_of
 from .models import Expectation
 
 # They run SQL, read other tables, or have no pandas implementation.
@@ -109,6 +110,9 @@ def _misfits(errors: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _checked(expectation: Expectation) -> Expectation:
+    if (form := form_of(expectation)) is not None:
+        _check_values(expectation, form)
+        return expectation
     rule = expectation.model_copy(update={"type": _registered(expectation.type)})
     fields = fields_of(rule.type)
     for name in rule.kwargs:
@@ -119,11 +123,15 @@ def _checked(expectation: Expectation) -> Expectation:
     missing = [name for name in fields if (fields[name] or name in needed) and rule.kwargs.get(name) is None]
     if missing:
         raise ToolFailure(f"{rule.type} needs {', '.join(missing)}", f"Its kwargs: {', '.join(fields)}.")
+    _check_values(rule, fields)
+    build(rule, rule.kwargs, "check")
+    return rule
+
+
+def _check_values(rule: Expectation, fields: Mapping[str, bool]) -> None:
     for name, value in rule.kwargs.items():
         _check_value(name, value)
     _check_bounds(rule, fields)
-    build(rule, rule.kwargs, "check")
-    return rule
 
 
 def registered() -> list[str]:
@@ -169,7 +177,7 @@ def _check_value(name: str, value: JsonValue) -> None:
         raise ToolFailure(f"mostly is a share above 0 and up to 1, not {value!r}")
 
 
-def _check_bounds(rule: Expectation, fields: dict[str, bool]) -> None:
+def _check_bounds(rule: Expectation, fields: Mapping[str, bool]) -> None:
     if not {"min_value", "max_value"} <= set(fields):
         return
     low, high = rule.kwargs.get("min_value"), rule.kwargs.get("max_value")
@@ -236,11 +244,11 @@ def _check_schema(_name: str, value: JsonValue) -> None:
 
 def _check_types(_name: str, value: JsonValue) -> None:
     """An unknown name would be reported as a failure of the data, or be passed over in a list."""
-    from pandas.api.types import pandas_dtype
-
     for name in value if isinstance(value, list) else [value]:
-        if name in PYTHON_TYPES:
+        if name in COMMON_TYPES:
             continue
+        from pandas.api.types import pandas_dtype
+
         try:
             pandas_dtype(str(name))
         except TypeError:

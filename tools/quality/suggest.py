@@ -16,12 +16,13 @@ from ..lineage import Lineage
 from ..numbers import EXACT
 from ..runtime.work import Work
 from ..undo import deletes
-from .client import subject_of
-from .engine import Engine, run
+from .engine import run
+from .library import Engine
 from .models import Expectation, Severity, SuggestedRule, SuggestedSuite
 from .plain import shortened
 from .rows import compute
 from .rules import MAX_CHARACTERS, MAX_RULES, checked
+from .subject import subject_of
 from .suites import SuiteStore
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def _within_bounds(rules: Sequence[SuggestedRule]) -> tuple[list[SuggestedRule],
 
 def _tried(work: Work, source: Dataset, rules: Sequence[SuggestedRule]) -> list[SuggestedRule]:
     """The rules that can be evaluated; one that fails on its own data says on how many rows."""
-    judged = run(work.once(Engine), subject_of(source, rules, []), rules)
+    with subject_of(work, source, rules, []) as subject:
+        judged = run(lambda: work.once(Engine), subject, rules)
     kept = list[SuggestedRule]()
     for rule, item in zip(rules, judged, strict=True):
         if item.result.verdict == "failed":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ...config.settings import Settings
 from ..errors import ToolFailure, unknown
@@ -99,6 +100,15 @@ def columns_of(rule: Expectation) -> list[str]:
     several = rule.kwargs.get("column_list")
     listed = several if isinstance(several, list) and not rule.type.startswith("expect_table_") else []
     return [str(name) for name in [*named, *listed]]
+
+
+def renamed(kwargs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The kwargs of a rule with other names of its columns."""
+    found = {key: names.get(kwargs[key], kwargs[key]) for key in COLUMN_KEYS if key in kwargs}
+    listed = (
+        {"column_list": [names.get(name, name) for name in kwargs["column_list"]]} if "column_list" in kwargs else {}
+    )
+    return {**kwargs, **found, **(listed if names else {})}
 
 
 def _read(path: Path) -> StoredSuite:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mlops_mcp.tools.data.cells import MISSING, Convention, as_kind, read_column
 from mlops_mcp.tools.data.description import describe_dataset
 from mlops_mcp.tools.data.models import ReadOptions
 from mlops_mcp.tools.data.store import load_file
@@ -220,3 +223,25 @@ def test_a_format_reads_numbers_of_typed_files_too(work: Work, tmp_path: Path) -
     pq.write_table(pa.table({"d": [20240131]}), tmp_path / "d.parquet")
     options = ReadOptions(types={"d": "time"}, time_format="%Y%m%d")
     assert load_file(work, str(tmp_path / "d.parquet"), "", options).table()["d"].to_pylist() == [datetime(2024, 1, 31)]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.from_regex(r"-?[1-9]\d{0,3}(\.\d{0,4})?|-?0\.\d{0,3}", fullmatch=True), st.sampled_from(["", "1.5e3"])
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_numbers_in_their_plain_form_are_read_as_they_are_when_each_is_looked_at(texts: list[str]) -> None:
+    column = pa.chunked_array([pa.array(texts, pa.string())])
+    read = read_column(column, Convention(), MISSING)
+    if not pa.types.is_floating(read.values.type):
+        return
+    asked = as_kind("x", column, "number", Convention(), ReadOptions())
+    assert read.values.combine_chunks().equals(asked.values.combine_chunks())
+    assert read.said == asked.said
+    if any("." in text and text.endswith("0") for text in texts):
+        assert read.decimal == asked.decimal

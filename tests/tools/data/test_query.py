@@ -274,3 +274,15 @@ def test_times_beyond_the_calendar_are_shown_and_times_of_day_have_microseconds(
     fine = save(work, pa.table({"t": pa.array([1001, None], pa.time64("ns"))}), "fine", [], "test")
     assert fine.table()["t"].type == pa.time64("us")
     assert "time64[ns] stored as time64[us]" in fine.info.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("condition", "ids"),
+    [("isnan(x)", [2]), ("x > 9", [2]), ("x <> 1", [2, 3]), ("not isnan(x)", [1, 3]), ("x = 'nan'::double", [2])],
+)
+def test_rows_that_hold_no_number_are_found_though_the_limits_of_a_file_leave_them_out(
+    work: Work, condition: str, ids: list[int]
+) -> None:
+    save(work, pa.table({"id": [1, 2, 3], "x": [1.0, math.nan, 2.0]}), "real", [], "test")
+    answer = query_dataset(work, f"select id from real where {condition} order by id", "")
+    assert [row["id"] for row in rows(work, answer)] == ids
