@@ -17,7 +17,8 @@ from ..conftest import connected
 ROWS = "synthetic_e2i_classification"
 Call = tuple[str, dict[str, Any]]
 
-RULE = {"type": "expect_column_to_exist", "kwargs": {"column": "hcp_id"}}
+# One that is left to Great Expectations.
+RULE = {"type": "expect_column_median_to_be_between", "kwargs": {"column": "hcp_id", "min_value": 1}}
 JOB = {"wait_s": 50}
 RUN: Call = ("start_run", {"name": "r"})
 MODELS: Call = ("list_models", {})

@@ -27,7 +27,6 @@ from .slices import (
     STUDY,
     SUITE,
     TUNE,
-    VALIDATE,
     WORKS,
     Answers,
     Call,
@@ -76,7 +75,7 @@ def server_without(home: Path, folder: Path, absent: Iterable[str], **variables:
 # Library -> the extra that brings it, and the calls that need it.
 NEEDED: Mapping[str, tuple[str, list[Call]]] = {
     "mlflow": ("tracking", [RUN, MODELS, EVALUATE, PACKAGE, EXPLAIN]),
-    "great_expectations": ("quality", [SUITE, VALIDATE]),
+    "great_expectations": ("quality", [SUITE]),
     "feast": ("features", [FEATURES, MATERIALIZE]),
     "optuna": ("tuning", [STUDY, TUNE]),
     "shap": ("explain", [EXPLAIN]),

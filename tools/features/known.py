@@ -11,9 +11,10 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.sandbox import literal, sandbox
+from ..data.sandbox import parquet, sandbox
 from ..errors import OutOfMemory, ToolFailure, unknown
 from ..runtime.work import Work
 from .views import Definition
@@ -94,7 +95,7 @@ def schema_of(view: Definition) -> pa.Schema:
 def table_of(path: str, columns: list[str]) -> str:
     """A file in SQL, its columns called c0, c1 … after their place: names of files may be equal but for their case."""
     called = ", ".join(f"c{place}" for place in range(len(columns)))
-    return f"read_parquet({literal(path)}, hive_partitioning = false) as file({called})"
+    return f"{parquet(Path(path))} as file({called})"
 
 
 def given(view: Definition) -> str:
