@@ -127,8 +127,7 @@ def scan_of(
     """Over a Parquet file; or, if some of its rows were chosen, over these and their numbers."""
     import pyarrow as pa
 
-    with sandbox(settings) as connection:
-        connection.execute(f"SET threads = {pa.cpu_count()}")
+    with sandbox(settings, threads=pa.cpu_count()) as connection:
         if chosen is None:
             names, kinds = schema.names, schema
             source, number = parquet(path, "file_row_number = true"), 1
