@@ -87,8 +87,6 @@ def classes(name: str, count: int, **params: object) -> Fitted:
 def test_a_number_is_explained_in_the_unit_of_the_margin_beside_the_models_answer(
     name: str, objective: str, link: str, unit: str
 ) -> None:
-    if not algorithm(name).installed:
-        pytest.skip("the extra catboost is not installed")
     model = cost(name, objective)
     found = model.explained()
     assert (found.link.name, unit_of(found.link, model.card, None)) == (link, unit)

@@ -1,4 +1,4 @@
-"""CatBoost is an extra: these run where it is installed."""
+"""CatBoost, an extra beyond `all`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import Trained, TrainRequest
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fitted_once")]
-pytest.importorskip("catboost", reason="the extra catboost is not installed")
 
 LOANS = Path(__file__).parents[3] / "examples" / "credit_risk" / "loan_table.parquet"
 
