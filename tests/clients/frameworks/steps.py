@@ -116,10 +116,10 @@ async def image(client: Any, server: Server, label: str) -> str:
 
 
 async def resource(client: Any, server: Server, label: str) -> str:
-    text: str = await do(_able(client, "read"), server.resource)
+    text, late = await _read_again(client, server.resource)
     if server.resource.rpartition("/")[2] not in text:
         raise Wrong(text)
-    return f"{len(text)} characters"
+    return f"{len(text)} characters{late}"
 
 
 async def prompt(client: Any, server: Server, label: str) -> str:
@@ -155,8 +155,27 @@ async def _again(client: Any, tool: str, arguments: dict[str, Any]) -> tuple[Out
     """What a call gives, made again where the client gave up waiting, and how often it did."""
     for timeouts in range(TRIES):
         if outcome := await _patient(client, tool, arguments):
-            return outcome, f", after {timeouts} time-outs" if timeouts else ""
+            return outcome, _after(timeouts)
     raise Wrong(f"{TRIES} time-outs")
+
+
+async def _read_again(client: Any, uri: str) -> tuple[str, str]:
+    """What a resource holds, read again where the client gave up: what its reading waits for goes on loading."""
+    for timeouts in range(TRIES):
+        try:
+            text: str = await do(_able(client, "read"), uri)
+        except Cannot:
+            raise
+        except Exception as caught:
+            if not _is_timeout(f"{type(caught).__name__}: {caught}"):
+                raise
+        else:
+            return text, _after(timeouts)
+    raise Wrong(f"{TRIES} time-outs")
+
+
+def _after(timeouts: int) -> str:
+    return f", after {timeouts} time-outs" if timeouts else ""
 
 
 async def _patient(client: Any, tool: str, arguments: dict[str, Any]) -> Outcome | None:
