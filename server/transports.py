@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 Transport = Literal["stdio", "http", "sse"]
 
 
+# Beyond the time-outs of clients: one that gives up and asks again at once would find its connection just closed.
+KEEP_ALIVE_S = 75
+
+
 def serve(settings: Settings, transport: Transport, *more: Toolset) -> None:
     """Run until the client leaves (stdio) or the process is told to end.
 
@@ -121,6 +125,7 @@ def web_config(app: ASGIApp, options: ServerSettings) -> uvicorn.Config:
         log_config=None,
         log_level=options.log_level.lower(),
         timeout_graceful_shutdown=math.ceil(GRACE_S) + 2,
+        timeout_keep_alive=KEEP_ALIVE_S,
         # Unless told, uvicorn believes whatever this machine's own processes say of where a request comes from.
         proxy_headers=bool(options.behind_proxy),
         forwarded_allow_ips=list(options.behind_proxy),

@@ -203,3 +203,8 @@ async def test_a_stream_that_is_listened_to_ends_with_its_token(
             else:
                 callers.tokens.revoke("ann")
             assert all([line is not None async for line in lines])  # to the end, and not broken off
+
+
+def test_a_connection_is_kept_beyond_the_time_outs_of_clients(settings: Settings) -> None:
+    """A client that gives up asks again at once, on a connection that would be closed in that moment."""
+    assert web_config(told, settings.server).timeout_keep_alive > 60
