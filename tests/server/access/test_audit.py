@@ -32,12 +32,16 @@ from ...waiting import eventually
 from .conftest import Door, opened
 
 JOBS = """
+import time
+from pathlib import Path
 from pydantic import BaseModel
 
 class Request(BaseModel):
     model: str
+    gate: str
 
 def make(work, request: Request) -> dict[str, str]:
+    while not Path(request.gate).exists(): time.sleep(0.01)
     return {"model": request.model}
 """
 
@@ -51,10 +55,10 @@ async def make_thing(context: Injected, model: str = "", fails: str = "", state:
     return {"model": model, "state": state}
 
 
-async def make_later(context: Injected, model: str) -> JobView[JsonValue]:
-    """Make a thing in a job."""
+async def make_later(context: Injected, model: str, gate: str) -> JobView[JsonValue]:
+    """Make a thing in a job, which ends once the gate is there."""
     module = import_module("probe.tools.later.client")
-    view = await context.submit(module.make, module.Request(model=model), 0)
+    view = await context.submit(module.make, module.Request(model=model, gate=gate), 0)
     return JobView[JsonValue].model_validate(view.model_dump(mode="json"))
 
 
@@ -161,12 +165,15 @@ async def test_a_call_that_is_given_up_is_written_down(settings: Settings) -> No
 
 
 async def test_a_call_that_starts_a_job_and_the_end_of_that_job_are_two_lines(
-    settings: Settings, probes: Callable[[str, str], Any]
+    settings: Settings, probes: Callable[[str, str], Any], tmp_path: Path
 ) -> None:
     probes("later", JOBS)
+    gate = tmp_path / "gate"
     async with opened(settings, LATER) as door:
         ann, root = door.bearer("ann", "write"), door.bearer("root", "admin")
-        job = f"job:{(await door.call(ann, 'make_later', model='models:/loans/1'))['taskId']}"
+        started = await door.call(ann, "make_later", model="models:/loans/1", gate=str(gate))
+        gate.touch()
+        job = f"job:{started['taskId']}"
         ended = await door.call(ann, "get_job", job=job, wait_s=50)
         assert ended["structuredContent"]["state"] == "done"
         # The keeper writes after the row that we have seen.
