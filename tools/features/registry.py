@@ -234,7 +234,7 @@ def _require_folder(settings: Settings) -> None:
 
 
 def _refuse_repository(folder: Path) -> None:
-    """A team's own repository has another registry and other stores: views in ours beside them would be seen by nobody."""
+    """A team's own repository has another registry and other stores: nobody would see views in ours."""
     if (folder / CONFIGURATION).is_file():
         raise ToolFailure(
             f"{folder} is a Feast repository of its own ({CONFIGURATION}), which is neither read nor written here",

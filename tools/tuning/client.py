@@ -74,7 +74,7 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
 
 
 def get_study(work: Work, study: str) -> Study:
-    """A study's best trials and how many there are of each state; of several objectives those that none beats in all."""
+    """A study's best trials and how many there are of each state; of several objectives the Pareto front."""
     found = find_study(work, study)
     trials = found.get_trials(deepcopy=False)
     states = [trial.state.name.lower() for trial in trials]
@@ -155,9 +155,10 @@ def _require_ours(study: OptunaStudy, direction: Direction) -> None:
     Raises:
         ToolFailure: it has another direction, or trials and not a word of what was scored.
     """
+    if study.user_attrs.get("dataset"):
+        return
     theirs = directions(study)
-    foreign = bool(study.get_trials(deepcopy=False)) and not study.user_attrs.get("dataset")
-    if theirs != direction or foreign:
+    if (foreign := bool(study.get_trials(deepcopy=False))) or theirs != direction:
         made = "was not made by tune_model" if foreign else f"searches to {theirs}, not to {direction}"
         raise ToolFailure(
             f"study:{study.study_name} {made}, so its scores cannot be compared with new ones",

@@ -55,7 +55,7 @@ def test_a_repository_of_a_team_is_named_as_such_and_not_a_byte_of_it_changes(re
     save(work, pa.table({"k": [1], "at": [datetime(2024, 1, 1, tzinfo=UTC)], "x": [1.0]}), "rows", [], "test")
     before = files(repository)
     for call in CALLS:
-        with pytest.raises(ToolFailure, match="feature_store.yaml"):
+        with pytest.raises(ToolFailure, match=r"feature_store\.yaml"):
             call(work)
     (feast,) = [answer for answer in answers(questions(settings)) if answer.name == "feast"]
     assert (feast.state, feast.remedy) == ("failed", "check feast.repo_path (FEAST_REPO_PATH)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ def _open(environ: dict[str, str], uri: str, start: Any, said: Any) -> None:
     try:
         open_client(settings).search_experiments(max_results=1)
         said.put("")
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         said.put(repr(error))
 
 
