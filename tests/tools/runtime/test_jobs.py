@@ -326,7 +326,7 @@ async def test_a_server_that_starts_takes_up_the_work_of_one_that_was_killed_wit
     assert (await ended(later, row)).state == "done"
 
 
-async def test_what_a_job_prints_goes_to_its_log_and_it_has_a_session_of_its_own(
+async def test_what_a_job_prints_goes_to_its_log_and_it_gives_way_in_a_session_of_its_own(
     jobs: Jobs, long: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     row = await ended(jobs, await jobs.submit(Submission("x", long.chat, long.Request(folder=str(tmp_path)))))
