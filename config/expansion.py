@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import SettingsError
@@ -38,6 +38,8 @@ class Expansion:
 
     env: Mapping[str, str]
     origin: str
+    absent: list[str] = field(default_factory=list[str])
+    """What was left out, in words."""
 
     def of(self, value: Any, key: str) -> Any:
         """The value with its references replaced; one that is nothing but an unset reference is absent (None).
@@ -57,6 +59,7 @@ class Expansion:
             return value
         whole = REFERENCE.fullmatch(value)
         if whole and whole["default"] is None and whole["name"] not in self.env:
+            self.absent.append(f"{key} in {self.origin} is left out, since ${{{whole['name']}}} is not set")
             return None
         return REFERENCE.sub(lambda match: self._found(match, key), value)
 

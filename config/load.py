@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -71,6 +71,8 @@ class Loaded:
     settings: Settings
     values: Mapping[str, Value]
     file: File | None = None
+    absent: Sequence[str] = ()
+    """Values of the file that refer to variables that are not set, in words."""
 
     @property
     def not_used(self) -> str:
@@ -101,12 +103,13 @@ def load(environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | No
     env = os.environ if environ is None else environ
     defaults = dict(_flatten(parse(_shipped(), "the shipped settings"), Expansion(env, "default")))
     file = _user_file(env)
-    layer = _file_layer(file, env, defaults)
+    expansion = Expansion(env, str(file.path) if file else "")
+    layer = _file_layer(file, expansion, defaults)
     layers = [defaults, layer, _environment(env, defaults, layer), _flags(flags or {}, defaults)]
     values = {key: value for layer in layers for key, value in layer.items()}
     values["home"] = _home(values["home"])
     _require_one_mlflow(values)
-    return Loaded(_validated(values), values, file)
+    return Loaded(_validated(values), values, file, expansion.absent)
 
 
 def _home(given: Value) -> Value:
@@ -151,13 +154,13 @@ def _user_file(env: Mapping[str, str]) -> File | None:
     return File(path, content, used=named or approved(path, content))
 
 
-def _file_layer(file: File | None, env: Mapping[str, str], known: Mapping[str, Value]) -> dict[str, Value]:
+def _file_layer(file: File | None, expansion: Expansion, known: Mapping[str, Value]) -> dict[str, Value]:
     if file is None or not file.used:
         return {}
     content = parse(decoded(file.content, file.path), described(file.path)) or {}
     if not isinstance(content, dict):
         raise SettingsError(f"{file.path} must hold sections such as `mlflow:`, not a {type(content).__name__}")
-    layer = dict(_flatten(content, Expansion(env, str(file.path))))
+    layer = dict(_flatten(content, expansion))
     for key in layer:
         _require_known(key, known, str(file.path))
     return layer

@@ -57,8 +57,8 @@ def _loaded(options: argparse.Namespace) -> Loaded:
     loaded = load(flags=_flags(options))
     redactor = Redactor.of(loaded.settings)
     configure(loaded.settings.server.log_level, redactor)
-    if loaded.not_used:
-        print(f"mlops-mcp: {redactor(loaded.not_used)}", file=sys.stderr)
+    for said in filter(None, (loaded.not_used, *loaded.absent)):
+        print(f"mlops-mcp: {redactor(said)}", file=sys.stderr)
     return loaded
 
 

@@ -202,3 +202,14 @@ def test_a_project_is_read_where_a_server_is_started_in_it(
 def test_a_pattern_of_secrets_that_cannot_be_used_is_refused(pattern: str, problem: str) -> None:
     with pytest.raises(SettingsError, match=rf"tracing.redact.*{problem}"):
         load({}, {"tracing.redact": ["EMP-[0-9]{6}", pattern]})
+
+
+def test_a_value_that_is_left_out_for_want_of_its_variable_is_said(installation: Installation) -> None:
+    yaml = (
+        'environment: "${ENVIRONMENT}"\nmlflow: {default_tags: {team: "${TEAM}", a: b}}\nopik: {workspace: "${W:-x}"}'
+    )
+    loaded = installation.load(yaml)
+    assert [said.partition(" in ")[0] for said in loaded.absent] == ["environment", "mlflow.default_tags.team"]
+    assert all("is left out, since ${" in said for said in loaded.absent)
+    assert loaded.settings.mlflow.default_tags == {"a": "b"}
+    assert not installation.load(yaml, None, ENVIRONMENT="dev", TEAM="ml").absent
