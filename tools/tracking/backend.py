@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from ...config.settings import Settings
 from ..errors import NotInstalled, ToolFailure, Unavailable, require
 from ..runtime.work import Work
+from ..storage.database import require_readable
 from ..storage.state_files import draft_of, place, private_folder, remove_old_drafts, write_private
 from ..tracing.redaction import redact
 from ..urls import answered
@@ -85,7 +86,7 @@ def _require_file(store: Path) -> None:
     """MLflow tries for more than a minute and a half to open what is no file, or is not ours."""
     try:
         if store.exists():
-            store.open("rb").close()
+            require_readable(store)
     except OSError as error:
         raise Unavailable(
             f"the MLflow store {store} cannot be used: {error.strerror}",
