@@ -241,6 +241,8 @@ def _folder(path: Path) -> str:
 
 def _registry(folder: Path) -> str:
     _folder(folder)
+    if (folder / "feature_store.yaml").is_file():
+        raise ProbeFailed("a Feast repository of its own, which is neither read nor written: name another folder")
     registries = sorted(folder.glob("registry*.db"))
     if not registries:
         raise NotCreated

@@ -22,6 +22,8 @@ from .views import Definition, all_views
 # Feast executes what these tables hold as soon as somebody lists or joins views.
 CODE_TABLES = ("on_demand_feature_views", "stream_feature_views")
 KEY_VERSION = 3
+# Marks the repositories of `feast init`; our own has none.
+CONFIGURATION = "feature_store.yaml"
 # Values in one transaction: other writers wait for its end.
 BATCH = 50_000
 PATIENCE_S = 20.0
@@ -86,10 +88,12 @@ def is_unused(work: Work) -> bool:
 
     Raises:
         NotInstalled: Feast is missing.
+        ToolFailure: the folder is a Feast repository of somebody's own.
     """
     require("feast")
     if "://" in work.settings.feast.repo_path:
         return False
+    _refuse_repository(work.settings.feast_home)
     file = _registry(work.settings)
     return not file.exists() and all(each.is_dir() for each in file.parents if each.exists())
 
@@ -219,6 +223,7 @@ def _require_folder(settings: Settings) -> None:
             f"feast.repo_path is {redact(settings.feast.repo_path)}, which is no folder",
             "Set it (FEAST_REPO_PATH) to a folder: the registry is a file in it. Tools that use no features work on.",
         )
+    _refuse_repository(settings.feast_home)
     try:
         settings.feast_home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -226,6 +231,16 @@ def _require_folder(settings: Settings) -> None:
             f"the folder of the feature store {settings.feast_home} cannot be made: {error.strerror}",
             "Change feast.repo_path (FEAST_REPO_PATH).",
         ) from error
+
+
+def _refuse_repository(folder: Path) -> None:
+    """A team's own repository has another registry and other stores: nobody would see views in ours."""
+    if (folder / CONFIGURATION).is_file():
+        raise ToolFailure(
+            f"{folder} is a Feast repository of its own ({CONFIGURATION}), which is neither read nor written here",
+            "Set feast.repo_path (FEAST_REPO_PATH) to another folder, or leave it empty; load_dataset reads the "
+            "repository's Parquet files, and register_features makes views of them.",
+        )
 
 
 def _refuse_code(registry: Path) -> None:

@@ -34,7 +34,7 @@ def create_suite(work: Work, name: str, expectations: list[Expectation]) -> Suit
     """Check every rule and store them as a new version."""
     check_name(name, "suite")
     store = SuiteStore(work.settings)
-    before = store.latest(name)
+    before = store.latest_of_ours(name)
     suite = store.add(name, checked(expectations))
     _record_version(work, suite)
     if before and before.version == suite.version:

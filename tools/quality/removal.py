@@ -42,10 +42,14 @@ def remove(work: Work, found: Found) -> None:
         erase(work.settings, [path])
     with contextlib.suppress(OSError):  # other versions are in it
         there[0].parent.rmdir()
+    SuiteStore(work.settings).gone(there[0].parent.name)
 
 
 def _built_in(text: str) -> ToolFailure:
-    return ToolFailure(f"{text} is built in", "Setting great_expectations.default_suites says which ones there are.")
+    return ToolFailure(
+        f"{text} is built in, or belongs to the Great Expectations project",
+        "Settings great_expectations.default_suites and context_root say which ones there are.",
+    )
 
 
 REMOVAL = Removal(

@@ -58,7 +58,7 @@ def suggest_suite(work: Work, dataset: str, name: str) -> SuggestedSuite:
     with work.tracer.span("try rules", rules=len(found), rows=table.num_rows):
         rules = _tried(work, source, found)
     store = SuiteStore(work.settings)
-    before = store.latest(named)
+    before = store.latest_of_ours(named)
     suite = store.add(named, checked([Expectation(**rule.model_dump(exclude={"reason"})) for rule in rules]))
     Lineage(work.home).record(f"suite:{named}@{suite.version}", [f"suite:{named}", source.handle], "suggest_suite")
     more = len(rules) - SHOWN

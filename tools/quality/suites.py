@@ -13,22 +13,24 @@ from ..handles import parse
 from ..storage.state_files import written_once
 from .builtin import suite_of
 from .models import Expectation, StoredSuite
+from .project import Project
 from .rules import checked
 
 COLUMN_KEYS = ("column", "column_A", "column_B")
 
 
 class SuiteStore:
-    """The suites of an installation, the built-in ones among them as their version 1."""
+    """The suites of an installation; the built-in ones, and a project's own, are among them as their version 1."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.gx_home / "suites"
+        self._project = Project(settings.gx_home)
         self._defaults = settings.great_expectations.default_suites
 
     def names(self) -> list[str]:
         stored = {folder.name for folder in self._folder.iterdir()} if self._folder.is_dir() else set[str]()
         builtin = {name for kind, name in self._defaults.items() if suite_of(kind) is not None}
-        return sorted(stored | builtin)
+        return sorted(stored | builtin | set(self._project.names()))
 
     def default(self, task: str) -> str:
         """The configured name for a problem type.
@@ -42,7 +44,16 @@ class SuiteStore:
 
     def latest(self, name: str) -> StoredSuite | None:
         versions = self._versions(name)
-        return _read(versions[-1]) if versions else self._builtin(name)
+        return _read(versions[-1]) if versions else self._given(name)
+
+    def latest_of_ours(self, name: str) -> StoredSuite | None:
+        """The version that a new one replaces.
+
+        Raises:
+            ToolFailure: the name is that of a suite of a project's own.
+        """
+        self._project.require_ours(name)
+        return self.latest(name)
 
     def get(self, text: str) -> StoredSuite:
         """The suite behind `suite:<name>`, a bare name, or `suite:<name>@<version>`.
@@ -62,8 +73,12 @@ class SuiteStore:
         return older[wanted.version]
 
     def add(self, name: str, expectations: Sequence[Expectation]) -> StoredSuite:
-        """Store a new version; the same rules as the newest version's are that version."""
-        newest = self.latest(name)
+        """Store a new version; the same rules as the newest version's are that version.
+
+        Raises:
+            ToolFailure: the name is that of a suite of a project's own.
+        """
+        newest = self.latest_of_ours(name)
         if newest and newest.expectations == list(expectations):
             return newest
         suite = StoredSuite(
@@ -73,7 +88,17 @@ class SuiteStore:
             expectations=list(expectations),
         )
         # Two writers at once: the second finds the number taken and stores the next one.
-        return suite if _place(self._folder / name, suite) else self.add(name, expectations)
+        if not _place(self._folder / name, suite):
+            return self.add(name, expectations)
+        self._project.publish(suite)
+        return suite
+
+    def gone(self, name: str) -> None:
+        """Versions of a suite were deleted: whoever reads the project sees what is left."""
+        if versions := self._versions(name):
+            self._project.publish(_read(versions[-1]))
+        else:
+            self._project.withdraw(name)
 
     def files(self, name: str) -> dict[int, Path]:
         """Version -> file, of those that are stored; a built-in one is not."""
@@ -83,9 +108,12 @@ class SuiteStore:
         return sorted((self._folder / name).glob("[0-9]*.json"))
 
     def _all(self, name: str) -> Iterator[StoredSuite]:
-        if builtin := self._builtin(name):
-            yield builtin
+        if given := self._given(name):
+            yield given
         yield from map(_read, self._versions(name))
+
+    def _given(self, name: str) -> StoredSuite | None:
+        return self._project.read(name) or self._builtin(name)
 
     def _builtin(self, name: str) -> StoredSuite | None:
         for kind, configured in self._defaults.items():

@@ -28,8 +28,10 @@ def thread_environment(threads: int) -> Mapping[str, str]:
 def quiet_environment() -> Mapping[str, str]:
     """Switches that keep the libraries from printing, asking home or waiting minutes for a dead backend."""
     return {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
+        # Whether a server lives is asked beforehand, in a second; one that is slow may take its time. It is not asked
+        # again by itself: what was made the first time would be made twice.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0"),
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "60"),
         # A server may send its client anywhere, such as to what only this machine reaches.
         "MLFLOW_ALLOW_HTTP_REDIRECTS": os.environ.get("MLFLOW_ALLOW_HTTP_REDIRECTS", "false"),
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -36,6 +36,8 @@ TEMPLATE = "mlflow_store.db.gz"
 PROBE_TIMEOUT_S = 1.0
 # How long a sign of life is good for.
 PROBE_EVERY_S = 5.0
+# A lock of PostgreSQL is a number; any will do that nobody else takes.
+FIRST_OPENING = 0x6D6C6F7073
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "https": 443}
 SETTING = "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"
 # What to do as long as artifacts cannot be stored, or nothing of MLflow can be used.
@@ -106,8 +108,22 @@ def open_client(settings: Settings) -> MlflowClient:
     # Once anything in the process has set them, the variables above are not looked at any more.
     set_tracking_uri(uri)
     set_registry_uri(uri)
-    with translated():
+    with translated(), _one_at_a_time(uri):
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def _one_at_a_time(uri: str) -> Generator[None]:
+    """MLflow makes its tables in a database that has none: of several that meet there, all but one would fail."""
+    if not uri.startswith("postgresql"):
+        yield
+        return
+    from sqlalchemy import create_engine, func, select
+    from sqlalchemy.pool import NullPool
+
+    with create_engine(uri, poolclass=NullPool).connect() as connection:
+        connection.execute(select(func.pg_advisory_lock(FIRST_OPENING)))
+        yield
 
 
 def probe(uri: str, what: str, setting: str, then: str = "What does not use it works on.") -> None:

@@ -17,7 +17,7 @@ from ..modeling.metrics import Direction
 from ..modeling.searches import Search, record
 from ..modeling.store import require_ready
 from ..runtime.work import Work
-from .found import Found, best_first, best_value, importance, trial_view
+from .found import Found, best_first, best_value, directions, importance, trial_view
 from .models import Study, Tuned, TuneRequest
 from .objective import Objective, open_objective
 from .refit import check_refit, refitted
@@ -74,14 +74,14 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
 
 
 def get_study(work: Work, study: str) -> Study:
-    """A study's best trials and how many there are of each state."""
+    """A study's best trials and how many there are of each state; of several objectives the Pareto front."""
     found = find_study(work, study)
     trials = found.get_trials(deepcopy=False)
     states = [trial.state.name.lower() for trial in trials]
     top = best_first(found)
     return Study(
         study=f"study:{found.study_name}",
-        direction=found.direction.name.lower(),
+        direction=directions(found),
         metric=found.user_attrs.get("metric"),
         algorithm=found.user_attrs.get("algorithm"),
         states={state: states.count(state) for state in sorted(set(states))},
@@ -134,6 +134,7 @@ def _open(
 
     identity = _identity(objective, request)
     study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+    _require_ours(study, direction)
     for key, value in identity.items():
         known = study.user_attrs.get(key)
         if known is not None and known != value:
@@ -146,6 +147,23 @@ def _open(
     study.sampler = sampler(space, request.seed + len(study.trials))
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
     return study
+
+
+def _require_ours(study: OptunaStudy, direction: Direction) -> None:
+    """A study that others have made is read and never written: their scores are of something else.
+
+    Raises:
+        ToolFailure: it has another direction, or trials and not a word of what was scored.
+    """
+    if study.user_attrs.get("dataset"):
+        return
+    theirs = directions(study)
+    if (foreign := bool(study.get_trials(deepcopy=False))) or theirs != direction:
+        made = "was not made by tune_model" if foreign else f"searches to {theirs}, not to {direction}"
+        raise ToolFailure(
+            f"study:{study.study_name} {made}, so its scores cannot be compared with new ones",
+            "Use another study name; get_study reads it.",
+        )
 
 
 def _keep_kinds(study: OptunaStudy, space: Mapping[str, BaseDistribution]) -> None:

@@ -158,17 +158,25 @@ def _of_score(score: Estimate) -> list[str]:
     return [f"the best score is {said[score.verdict]} that of a guess without features ({score.baseline:.4g})"]
 
 
+def directions(study: OptunaStudy) -> str:
+    """Of each objective: `tune_model` makes studies of one, others may have made theirs of several."""
+    return ", ".join(direction.name.lower() for direction in study.directions)
+
+
 def best_first(study: OptunaStudy) -> list[FrozenTrial]:
-    """The trials that have come to their end."""
+    """The trials that have come to their end; of several objectives the Pareto front alone, as it was found."""
     from optuna.trial import TrialState
 
+    if len(study.directions) > 1:
+        return study.best_trials
     complete = study.get_trials(states=[TrialState.COMPLETE])
     sign = -1 if study.direction.name == "MAXIMIZE" else 1
     return sorted(complete, key=lambda trial: sign * (trial.value if trial.value is not None else float("inf")))
 
 
 def best_value(study: OptunaStudy) -> float | None:
-    best = best_first(study)
+    """None too where there are several objectives, each with a best of its own."""
+    best = best_first(study) if len(study.directions) == 1 else []
     return finite(best[0].value) if best else None
 
 
@@ -176,6 +184,8 @@ def importance(study: OptunaStudy) -> dict[str, float]:
     """Share of each parameter (PED-ANOVA); empty before there are different points to compare."""
     from optuna.importance import get_param_importances
 
+    if len(study.directions) > 1:
+        return {}
     points = {json.dumps(trial.params, sort_keys=True): trial.params for trial in best_first(study) if trial.params}
     if len(points) < FEWEST_POINTS:
         return {}
@@ -195,7 +205,8 @@ def trial_view(trial: FrozenTrial) -> Trial:
     return Trial(
         number=trial.number,
         state=trial.state.name.lower(),
-        value=finite(trial.value),
+        value=finite(trial.values[0]) if trial.values and len(trial.values) == 1 else None,
+        values=[finite(value) for value in trial.values] if trial.values and len(trial.values) > 1 else None,
         std=finite(np.std(folds, ddof=1)) if len(folds) > 1 else None,
         folds=folds,
         params=trial.params,

@@ -42,11 +42,12 @@ class TuneRequest(BaseModel):
 
 
 class Trial(BaseModel):
-    """`value` is the mean over `folds`, and `std` their spread."""
+    """`value` is the mean over `folds`, and `std` their spread; a study of several objectives has `values`."""
 
     number: int
     state: str
     value: Statistic | None
+    values: list[Statistic | None] | None = None
     std: Statistic | None = None
     folds: list[Statistic] = []
     params: dict[str, JsonValue]

@@ -59,15 +59,24 @@ def find_study(work: Work, handle: str) -> Study:
         ToolFailure: there is none of that name.
     """
     require_storage(work)
-    import optuna
-
     name = parse(handle, "study").name
     if work.settings.study_storage or name in names(work):
         try:
-            return optuna.load_study(study_name=name, storage=open_storage(work, name))
+            return load_study(work, name)
         except KeyError:
             pass
     raise unknown("study", handle, names(work), "tune_model makes one.")
+
+
+def load_study(work: Work, name: str) -> Study:
+    """A study by its very name, which may be one that no handle can have.
+
+    Raises:
+        KeyError: there is none.
+    """
+    import optuna
+
+    return optuna.load_study(study_name=name, storage=open_storage(work, name))
 
 
 def names(work: Work) -> list[str]:
