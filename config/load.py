@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -34,6 +34,8 @@ VARIABLES: Mapping[str, str] = {
     "bentoml.home": "BENTOML_HOME",
 }
 CONFIG = "MLOPS_CONFIG"
+# Ends the name of a variable that says in which file a value is.
+IN_A_FILE = "_FILE"
 # What processes of this package tell those that they start.
 BETWEEN_PROCESSES = frozenset(
     (
@@ -178,6 +180,7 @@ def _is_section(name: str) -> bool:
 def _environment(env: Mapping[str, str], known: Mapping[str, Value], file: Mapping[str, Value]) -> dict[str, Value]:
     """What the variables set; an empty one takes back what the file says."""
     names = {f"MLOPS_{key.upper().replace('.', '__')}": key for key in known}
+    env = _with_contents(env, {*names, *VARIABLES.values()} - {"ENVIRONMENT"})  # whose file could be anybody's
     for name in env:
         if name.startswith("MLOPS_") and name not in names and name not in BETWEEN_PROCESSES | {CONFIG}:
             _refuse(name, [*names, CONFIG], "the environment")
@@ -190,6 +193,26 @@ def _environment(env: Mapping[str, str], known: Mapping[str, Value], file: Mappi
         if not env[name] and key in file
     }
     return emptied | {key: Value(_typed(name, env[name], known[key]), name) for name, key in given.items() if env[name]}
+
+
+def _with_contents(env: Mapping[str, str], names: Collection[str]) -> Mapping[str, str]:
+    """The variables, with the text of a file for each `NAME_FILE`, as containers are given their secrets.
+
+    Raises:
+        SettingsError: the file cannot be read, or the variable itself is set too.
+    """
+    given = {name: f"{name}{IN_A_FILE}" for name in names if env.get(f"{name}{IN_A_FILE}")}
+    if twice := [name for name in given if env.get(name)]:
+        raise SettingsError(f"{twice[0]} and {given[twice[0]]} are both set: leave one of them out")
+    plain = {name: text for name, text in env.items() if name.removesuffix(IN_A_FILE) not in names or name in names}
+    return plain | {name: _content(file, Path(env[file])) for name, file in given.items()}
+
+
+def _content(name: str, path: Path) -> str:
+    try:
+        return read(path).decode().strip()
+    except (SettingsError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}: {error}") from error
 
 
 def _typed(name: str, text: str, default: Value) -> Any:

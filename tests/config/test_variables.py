@@ -60,3 +60,27 @@ def test_an_empty_variable_takes_back_what_the_file_says(tmp_path: Path) -> None
 
 def test_an_empty_variable_without_a_value_to_take_back_changes_nothing() -> None:
     assert load({"MLOPS_SERVER__PORT": ""}).values["server.port"].origin == "default"
+
+
+def test_a_value_may_lie_in_a_file_that_a_variable_names(tmp_path: Path) -> None:
+    key, port = tmp_path / "key", tmp_path / "port"
+    key.write_text("a-secret\n")
+    port.write_text("1004")
+    settings = load({"OPIK_API_KEY_FILE": str(key), "MLOPS_SERVER__PORT_FILE": str(port)}).settings
+    assert (settings.opik.api_key.get_secret_value(), settings.server.port) == ("a-secret", 1004)
+
+
+@pytest.mark.parametrize("name", ["OPIK_API_KEY", "MLOPS_RUNTIME__JOB_STORE"])
+def test_a_file_of_a_value_that_cannot_be_used_names_its_variable(tmp_path: Path, name: str) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for path in (tmp_path / "gone", tmp_path, tmp_path / "binary"):
+        with pytest.raises(SettingsError, match=name):
+            load({f"{name}_FILE": str(path)})
+    with pytest.raises(SettingsError, match=f"{name} and {name}_FILE are both set"):
+        load({name: "x", f"{name}_FILE": str(tmp_path / "binary")})
+
+
+def test_a_misspelt_variable_of_a_file_is_refused_and_one_of_others_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="did you mean"):
+        load({"MLOPS_SERVER__PROT_FILE": str(tmp_path)})
+    assert load({"ENVIRONMENT_FILE": "/nowhere"}).settings.environment == load({}).settings.environment
