@@ -160,6 +160,7 @@ class RuntimeSettings(Section):
     job_slots: Annotated[int, Field(ge=0)]
     short_slots: Annotated[int, Field(ge=0)]
     job_memory_mb: Annotated[int, Field(ge=512)]
+    job_nice: Annotated[int, Field(ge=0, le=19)]
     guest_slots: Annotated[int, Field(ge=0)]
     job_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     caller_jobs: Annotated[int, Field(ge=1)]

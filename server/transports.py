@@ -62,13 +62,11 @@ def require_home(home: Path) -> None:
     try:
         own_folder(home)
         with tempfile.TemporaryFile(dir=home):
-            return
+            return None
     except OSError as error:
         raise SettingsError(
             f"the state folder {home} cannot be used: {error.strerror}; set MLOPS_HOME to a folder of your own"
         ) from error
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
 
 
 async def _serve_stdio(server: Host, _settings: Settings, _transport: Transport) -> None:
@@ -143,7 +141,7 @@ def require_certificate(options: ServerSettings) -> None:
         SettingsError: it cannot be used with its key.
     """
     if not options.tls_cert:
-        return
+        return None
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(options.tls_cert, options.tls_key, password="")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
@@ -151,8 +149,6 @@ def require_certificate(options: ServerSettings) -> None:
             f"{options.tls_cert} with {options.tls_key} cannot be used for https: {error}; "
             "give the PEM files of a certificate and of its key, without a password (--tls-cert, --tls-key)"
         ) from error
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
 
 
 def _announce(options: ServerSettings, port: int, transport: Transport) -> None:

@@ -4,6 +4,7 @@ What Linux alone has               elsewhere
 a fork server with the libraries   every worker and every job starts cold (`forks_warm`)
 the death signal of a parent       a thread looks whether the parent is still there (`end_with_parent`)
 a limit of the address space       none; the memory of a job with a budget is measured (`limit_address_space`)
+groups of processes that share     a job gives way by itself alone (`give_way`)
 a limit of an endpoint's data      none, and asking for one is refused (`limits_memory`)
 the proportional share of memory   the memory that a process has for itself (`own_memory`)
 asking for the holder of a lock    taking the lock for a moment (`is_held`)
@@ -26,7 +27,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +41,7 @@ ENV_START, ENV_END = 47, 48
 # struct flock on 64-bit Linux: type, whence, start, length, pid (native alignment)
 FLOCK = "@hhqqi"
 LOOK_EVERY_S = 1.0
+LEAST_URGENT = 19
 
 
 def _linux() -> bool:
@@ -115,6 +117,16 @@ def files_up_to(size: int) -> Generator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def give_way(steps: int) -> None:
+    """Leave the processor to others as long as they want it.
+
+    Where Linux shares it between sessions first, that of the process gives way as a whole (sched(7), autogroup).
+    """
+    os.nice(steps)
+    with suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as group:
+        group.write(str(min(steps, LEAST_URGENT)))
 
 
 def limits_memory() -> bool:

@@ -1,8 +1,13 @@
-"""A server over HTTP that is used by eight clients at once while it trains: how long a call that does nothing takes."""
+"""A server over HTTP that is used by eight clients at once while it trains: how long a call that does nothing takes.
+
+Seven of them are a process of their own (`python -m benchmarks.compare.server URL`), so that what is measured is not
+the time that clients spend on each other.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import statistics
@@ -57,29 +62,34 @@ async def measured(folder: Path) -> tuple[list[float], list[float]]:
     (folder / "rows.csv").write_text(
         "a,b,c\n" + "".join(f"{row % 97},{row % 7 % 2},{row * 7 % 31}\n" for row in range(ROWS))
     )
-    async with served(folder) as address, AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(address)) for _ in range(CLIENTS)]
-        await call(clients[0], "load_dataset", {"path": str(folder / "rows.csv"), "name": "rows"})
+    async with served(folder) as address, Client(address) as client:
+        await call(client, "load_dataset", {"path": str(folder / "rows.csv"), "name": "rows"})
         for tool in MIXED:
-            await call(clients[0], *tool)
-        alone = [await timed(clients[0]) for _ in range(CALLS * CLIENTS // 2)]
+            await call(client, *tool)
+        alone = [await timed(client) for _ in range(CALLS * CLIENTS)]
         search = {"dataset": "rows", "target": "b", "n_trials": 2_000, "wait_s": 0}
-        started = await call(clients[0], "tune_model", search)
-        while (await call(clients[0], "get_job", {"job": started["job"]}))["state"] == "queued":
+        started = await call(client, "tune_model", search)
+        while (await call(client, "get_job", {"job": started["job"]}))["state"] == "queued":
             await asyncio.sleep(0.1)
-        beside = await asyncio.gather(*(used(client) for client in clients))
-        await call(clients[0], "cancel_job", {"job": started["job"]})
-    return alone, [second for seconds in beside for second in seconds]
+        others = await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.compare.server", address)
+        beside = [await timed(client) for _ in range(CALLS * CLIENTS)]
+        assert others.returncode is None, "the others ended before"
+        others.kill()
+        await others.wait()
+        await call(client, "cancel_job", {"job": started["job"]})
+    return alone, beside
 
 
-async def used(client: Client) -> list[float]:
-    took: list[float] = []
-    for number in range(CALLS):
-        if number % 2:
-            took.append(await timed(client))
-        else:
-            await call(client, *MIXED[number // 2 % len(MIXED)])
-    return took
+async def crowd(address: str) -> None:
+    """Seven clients that call until this process is ended."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(address)) for _ in range(CLIENTS - 1)]
+        await asyncio.gather(*(used(client) for client in clients))
+
+
+async def used(client: Client) -> None:
+    for tool in itertools.cycle(MIXED):
+        await call(client, *tool)
 
 
 async def timed(client: Client) -> float:
@@ -105,7 +115,10 @@ def server(folder: Path) -> Outcome:
 
 CASES = [
     Case(
-        "server", f"a call that does nothing, among {CLIENTS * CALLS} of {CLIENTS} clients while a job trains",
+        "server", f"{CLIENTS * CALLS} calls that do nothing beside {CLIENTS - 1} busy clients and a job that trains",
         "alone", "p99 20 ms", server,
     ),
 ]  # fmt: skip
+
+if __name__ == "__main__":
+    asyncio.run(crowd(sys.argv[1]))

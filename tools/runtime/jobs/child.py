@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from ....config.settings import Settings
 from ...errors import OutOfMemory, ToolFailure
+from ...platforms import give_way
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, Span, Tracer, under
 from ..confined import confine_to
@@ -80,6 +81,7 @@ class ChildChannel:
 
 def perform(settings: Settings, row: JobRow, carrier: Carrier, connection: Connection) -> None:
     """Run the function of a row in this process and send how it ended."""
+    give_way(settings.runtime.job_nice)
     # Libraries that a warm start has loaded already are mapped here, and may take more than a low limit.
     limit_memory(settings.runtime.job_memory_mb + memory_mb()[0])
     _enter(row.folder)
