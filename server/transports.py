@@ -62,7 +62,7 @@ def require_home(home: Path) -> None:
     try:
         own_folder(home)
         with tempfile.TemporaryFile(dir=home):
-            return None
+            return
     except OSError as error:
         raise SettingsError(
             f"the state folder {home} cannot be used: {error.strerror}; set MLOPS_HOME to a folder of your own"
@@ -141,7 +141,7 @@ def require_certificate(options: ServerSettings) -> None:
         SettingsError: it cannot be used with its key.
     """
     if not options.tls_cert:
-        return None
+        return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(options.tls_cert, options.tls_key, password="")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
