@@ -62,7 +62,12 @@ def page(items: Sequence[T], limit: int, cursor: str) -> Page[T]:
 
 def keyset_cursor(name: str, last: Position) -> str:
     """The opaque cursor of what follows an item in the list called `name`."""
-    return base64.urlsafe_b64encode(json.dumps([name, float(last.at), last.id]).encode()).decode().rstrip("=")
+    return encoded([name, float(last.at), last.id])
+
+
+def encoded(place: Sequence[object]) -> str:
+    """An opaque cursor that holds plain values."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 
 def position_of(name: str, cursor: str) -> Position | None:
@@ -73,7 +78,7 @@ def position_of(name: str, cursor: str) -> Position | None:
     """
     if not cursor:
         return None
-    match _decoded(cursor):
+    match decoded(cursor):
         case [str(of), float(at), str(identity)] if of == name and math.isfinite(at):
             return Position(at, identity)
         case _:
@@ -86,7 +91,8 @@ def keyset_page(name: str, rows: Sequence[T], limit: int, where: Callable[[T], P
     return shown, keyset_cursor(name, where(shown[-1])) if len(rows) > limit else None
 
 
-def _decoded(cursor: str) -> object:
+def decoded(cursor: str) -> object:
+    """What `encoded` was given, as a list; None for any other text."""
     if len(cursor) > MAX_CURSOR:
         return None
     try:

@@ -20,7 +20,8 @@ from ..modeling.store import log_model as store_model
 from ..paging import Page, page
 from ..runtime.work import Work
 from ..tracking.checks import OWNER, check_claims, owned
-from ..tracking.client import end_run, everything, log_run, opened, require_running, start_run
+from ..tracking.client import end_run, log_run, require_running, start_run
+from ..tracking.connection import everything, opened
 from ..tracking.models import cut, fit
 from ..undo import deletes
 from ..user_files import readable

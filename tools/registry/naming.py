@@ -13,7 +13,7 @@ from ..handles import Handle, parse, parse_model
 from ..runtime.work import Work
 from ..slices import handle_kinds
 from ..tracking.backend import has_no_store
-from ..tracking.client import everything, opened
+from ..tracking.connection import everything, opened
 from .removal import logged_id
 from .versions import handle_of
 

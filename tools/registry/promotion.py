@@ -13,7 +13,8 @@ from ..modeling.metrics import metric_named
 from ..modeling.store import StoredModel, find_model, load_pipeline
 from ..quality.client import get_suite
 from ..runtime.work import Work
-from ..tracking.client import log_text, opened
+from ..tracking.client import log_text
+from ..tracking.connection import opened
 from ..tracking.models import cut
 from ..undo import deletes
 from .client import register_model, same_source

@@ -12,7 +12,7 @@ from ..errors import ToolFailure, unknown
 from ..handles import LOGGED_MODEL, parse_model
 from ..removal import Found, Gone, Hold, Leftover, Removal, Remover, erase, files_in, roots, written
 from ..runtime.work import Work
-from ..tracking.client import everything, opened
+from ..tracking.connection import everything, opened
 from ..tracking.locations import local_folder
 from ..undo import call, deletes
 from .versions import changing, handle_of, read_versions

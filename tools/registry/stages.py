@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import ToolFailure
 from ..handles import parse_model
 from ..runtime.work import Work
-from ..tracking.client import opened
+from ..tracking.connection import opened
 from ..undo import call
 from .models import Stage, StageChange, Transition
 from .versions import HISTORY, Versions, bare_name, changing, handle_of, read_versions, require_loadable

@@ -13,7 +13,7 @@ from ..handles import Handle, parse_model
 from ..locks import locked
 from ..modeling.store import find_model, load_effect_model, load_pipeline
 from ..runtime.work import Work
-from ..tracking.client import everything
+from ..tracking.connection import everything
 from ..tracking.models import cut, fit
 from .models import ModelVersion, Stage
 

@@ -25,13 +25,12 @@ from typing import IO, Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import ToolFailure
-from .database import TIMEOUT_S
+from .database import TIMEOUT_S, is_database
 from .state_files import draft_of, private_file, private_folder, remove_old_drafts
 
 FORMAT = 2
 MANIFEST = "manifest.json"
 CONTENT = "state/"
-MAGIC = b"SQLite format 3\0"
 PIECE = 1 << 20
 MAX_MANIFEST = 256 << 20
 # How reading a ZIP archive that is none, or was changed, ends.
@@ -113,7 +112,7 @@ def links(folder: Path, skipped: tuple[str, ...]) -> list[Path]:
 
 def _packed(folder: Path, target: Path, file: zipfile.ZipFile, skipped: tuple[str, ...]) -> dict[str, Member]:
     made: dict[str, Member] = {}
-    for path in filter(_is_database, list(_found(folder, skipped, stat.S_ISREG))):
+    for path in filter(is_database, list(_found(folder, skipped, stat.S_ISREG))):
         with draft_of(target) as copy:
             if _copy_database(path, copy):
                 made[_name(folder, path)] = _add(file, _name(folder, path), copy)
@@ -160,13 +159,7 @@ def _is_passing(path: Path, size: int) -> bool:
 
 def _may_be_database(path: Path) -> bool:
     """Also while SQLite makes it."""
-    return path.is_file() and (path.stat().st_size == 0 or _is_database(path))
-
-
-def _is_database(path: Path) -> bool:
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
-    return False
+    return path.is_file() and (path.stat().st_size == 0 or is_database(path))
 
 
 def _copy_database(path: Path, copy: Path) -> bool:

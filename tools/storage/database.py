@@ -1,9 +1,16 @@
-"""Our own SQLite files: created whole in one step, so that processes which meet on an empty folder do not collide."""
+"""Our own SQLite files: created whole in one step, so that processes which meet on an empty folder do not collide.
+
+SQLite alone opens and closes a file of SQLite. A process that closes any descriptor of a file loses all its locks on it
+(https://www.sqlite.org/howtocorrupt.html, 2.2); another one then takes itself for the last and deletes the log, and
+what the first goes on to write is lost.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,6 +19,8 @@ from .state_files import draft_of, folder_lock, keep_private, place, private_fil
 
 TIMEOUT_S = 20.0
 READING_S = 5.0
+# A page of SQLite; it takes a file without a whole one for an empty database.
+SMALLEST = 512
 
 
 @contextmanager
@@ -56,6 +65,34 @@ def reading(path: Path, timeout_s: float = READING_S) -> Generator[sqlite3.Conne
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s)) as connection:
         yield connection
+
+
+def require_readable(path: Path) -> None:
+    """Look whether a file can be opened, without opening it.
+
+    Raises:
+        OSError: it is none, or is not for this user to read.
+    """
+    number = 0
+    if not stat.S_ISREG(path.stat().st_mode):
+        number = errno.EISDIR if path.is_dir() else errno.EINVAL
+    elif not os.access(path, os.R_OK):
+        number = errno.EACCES
+    if number:
+        raise OSError(number, os.strerror(number), str(path))
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file begins as those of SQLite do; what lies beside it is neither read nor made."""
+    if not path.is_file() or path.stat().st_size < SMALLEST:
+        return False
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            connection.execute("pragma schema_version")
+    except sqlite3.DatabaseError as error:
+        return error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN)
+    return True
 
 
 @contextmanager

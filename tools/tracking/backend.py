@@ -17,11 +17,12 @@ from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ...config.settings import Settings
 from ..errors import NotInstalled, ToolFailure, Unavailable, require
 from ..runtime.work import Work
+from ..storage.database import require_readable
 from ..storage.state_files import draft_of, place, private_folder, remove_old_drafts, write_private
 from ..tracing.redaction import redact
 from ..urls import answered
@@ -87,7 +88,7 @@ def _require_file(store: Path) -> None:
     """MLflow tries for more than a minute and a half to open what is no file, or is not ours."""
     try:
         if store.exists():
-            store.open("rb").close()
+            require_readable(store)
     except OSError as error:
         raise Unavailable(
             f"the MLflow store {store} cannot be used: {error.strerror}",
@@ -177,12 +178,27 @@ def _database_silence(uri: str) -> str:
     scheme = parts.scheme.partition("+")[0]
     if scheme not in PORTS:
         return ""
-    address = (parts.hostname or "localhost", parts.port or PORTS[scheme])
-    with socket.create_connection(address, timeout=PROBE_TIMEOUT_S) as connection:
+    port = parts.port or PORTS[scheme]
+    # libpq takes a host, or the folder of a socket, from either place.
+    host = dict(parse_qsl(parts.query)).get("host", "") or parts.hostname or "localhost"
+    with _connection(f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)) as connection:
         if scheme != "postgresql":
             return ""
         connection.sendall(POSTGRES_HELLO)
         return "" if connection.recv(1) in (b"S", b"N") else "is no PostgreSQL server"
+
+
+def _connection(address: str | tuple[str, int]) -> socket.socket:
+    if isinstance(address, tuple):
+        return socket.create_connection(address, timeout=PROBE_TIMEOUT_S)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PROBE_TIMEOUT_S)
+    try:
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager

@@ -6,26 +6,29 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from ..errors import ToolFailure, Unavailable, unknown
+from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..paging import Page
 from ..runtime.work import Work
 from ..storage.state_files import keep_private
-from ..tracing.redaction import redact
 from ..undo import deletes
 from ..user_files import held, readable
-from .backend import WITHOUT_MLFLOW, mlflow_client, require_backend, translated
 from .checks import OWNER, USER, check_tags, check_title, check_unchanged, check_values, inside_run, owned
+from .connection import opened
 from .locations import artifacts_at, local_folder
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
+from .reading.mlflow import ThroughMlflow
+from .reading.query import Query, query_of
+from .reading.source import Runs, runs_of
+from .records import RunRecord, record_of
 from .search import explained, require_known
 from .views import TAG_CHARS, VALUE_CHARS, run_line, run_view, visible
 
@@ -38,47 +41,11 @@ ENDED = ("FINISHED", "FAILED", "KILLED")
 
 
 @contextmanager
-def opened(work: Work) -> Generator[MlflowClient]:
-    """The client; what MLflow refuses inside, and a store that cannot be used, is said in the words of a tool.
-
-    Raises:
-        Unavailable: the server or the database does not answer, or cannot be read or written.
-    """
-    require_backend(work)
-    from sqlalchemy.exc import DatabaseError, OperationalError
-
-    try:
-        client = mlflow_client(work)
-        with translated():
-            yield client
-    except (OSError, DatabaseError) as error:
-        raise _unusable(work, error) from error
-    except ToolFailure as failure:
-        # MLflow wraps what its database says as if it had been a mistake of the caller.
-        cause = failure.__cause__.__cause__ if failure.__cause__ else None
-        if isinstance(cause, OperationalError) or type(cause) is DatabaseError:
-            raise _unusable(work, cause) from failure
-        raise
-
-
-@contextmanager
 def opened_at(work: Work, run: str) -> Generator[tuple[MlflowClient, MlflowRun]]:
     """The client and a run, which may be deleted. What is no handle of a run is refused before the store is asked."""
     parse(run, "run")
     with opened(work) as client:
         yield client, find_run(client, run)
-
-
-def everything(fetch: Callable[[str | None], Any]) -> list[Any]:
-    """All entries of a list that MLflow hands out in pages."""
-    found: list[Any] = []
-    token: str | None = None
-    while True:
-        part = fetch(token)
-        found += part
-        token = token_of(part.token)
-        if not token:
-            return found
 
 
 def create_experiment(work: Work, name: str, tags: dict[str, str]) -> Experiment:
@@ -250,8 +217,9 @@ def close_abandoned(work: Work, parent: str, own: str) -> None:
 
 def get_run(work: Work, run: str, names: Sequence[str] = ()) -> Run:
     """A run in brief, or only what the names stand for, in full."""
-    with opened_at(work, run) as (client, found):
-        return _view(client, found, names)
+    with runs_of(work) as runs:
+        found = record(runs, run)
+        return run_view(found, runs.experiment_name(found.experiment_id), names)
 
 
 def require_running(work: Work, run: str, what: str = "anything more") -> str:
@@ -273,42 +241,31 @@ def require_running(work: Work, run: str, what: str = "anything more") -> str:
 
 def search_runs(work: Work, experiment: str, where: str, order_by: str, limit: int, cursor: str) -> Page[RunLine]:
     """One page of runs; an experiment, key or status that does not exist is an error, where MLflow says nothing."""
-    with opened(work) as client:
-        experiments, where, order_by = _experiments(work, client, experiment), where.strip(), order_by.strip()
-        with explained(where, order_by, cursor):
-            asked = require_known(client, experiments, where, order_by)
-            found = client.search_runs(
-                experiments,
-                filter_string=where,
-                max_results=limit,
-                order_by=[order_by] if order_by else None,
-                page_token=cursor or None,
-            )
-    lines = [run_line(run, asked["metrics"], asked["params"]) for run in found]
-    return Page(items=lines, next_cursor=token_of(found.token))
+    where, order_by = where.strip(), order_by.strip()
+    with runs_of(work) as runs, explained(where, order_by, cursor):
+        query = query_of(_experiment(work, runs, experiment), where, order_by)
+        asked = require_known(runs, query)
+        found, following = runs.page(query, limit, cursor)
+    lines = [run_line(run, asked["metric"], asked["parameter"]) for run in found]
+    return Page(items=lines, next_cursor=following)
 
 
 def experiment_ids(work: Work) -> dict[str, str]:
     """Name -> id of the active experiments."""
-    with opened(work) as client:
-        return _experiment_ids(client)
+    with runs_of(work) as runs:
+        return runs.experiments()
 
 
-def _experiment_ids(client: MlflowClient) -> dict[str, str]:
-    found = everything(lambda token: client.search_experiments(max_results=1000, page_token=token))
-    return {experiment.name: experiment.experiment_id for experiment in found}
-
-
-def _experiments(work: Work, client: MlflowClient, name: str) -> list[str]:
-    known = _experiment_ids(client)
+def _experiment(work: Work, runs: Runs, name: str) -> str:
+    """The id of an active experiment; empty if none is named."""
     if not name:
-        return list(known.values())
-    full = f"{work.settings.mlflow.experiment_prefix}{name}"
-    for candidate in (full, name):
+        return ""
+    known = runs.experiments()
+    for candidate in (f"{work.settings.mlflow.experiment_prefix}{name}", name):
         if candidate in known:
-            return [known[candidate]]
+            return known[candidate]
     if name in known.values():
-        return [name]
+        return name
     raise unknown("experiment", name, known)
 
 
@@ -322,9 +279,20 @@ def find_run(client: MlflowClient, run: str) -> MlflowRun:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-    experiments = [found.experiment_id for found in client.search_experiments(max_results=100)]
-    recent = client.search_runs(experiments, max_results=100) if experiments else []
-    raise unknown("run", run, (f"run:{found.info.run_id}" for found in recent), "search_runs lists them.", limit=3)
+    raise _no_run(ThroughMlflow(client), run)
+
+
+def record(runs: Runs, run: str) -> RunRecord:
+    """The run behind a handle; it may be deleted. Raises ToolFailure for one that does not exist."""
+    found = runs.found(parse(run, "run").name)
+    if found is None:
+        raise _no_run(runs, run)
+    return found
+
+
+def _no_run(runs: Runs, run: str) -> ToolFailure:
+    recent, _ = runs.page(Query(), 100, "")
+    return unknown("run", run, (found.handle for found in recent), "search_runs lists them.", limit=3)
 
 
 def _require_kept(work: Work, found: MlflowRun) -> MlflowRun:
@@ -355,18 +323,4 @@ def _text_of(value: JsonValue) -> str:
 
 
 def _view(client: MlflowClient, run: MlflowRun, names: Sequence[str]) -> Run:
-    return run_view(run, client.get_experiment(run.info.experiment_id).name, names)
-
-
-def token_of(token: str | bytes | None) -> str | None:
-    """The SQL store hands out its tokens as bytes."""
-    return (token.decode() if isinstance(token, bytes) else token) or None
-
-
-def _unusable(work: Work, error: BaseException) -> Unavailable:
-    said = str(getattr(error, "orig", None) or error).splitlines()[0][:200]
-    return Unavailable(
-        f"the MLflow store at {redact(work.settings.tracking_uri)} cannot be used: {said}",
-        "Look at that place and the settings mlflow.tracking_uri (MLFLOW_TRACKING_URI) and mlflow.artifact_root. "
-        f"{WITHOUT_MLFLOW}",
-    )
+    return run_view(record_of(run), client.get_experiment(run.info.experiment_id).name, names)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 from ..errors import ToolFailure
 from ..handles import parse
 from ..runtime.work import Work
-from .client import find_run, opened
+from .client import record
 from .models import RunComparison, RunStatus, cut, fit
+from .reading.source import runs_of
+from .records import RunRecord
 from .views import measured_in
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run as MlflowRun
 
 T = TypeVar("T")
 MOST_RUNS = 10
@@ -32,12 +31,12 @@ def compare_runs(work: Work, runs: Sequence[str]) -> RunComparison:
     """
     for run in runs:
         parse(run, "run")
-    with opened(work) as client:
-        found = [find_run(client, run) for run in runs]
-    handles = [f"run:{run.info.run_id}" for run in found]
+    with runs_of(work) as source:
+        found = [record(source, run) for run in runs]
+    handles = [run.handle for run in found]
     if not 2 <= len(set(handles)) == len(handles) <= MOST_RUNS:
         raise ToolFailure(f"2 to {MOST_RUNS} different runs are compared", "search_runs lists runs.")
-    params = _differing([run.data.params for run in found])
+    params = _differing([run.params for run in found])
     metrics = _beside([measured_in(run) for run in found])
     differences = {name: [_less(value, values[0]) for value in values] for name, values in metrics.items()}
     versions = [_versions(run) for run in found]
@@ -46,8 +45,8 @@ def compare_runs(work: Work, runs: Sequence[str]) -> RunComparison:
     told = fit(metrics, METRIC_CHARS)
     return RunComparison(
         runs=handles,
-        names=[cut(run.info.run_name or "", NAME_CHARS) for run in found],
-        status=[cast(RunStatus, run.info.status) for run in found],
+        names=[cut(run.name, NAME_CHARS) for run in found],
+        status=[cast(RunStatus, run.status) for run in found],
         params=shown,
         metrics=told,
         differences={name: differences[name] for name in told},
@@ -80,16 +79,14 @@ def _short(value: str | None) -> str | None:
     return None if value is None else cut(value, VALUE_CHARS)
 
 
-def _data(run: MlflowRun) -> str | None:
+def _data(run: RunRecord) -> str | None:
     """The dataset of ours that a run names, else the datasets that MLflow has noted as its inputs."""
-    inputs = [entry.dataset for entry in (run.inputs.dataset_inputs if run.inputs else [])]
-    noted = ", ".join(sorted(f"{entry.name}@{entry.digest}" for entry in inputs))
-    return run.data.tags.get(DATASET) or noted or None
+    return run.tags.get(DATASET) or ", ".join(sorted(run.datasets)) or None
 
 
-def _versions(run: MlflowRun) -> dict[str, str] | None:
-    pairs = dict(each.split("==", 1) for each in run.data.tags.get(VERSIONS, "").split() if "==" in each)
-    commit = run.data.tags.get(COMMIT)
+def _versions(run: RunRecord) -> dict[str, str] | None:
+    pairs = dict(each.split("==", 1) for each in run.tags.get(VERSIONS, "").split() if "==" in each)
+    commit = run.tags.get(COMMIT)
     return (pairs | ({"commit": commit} if commit else {})) or None
 
 
@@ -98,9 +95,9 @@ def _omitted(every: Mapping[str, object], shown: Mapping[str, object], kind: str
     return f"{left} more {kind} differ: get_run(run, names=[…]) shows them" if left else None
 
 
-def _notes(runs: Sequence[MlflowRun]) -> list[str]:
-    tests: list[tuple[str, Callable[[MlflowRun], bool]]] = [
-        ("is deleted", lambda run: run.info.lifecycle_stage == "deleted"),
-        ("has not ended", lambda run: run.info.status == "RUNNING"),
+def _notes(runs: Sequence[RunRecord]) -> list[str]:
+    tests: list[tuple[str, Callable[[RunRecord], bool]]] = [
+        ("is deleted", lambda run: run.deleted),
+        ("has not ended", lambda run: run.status == "RUNNING"),
     ]
-    return [f"run:{run.info.run_id} {said}" for run in runs for said, is_so in tests if is_so(run)]
+    return [f"{run.handle} {said}" for run in runs for said, is_so in tests if is_so(run)]

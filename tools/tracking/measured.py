@@ -9,13 +9,14 @@ from ..addresses import METRIC_PICTURE, address
 from ..errors import unknown
 from ..pictures import SMALL, WHOLE, Picture, drawn, label, require_drawing, table
 from ..runtime.work import Work
-from .client import opened_at
+from .client import record
 from .models import MetricHistory, Point
+from .reading.source import runs_of
+from .records import Measured
 from .views import is_measured
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from mlflow.entities import Metric
 
 SIZE_INCHES = (5.0, 3.0)
 # The points that the description of a picture names.
@@ -58,19 +59,20 @@ def metric_picture(work: Work, run: str, metric: str) -> bytes:
 
 def _measured(work: Work, run: str, metric: str) -> tuple[str, list[Point]]:
     """The id of the run and all points of the metric."""
-    with opened_at(work, run) as (client, found):
-        if metric not in found.data.metrics:
-            raise unknown(f"metric of run:{found.info.run_id}", metric, found.data.metrics)
-        values = client.get_metric_history(found.info.run_id, metric)
+    with runs_of(work) as runs:
+        found = record(runs, run)
+        if metric not in found.metrics:
+            raise unknown(f"metric of {found.handle}", metric, found.metrics)
+        values = runs.history(found.run_id, metric)
     points = [_point(value) for value in sorted(values, key=lambda value: (value.step, value.timestamp))]
-    return found.info.run_id, points
+    return found.run_id, points
 
 
 def _known(points: Sequence[Point]) -> list[Point]:
     return [point for point in points if point.value is not None]
 
 
-def _point(value: Metric) -> Point:
+def _point(value: Measured) -> Point:
     return Point(step=value.step, value=value.value if is_measured(value.value) else None)
 
 

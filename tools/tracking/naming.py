@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..runtime.work import Work
 from .backend import has_no_store
-from .client import everything, opened
+from .connection import everything, opened
 
 
 def other_names(work: Work, texts: Sequence[str]) -> dict[str, list[str]]:

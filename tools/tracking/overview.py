@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..paging import Page, page
 from ..runtime.work import Work
 from . import embedded
-from .client import everything, opened
+from .connection import everything, opened
 from .models import ExperimentLine, cut, fit
 from .views import visible
 

@@ -10,7 +10,8 @@ from ..removal import Found, Gone, Removal, Remover
 from ..runtime.work import Work
 from .backend import has_no_store
 from .checks import check_title
-from .client import everything, opened, opened_at
+from .client import opened_at
+from .connection import everything, opened
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,24 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from ..errors import ToolFailure, unknown
 from ..paging import no_cursor
 from .models import RunStatus
+from .reading.query import OF_RUNS, Kind, Query
+from .reading.source import Runs
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-RECENT = 200
-# MLflow's word for a kind of key -> the word for it in a filter, and a filter that finds a run which has the key.
-PROBES = {
-    "metric": ("metrics", "metrics.`{}` >= -1.7976931348623157e308"),
-    "parameter": ("params", "params.`{}` LIKE '%'"),
-    "tag": ("tags", "tags.`{}` LIKE '%'"),
-}
-
-
+NAMES: dict[Kind, str] = {"metric": "metric", "parameter": "param", "tag": "tag"}
 ATTRIBUTES = ("run_id", "run_name", "status", "start_time", "end_time", "user_id", "artifact_uri")
 ATTRIBUTE = re.compile(r"Invalid attribute key '([^']*)'")
 # A name that MLflow reads only between backticks.
@@ -42,6 +33,9 @@ def explained(where: str, order_by: str, cursor: str) -> Generator[None]:
     Raises:
         ToolFailure: a text that would find nothing, or that MLflow refuses.
     """
+    if not (where or order_by or cursor):
+        yield
+        return
     from mlflow.exceptions import MlflowException
 
     for text in _texts(where):
@@ -83,27 +77,20 @@ def _require_plain_quotes(text: str) -> None:
         )
 
 
-def require_known(client: MlflowClient, experiments: list[str], where: str, order_by: str) -> dict[str, set[str]]:
-    """The metrics, params and tags that a filter and an order refer to, read with the parser of MLflow itself.
+def require_known(runs: Runs, query: Query) -> dict[Kind, set[str]]:
+    """The metrics, params and tags that a filter and an order refer to.
 
     Raises:
         ToolFailure: no run has such a key, or there is no such status.
-        MlflowException: the text cannot be read, or names no attribute of a run.
     """
-    from mlflow.utils.search_utils import SearchUtils
-
-    asked: dict[str, set[str]] = {name: set() for name, _ in PROBES.values()}
-    clauses: list[dict[str, Any]] = SearchUtils.parse_search_filter(where)
-    for clause in clauses:
-        if (clause["type"], clause["key"]) == ("attribute", "status"):
-            _require_status(clause["comparator"].upper(), clause["value"])
-    keys = [(clause["type"], clause["key"]) for clause in clauses]
-    if order_by:
-        keys.append(SearchUtils.parse_order_by_for_search_runs(order_by)[:2])
-    for kind, key in keys:
-        if kind in PROBES:
-            _require_key(client, experiments, kind, key)
-            asked[PROBES[kind][0]].add(key)
+    asked: dict[Kind, set[str]] = {kind: set() for kind in OF_RUNS}
+    for clause in query.clauses:
+        if (clause.kind, clause.key) == ("attribute", "status"):
+            _require_status(clause.comparator, clause.value)
+    for kind, key in query.keys:
+        if kind in OF_RUNS:
+            _require_key(runs, query.experiment, kind, key)
+            asked[kind].add(key)
     return asked
 
 
@@ -117,15 +104,11 @@ def _require_status(comparator: str, value: str) -> None:
         raise ToolFailure(f"unknown run status {value!r}", f"In capitals: {', '.join(states)}.")
 
 
-def _require_key(client: MlflowClient, experiments: list[str], kind: str, key: str) -> None:
-    name, probe = PROBES[kind]
-    if kind == "tag" and key in _tags_of_mlflow():
+def _require_key(runs: Runs, experiment: str, kind: Kind, key: str) -> None:
+    if (kind == "tag" and key in _tags_of_mlflow()) or runs.has(experiment, kind, key):
         return
-    if client.search_runs(experiments, filter_string=probe.format(key), max_results=1):
-        return
-    recent = client.search_runs(experiments, max_results=RECENT)
-    known = {found for run in recent for found in getattr(run.data, name) if not found.startswith("mlflow.")}
-    raise unknown(name.rstrip("s"), key, known)
+    known = {found for found in runs.keys(experiment, kind) if not found.startswith("mlflow.")}
+    raise unknown(NAMES[kind], key, known)
 
 
 def _tags_of_mlflow() -> set[str]:

@@ -6,14 +6,12 @@ import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from ..errors import unknown
 from ..numbers import finite, rounded
 from .models import Run, RunLine, RunStatus, cut, fit
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run as MlflowRun
+from .records import RunRecord
 
 # Characters on the wire, so that a whole run, or ten lines, stay within 1,500 tokens.
 PARAM_CHARS, METRIC_CHARS, TAG_CHARS, LEFT_OUT_CHARS = 1600, 1600, 700, 400
@@ -23,22 +21,21 @@ TRIAL_STATE = "trial_state"
 LINE_NAME_CHARS, LINE_PARAM_CHARS, LINE_METRIC_CHARS, LINE_VALUE_CHARS = 40, 120, 170, 40
 
 
-def run_view(run: MlflowRun, experiment: str, names: Sequence[str]) -> Run:
+def run_view(run: RunRecord, experiment: str, names: Sequence[str]) -> Run:
     """A run; with `names` (`*` for any text) only these params, metrics and tags, at full length."""
-    info = run.info
-    params, metrics, tags = dict(run.data.params), measured_in(run), visible(run.data.tags)
+    params, metrics, tags = dict(run.params), measured_in(run), visible(run.tags)
     if names:
         params, metrics, tags = _chosen(names, params, metrics, tags)
-    models = [f"models:/{output.model_id}" for output in (run.outputs.model_outputs if run.outputs else [])]
+    models = [f"models:/{each}" for each in run.models]
     length = None if names else VALUE_CHARS
     shown = Run(
-        run=f"run:{info.run_id}",
-        name=cut(info.run_name or "", NAME_CHARS),
+        run=run.handle,
+        name=cut(run.name, NAME_CHARS),
         experiment=cut(experiment, NAME_CHARS),
-        status=cast(RunStatus, info.status),
-        started=_time(info.start_time),
-        duration_s=(info.end_time - info.start_time) / 1000 if info.end_time else None,
-        artifact_uri=info.artifact_uri or "",
+        status=cast(RunStatus, run.status),
+        started=_time(run.start_time),
+        duration_s=_duration_s(run),
+        artifact_uri=run.artifact_uri,
         params=fit(_cut_all(params, length), PARAM_CHARS),
         metrics=fit(metrics, METRIC_CHARS),
         tags=fit(_cut_all(tags, length), TAG_CHARS),
@@ -56,20 +53,20 @@ def run_view(run: MlflowRun, experiment: str, names: Sequence[str]) -> Run:
     return shown
 
 
-def run_line(run: MlflowRun, metrics: Collection[str], params: Collection[str]) -> RunLine:
+def run_line(run: RunRecord, metrics: Collection[str], params: Collection[str]) -> RunLine:
     """One line of a list; the metrics and params that were asked about are shown in any case."""
     numbers = measured_in(run)
     shown = fit({key: rounded(value) for key, value in numbers.items()}, LINE_METRIC_CHARS, metrics)
-    texts = fit(_cut_all(run.data.params, LINE_VALUE_CHARS), LINE_PARAM_CHARS, params)
-    counts = {"metrics": len(numbers) - len(shown), "params": len(run.data.params) - len(texts)}
+    texts = fit(_cut_all(run.params, LINE_VALUE_CHARS), LINE_PARAM_CHARS, params)
+    counts = {"metrics": len(numbers) - len(shown), "params": len(run.params) - len(texts)}
     more = [f"{count} {kind}" for kind, count in counts.items() if count]
     if odd := _not_finite(run):
         more.append(f"{cut(', '.join(odd), LINE_VALUE_CHARS)}: no number")
     return RunLine(
-        run=f"run:{run.info.run_id}",
-        name=cut(run.info.run_name or "", LINE_NAME_CHARS),
-        status=cast(RunStatus, run.info.status),
-        started=_time(run.info.start_time),
+        run=run.handle,
+        name=cut(run.name, LINE_NAME_CHARS),
+        status=cast(RunStatus, run.status),
+        started=_time(run.start_time),
         metrics={key: numbers[key] for key in shown},
         params=texts,
         more=", ".join([*more, *_notes(run)]) or None,
@@ -92,12 +89,12 @@ def _rest(items: Iterable[str], shown: Collection[str]) -> list[str]:
     return sorted(key for key in items if key not in shown)
 
 
-def measured_in(run: MlflowRun) -> dict[str, float]:
-    return {key: value for key, value in run.data.metrics.items() if is_measured(value)}
+def measured_in(run: RunRecord) -> dict[str, float]:
+    return {key: value for key, value in run.metrics.items() if is_measured(value)}
 
 
-def _not_finite(run: MlflowRun) -> list[str]:
-    return sorted(key for key, value in run.data.metrics.items() if not is_measured(value))
+def _not_finite(run: RunRecord) -> list[str]:
+    return sorted(key for key, value in run.metrics.items() if not is_measured(value))
 
 
 def is_measured(value: float) -> bool:
@@ -105,12 +102,12 @@ def is_measured(value: float) -> bool:
     return finite(value) is not None and abs(value) < sys.float_info.max
 
 
-def _notes(run: MlflowRun) -> list[str]:
+def _notes(run: RunRecord) -> list[str]:
     """What the status alone does not say."""
     notes: list[str] = []
-    if run.info.lifecycle_stage == "deleted":
+    if run.deleted:
         notes.append("this run is deleted: it takes nothing more, and no search finds it")
-    if run.data.tags.get(TRIAL_STATE) == "PRUNED":
+    if run.tags.get(TRIAL_STATE) == "PRUNED":
         notes.append("a trial that was pruned, not killed")
     return notes
 
@@ -142,5 +139,12 @@ def _left_out(left: Mapping[str, list[str]], not_finite: list[str]) -> str | Non
     return "; ".join(parts) or None
 
 
-def _time(milliseconds: int) -> str:
+def _time(milliseconds: int | None) -> str:
+    """Empty where the store has none."""
+    if milliseconds is None:
+        return ""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _duration_s(run: RunRecord) -> float | None:
+    return (run.end_time - run.start_time) / 1000 if run.end_time and run.start_time is not None else None

@@ -22,7 +22,7 @@ from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking import naming as of_tracking
 from mlops_mcp.tools.tracking.client import create_experiment
-from mlops_mcp.tools.tracking.client import opened as store_of
+from mlops_mcp.tools.tracking.connection import opened as store_of
 
 from ..access.conftest import opened
 

@@ -10,12 +10,13 @@ import pytest
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking import artifacts, client
+from mlops_mcp.tools.tracking.connection import opened
 from mlops_mcp.tools.tracking.locations import require_artifacts
 
 
 def run_at(work: Work, location: str) -> str:
     """A run whose artifacts MLflow believes to lie there."""
-    with client.opened(work) as mlflow:
+    with opened(work) as mlflow:
         experiment = mlflow.create_experiment("planted", artifact_location=location)
         return f"run:{mlflow.create_run(experiment).info.run_id}"
 

@@ -23,7 +23,7 @@ from mlops_mcp.tools.runtime.jobs.shares import Slots
 from mlops_mcp.tools.runtime.jobs.table import End, NewJob
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.slices import SLICES, declared, handle_kinds, removing
-from mlops_mcp.tools.tracking.client import opened
+from mlops_mcp.tools.tracking.connection import opened
 from mlops_mcp.tools.upkeep.client import delete
 
 from .conftest import Load, Remove
