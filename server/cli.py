@@ -120,6 +120,7 @@ def _add_install(commands: Any) -> None:
 def _add_inspection(commands: Any) -> None:
     doctor = commands.add_parser("doctor", help="what is installed and which backends answer")
     doctor.add_argument("--json", action="store_true", help="the same as one JSON object")
+    doctor.add_argument("--deep", action="store_true", help="write to each backend, read it back and take it away")
     doctor.set_defaults(run=_doctor)
 
     config = commands.add_parser("config", help="the effective settings and where each came from")
@@ -272,7 +273,7 @@ def _request(options: argparse.Namespace) -> Request:
 def _doctor(options: argparse.Namespace, loaded: Loaded) -> int:
     from .doctor import print_report
 
-    return print_report(loaded.settings, options.json)
+    return print_report(loaded.settings, options.json, options.deep)
 
 
 def _config(_options: argparse.Namespace, loaded: Loaded) -> None:

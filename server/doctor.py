@@ -18,6 +18,7 @@ from ..tools.errors import NotInstalled, install, missing
 from ..tools.platforms import shortcomings
 from ..tools.slices import declared
 from . import probes
+from .deep import deep_answers
 from .probes import Backend
 from .published import Published, asks, published
 
@@ -72,8 +73,8 @@ class Report:
         return not self.wanting and all(backend.state != "failed" for backend in self.backends)
 
 
-def examine(settings: Settings) -> Report:
-    """Look at this installation; takes at most `probes.TIMEOUT_S` and a little."""
+def examine(settings: Settings, deep: bool = False) -> Report:
+    """Look at this installation; takes at most `probes.TIMEOUT_S` and a little, or with `deep` that of its writes."""
     offered = published(settings)
     return Report(
         project=version(PROJECT),
@@ -86,17 +87,17 @@ def examine(settings: Settings) -> Report:
         offers=list(_offers(offered)),
         remedy=offered.remedy,
         wanting=list(_wanting(settings, offered)),
-        backends=probes.answers(probes.questions(settings)),
+        backends=deep_answers(settings) if deep else probes.answers(probes.questions(settings)),
     )
 
 
-def print_report(settings: Settings, as_json: bool = False) -> int:
+def print_report(settings: Settings, as_json: bool = False, deep: bool = False) -> int:
     """Print the report; the exit code is 1 when something that is asked for is missing or fails.
 
     Raises:
         SettingsError: an unknown toolset or agent is asked for.
     """
-    report = examine(settings)
+    report = examine(settings, deep)
     print(json.dumps(asdict(report), indent=1) if as_json else "\n".join(_lines(report)))
     return 0 if report.healthy else 1
 

@@ -16,6 +16,7 @@ TOGETHER = {
     "tests/tools/runtime/test_outcomes.py": "cluster",
     "tests/tools/runtime/test_servers.py": "cluster",
     "tests/tools/runtime/test_table.py": "cluster",
+    "tests/tools/test_deep_databases.py": "cluster",
     "tests/tools/tracking/test_first_opening.py": "cluster",
     "tests/tools/tracking/test_straight.py": "cluster",
     "tests/tools/serving/test_doors.py": "serving",

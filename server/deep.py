@@ -1,0 +1,164 @@
+"""`mlops-mcp doctor --deep`: a write and a read on each backend, which leave nothing behind, and how long they take."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from ..config.settings import Settings
+from ..tools.runtime.outcome import outcome_of
+from ..tools.runtime.work import Work
+from ..tools.tracing.span import Tracer
+from .probes import Backend, NotChecked, NotCreated, ProbeFailed, Question, answers, questions
+
+# Libraries are imported for it, and a write may wait for others.
+DEEP_TIMEOUT_S = 60.0
+CONTENT = b"mlops-mcp doctor\n" * 64
+Try = Callable[[Settings], None]
+
+
+def deep_answers(settings: Settings) -> list[Backend]:
+    return answers(_questions(settings), DEEP_TIMEOUT_S)
+
+
+def _questions(settings: Settings) -> list[Question]:
+    """Those of `probes`, each with a write and a read where there is something to write to; and the artifacts."""
+    tries: dict[str, Try] = {
+        "state folder": lambda _: _file(settings.home),
+        "jobs": _jobs,
+        "traces": lambda _: _sqlite(settings.trace_store),
+        "mlflow": _registry,
+        "feast": lambda _: _sqlite(settings.feast_home / "online.db"),
+        "optuna": _study,
+        "bentoml": lambda _: _file(settings.bentoml_home),
+        "dask": _task,
+    }
+    asked = [
+        replace(question, ask=partial(_both, question.ask, partial(tries[question.name], settings)))
+        if question.name in tries
+        else question
+        for question in questions(settings)
+    ]
+    return [
+        *asked,
+        Question("artifacts", settings.artifact_root, "mlflow.artifact_root", partial(_artifacts, settings)),
+    ]
+
+
+def _both(look: Callable[[], str], write: Callable[[], None]) -> str:
+    """Raises NotCreated for what is not there yet: to look at it must not make it."""
+    try:
+        said = f"{look()}; "
+    except NotChecked:
+        said = ""
+    return f"{said}{_took(write)}"
+
+
+def _artifacts(settings: Settings) -> str:
+    if not settings.artifact_root.partition("://")[1] and not Path(settings.artifact_root).is_dir():
+        raise NotCreated
+    return _took(partial(_artifact, settings))
+
+
+def _took(write: Callable[[], None]) -> str:
+    began = time.perf_counter()
+    outcome = outcome_of(write)
+    if outcome.failure:
+        raise ProbeFailed(str(outcome.failure))
+    if outcome.crash:
+        raise ProbeFailed(" ".join(f"{outcome.crash.type}: {outcome.crash.message}".split())[:300])
+    return f"written and read in {(time.perf_counter() - began) * 1e3:.0f} ms, with what is imported for it"
+
+
+def _work(settings: Settings) -> Work:
+    return Work(settings, Tracer(lambda _span: None))
+
+
+def _file(folder: Path) -> None:
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        file.write(CONTENT)
+        file.flush()
+        if Path(file.name).read_bytes() != CONTENT:
+            raise OSError(f"{folder} does not give back what was written")
+
+
+def _sqlite(path: Path) -> None:
+    """Take the lock of writers and give it back: nothing is changed, whoever else writes waits no longer than that."""
+    if not path.is_file():
+        return
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)) as database:
+        database.execute("begin immediate")
+        database.execute("select count(*) from sqlite_master").fetchone()
+        database.execute("rollback")
+
+
+def _jobs(settings: Settings) -> None:
+    if not (url := settings.runtime.job_store.get_secret_value()):
+        _sqlite(settings.home / "jobs.db")
+        return
+    import psycopg
+
+    with psycopg.connect(url, connect_timeout=2) as connection:
+        connection.execute("create temporary table doctor (word text) on commit drop")
+        connection.execute("insert into doctor values ('written')")
+        connection.execute("select word from doctor").fetchone()
+
+
+def _registry(settings: Settings) -> None:
+    """A model that is registered and deleted: of runs and experiments MLflow would keep a trace."""
+    from ..tools.tracking.connection import opened
+
+    name = f"doctor-{uuid.uuid4().hex}"
+    with opened(_work(settings)) as client:
+        client.create_registered_model(name)
+        client.get_registered_model(name)
+        client.delete_registered_model(name)
+
+
+def _study(settings: Settings) -> None:
+    import optuna
+
+    from ..tools.tuning.storage import forget, load_study, open_storage
+
+    work, name = _work(settings), f"doctor-{uuid.uuid4().hex}"
+    try:
+        optuna.create_study(storage=open_storage(work, name), study_name=name)
+        load_study(work, name)
+    finally:
+        forget(work, name)
+        for file in _journals(settings, name):
+            file.unlink()
+
+
+def _journals(settings: Settings, name: str) -> Iterator[Path]:
+    if not settings.study_storage:
+        yield from (settings.home / "optuna").glob(f"{name}.log*")
+
+
+def _artifact(settings: Settings) -> None:
+    from ..tools.tracking.locations import artifacts_at
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "doctor.txt")
+        path.write_bytes(CONTENT)
+        place = artifacts_at(settings, f"{settings.artifact_root.rstrip('/')}/doctor-{uuid.uuid4().hex}")
+        place.log_artifact(str(path))
+        found = Path(place.download_artifacts("doctor.txt", folder)).read_bytes()
+        place.delete_artifacts()
+    if found != CONTENT:
+        raise OSError("it does not give back what was written")
+
+
+def _task(settings: Settings) -> None:
+    from ..tools.runtime.dask.engine import connected
+
+    with connected(settings) as client:
+        if client.submit(sum, [1, 2]).result(timeout=30) != 3:
+            raise OSError("a task of the cluster answers wrongly")
