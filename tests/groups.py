@@ -14,11 +14,13 @@ TOGETHER = {
     "tests/integration/test_planted_secrets.py": "home",
     "tests/tools/data/test_postgres_source.py": "cluster",
     "tests/tools/runtime/test_outcomes.py": "cluster",
+    "tests/tools/runtime/test_schema.py": "cluster",
     "tests/tools/runtime/test_servers.py": "cluster",
     "tests/tools/runtime/test_table.py": "cluster",
     "tests/tools/test_deep_databases.py": "cluster",
     "tests/tools/tracking/test_first_opening.py": "cluster",
     "tests/tools/tracking/test_straight.py": "cluster",
+    "tests/tools/tuning/test_databases.py": "cluster",
     "tests/tools/serving/test_doors.py": "serving",
     "tests/tools/serving/test_serving.py": "serving",
 }

@@ -6,8 +6,9 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ...config.settings import Settings
 from ..errors import ToolFailure, Unavailable, require, unknown
 from ..handles import parse
 from ..locks import locked
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 SETTING = "optuna.study_storage"
+SCHEMA = "mlops_mcp_optuna"
+# Any fixed number: whoever makes the schema takes this lock first.
+LOCK = 0x6F7074756E61
 
 
 @contextmanager
@@ -45,7 +49,7 @@ def open_storage(work: Work, name: str) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url := work.settings.study_storage:
         with _translated():
-            return optuna.storages.RDBStorage(url)
+            return optuna.storages.RDBStorage(url, engine_kwargs=work.once(_engine_of))
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 
     path = str(journal(work, name))
@@ -82,9 +86,9 @@ def load_study(work: Work, name: str) -> Study:
 def names(work: Work) -> list[str]:
     import optuna
 
-    if url := work.settings.study_storage:
+    if work.settings.study_storage:
         with _translated():
-            return optuna.get_all_study_names(url)
+            return optuna.get_all_study_names(open_storage(work, ""))
     return [path.stem for path in (work.home / "optuna").glob("*.log")]
 
 
@@ -97,6 +101,28 @@ def require_storage(work: Work) -> None:
                 f"{url!r} is no address of a database", f"Write sqlite:///… or postgresql://… ({SETTING})."
             )
         probe(url, "the study storage", SETTING)
+
+
+def _engine_of(settings: Settings) -> dict[str, Any]:
+    """How a database is opened: in PostgreSQL with a schema of its own, unless it has tables of Optuna already.
+
+    Optuna and MLflow both note the version of their tables in `alembic_version`, and may be given one database.
+    """
+    if not settings.study_storage.startswith("postgresql"):
+        return {}
+    from sqlalchemy import create_engine, text
+
+    engine = create_engine(settings.study_storage)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            if connection.scalar(text("select to_regclass('study_directions')")) is not None:
+                return {}
+            if connection.scalar(text("select to_regnamespace(:name)"), {"name": SCHEMA}) is None:
+                connection.execute(text(f"create schema {SCHEMA}"))
+    finally:
+        engine.dispose()
+    return {"connect_args": {"options": f"-csearch_path={SCHEMA}"}}
 
 
 @contextmanager

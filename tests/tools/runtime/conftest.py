@@ -77,7 +77,7 @@ def _empty(address: str) -> None:
     import psycopg
 
     with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute("drop table if exists jobs")
+        connection.execute("drop schema if exists mlops_mcp cascade")
 
 
 @pytest.fixture(scope="session")

@@ -174,10 +174,10 @@ async def test_the_job_table_may_go_away_for_a_while_without_a_job_noticing(
     row = await jobs.submit(Submission("x", hard.steps, hard.Request(folder=str(tmp_path), gate=str(gate))))
     await eventually(lambda: table_of(with_runtime(settings, job_store=SecretStr(postgres))).get(row.id).progress)
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("alter table jobs rename to away")
+        connection.execute("alter table mlops_mcp.jobs rename to away")
         await eventually(lambda: "cannot be used" in jobs.log_tail(row.id, 3000))
         gate.touch()
-        connection.execute("alter table away rename to jobs")
+        connection.execute("alter table mlops_mcp.away rename to jobs")
     row = await ended(jobs, row)
     assert (row.state, json.loads(row.result or "")["name"]) == ("done", "stepped")
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.runtime.jobs.backends import backend_of
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracking import client, comparison, measured
@@ -42,7 +43,7 @@ class Store:
 
     work: Work
     ids: list[str]
-    straight: Runs
+    straight: Straight
     client: Runs
 
 
@@ -221,6 +222,17 @@ def test_what_is_deleted_or_comes_between_two_pages_moves_none_of_the_others(sto
     client.log_run(work, client.start_run(work, "paged", "", {}).run, {}, {"auc": -1.0}, 0, {})
     second = client.search_runs(work, "paged", "", "metrics.auc", 2, first.next_cursor or "")
     assert [line.run for line in (*first.items, *second.items)] == made
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+def test_our_jobs_lie_beside_those_of_mlflow_in_one_database(store: Store, tmp_path: Path) -> None:
+    address = store.work.settings.tracking_uri.replace("+psycopg", "")
+    with backend_of(address, tmp_path / "jobs.db").open() as ours:
+        assert ours.execute("select count(tool) from jobs").fetchone() == (0,)
+    assert "job_name" in {name for (name,) in store.straight.database.rows(COLUMNS_OF_JOBS)}
+
+
+COLUMNS_OF_JOBS = "select column_name from information_schema.columns where table_name='jobs' and table_schema='public'"
 
 
 def test_the_tables_are_known_to_be_those_of_the_installed_mlflow() -> None:

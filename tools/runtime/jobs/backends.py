@@ -37,14 +37,19 @@ INDEXES = (
     "create index if not exists jobs_ended on jobs(ended);"
     "create index if not exists jobs_call on jobs(call);"
 )
-KNOWN = (
-    "select column_name from information_schema.columns "
-    "where table_name='jobs' and table_schema=any(current_schemas(false))"
+# A schema of its own: MLflow has a table `jobs` as well, and both may be given one database.
+SCHEMA = "mlops_mcp"
+KNOWN = f"select column_name from information_schema.columns where table_name='jobs' and table_schema='{SCHEMA}'"
+# Where versions before this schema have put the table: its columns tell it from that of others.
+OLDER = (
+    "select table_schema from information_schema.columns where table_name='jobs' "
+    "and table_schema in (current_user, 'public') and column_name in ('tool', 'function', 'request', 'idempotency') "
+    "group by table_schema having count(*)=4 order by table_schema='public'"
 )
 # A peer that is gone, or a statement that gets nowhere, is an error soon.
 LIMITS: Mapping[str, Any] = MappingProxyType(
     {
-        "options": "-c lock_timeout=8s -c statement_timeout=15s",
+        "options": f"-c lock_timeout=8s -c statement_timeout=15s -c search_path={SCHEMA}",
         "tcp_user_timeout": 8000,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
@@ -149,7 +154,8 @@ class PostgresBackend:
                 self._idle.append(connection)
         except psycopg.ProgrammingError as error:
             raise Unavailable(
-                f"the job table {self.name} cannot be used: {_reason(error)}", "Check runtime.job_store."
+                f"the job table {self.name} cannot be used: {_reason(error)}",
+                f"Check runtime.job_store; its user needs the schema {SCHEMA}, or the right to create it.",
             ) from error
         except psycopg.Error as error:
             raise Unavailable(
@@ -188,11 +194,22 @@ class PostgresBackend:
             return
         with connection.transaction():
             connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
+            _make_schema(connection)
             connection.execute(TABLE.encode())
             for name, kind in COLUMNS.items():
                 connection.execute(f"alter table jobs add column if not exists {name} {kind}".encode())
             connection.execute(INDEXES.encode())
         self._ready = True
+
+
+def _make_schema(connection: PostgresConnection) -> None:
+    """Make the schema, unless somebody with more rights has, and take the table of an older version into it."""
+    if connection.execute("select to_regnamespace(%s)", (SCHEMA,)).fetchone() == (None,):
+        connection.execute(f"create schema {SCHEMA}".encode())
+    is_there = connection.execute("select to_regclass(%s)", (f"{SCHEMA}.jobs",)).fetchone() != (None,)
+    if not is_there and (older := connection.execute(OLDER.encode()).fetchone()):
+        quoted = str(older[0]).replace('"', '""')
+        connection.execute(f'alter table "{quoted}".jobs set schema {SCHEMA}'.encode())
 
 
 def _answers(connection: PostgresConnection) -> bool:
