@@ -18,7 +18,7 @@ from .objective import Objective
 from .sampling import by_fold, optimism
 from .space import contains, describe
 from .standings import positives, within
-from .trials import DEFAULT, FAILURE
+from .trials import DEFAULT, FAILURE, SECONDS
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -162,7 +162,7 @@ def best_first(study: OptunaStudy) -> list[FrozenTrial]:
     """The trials that have come to their end."""
     from optuna.trial import TrialState
 
-    complete = study.get_trials(states=[TrialState.COMPLETE])
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     sign = -1 if study.direction.name == "MAXIMIZE" else 1
     return sorted(complete, key=lambda trial: sign * (trial.value if trial.value is not None else float("inf")))
 
@@ -190,7 +190,7 @@ def importance(study: OptunaStudy) -> dict[str, float]:
 def trial_view(trial: FrozenTrial) -> Trial:
     import numpy as np
 
-    took = trial.duration.total_seconds() if trial.duration else None
+    took = trial.user_attrs.get(SECONDS, trial.duration.total_seconds() if trial.duration else None)
     folds = by_fold(trial)
     return Trial(
         number=trial.number,
