@@ -256,6 +256,7 @@ class FeastSettings(Section):
 
 class OptunaSettings(Section):
     study_storage: str
+    processes: Annotated[int, Field(ge=0, le=256)]
     mlflow_tracking_uri: str
 
 
@@ -290,6 +291,11 @@ class Settings(Section):
     def tracking_uri(self) -> str:
         given = self.mlflow.tracking_uri or self.optuna.mlflow_tracking_uri
         return with_driver(given) or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def tuning_processes(self) -> int:
+        """How many points of a search are scored at a time."""
+        return self.optuna.processes or self.runtime.job_threads
 
     @property
     def study_storage(self) -> str:

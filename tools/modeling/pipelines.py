@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ToolFailure
@@ -35,16 +38,58 @@ def build(card: ModelCard, threads: int) -> Pipeline:
     from sklearn.pipeline import Pipeline
 
     entry = algorithm(card.algorithm, card.task)
+    return Pipeline([("pre", _encoder(entry, card)), ("model", _unfitted(entry, card, threads))])
+
+
+def _unfitted(entry: Algorithm, card: ModelCard, threads: int) -> Any:
     check_parameters(entry, card.task, card.params)
     made = _native_options(entry, card)
-    model = estimator(entry, card.task, settled(entry, card), card.seed, threads, made)
-    return Pipeline([("pre", _encoder(entry, card)), ("model", model)])
+    return estimator(entry, card.task, settled(entry, card), card.seed, threads, made)
 
 
 def _encoder(entry: Algorithm, card: ModelCard) -> Any:
     if entry.encoding == "ordinal":
         return _ordinal(card)
     return _filled(card) if entry.encoding == "filled" else onehot(card, scale=entry.explainer == "linear")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Rows as an estimator takes them, whatever its parameters. `cells` counts those of the features before."""
+
+    encoder: Any
+    columns: Any
+    target: np.ndarray
+    cells: int
+
+
+def encode(card: ModelCard, features: pd.DataFrame, target: np.ndarray) -> Encoded:
+    """The rows of a fit, for as many models as there are to fit on them.
+
+    Raises:
+        ToolFailure: the encoder refused the data.
+    """
+    with _fitting(card):
+        encoder = _encoder(algorithm(card.algorithm, card.task), card)
+        return Encoded(encoder, encoder.fit_transform(features, target), target, features.size)
+
+
+def fit_encoded(card: ModelCard, rows: Encoded, threads: int) -> Any:
+    """The model of a pipeline, which ends when it has done what it was told; the same seed gives the same bits.
+
+    Raises:
+        ToolFailure: the estimator refused a parameter value or the data.
+    """
+    entry = algorithm(card.algorithm, card.task)
+    with _fitting(card):
+        model = _in_units_of_target(_unfitted(entry, card, _worth(threads, rows.cells)), entry, rows.target)
+        model.fit(rows.columns, rows.target, **_categories_at_fit(entry, card))
+    return _summed_in_order(model, entry)
+
+
+def ends_early(card: ModelCard) -> bool:
+    """Whether a fit holds out rows that say when it ends."""
+    return any(card.params.get(name) for name in algorithm(card.algorithm).stops_early)
 
 
 def fit(
@@ -58,33 +103,49 @@ def fit(
     Raises:
         ToolFailure: the estimator refused a parameter value or the data.
     """
+    from sklearn.pipeline import Pipeline
+
+    if not ends_early(card):
+        rows = encode(card, features, target)
+        return Pipeline([("pre", rows.encoder), ("model", fit_encoded(card, rows, threads))])
+    entry = algorithm(card.algorithm)
+    with _fitting(card):
+        pipeline = build(card, _worth(threads, features.size))
+        _in_units_of_target(pipeline[-1], entry, target)
+        _fit_until_no_better(pipeline, entry, card, features, target, units)
+    _summed_in_order(pipeline[-1], entry)
+    return pipeline
+
+
+def _worth(threads: int, cells: int) -> int:
+    return threads if cells >= WORTH_THREADS else 1
+
+
+@contextmanager
+def _fitting(card: ModelCard) -> Generator[None]:
     import warnings
 
-    entry = algorithm(card.algorithm)
     try:
-        pipeline = _in_units_of_target(build(card, threads if features.size >= WORTH_THREADS else 1), entry, target)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if any(card.params.get(name) for name in entry.stops_early):
-                _fit_until_no_better(pipeline, entry, card, features, target, units)
-            else:
-                extra = {f"model__{name}": value for name, value in _categories_at_fit(entry, card).items()}
-                pipeline.fit(features, target, **extra)
+            yield
     except _refusals() as error:
         text = str(error).strip().splitlines()
         raise ToolFailure(
             f"{card.algorithm} refused to fit: {text[0][:300] if text else type(error).__name__}"
         ) from error
+
+
+def _summed_in_order(model: Any, entry: Algorithm) -> Any:
+    """The threads of a forest add up its trees in the order they finish, which changes the last digit."""
     if entry.library == "sklearn" and entry.threaded:
-        # The threads of a forest add up its trees in the order they finish, which changes the last digit.
-        pipeline[-1].set_params(n_jobs=1)
-    return pipeline
+        model.set_params(n_jobs=1)
+    return model
 
 
-def _in_units_of_target(pipeline: Pipeline, entry: Algorithm, target: np.ndarray) -> Pipeline:
-    model: Any = pipeline[-1]
+def _in_units_of_target(model: Any, entry: Algorithm, target: np.ndarray) -> Any:
     model.set_params(**{name: getattr(model, name) * float(target.std()) for name in entry.in_spreads})
-    return pipeline
+    return model
 
 
 def _fit_until_no_better(
@@ -127,8 +188,11 @@ def _categories_at_fit(entry: Algorithm, card: ModelCard) -> dict[str, Any]:
     return {"cat_features": card.categories} if entry.library == "catboost" else {}
 
 
-def scores(pipeline: Pipeline, features: pd.DataFrame, card: ModelCard) -> np.ndarray:
-    """Probabilities of shape (rows, classes), or predicted numbers of shape (rows,)."""
+def scores(pipeline: Any, features: Any, card: ModelCard) -> np.ndarray:
+    """Probabilities of shape (rows, classes), or predicted numbers of shape (rows,).
+
+    Of a pipeline and features, or of its model and what its encoder makes of them.
+    """
     import numpy as np
 
     predict = pipeline.predict_proba if card.task == "classification" else pipeline.predict

@@ -102,8 +102,8 @@ class Span:
         self.error_type = kind
         self.error_trace = redact(trace[-MAX_LOOKED_AT:])[-MAX_ERROR:]
 
-    def close(self) -> None:
-        self.end = time.time()
+    def close(self, at: float = 0.0) -> None:
+        self.end = at or time.time()
         if self.status == "started":
             self.status = "ok"
 
@@ -196,9 +196,9 @@ class Tracer:
         """Report a span as it is now, still running or changed later."""
         self._emit(span, self._capture)
 
-    def finish(self, span: Span, capture: Capture | None = None) -> None:
-        """Close a span and report it."""
-        span.close()
+    def finish(self, span: Span, capture: Capture | None = None, at: float = 0.0) -> None:
+        """Close a span, now or as of a time, and report it."""
+        span.close(at)
         self._emit(span, capture or self._capture)
 
     def _fail(self, span: Span, error: BaseException) -> None:

@@ -130,7 +130,7 @@ def log_run(
     tags: dict[str, str],
 ) -> Logged:
     """Log all or nothing of what is refused for its value; into an ended run too, e.g. later scores of its model."""
-    texts = {key: _text_of(value) for key, value in params.items()}
+    texts = {key: text_of(value) for key, value in params.items()}
     check_values(texts, metrics)
     check_tags(tags)
     with opened_at(work, run) as (client, found):
@@ -317,7 +317,7 @@ def _require_running(work: Work, found: MlflowRun, what: str) -> MlflowRun:
     return found
 
 
-def _text_of(value: JsonValue) -> str:
+def text_of(value: JsonValue) -> str:
     """A text as it is, anything else as JSON, which every reader of the store understands."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

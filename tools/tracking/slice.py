@@ -25,5 +25,5 @@ SLICE = Slice(
     ),
     handles=("run", "experiment"),
     removes=("run", "experiment"),
-    opens=("client", "connection", "models", "backend", "locations", "checks"),
+    opens=("client", "connection", "models", "backend", "locations", "checks", "parts"),
 )

@@ -1,9 +1,9 @@
-"""Hyper-parameter search: one driver that asks Optuna for a point, scores it and tells (optuna.study.Study.ask)."""
+"""Hyper-parameter search on a study that is kept: its set-up, its answer, and what is left of it later."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,31 +16,36 @@ from ..modeling.card import ModelCard
 from ..modeling.metrics import Direction
 from ..modeling.searches import Search, record
 from ..modeling.store import require_ready
+from ..runtime.crew import Crew, crew_of
 from ..runtime.work import Work
-from .found import Found, best_first, best_value, directions, importance, trial_view
+from .driver import Driver
+from .found import Found, best_first, directions, importance, trial_view
 from .models import Study, Tuned, TuneRequest
 from .objective import Objective, open_objective
 from .refit import check_refit, refitted
 from .report import TrialLog
 from .sampling import sampler
+from .scoring import scoring_of
 from .space import contains, kinds, read_space
 from .storage import driving, find_study, require_storage
-from .trials import FAILURE, JobTrials, job_begun
+from .trials import JobTrials, job_begun
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study as OptunaStudy
-    from optuna.trial import Trial as OptunaTrial
 
 # What a library takes for a parameter that its constructor leaves at None (XGBoost's documentation).
 FALLBACKS = {"min_child_weight": 1.0, "reg_lambda": 1.0, "reg_alpha": 0.0, "gamma": 0.0}
-GIVE_UP_AFTER = 5
 TOP = 5
-LONGEST_REASON = 200
 
 
 def tune_model(work: Work, request: TuneRequest) -> Tuned:
     """Search until the trials or the time are used up, on a study that can be resumed by its name."""
+    with crew_of(min(work.settings.tuning_processes, request.n_trials)) as crew:
+        return _tuned(work, request, crew)
+
+
+def _tuned(work: Work, request: TuneRequest, crew: Crew | None) -> Tuned:
     began = time.monotonic()
     require_storage(work)
     require_ready(work, request.algorithm)
@@ -62,7 +67,8 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
             record(work.home, _as_search(study, objective.card, request, space))
             return found.told(log.run, time.monotonic() - began)
 
-        _search(work, trials, objective, request, log, so_far)
+        scoring = scoring_of(objective, crew)
+        Driver(work, trials, scoring, log, request.n_trials, objective.parts, so_far).run()
         Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
         (score, notes), made = found.judged(), so_far()
         made = made.model_copy(update={"score": score, "importance": importance(study), "notes": [*notes, *made.notes]})
@@ -145,7 +151,6 @@ def _open(
     _keep_kinds(study, space)
     # A resumed study with the same seed would propose its first points again.
     study.sampler = sampler(space, request.seed + len(study.trials))
-    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
     return study
 
 
@@ -205,51 +210,3 @@ def _enqueue_default(study: OptunaStudy, objective: Objective, space: Mapping[st
     if inside and not study.trials:
         study.enqueue_trial(point)
     return inside
-
-
-def _search(
-    work: Work,
-    trials: JobTrials,
-    objective: Objective,
-    request: TuneRequest,
-    log: TrialLog,
-    so_far: Callable[[], Tuned],
-) -> None:
-    study = trials.study
-    failures: list[str] = []
-    while (done := trials.finished()) < request.n_trials:
-        if work.out_of_time():
-            break
-        work.progress(done, request.n_trials, f"trial {done + 1}/{request.n_trials}", best_value(study))
-        trial = trials.next()
-        with work.tracer.span(f"trial {trial.number}", params=trial.params) as span:
-            failure = _score(study, trial, objective)
-            span.set_output({"value": study.trials[trial.number].value, "failure": failure})
-        log.add(study.trials[trial.number])
-        if best_value(study) is not None:
-            work.keep(so_far())
-        failures = [*failures, failure] if failure else []
-        if len(failures) >= GIVE_UP_AFTER:
-            raise ToolFailure(f"{GIVE_UP_AFTER} trials in a row failed: {failures[-1]}", "Change the search space.")
-    if best_value(study) is None:
-        raise ToolFailure("no trial finished", "Allow more time, or change the search space.")
-
-
-def _score(study: OptunaStudy, trial: OptunaTrial, objective: Objective) -> str:
-    """Score one point and tell it; the text of the failure if it failed."""
-    from optuna.trial import TrialState
-
-    values: list[float] = []
-    try:
-        for step, value in enumerate(objective.steps(trial.params)):
-            values.append(value)
-            trial.report(sum(values) / len(values), step)
-            if len(values) < objective.parts and trial.should_prune():
-                study.tell(trial, state=TrialState.PRUNED)
-                return ""
-    except ToolFailure as failure:
-        trial.set_user_attr(FAILURE, failure.message[:LONGEST_REASON])
-        study.tell(trial, state=TrialState.FAIL)
-        return failure.message
-    study.tell(trial, sum(values) / len(values))
-    return ""

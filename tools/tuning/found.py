@@ -18,7 +18,7 @@ from .objective import Objective
 from .sampling import by_fold, optimism
 from .space import contains, describe
 from .standings import positives, within
-from .trials import DEFAULT, FAILURE
+from .trials import DEFAULT, FAILURE, SECONDS
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -169,7 +169,7 @@ def best_first(study: OptunaStudy) -> list[FrozenTrial]:
 
     if len(study.directions) > 1:
         return study.best_trials
-    complete = study.get_trials(states=[TrialState.COMPLETE])
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     sign = -1 if study.direction.name == "MAXIMIZE" else 1
     return sorted(complete, key=lambda trial: sign * (trial.value if trial.value is not None else float("inf")))
 
@@ -200,7 +200,7 @@ def importance(study: OptunaStudy) -> dict[str, float]:
 def trial_view(trial: FrozenTrial) -> Trial:
     import numpy as np
 
-    took = trial.duration.total_seconds() if trial.duration else None
+    took = trial.user_attrs.get(SECONDS, trial.duration.total_seconds() if trial.duration else None)
     folds = by_fold(trial)
     return Trial(
         number=trial.number,

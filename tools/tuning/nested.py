@@ -10,7 +10,7 @@ from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
 from ..modeling.folds import FOLDS, folds, numbered
 from ..modeling.metrics import Metric
-from .objective import PredictionObjective, Rows
+from .objective import Cuts, PredictionObjective, Rows
 from .sampling import sampler
 from .space import read_space
 
@@ -37,8 +37,7 @@ def searched(
     space = read_space({key: each for key, each in algorithm(card.algorithm).space.items() if key not in card.params})
     strata = rows.target if card.task == "classification" else None
     cut = folds(frame, strata, None if rows.units is None else numbered(rows.units), time, FOLDS, seed)
-    pairs = [(rows.take(fitted), rows.take(held)) for fitted, held in cut.pairs]
-    objective = PredictionObjective(card, metric, pairs, threads)
+    objective = PredictionObjective(card, metric, Cuts.of_folds(rows, cut.pairs), threads)
     study = optuna.create_study(direction=metric.direction, sampler=sampler(space, seed))
     failure = ""
     for number in range(trials):

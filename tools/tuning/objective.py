@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..data.store import Dataset, resolve
@@ -25,7 +26,7 @@ from ..modeling.estimated import Answers
 from ..modeling.folds import folds, numbered
 from ..modeling.guards import PROPER, off
 from ..modeling.metrics import Metric, Undefined, defined, metric_named, metrics_for
-from ..modeling.pipelines import fit, scores
+from ..modeling.pipelines import Encoded, encode, ends_early, fit, fit_encoded, scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
 from ..modeling.rows import rows_of, shared
 from ..modeling.target import guess
@@ -71,6 +72,13 @@ class Objective(Protocol):
         """The parameters a model has if none is given."""
         ...
 
+    @property
+    def threads(self) -> int: ...
+
+    def get_ready(self) -> None:
+        """Do once what is the same for every point, as far as it runs no threads."""
+        ...
+
     def steps(self, params: dict[str, Any]) -> Iterator[float]:
         """The score on each part in turn."""
         ...
@@ -86,34 +94,67 @@ class Rows:
     target: np.ndarray
     units: np.ndarray | None = None
 
-    def take(self, index: np.ndarray) -> Rows:
+    def take(self, index: Any) -> Rows:
         units = self.units[index] if self.units is not None else None
         return Rows(self.features.iloc[index], self.target[index], units)
 
 
 @dataclass(frozen=True)
+class Cuts:
+    """Parts of a score: places of the rows `fitted` on and of those `scored` on, which are the same for folds."""
+
+    fitted: Rows
+    scored: Rows
+    places: Sequence[tuple[Any, Any]]
+
+    @classmethod
+    def of_folds(cls, rows: Rows, places: Sequence[tuple[np.ndarray, np.ndarray]]) -> Cuts:
+        return cls(rows, rows, places)
+
+    @classmethod
+    def of_others(cls, rows: Rows, held: Rows) -> Cuts:
+        """One part: all rows of one kind are fitted on, all of the other are scored on."""
+        return cls(rows, held, [(slice(None), slice(None))])
+
+    def __iter__(self) -> Iterator[tuple[Rows, Rows]]:
+        return ((self.fitted.take(train), self.scored.take(held)) for train, held in self.places)
+
+    @property
+    def targets(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [(self.fitted.target[train], self.scored.target[held]) for train, held in self.places]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part as estimators take it: what to fit on, what to score, and the truth of that."""
+
+    fitted: Encoded
+    scored: Any
+    truth: np.ndarray
+
+
+@dataclass(frozen=True)
 class PredictionObjective:
-    """`pairs` are rows to fit on and rows to score on. The parameters of the card hold for every point."""
+    """The parameters of the card hold for every point."""
 
     card: ModelCard
     metric: Metric
-    pairs: list[tuple[Rows, Rows]]
+    cuts: Cuts
     threads: int
 
     @property
     def parts(self) -> int:
-        return len(self.pairs)
+        return len(self.cuts.places)
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        return [(len(train.target), len(held_out.target)) for train, held_out in self.pairs]
+        return [(len(fitted), len(scored)) for fitted, scored in self.cuts.targets]
 
     @property
     def baseline(self) -> list[float | None]:
         """Of the class shares, or the mean, of the rows fitted on."""
         return [
-            defined(self.metric, held_out.target, guess(self.card, train.target, len(held_out.target)))
-            for train, held_out in self.pairs
+            defined(self.metric, scored, guess(self.card, fitted, len(scored))) for fitted, scored in self.cuts.targets
         ]
 
     def check(self, space: Mapping[str, Any]) -> None:
@@ -122,23 +163,45 @@ class PredictionObjective:
     def defaults(self) -> Mapping[str, Any]:
         return parameters(algorithm(self.card.algorithm), self.card.task)
 
+    def get_ready(self) -> None:
+        """Encode the rows, which is the same for every point."""
+        assert self._encoded
+
     def steps(self, params: dict[str, Any]) -> Iterator[float]:
-        card = self.card.model_copy(update={"params": self.card.params | params})
-        for train, held_out in self.pairs:
-            pipeline = fit(card, train.features, train.target, self.threads, train.units)
-            yield self.metric.score(held_out.target, scores(pipeline, held_out.features, card))
+        card = self._of(params)
+        if ends_early(card):  # on some of the rows, so that an encoder of all of them would know too much
+            for train, held_out in self.cuts:
+                pipeline = fit(card, train.features, train.target, self.threads, train.units)
+                yield self.metric.score(held_out.target, scores(pipeline, held_out.features, card))
+            return
+        for part in self._encoded:
+            model = fit_encoded(card, part.fitted, self.threads)
+            yield self.metric.score(part.truth, scores(model, part.scored, card))
 
     def answers(self, params: dict[str, Any]) -> Answers:
         import numpy as np
 
-        card = self.card.model_copy(update={"params": self.card.params | params})
-        truth, units = (np.concatenate([held_out.target for _, held_out in self.pairs]), _joined(self.pairs))
-        told = [
-            scores(fit(card, train.features, train.target, self.threads, train.units), held_out.features, card)
-            for train, held_out in self.pairs
-        ]
+        card, told, truth, units = self._of(params), list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+        for train, held_out in self.cuts:
+            pipeline = fit(card, train.features, train.target, self.threads, train.units)
+            told.append(scores(pipeline, held_out.features, card))
+            truth.append(held_out.target)
+            units += [held_out.units] if held_out.units is not None else []
+        labels = np.concatenate(truth)
+        clusters = numbered(np.concatenate(units)) if len(units) == len(truth) else None
         # One guess for all rows: the rows of a fold are what is missing where a guess of its own would be fitted.
-        return Answers(truth, np.concatenate(told), guess(card, truth, len(truth)), units)
+        return Answers(labels, np.concatenate(told), guess(card, labels, len(labels)), clusters)
+
+    def _of(self, params: dict[str, Any]) -> ModelCard:
+        return self.card.model_copy(update={"params": self.card.params | params})
+
+    @cached_property
+    def _encoded(self) -> list[Part]:
+        parts: list[Part] = []
+        for train, held_out in self.cuts:
+            fitted = encode(self.card, train.features, train.target)
+            parts.append(Part(fitted, fitted.encoder.transform(held_out.features), held_out.target))
+        return parts
 
 
 @dataclass(frozen=True)
@@ -177,6 +240,9 @@ class EffectObjective:
 
     def defaults(self) -> Mapping[str, Any]:
         return effect_parameters(self.card)
+
+    def get_ready(self) -> None:
+        """The first stages of the scorers are fitted already."""
 
     def steps(self, params: dict[str, Any]) -> Iterator[float]:
         card = self.card.model_copy(update={"params": params})
@@ -223,13 +289,13 @@ def _of_prediction(work: Work, request: TuneRequest, source: Dataset) -> tuple[O
     if request.validation:
         held = held_out_rows(resolve(work, request.validation), card)
         _require_a_score(metric, prepared, held)
-        pairs = [(rows, Rows(held.features, held.target))]
+        cuts = Cuts.of_others(rows, Rows(held.features, held.target))
         scored_on, notes = held.source.handle, [*notes, *_shared(prepared, held)]
     else:
         cut = folds(prepared.frame, prepared.strata, prepared.units, request.time, request.folds, request.seed)
-        pairs = [(rows.take(train), rows.take(held_out)) for train, held_out in cut.pairs]
+        cuts = Cuts.of_folds(rows, cut.pairs)
         scored_on, notes = f"{cut.said} of {source.handle}", [*notes, *cut.notes]
-    return PredictionObjective(card, metric, pairs, work.settings.runtime.job_threads), scored_on, notes
+    return PredictionObjective(card, metric, cuts, work.settings.runtime.job_threads), scored_on, notes
 
 
 def _require_a_score(metric: Metric, prepared: Prepared, held: Prepared) -> None:
@@ -295,14 +361,6 @@ def _of_effect(work: Work, request: TuneRequest, source: Dataset) -> tuple[Objec
     pairs = [(train, EffectScorer.on(card, held, effect_encoder(card, train))) for train, held in parts]
     held_out = [len(held.places) for _, held in parts]
     return EffectObjective(card, metric, pairs, held_out, work.settings.runtime.job_threads), scored_on, notes
-
-
-def _joined(pairs: Sequence[tuple[Rows, Rows]]) -> np.ndarray | None:
-    """Which of the rows scored on belong together, numbered without gaps."""
-    import numpy as np
-
-    known = [held_out.units for _, held_out in pairs if held_out.units is not None]
-    return numbered(np.concatenate(known)) if len(known) == len(pairs) else None
 
 
 def _whole_values(distribution: Any) -> list[int]:

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from ..runtime.work import Work
 from ..tracking.client import close_abandoned, end_run, log_run, start_run
 from ..tracking.models import RunStatus
+from ..tracking.parts import Part, experiment_of, log_part
 from .models import CompareRequest, Comparison, Contender, TuneRequest
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ STATUS: dict[str, RunStatus] = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAI
 
 @dataclass(frozen=True)
 class TrialLog:
-    """`run` is the parent run."""
+    """`run` is the parent run, `experiment` the id of the one that it is in."""
 
     work: Work
     run: str
@@ -36,14 +37,13 @@ class TrialLog:
     def open(cls, work: Work, request: TuneRequest, study: str, metric: str) -> TrialLog:
         run = start_run(work, request.experiment, f"tune {request.algorithm}", {"study": study}).run
         work.afterwards(close_abandoned, run, run)
-        return cls(work, run, request.experiment, metric)
+        return cls(work, run, experiment_of(work, run), metric)
 
-    def add(self, trial: FrozenTrial) -> None:
-        tags = {"mlflow.parentRunId": self.run.removeprefix("run:"), "trial_state": trial.state.name}
-        child = start_run(self.work, self.experiment, f"trial {trial.number}", tags).run
+    def add(self, trial: FrozenTrial, began: float, ended: float) -> None:
         metrics = {self.metric: trial.value} if trial.value is not None else {}
-        log_run(self.work, child, trial.params, metrics, 0, {})
-        end_run(self.work, child, STATUS[trial.state.name])
+        tags = {"trial_state": trial.state.name}
+        part = Part(f"trial {trial.number}", trial.params, metrics, STATUS[trial.state.name], began, ended, tags)
+        log_part(self.work, self.run, self.experiment, part)
 
     def close(self, study: Study) -> None:
         log_run(self.work, self.run, {}, {f"best_{self.metric}": study.best_value}, 0, {"study": study.study_name})

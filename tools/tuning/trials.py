@@ -24,6 +24,8 @@ JOB = "job"
 DEFAULT = "default"
 # Of one that could not be scored, why.
 FAILURE = "failure"
+# How long its scoring took; the times of the trial are those of asking and telling.
+SECONDS = "seconds"
 
 
 def job_begun(job: str) -> float:
@@ -43,6 +45,7 @@ class JobTrials:
     job: str
     default_first: bool = False
     before: int = field(init=False)
+    _asked: set[int] = field(default_factory=set[int])
 
     def __post_init__(self) -> None:
         self._give_up_others()
@@ -54,10 +57,11 @@ class JobTrials:
         return len(self._ended())
 
     def next(self) -> Trial:
-        """The trial that a driver which died has left running, or a new one."""
+        """A trial that a driver which died has left running, or a new one."""
         from optuna.trial import Trial, TrialState
 
-        left: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+        running: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+        left = [trial for trial in running if trial.number not in self._asked]
         if not left and self.default_first and not self.study.get_trials(deepcopy=False):
             trial = self.study.ask()
             trial.set_user_attr(DEFAULT, True)
@@ -68,6 +72,7 @@ class JobTrials:
             for name, distribution in self.space.items() if DEFAULT not in left[0].user_attrs else ():
                 _suggest(trial, name, distribution)
         trial.set_user_attr(JOB, self.job)
+        self._asked.add(trial.number)
         return trial
 
     def _give_up_others(self) -> None:

@@ -1,0 +1,204 @@
+"""Each scenario is run by this file as a program: a crew is forked only from a process without threads."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import pytest
+
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.platforms import forks_warm
+from mlops_mcp.tools.runtime.crew import Crew, CrewLost, Died, crew_of
+from mlops_mcp.tools.runtime.outcome import Outcome
+
+pytestmark = pytest.mark.skipif(not forks_warm(), reason="here nothing is forked that has libraries loaded")
+
+
+@dataclass
+class Doubler:
+    leader: int = 0
+
+    def get_ready(self) -> None:
+        self.leader = os.getpid()
+
+    def answer(self, question: Any) -> Any:
+        if question == "leader":
+            return self.leader
+        if question == "who":
+            return os.getpid()
+        if question == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if question == "wait":
+            signal.pause()
+        if question == "refuse":
+            raise ToolFailure("no", "never")
+        if question == "crash":
+            raise KeyError("nobody foresaw this")
+        return 2 * question
+
+
+def begun(size: int = 2) -> Crew:
+    crew = Crew(size)
+    crew.begin(Doubler())
+    return crew
+
+
+def value(said: Outcome | Died) -> Any:
+    assert isinstance(said, Outcome), said
+    assert said.crash is None
+    return said.value
+
+
+def asked(crew: Crew, question: Any) -> Any:
+    crew.ask(question)
+    heard, said = crew.hear()
+    assert heard == question
+    return value(said)
+
+
+def every_question() -> list[list[int]]:
+    crew, left, found = begun(), list(range(20)), list[list[int]]()
+    while len(found) < 20:
+        while left and crew.idle:
+            crew.ask(left.pop())
+        question, said = crew.hear()
+        found.append([question, value(said)])
+    crew.close()
+    return sorted(found)
+
+
+def at_once() -> int:
+    crew = begun(3)
+    for _ in range(3):
+        crew.ask("who")
+    assert not crew.idle
+    found = {value(crew.hear()[1]) for _ in range(3)}
+    crew.close()
+    return len(found - {os.getpid()})
+
+
+def replaced() -> list[Any]:
+    crew = begun(2)
+    crew.ask("kill")
+    crew.ask(4)
+    said = dict([crew.hear(), crew.hear()])
+    after = [asked(crew, number) for number in range(4)]
+    crew.close()
+    return [str(said["kill"]), value(said[4]), after]
+
+
+def idle_one_replaced() -> list[Any]:
+    """A member that has nothing to do is killed: the next question loses nothing by it, or is told as lost."""
+    crew = begun(2)
+    os.kill(asked(crew, "who"), signal.SIGKILL)
+    found = list[Any]()
+    while len(found) < 6:
+        crew.ask(len(found))
+        question, said = crew.hear()
+        assert question == len(found)
+        found += [value(said)] if isinstance(said, Outcome) else []
+    crew.close()
+    return found
+
+
+def lost() -> list[str]:
+    crew, found = begun(), list[str]()
+    os.kill(asked(crew, "leader"), signal.SIGKILL)
+    try:
+        crew.ask("wait")
+        crew.hear()
+    except CrewLost:
+        found.append("hear")
+    try:
+        for _ in range(2):
+            crew.ask(1)
+            crew.hear()
+    except CrewLost:
+        found.append("ask")
+    crew.close()
+    return found
+
+
+def nothing_left() -> list[int]:
+    crew = begun(2)
+    members = [psutil.Process(asked(crew, who)) for who in ("leader", "who", "who")]
+    for _ in range(2):
+        crew.ask("wait")
+    crew.close()
+    _, alive = psutil.wait_procs(members, timeout=60)
+    return [each.pid for each in alive]
+
+
+def told() -> list[str]:
+    crew, found = begun(), list[str]()
+    for question in ("refuse", "crash"):
+        crew.ask(question)
+        said = crew.hear()[1]
+        assert isinstance(said, Outcome)
+        found.append(str(said.failure) if said.failure else said.crash.message if said.crash else "")
+    crew.close()
+    return found
+
+
+def without() -> list[bool]:
+    with crew_of(1) as one, crew_of(2) as two:
+        found = [one is None, two is None]
+    resting = threading.Event()
+    thread = threading.Thread(target=resting.wait)
+    thread.start()
+    with crew_of(2) as crew:
+        found.append(crew is None)
+    resting.set()
+    return found
+
+
+def apart(scenario: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, __file__, scenario], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert not done.returncode, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_question_is_answered_once() -> None:
+    assert apart("every_question") == [[number, 2 * number] for number in range(20)]
+
+
+def test_members_are_processes_of_their_own() -> None:
+    assert apart("at_once") == 3
+
+
+def test_a_member_that_is_killed_is_told_with_its_question_and_replaced() -> None:
+    assert apart("replaced") == ["its process died (SIGKILL)", 8, [0, 2, 4, 6]]
+
+
+def test_a_member_that_dies_over_nothing_is_replaced() -> None:
+    assert apart("idle_one_replaced") == [0, 2, 4, 6, 8, 10]
+
+
+def test_who_asks_is_told_that_the_leader_has_died() -> None:
+    assert apart("lost") == ["hear", "ask"]
+
+
+def test_a_crew_that_is_closed_leaves_no_process_behind() -> None:
+    assert apart("nothing_left") == []
+
+
+def test_what_an_answer_raises_is_told() -> None:
+    assert apart("told") == ["no. never", "'nobody foresaw this'"]
+
+
+def test_no_crew_is_forked_for_one_nor_from_a_process_with_threads() -> None:
+    assert apart("without") == [True, False, True]
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]]()))
