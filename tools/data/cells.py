@@ -13,26 +13,22 @@ from typing import TYPE_CHECKING, Literal
 from ..errors import ToolFailure
 from .models import ColumnKind, ReadOptions
 from .moments import Times, epoch_of, from_epoch, times_by, times_of, times_of_day
-from .numerals import Decimal, Numbers, numbers_of, proves_point
+from .numerals import Decimal, Numbers, numbers_of
+from .plain import MISSING, PEEK, plain_values
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-# What Arrow, pandas and spreadsheets write for a missing value.
-MISSING = (
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "N/A", "NA", "NULL",
-    "NaN", "n/a", "nan", "null", "None", "<NA>", "NaT", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "#NULL!",
-)  # fmt: skip
 TRUTHS = {"true": True, "false": False}
 WORDS = {
     **dict.fromkeys(("true", "yes", "t", "y", "on", "1"), True),
     **dict.fromkeys(("false", "no", "f", "n", "off", "0"), False),
 }
-NOT_PLAIN = r"^[+-]?0\d|^-?\d{16}|^\+|^\d+[eE]"
 NEARLY = 0.5
 SHOWN = 3
-PEEK = 1000
+# So many cells are looked at before all are.
+FIRST = 20_000
 
 Undecided = Literal["", "decimal", "day_first"]
 
@@ -148,9 +144,10 @@ def read_column(column: pa.ChunkedArray, convention: Convention, missing: Sequen
     """The column with the type that all its cells have; text where they have none in common."""
     import pyarrow as pa
 
-    plain = _plain(column, convention, missing)
-    if plain is not None:
-        return plain
+    if plain := plain_values(column, convention.decimal, missing):
+        return Column(plain.values, decimal=plain.decimal)
+    if words := _plain_text(column, missing):
+        return words
     cells = Cells(column, missing)
     if cells.words.null_count == len(cells.words):
         return Column(pa.chunked_array([pa.nulls(len(column))]))
@@ -185,7 +182,7 @@ def as_kind(
         said = (f"times read as {options.time_format}",)
         return _checked(name, cells, Column(cells.placed(values), said), values, "times of that format", options)
     if kind == "time":
-        counted = _plain(column, convention, cells.missing)
+        counted = plain_values(column, convention.decimal, cells.missing)
         if counted is not None and (unit := epoch_of(counted.values)):
             return Column(from_epoch(counted.values, unit), (f"numbers read as times ({unit})",))
         times = times_of(cells.words, convention.day_first, wanted=True)
@@ -210,62 +207,19 @@ def look_at(column: pa.ChunkedArray) -> tuple[str, str]:
     return "" if pa.types.is_string(kind) else "times" if pa.types.is_temporal(kind) else "numbers", found.doubt
 
 
-def _plain(column: pa.ChunkedArray, convention: Convention, missing: Sequence[str]) -> Column | None:
-    """Cells in the plainest form, which most files have: far faster than to look at how each is written."""
+def _plain_text(column: pa.ChunkedArray, missing: Sequence[str]) -> Column | None:
+    """Text of many values without spaces around them, which the first cells tell: the rest is not told apart."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    words = Cells(column.slice(0, FIRST), missing).words
+    if len(words) - words.null_count < PEEK or not _truths(words, TRUTHS).null_count > words.null_count:
+        return None
+    if not _wordy(words) or pc.any(pc.not_equal(column, pc.utf8_trim_whitespace(column))).as_py():
+        return None
     gone = pc.is_in(column, value_set=pa.array(missing, column.type))
-    known = pc.if_else(gone, pa.scalar(None, column.type), column)
-    if known.null_count == len(known):
-        return None
-    whole = _cast(known, pa.int64())
-    if whole is not None and pc.all(pc.equal(pc.cast(whole, column.type), known)).as_py():
-        return Column(whole)
-    if convention.decimal != "," and (real := _plain_real(known)):
-        return real
-    dates = pc.all(pc.match_substring_regex(known.slice(0, PEEK), r"^\d{4}-\d\d-\d\d")).as_py()
-    times = _cast(known, pa.timestamp("us")) if dates else None
-    return None if times is None else Column(times)
-
-
-def _plain_real(known: pa.ChunkedArray) -> Column | None:
-    """Digits with points. Where some end with a zero, few and differing decimals are those of versions."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    real = _cast(known, pa.float64())
-    if real is None or pc.any(pc.is_inf(real)).as_py() or _odd(known):
-        return None
-    place = pc.find_substring(known, ".")
-    if not pc.any(pc.and_(pc.ends_with(known, "0"), pc.greater_equal(place, 0))).as_py():
-        return Column(real)
-    decimals = pc.if_else(pc.less(place, 0), 0, pc.subtract(pc.subtract(pc.binary_length(known), place), 1))
-    limits = pc.min_max(decimals).as_py()
-    if 0 < limits["min"] < limits["max"] <= 2 or pc.any(pc.match_substring_regex(known, "[eE]")).as_py():
-        return None
-    return Column(real, decimal="." if proves_point(known) else "")
-
-
-def _odd(known: pa.ChunkedArray) -> bool:
-    """Whether any cell is not plain. The pattern is slow, so that only cells are looked at that may fit it."""
-    import pyarrow.compute as pc
-
-    doubted = pc.greater_equal(pc.binary_length(known), 16)
-    for begins in ("0", "-0", "+"):
-        doubted = pc.or_(doubted, pc.starts_with(known, begins))
-    for exponent in ("e", "E"):
-        doubted = pc.or_(doubted, pc.match_substring(known, exponent))
-    return bool(pc.any(pc.match_substring_regex(known.filter(doubted), NOT_PLAIN)).as_py())
-
-
-def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
-    import pyarrow as pa
-
-    try:
-        return column.cast(kind)
-    except pa.ArrowInvalid:
-        return None
+    marked = pc.sum(pc.and_(gone, pc.not_equal(column, ""))).as_py() or 0
+    return Column(pc.if_else(gone, pa.scalar(None, column.type), column), marked=marked)
 
 
 def _wordy(words: pa.Array) -> bool:

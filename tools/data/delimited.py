@@ -44,7 +44,7 @@ def read_delimited(file: Opened, options: ReadOptions) -> tuple[pa.Table, str, l
         "columns without a name in the file": kept,
     }
     named_so = [f"{text}: {named(names)}" for text, names in said.items() if names]
-    blank = _blank_lines(layout)
+    blank = _blank_lines(layout, table.num_rows)
     skipped = [f"{blank} blank lines skipped"] if blank else []
     first = f"delimiter {layout.delimiter}, types inferred from text"
     return table, layout.separator, [first, *notes, *layout.notes, *escaped, *named_so, *ragged, *skipped]
@@ -129,7 +129,7 @@ class _Ragged:
 def _table(name: str, layout: Layout, options: ReadOptions) -> tuple[pa.Table, list[str]]:
     import pyarrow as pa
 
-    if not layout.body.strip(b"\r\n"):
+    if not re.search(rb"[^\r\n]", layout.body):
         return pa.table({column: pa.array([], pa.string()) for column in layout.names}), ["no rows"]
     bad = _Ragged()
     table = _parsed(layout, bad)
@@ -198,10 +198,10 @@ def _is_empty(table: pa.Table, name: str) -> bool:
     return not any(text.strip() for text in table.column(name).unique().to_pylist())
 
 
-def _blank_lines(layout: Layout) -> int:
+def _blank_lines(layout: Layout, rows: int) -> int:
     """Blank lines between rows; those at the end are none, nor are those in quoted cells."""
     body = layout.body
-    if b"\n\n" not in body and b"\n\r\n" not in body:
+    if body.count(b"\n") + (not body.endswith(b"\n")) == rows or (b"\n\n" not in body and b"\n\r\n" not in body):
         return 0
     if layout.quote and layout.quote.encode() in body:
         body = _Quoting(layout.separator, layout.quote).without_cells(body)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ToolFailure
 from .bounds import named
-from .cells import MISSING, Convention, read_column
+from .cells import Convention, read_column
 from .encoding import utf8
 from .extents import require_columns, require_shallow
 from .models import ReadOptions
 from .opening import Opened
+from .plain import MISSING
 from .values import array_of
 
 if TYPE_CHECKING:

@@ -49,7 +49,8 @@ def _found(file: Opened, wanted: str) -> tuple[bytes, list[str]]:
     if encoding := _wide(file.data[:SAMPLE]):
         return _decoded(file, file.data, encoding), [f"encoding {encoding}, by its zero bytes"]
     try:
-        file.data.decode()
+        if not file.data.isascii():
+            file.data.decode()
     except UnicodeDecodeError as error:
         return _western(file, error)
     return file.data, []

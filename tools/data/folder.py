@@ -11,7 +11,8 @@ from urllib.parse import unquote
 from ..errors import ToolFailure
 from ..user_files import held
 from .bounds import named
-from .cells import MISSING, Convention, read_column
+from .cells import Convention, read_column
+from .plain import MISSING
 
 if TYPE_CHECKING:
     import pyarrow as pa

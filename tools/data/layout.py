@@ -21,6 +21,7 @@ SAMPLE = 50
 NUMERIC = re.compile(r"\s*[-+]?(\d+([.,]\d+)*|[.,]\d+)([eE][-+]?\d+)?\s*%?\s*")
 WHOLE = re.compile(r"\s*\d+\s*")
 DATE = re.compile(r"\s*\d{4}-\d\d?-\d\d?\b.*|\s*\d\d?[./-]\d\d?[./-]\d{4}\b.*")
+PRINTED = re.compile(rb"\S")
 YEAR = re.compile(r"(19|20)\d\d")
 SEP_LINE = re.compile(rb'"?sep=(.)"?\r?\n', re.IGNORECASE)
 
@@ -101,7 +102,7 @@ def _top(name: str, data: bytes, options: ReadOptions) -> tuple[int, str, list[s
     if after > start:
         skipped = data.count(b"\n", start, after)
         notes.append(f"{skipped} comment lines above the header skipped")
-    if not data[after:].strip():
+    if not PRINTED.search(data, after):
         raise ToolFailure(f"{name} holds no lines to read", "Pass another file, or fewer skip_rows.")
     return after, named_by.group(1).decode() if named_by else "", notes
 

@@ -8,7 +8,7 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from ..numbers import EXACT
-from .cells import MISSING
+from .plain import MISSING
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,6 +13,7 @@ import time
 import urllib.error
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from functools import cache
 from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
@@ -104,7 +105,7 @@ def open_client(settings: Settings) -> MlflowClient:
         place_store(store)
     from mlflow import MlflowClient, set_registry_uri, set_tracking_uri
 
-    _import_request_headers()
+    get_ready()
     # Once anything in the process has set them, the variables above are not looked at any more.
     set_tracking_uri(uri)
     set_registry_uri(uri)
@@ -258,6 +259,24 @@ def _require_current(draft: Path) -> None:
         found = db.execute("select version_num from alembic_version").fetchone()[0]
     if found != _get_latest_schema_revision():
         _upgrade_db(create_sqlalchemy_engine(f"{embedded.SQLITE}{draft}"))
+
+
+def get_ready() -> None:
+    """Do what every client needs and no store is needed for: what is forked from this process finds it done."""
+    _import_request_headers()
+    import mlflow.store.db.utils as stores
+
+    # It imports each migration that there ever was, to find the last one, whenever a store is opened.
+    if not hasattr(stores._get_latest_schema_revision, "cache_info"):  # pyright: ignore[reportPrivateUsage]
+        stores._get_latest_schema_revision = cache(stores._get_latest_schema_revision)  # pyright: ignore[reportPrivateUsage]
+
+
+def preloaded() -> None:
+    """For the template: ready, and the last migration known."""
+    get_ready()
+    import mlflow.store.db.utils as stores
+
+    stores._get_latest_schema_revision()  # pyright: ignore[reportPrivateUsage]
 
 
 def _import_request_headers() -> None:

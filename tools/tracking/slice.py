@@ -22,6 +22,7 @@ SLICE = Slice(
         "mlflow.tracing.processor.base_mlflow",
         "alembic.command",
         "alembic.config",
+        "mlops_mcp.tools.tracking.backend:preloaded",
     ),
     handles=("run", "experiment"),
     removes=("run", "experiment"),

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_mcp.tools.data.cells import MISSING, Convention, as_kind, read_column
+from mlops_mcp.tools.data.cells import Convention, as_kind, read_column
 from mlops_mcp.tools.data.description import describe_dataset
 from mlops_mcp.tools.data.models import ReadOptions
+from mlops_mcp.tools.data.plain import MISSING
 from mlops_mcp.tools.data.store import load_file
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.work import Work
@@ -46,6 +47,12 @@ NUMBERS: list[tuple[list[str], list[object], str]] = [
     (["\u22125", "\u20133.5"], [-5.0, -3.5], "a long one"),
     (["1e5", "1.5E-3"], [1e5, 0.0015], ""),
     (["1E5", "2E7"], [1e5, 2e7], "keeps codes"),
+    (["8e-05", "0.125", "2.0"], [8e-05, 0.125, 2.0], ""),
+    (["5.1e-3", "2.25", "1.50"], [0.0051, 2.25, 1.5], "keeps versions"),
+    (["8e-05", "0.125", "NAN"], ["8e-05", "0.125", "NAN"], "not: 'NAN'"),
+    (["-0", "5"], [-0.0, 5.0], ""),
+    (["0x1F", "5"], ["0x1F", "5"], "not: '0x1F'"),
+    (["-05.5", "1.25"], ["-05.5", "1.25"], "lose digits"),
     (["1.10", "1.9"], [1.1, 1.9], "keeps versions"),
     (["1.50", "2.00"], [1.5, 2.0], ""),
     (["Inf", "-inf", "NaN", "2"], [INF, -INF, None, 2.0], ""),

@@ -320,3 +320,9 @@ def test_a_home_that_is_a_file_names_the_setting(environ: dict[str, str], tmp_pa
 
 def _said(answer: CallToolResult) -> str:
     return " ".join(block.text for block in answer.content if isinstance(block, TextContent))
+
+
+def test_the_migrations_are_read_once_a_process(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend.preloaded()
+    monkeypatch.setattr("mlflow.store.db.utils.ScriptDirectory", None)
+    assert backend.open_client(work.settings).search_experiments() is not None
