@@ -27,7 +27,7 @@ from ..tools.tracing.redaction import redact
 
 # Copies of what lies elsewhere, and what endpoints write while they run.
 RESTORING, BEFORE = ".restoring-", ".before-"
-SKIPPED = ("cache/*", "endpoints/*/*", f"{RESTORING}*", f"{BEFORE}*")
+SKIPPED = ("cache/*", "endpoints/*/*", "proxy/*", f"{RESTORING}*", f"{BEFORE}*")
 PATIENCE_S = 60.0
 PURPOSE = "backup"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator
@@ -12,6 +13,7 @@ import pytest
 
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.serving import marks
 from mlops_mcp.tools.tracing.span import Tracer
 
 from .runtime.postgres import running, search_path
@@ -36,6 +38,22 @@ def without_backends(tmp_path: Path) -> Work:
     dead = {"mlflow.tracking_uri": "http://127.0.0.1:9"}
     settings = load({"MLOPS_HOME": str(tmp_path / "home"), "MLOPS_CONFIG": os.devnull}, dead).settings
     return Work(settings, Tracer(lambda _span: None))
+
+
+@pytest.fixture
+def standin(work: Work) -> Generator[Callable[[str, str], int]]:
+    """Starts a process that bears the mark of a deployment (endpoint, id), and does nothing; its process id."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(endpoint: str, identity: str) -> int:
+        bears = {marks.MARK: marks.mark_of(endpoint, identity), marks.HOME: marks.home_of(work.home)}
+        started.append(subprocess.Popen(["sleep", "infinity"], env={**os.environ, **bears}))
+        return started[-1].pid
+
+    yield start
+    for each in started:
+        each.kill()
+        each.wait()
 
 
 @pytest.fixture

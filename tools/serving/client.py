@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-
-import psutil
 
 from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Lineage
 from ..locks import Busy
 from ..paging import Page, page
-from ..platforms import limits_memory
 from ..runtime.work import Work
 from ..undo import call, deletes
 from . import endpoints, processes, reverse
 from .bentos import Bento, find_bento, make_bento, require_bentoml, require_whole
-from .connection import Connections, ServiceFailed, Unreachable, ask_predictions, is_ready
+from .connection import Connections, Front, ServiceFailed, Unreachable, ask_predictions
 from .endpoint_tokens import known_token
+from .listing import line_of, redeploy
+from .listing import traffic as traffic_of
 from .models import (
     Deployed,
     Deployment,
-    DeploymentLine,
     DeployRequest,
     EndpointFile,
     EndpointLine,
@@ -32,15 +29,16 @@ from .models import (
     PackageRequest,
     Prediction,
     Row,
-    State,
+    ServiceAnswer,
     Stopped,
     Traffic,
 )
+from .planning import is_served, require_room, size
 from .processes import Plan, free_ports, master
+from .proxy import handle
 
-# What an endpoint was measured to take: its master, and each replica.
-MASTER_MB = 200
-REPLICA_MB = 400
+# So long a dead deployment may take to be started again.
+RESTART_S = 60.0
 TOKEN_NOTE = (
     'other programs POST {{"rows": […]}} there as application/json with the header Authorization: Bearer <token>, '
     "which `mlops-mcp endpoint-token {name}` prints on that machine"
@@ -48,9 +46,8 @@ TOKEN_NOTE = (
 MODELS = ("model:", "models:/", "run:", "m-")
 # More numbers than these are left out of an answer.
 MAX_PROBABILITIES = 400
-MOST_BYTES = 1 << 50
-UNITS = {"": 0, "k": 10, "ki": 10, "m": 20, "mi": 20, "g": 30, "gi": 30}
-SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmg]i?|)b?")
+# What the proxy says of a connection to a service that broke: a prediction changes nothing, so it is asked again.
+BROKEN_OFF = 502
 
 
 def package_model(work: Work, request: PackageRequest) -> Packaged:
@@ -86,9 +83,12 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
     require_whole(work, bento)
     threads, memory = max(1, int(request.resources.cpu)), size(request.resources.memory)
     plan = Plan(name, bento, request.replicas, threads, memory, model)
-    with endpoints.change(work, name):
+    with endpoints.change(work, name, RESTART_S):
         running = _settle(work, name)
-        _require_room(plan, running, request.percent)
+        if len(running) == 1 and is_served(plan, running[0]) and master(work, name, running[0]):
+            handle.ensure(work)
+            return _nothing_changed(work, name, running[0])
+        require_room(plan, running, request.percent)
         work.progress(1, 3, f"starting {bento.handle}")
         began = time.perf_counter()
         with work.tracer.span("start service", bento=bento.handle, replicas=plan.replicas):
@@ -97,18 +97,9 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
         work.progress(2, 3, "switching the calls over")
         traffic, stopped = _switch(work, name, running, made, request.percent)
     Lineage(work.home).record(f"endpoint:{name}", [bento.handle], "deploy_model")
-    return Deployed(
-        endpoint=f"endpoint:{name}",
-        bento=bento.handle,
-        url=made.url,
-        replicas=made.replicas,
-        traffic=traffic,
-        ready_seconds=round(took, 2),
-        memory_mb=processes.memory_mb(work, name, made),
-        stopped=stopped,
-        notes=[TOKEN_NOTE.format(name=name)],
-        next=f"predict(endpoint={f'endpoint:{name}'!r}, rows=[{{feature: value}}])",
-        undo=reverse.of_deployment(name, running, made, request.percent),
+    undo = reverse.of_deployment(name, running, made, request.percent)
+    return _deployed(work, name, made, traffic).model_copy(
+        update={"ready_seconds": round(took, 2), "stopped": stopped, "undo": undo}
     )
 
 
@@ -118,8 +109,8 @@ def set_traffic(work: Work, endpoint: str, bento: str, percent: int) -> Traffic:
     with endpoints.change(work, name):
         state = endpoints.read(work, name)
         chosen = _deployment_of(state, bento)
-        if percent and master(chosen) is None:
-            raise ToolFailure(f"{chosen.bento} is dead", f"Deploy it again: {_redeploy(state)}")
+        if percent and master(work, name, chosen) is None:
+            raise ToolFailure(f"{chosen.bento} is dead", f"Deploy it again: {redeploy(state)}")
         before = {each.id: each.percent for each in state.deployments}
         percents = endpoints.share(before, chosen.id, percent)
         _write(work, name, state.deployments, percents)
@@ -127,25 +118,25 @@ def set_traffic(work: Work, endpoint: str, bento: str, percent: int) -> Traffic:
     idle = [each.bento for each in state.deployments if not each.percent]
     notes = [f"{each} keeps running without calls; deploy_model replaces it, stop_endpoint ends it" for each in idle]
     undo = reverse.of_traffic(name, before, percents, {each.id: each.bento for each in state.deployments})
-    return Traffic(endpoint=f"endpoint:{name}", traffic=_traffic(state), notes=notes, undo=undo)
+    return Traffic(endpoint=f"endpoint:{name}", traffic=traffic_of(state), notes=notes, undo=undo)
 
 
 def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
     """Ask the bento whose turn it is; if that one is dead, another one of the endpoint."""
     state = endpoints.read(work, endpoint)
     name = state.endpoint
-    chosen, notes = _next(work, state)
+    notes = _dead(work, state)
     began = time.perf_counter()
     try:
-        with work.tracer.span("ask service", bento=chosen.bento, rows=len(rows)):
-            answer = ask_predictions(work.once(_connections), chosen, known_token(work.home, name), rows)
+        with work.tracer.span("ask service", endpoint=name, rows=len(rows)):
+            answer, deployment = _asked(work, name, rows)
     except Unreachable as error:
-        raise ToolFailure(
-            f"{chosen.bento} of endpoint:{name} does not answer: {error}", f"Deploy it again: {_redeploy(state)}"
-        ) from error
+        raise _silent(work, state) from error
     except ServiceFailed as error:
-        said = processes.log_tail(work, name, chosen.id) or "(nothing)"
-        raise ToolFailure(f"{chosen.bento} failed: HTTP {error.status}", f"Its log ends with: {said}") from error
+        said = processes.log_tail(work, name, error.deployment) or "(nothing)"
+        bento = _that_answered(work, state, error.deployment).bento
+        raise ToolFailure(f"{bento} failed: HTTP {error.status}", f"Its log ends with: {said}") from error
+    chosen = _that_answered(work, state, deployment)
     notes += answer.notes
     fits = len(rows) * len(answer.classes) <= MAX_PROBABILITIES
     if not fits:
@@ -166,7 +157,7 @@ def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
 def list_endpoints(work: Work, limit: int, cursor: str) -> Page[EndpointLine]:
     """What runs, as seen from its processes."""
     chosen = page(endpoints.names(work), limit, cursor)
-    lines = [_line(work, name) for name in chosen.items if endpoints.exists(work, name)]
+    lines = [line_of(work, name) for name in chosen.items if endpoints.exists(work, name)]
     return Page(items=lines, total=chosen.total, next_cursor=chosen.next_cursor)
 
 
@@ -178,20 +169,21 @@ def forget_unfinished(work: Work, endpoint: str) -> None:
             return
         state = endpoints.read(work, name)
         finished = [each for each in state.deployments if each.ready]
-        # An orphan of a dead master goes with the next deployment: until then it shows what happened.
-        processes.sweep(work, name, {each.id for each in finished})
+        ended = processes.sweep(work, name, {each.id for each in finished})
         if len(finished) < len(state.deployments):
-            _restore(work, name, finished)
+            endpoints.keep(work, name, finished)
+        endpoints.note(work, name, *ended)
 
 
 def stop_endpoint(work: Work, endpoint: str) -> Stopped:
     """End every process of an endpoint and forget it."""
     name = endpoints.read(work, endpoint).endpoint
-    with endpoints.change(work, name):
+    with endpoints.change(work, name, RESTART_S):
         state = endpoints.read(work, name)
         ended = sum(processes.stop(work, name, each) for each in state.deployments)
         processes.sweep(work, name, set())
         endpoints.remove(work, name)
+        handle.reread(work)
     Lineage(work.home).mark_deleted([f"endpoint:{name}"])
     return Stopped(
         endpoint=f"endpoint:{name}",
@@ -201,32 +193,12 @@ def stop_endpoint(work: Work, endpoint: str) -> Stopped:
     )
 
 
-def size(text: str) -> int:
-    """Bytes of 512Mi, 2G, 1.5 GiB; a bare number is bytes, nothing is 0.
-
-    Raises:
-        ToolFailure: no such size, or too small for any service.
-    """
-    if not text:
-        return 0
-    match = SIZE.fullmatch(text.strip().lower())
-    if match is None:
-        raise ToolFailure(f"{text!r} is no amount of memory", "Write e.g. 2Gi or 800Mi.")
-    asked = float(match["number"]) * (1 << UNITS[match["unit"]])
-    if asked > MOST_BYTES:
-        raise ToolFailure(f"{text[:40]} is more memory than any machine has", "Write e.g. 2Gi or 800Mi.")
-    count = int(asked)
-    if count < REPLICA_MB << 20:
-        raise ToolFailure(f"{text} is too little for a service", f"A replica takes about {REPLICA_MB}Mi.")
-    return count
-
-
 def _settle(work: Work, name: str) -> list[Deployment]:
-    """The deployments that live; what is left of dead or unfinished ones is ended and forgotten."""
+    """What serves; unfinished deployments are ended. Orphans of a dead one go on until it is replaced."""
     state = endpoints.read(work, name) if endpoints.exists(work, name) else EndpointFile(endpoint=name)
-    alive = [each for each in state.deployments if each.ready and master(each)]
-    processes.sweep(work, name, {each.id for each in alive})
-    return alive
+    serving = [each for each in state.deployments if each.ready]
+    endpoints.note(work, name, *processes.sweep(work, name, {each.id for each in serving}))
+    return serving
 
 
 def _bento(work: Work, text: str) -> tuple[Bento, str]:
@@ -238,117 +210,100 @@ def _bento(work: Work, text: str) -> tuple[Bento, str]:
     return find_bento(work, packaged.bento), packaged.model
 
 
-def _require_room(plan: Plan, running: list[Deployment], percent: int) -> None:
-    """Refuse what could not be served before anything is started."""
-    if plan.memory and not limits_memory():
-        raise ToolFailure("this system does not limit the memory of an endpoint", "Leave resources.memory out.")
-    if percent < 100:
-        endpoints.share({each.id: each.percent for each in running}, "new", percent)
-        if plan.bento.handle in [each.bento for each in running]:
-            raise ToolFailure(f"{plan.bento.handle} runs there already", "Use set_traffic to change its share.")
-    needed = max((MASTER_MB + REPLICA_MB * plan.replicas) << 20, plan.memory * plan.replicas)
-    free = psutil.virtual_memory().available
-    if free < needed:
-        raise ToolFailure(
-            f"{free >> 20} MB of memory are free, and {plan.replicas} replica(s) need {needed >> 20} MB",
-            "Stop another endpoint (list_endpoints shows their memory), or ask for less.",
-        )
-
-
 def _started(work: Work, plan: Plan, running: list[Deployment], ports: Iterator[int]) -> Deployment:
     """Start it beside what runs; while it starts, the endpoint's file says so."""
 
     def note(starting: Deployment) -> None:
-        endpoints.write(work, EndpointFile(endpoint=plan.endpoint, deployments=[*running, starting]))
+        endpoints.keep(work, plan.endpoint, [*running, starting])
+        handle.ensure(work)
 
     try:
         return processes.start(work, plan, note, ports)
     except BaseException:
-        _restore(work, plan.endpoint, running)
+        endpoints.keep(work, plan.endpoint, running)
         raise
-
-
-def _restore(work: Work, name: str, running: list[Deployment]) -> None:
-    if running:
-        endpoints.write(work, EndpointFile(endpoint=name, deployments=running))
-    else:
-        endpoints.remove(work, name)
 
 
 def _switch(
     work: Work, name: str, running: list[Deployment], made: Deployment, percent: int
 ) -> tuple[dict[str, int], list[str]]:
     """Point the calls at the new deployment; at 100 % the old ones end, after their last answers."""
-    every = [*running, made]
     if percent < 100:
         percents = endpoints.share({each.id: each.percent for each in running}, made.id, percent)
-        return _write(work, name, every, percents), []
+        return _write(work, name, [*running, made], percents), []
     traffic = _write(work, name, [made], {made.id: 100})
     for each in running:
+        handle.drained(work, each.id)
         processes.stop(work, name, each)
     return traffic, [each.bento for each in running]
 
 
 def _write(work: Work, name: str, deployments: list[Deployment], percents: dict[str, int]) -> dict[str, int]:
     changed = [each.model_copy(update={"percent": percents[each.id]}) for each in deployments]
-    state = EndpointFile(endpoint=name, deployments=changed)
-    endpoints.write(work, state)
-    return _traffic(state)
+    state = endpoints.keep(work, name, changed)
+    handle.reread(work)
+    return traffic_of(state)
 
 
-def _next(work: Work, state: EndpointFile) -> tuple[Deployment, list[str]]:
+def _deployed(work: Work, name: str, serving: Deployment, traffic: dict[str, int]) -> Deployed:
+    return Deployed(
+        endpoint=f"endpoint:{name}",
+        bento=serving.bento,
+        url=handle.address(work, name),
+        replicas=serving.replicas,
+        traffic=traffic,
+        ready_seconds=0,
+        memory_mb=processes.memory_mb(work, name, serving),
+        notes=[TOKEN_NOTE.format(name=name)],
+        next=f"predict(endpoint={f'endpoint:{name}'!r}, rows=[{{feature: value}}])",
+    )
+
+
+def _nothing_changed(work: Work, name: str, serving: Deployment) -> Deployed:
+    found = _deployed(work, name, serving, {serving.bento: 100})
+    return found.model_copy(update={"notes": [f"{serving.bento} serves there already: nothing was changed"]})
+
+
+def _asked(work: Work, name: str, rows: list[Row]) -> tuple[ServiceAnswer, str]:
+    """The answer of the proxy, which is started if nobody listens there; once more if a service broke off."""
+    connections, token = work.once(_connections), known_token(work.home, name)
+    if not handle.runs(work):
+        handle.ensure(work)
+    try:
+        return ask_predictions(connections, Front(name, handle.port_of(work)), token, rows)
+    except ServiceFailed as error:
+        if error.status != BROKEN_OFF:
+            raise
+    return ask_predictions(connections, Front(name, handle.port_of(work)), token, rows)
+
+
+def _dead(work: Work, state: EndpointFile) -> list[str]:
+    """Which bentos are dead; what is left of them, or another one, answers meanwhile."""
     serving = [each for each in state.deployments if each.ready and each.percent]
-    alive = [each for each in serving if master(each)]
-    if not alive:
-        raise _silent(state)
-    calls = work.once(_calls)
-    call = calls.get(state.endpoint, 0)
-    calls[state.endpoint] = call + 1
-    dead = [each.bento for each in serving if each not in alive]
-    return endpoints.pick(alive, call), [f"{each} is dead; its calls go elsewhere" for each in dead]
+    dead = [each.bento for each in serving if master(work, state.endpoint, each) is None]
+    return [f"the process of {each} is dead; it is started again" for each in dead]
 
 
-def _silent(state: EndpointFile) -> ToolFailure:
+def _that_answered(work: Work, state: EndpointFile, deployment: str) -> Deployment:
+    """What was deployed between the look into the file and the answer is in the file by now."""
+    for each in (*state.deployments, *endpoints.read(work, state.endpoint).deployments):
+        if each.id == deployment:
+            return each
+    return max(state.deployments, key=lambda each: each.percent)
+
+
+def _silent(work: Work, state: EndpointFile) -> ToolFailure:
     """Why nothing of an endpoint can answer, and which call helps."""
-    idle = [each.bento for each in state.deployments if each.ready and not each.percent and master(each)]
+    name = state.endpoint
+    alive = [each for each in state.deployments if master(work, name, each)]
+    idle = [each.bento for each in alive if each.ready and not each.percent]
     if idle:
-        instead = f"Give its calls to {idle[0]} with set_traffic, or deploy it again: {_redeploy(state)}"
-        return ToolFailure(f"what endpoint:{state.endpoint} sends its calls to is dead", instead)
-    if any(master(each) for each in state.deployments):
-        return ToolFailure(f"endpoint:{state.endpoint} is still starting", "list_jobs(state='running') shows its job.")
-    return ToolFailure(f"endpoint:{state.endpoint} is dead", f"Deploy it again: {_redeploy(state)}")
-
-
-def _line(work: Work, name: str) -> EndpointLine:
-    state = endpoints.read(work, name)
-    lines = [_deployment_line(work, name, each) for each in state.deployments]
-    found = _state(lines)
-    notes = [] if found in ("ready", "starting") else [f"Deploy it again: {_redeploy(state)}"]
-    return EndpointLine(
-        endpoint=f"endpoint:{name}", state=found, traffic=_traffic(state), deployments=lines, notes=notes
-    )
-
-
-def _deployment_line(work: Work, name: str, deployment: Deployment) -> DeploymentLine:
-    alive = master(deployment) is not None
-    answers = deployment.ready and alive and is_ready(deployment.port, known_token(work.home, name))
-    up: State = "ready" if answers else "starting"
-    return DeploymentLine(
-        bento=deployment.bento,
-        state=up if alive else "dead",
-        percent=deployment.percent,
-        url=deployment.url,
-        replicas=deployment.replicas,
-        memory_mb=processes.memory_mb(work, name, deployment),
-        started=deployment.started,
-    )
-
-
-def _state(lines: list[DeploymentLine]) -> State:
-    serving: set[State] = {line.state for line in lines if line.percent}
-    if not serving:
-        return "starting" if any(line.state == "starting" for line in lines) else "dead"
-    return next(iter(serving)) if len(serving) == 1 else "degraded"
+        instead = f"Give its calls to {idle[0]} with set_traffic, or deploy it again: {redeploy(state)}"
+        return ToolFailure(f"what endpoint:{name} sends its calls to is dead", instead)
+    if alive:
+        return ToolFailure(f"endpoint:{name} is still starting", "list_jobs(state='running') shows its job.")
+    again = "It is started again, so ask again in some seconds; if it stays dead, deploy it again"
+    return ToolFailure(f"endpoint:{name} is dead", f"{again}: {redeploy(state)}")
 
 
 def _deployment_of(state: EndpointFile, bento: str) -> Deployment:
@@ -363,18 +318,5 @@ def _tag(deployment: Deployment) -> str:
     return parse(deployment.bento, "bento").name
 
 
-def _traffic(state: EndpointFile) -> dict[str, int]:
-    return {each.bento: each.percent for each in state.deployments if each.ready}
-
-
-def _redeploy(state: EndpointFile) -> str:
-    bento = max(state.deployments, key=lambda each: each.percent).bento
-    return call("deploy_model", bento=bento, endpoint=f"endpoint:{state.endpoint}")
-
-
 def _connections(_: object) -> Connections:
     return Connections()
-
-
-def _calls(_: object) -> dict[str, int]:
-    return {}

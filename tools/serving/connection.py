@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ValidationError
 
 from ..errors import ToolFailure
-from .models import Deployment, Row, ServiceAnswer
+from .models import Row, ServiceAnswer
 
 HOST = "127.0.0.1"
 PROBE_TIMEOUT_S = 1.0
 PREDICT_TIMEOUT_S = 60.0
 MAX_KEPT = 32
+# The header by which the proxy says which deployment has answered.
+DEPLOYMENT = "X-Deployment"
 DROPPED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
@@ -27,92 +29,108 @@ class Served(BaseModel):
 
 
 class Unreachable(Exception):
-    """Nothing answers as a service on the port of a deployment."""
+    """Nothing answers there as a service."""
 
 
 class ServiceFailed(Exception):
     """The service answered with an HTTP status that means a fault of its own."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
+    def __init__(self, status: int, deployment: str) -> None:
+        super().__init__(status, deployment)
         self.status = status
+        self.deployment = deployment
 
 
 @dataclass(frozen=True)
 class Reply:
+    """`deployment` is the one that has answered, empty if it was the proxy itself."""
+
     status: int
     body: bytes
+    deployment: str = ""
+
+
+@dataclass(frozen=True)
+class Front:
+    """Where an endpoint takes calls, whatever serves them."""
+
+    endpoint: str
+    port: int
 
 
 class Connections:
-    """One open connection per deployment."""
+    """One open connection per endpoint."""
 
     def __init__(self) -> None:
-        self._open: dict[str, http.client.HTTPConnection] = {}
+        self._open: dict[Front, http.client.HTTPConnection] = {}
 
-    def post(self, deployment: Deployment, token: str, path: str, content: object) -> Reply:
+    def post(self, front: Front, token: str, path: str, content: object) -> Reply:
         """Send once more if a kept connection turns out to be closed: a prediction changes nothing.
 
         Raises:
             Unreachable: nobody listens, or the connection breaks.
         """
         body = json.dumps(content).encode()
-        kept = deployment.id in self._open
+        kept = front in self._open
         try:
-            return self._send(deployment, token, path, body)
+            return self._send(front, token, path, body)
         except DROPPED as error:
-            self._close(deployment.id)
+            self._close(front)
             if not kept:
                 raise Unreachable(str(error)) from error
-        return self.post(deployment, token, path, content)
+        return self.post(front, token, path, content)
 
     def close(self) -> None:
-        for identity in list(self._open):
-            self._close(identity)
+        for front in list(self._open):
+            self._close(front)
 
-    def _send(self, deployment: Deployment, token: str, path: str, body: bytes) -> Reply:
-        connection = self._of(deployment)
+    def _send(self, front: Front, token: str, path: str, body: bytes) -> Reply:
+        connection = self._of(front)
         try:
-            connection.request("POST", path, body, _headers(token))
+            connection.request("POST", f"/{front.endpoint}{path}", body, _headers(token))
             response = connection.getresponse()
-            return Reply(response.status, response.read())
+            return Reply(response.status, response.read(), response.headers.get(DEPLOYMENT, ""))
         except DROPPED:
             raise
         except TimeoutError as error:
-            self._close(deployment.id)
-            raise ToolFailure(f"{deployment.bento} did not answer within {PREDICT_TIMEOUT_S:g} s") from error
+            self._close(front)
+            raise ToolFailure(f"endpoint:{front.endpoint} did not answer within {PREDICT_TIMEOUT_S:g} s") from error
         except (http.client.HTTPException, OSError) as error:
-            self._close(deployment.id)
+            self._close(front)
             raise Unreachable(str(error)) from error
 
-    def _of(self, deployment: Deployment) -> http.client.HTTPConnection:
-        if deployment.id not in self._open:
+    def _of(self, front: Front) -> http.client.HTTPConnection:
+        if front not in self._open:
             if len(self._open) >= MAX_KEPT:
                 self._close(next(iter(self._open)))
-            self._open[deployment.id] = http.client.HTTPConnection(HOST, deployment.port, timeout=PREDICT_TIMEOUT_S)
-        return self._open[deployment.id]
+            self._open[front] = http.client.HTTPConnection(HOST, front.port, timeout=PREDICT_TIMEOUT_S)
+        return self._open[front]
 
-    def _close(self, identity: str) -> None:
-        if connection := self._open.pop(identity, None):
+    def _close(self, front: Front) -> None:
+        if connection := self._open.pop(front, None):
             connection.close()
 
 
-def ask_predictions(connections: Connections, deployment: Deployment, token: str, rows: Sequence[Row]) -> ServiceAnswer:
-    """The predictions of a deployment.
+def ask_predictions(
+    connections: Connections, front: Front, token: str, rows: Sequence[Row]
+) -> tuple[ServiceAnswer, str]:
+    """The predictions of an endpoint, and the deployment that made them.
 
     Raises:
         ToolFailure: the service refused the rows, or is overloaded.
         ServiceFailed: only its log says why.
-        Unreachable: it does not answer at all.
+        Unreachable: nothing of it answers.
     """
-    reply = connections.post(deployment, token, "/predict", {"rows": list(rows)})
+    reply = connections.post(front, token, "/predict", {"rows": list(rows)})
+    if not reply.deployment:
+        raise Unreachable(_reason(reply.body))
     if reply.status == 200:
-        return ServiceAnswer.model_validate_json(reply.body)
+        return ServiceAnswer.model_validate_json(reply.body), reply.deployment
     if reply.status < 500:
-        raise ToolFailure(f"{deployment.bento} refuses the rows: {_reason(reply.body)}")
+        raise ToolFailure(f"endpoint:{front.endpoint} refuses the rows: {_reason(reply.body)}")
     if reply.status == 503:
-        raise ToolFailure(f"{deployment.bento} is overloaded", "Send fewer rows, or deploy it with more replicas.")
-    raise ServiceFailed(reply.status)
+        raise ToolFailure(f"endpoint:{front.endpoint} is overloaded", "Send fewer rows, or deploy more replicas.")
+    raise ServiceFailed(reply.status, reply.deployment)
 
 
 def ask_identity(port: int, token: str) -> Served | None:

@@ -1,10 +1,11 @@
-"""The state of endpoints: one small file each, changed under a lock, and how calls are shared among its bentos."""
+"""The state of endpoints: one small file each, changed under a lock, and the shares of its bentos."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import ToolFailure, unknown
@@ -13,11 +14,10 @@ from ..locks import locked
 from ..runtime.work import Work
 from ..storage.state_files import replaced
 from .endpoint_tokens import endpoints_folder, forget_token
-from .models import Deployment, EndpointFile
+from .models import Deployment, EndpointFile, Event
 
 LOCK_WAIT_S = 2.0
-# Coprime to 100 and near its golden section: any 100 calls in a row meet every position once, evenly spread.
-STRIDE = 61
+MAX_EVENTS = 20
 
 
 def endpoint_name(text: str) -> str:
@@ -51,6 +51,25 @@ def write(work: Work, state: EndpointFile) -> None:
     replaced(_file(work, state.endpoint), state.model_dump_json(indent=1).encode())
 
 
+def keep(work: Work, name: str, deployments: Sequence[Deployment]) -> EndpointFile:
+    """Let these be the deployments of an endpoint, which is gone where there are none; all else of it stays."""
+    known = read(work, name) if exists(work, name) else EndpointFile(endpoint=name)
+    state = known.model_copy(update={"deployments": list(deployments)})
+    if deployments:
+        write(work, state)
+    else:
+        remove(work, name)
+    return state
+
+
+def note(work: Work, name: str, *happened: str) -> None:
+    """Keep what happened without anybody having asked for it, the newest of it."""
+    if happened and exists(work, name):
+        state, at = read(work, name), datetime.now(UTC).isoformat(timespec="seconds")
+        events = [*state.events, *(Event(at=at, what=each) for each in happened)][-MAX_EVENTS:]
+        write(work, state.model_copy(update={"events": events}))
+
+
 def remove(work: Work, name: str) -> None:
     _file(work, name).unlink(missing_ok=True)
     forget_token(work.home, name)
@@ -70,16 +89,6 @@ def change(work: Work, name: str, wait_s: float = LOCK_WAIT_S) -> AbstractContex
 def folder(work: Work, name: str, identity: str) -> Path:
     """What a deployment writes: its log, its temporary files, its metrics."""
     return _root(work) / name / identity
-
-
-def pick(deployments: Sequence[Deployment], call: int) -> Deployment:
-    """The deployment for the n-th call: of any 100 calls in a row each gets exactly its percentage."""
-    position = call * STRIDE % sum(each.percent for each in deployments)
-    for each in deployments:
-        position -= each.percent
-        if position < 0:
-            return each
-    raise ValueError("no deployment has traffic")
 
 
 def share(percents: Mapping[str, int], chosen: str, percent: int) -> dict[str, int]:

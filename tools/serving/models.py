@@ -87,25 +87,30 @@ class Deployment(BaseModel):
     threads: int = 1
     memory: int = 0
     pid: int
-    created: float
     port: int
     started: str
     replicas: int
     percent: int = 0
     ready: bool = False
+    shadow: bool = False
+    restarts: int = 0
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/predict"
+
+class Event(BaseModel):
+    """What happened to an endpoint without anybody having asked for it."""
+
+    at: str
+    what: str
 
 
 class EndpointFile(BaseModel):
     endpoint: str
     deployments: list[Deployment] = []
+    events: list[Event] = []
 
 
 class Deployed(BaseModel):
-    """An endpoint that answers. `traffic` is the percentage of calls that each bento gets."""
+    """An endpoint that answers; its `url` stays whatever is deployed there. `traffic`: percent of calls by bento."""
 
     endpoint: str
     bento: str
@@ -131,7 +136,6 @@ class DeploymentLine(BaseModel):
     bento: str
     state: State
     percent: int
-    url: str
     replicas: int
     memory_mb: int
     started: str
@@ -142,6 +146,7 @@ class EndpointLine(BaseModel):
 
     endpoint: str
     state: State
+    url: str
     traffic: dict[str, int]
     deployments: list[DeploymentLine]
     notes: list[str] = []

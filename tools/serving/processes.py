@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,14 +26,11 @@ from .connection import ask_identity
 from .endpoint_tokens import digest_of, known_token, made_token
 from .endpoints import folder
 from .guard import TOKEN_DIGEST
+from .inherited import inherited
+from .marks import HOME, MARK, found, home_of, lives, mark_of
 from .models import Deployment
 
-MARK = "MLOPS_ENDPOINT_MARK"
-HOME = "MLOPS_ENDPOINT_HOME"
 REPLICAS = "MLOPS_ENDPOINT_REPLICAS"
-# A service needs none of the credentials that the server may have.
-INHERITED = ("PATH", "HOME", "USER", "LANG", "TZ", "VIRTUAL_ENV")
-INHERITED_PREFIXES = ("LC_", "LD_", "PYTHON", "CONDA_")
 MASTER = f"{__package__}.master"
 LOG_FILE = "log.txt"
 LOG_TAIL = 700
@@ -94,14 +91,12 @@ def start(work: Work, plan: Plan, note: Callable[[Deployment], None], ports: Ite
     raise ToolFailure(f"no free port in {PORT_TRIES} tries", "Try again.")
 
 
-def master(deployment: Deployment) -> psutil.Process | None:
-    """The process that was started, if it lives and is not another one with its number."""
-    try:
-        process = psutil.Process(deployment.pid)
-        same = abs(process.create_time() - deployment.created) < 1
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.Error:
-        return None
+def master(work: Work, endpoint: str, deployment: Deployment) -> psutil.Process | None:
+    """The process that was started, if it lives."""
+    alive = lives(deployment.pid, endpoint, deployment.id, work.home)
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(deployment.pid) if alive else None
+    return None
 
 
 def memory_mb(work: Work, endpoint: str, deployment: Deployment) -> int:
@@ -122,35 +117,40 @@ def stop(work: Work, endpoint: str, deployment: Deployment) -> int:
         ToolFailure: something survived.
     """
     processes = _found(work, endpoint).get(deployment.id, [])
-    if process := master(deployment):
-        process.terminate()
-        _wait_ended(deployment)
+    if process := master(work, endpoint, deployment):
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+        _wait_ended(work, endpoint, deployment)
     _clear(work, endpoint, deployment.id)
     return len(processes)
 
 
-def _wait_ended(deployment: Deployment) -> None:
+def _wait_ended(work: Work, endpoint: str, deployment: Deployment) -> None:
     """Not by waiting for the process itself: where nobody reaps it, it would stay for ever."""
     deadline = time.monotonic() + GRACE_S
-    while master(deployment) and time.monotonic() < deadline:
+    while master(work, endpoint, deployment) and time.monotonic() < deadline:
         time.sleep(POLL_S / 2)
 
 
-def sweep(work: Work, endpoint: str, keep: set[str]) -> int:
-    """End every deployment of the endpoint but the named ones: orphans of a dead master or of a cancelled job."""
-    strays = [identity for identity in _found(work, endpoint) if identity not in keep]
+def sweep(work: Work, endpoint: str, keep: Collection[str]) -> list[str]:
+    """End every deployment of the endpoint but the named ones: orphans of a dead master or of a cancelled job.
+
+    Returns:
+        Who was ended, in words.
+    """
+    strays = {name: processes for name, processes in _found(work, endpoint).items() if name not in keep}
     for identity in strays:
         _clear(work, endpoint, identity)
-    return len(strays)
+    return [
+        f"ended process {', '.join(str(each.pid) for each in processes)}: deployment {identity} is not one of "
+        f"endpoint:{endpoint} (any more)"
+        for identity, processes in strays.items()
+    ]
 
 
 def log_tail(work: Work, endpoint: str, identity: str) -> str:
     path = folder(work, endpoint, identity) / LOG_FILE
     return path.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:].strip() if path.is_file() else ""
-
-
-def mark_of(endpoint: str, identity: str) -> str:
-    return f"{endpoint}.{identity}"
 
 
 def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
@@ -166,9 +166,8 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
         environment=_environment(work, plan, identity, place),
         log=place / LOG_FILE,
     )
-    process = psutil.Process(pid)
     if plan.memory:
-        limit_data(process, plan.memory)
+        limit_data(psutil.Process(pid), plan.memory)
     return Deployment(
         id=identity,
         bento=plan.bento.handle,
@@ -176,7 +175,6 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
         threads=plan.threads,
         memory=plan.memory,
         pid=pid,
-        created=process.create_time(),
         port=port,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         replicas=plan.replicas,
@@ -184,12 +182,8 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
 
 
 def _environment(work: Work, plan: Plan, identity: str, place: Path) -> Mapping[str, str]:
-    """Without the mark of the job that starts it, whose end it must survive."""
-    inherited = {
-        name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(INHERITED_PREFIXES)
-    }
     return {
-        **inherited,
+        **inherited(),
         **quiet_environment(),
         **thread_environment(plan.threads),
         "PYTHONSAFEPATH": "1",
@@ -197,7 +191,7 @@ def _environment(work: Work, plan: Plan, identity: str, place: Path) -> Mapping[
         "BENTOML_HOME": str(place.absolute()),
         "TMPDIR": str((place / "tmp").absolute()),
         REPLICAS: str(plan.replicas),
-        HOME: _home(work),
+        HOME: home_of(work.home),
         MARK: mark_of(plan.endpoint, identity),
         TOKEN_DIGEST: digest_of(made_token(work.home, plan.endpoint)),
     }
@@ -208,7 +202,7 @@ def _wait_ready(work: Work, plan: Plan, deployment: Deployment) -> None:
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         tail = log_tail(work, plan.endpoint, deployment.id)
-        if master(deployment) is None:
+        if master(work, plan.endpoint, deployment) is None:
             if "Address already in use" in tail:
                 raise PortTaken
             raise _failed(plan, "ended while it started", tail)
@@ -228,18 +222,18 @@ def _answers(work: Work, plan: Plan, deployment: Deployment) -> bool:
     """Whether it is up. Nobody but our own process, if it has the port, is told the token."""
     if not listens(deployment):
         return False
-    found = ask_identity(deployment.port, known_token(work.home, plan.endpoint))
+    said = ask_identity(deployment.port, known_token(work.home, plan.endpoint))
     ours = mark_of(plan.endpoint, deployment.id)
-    return found is not None and found.mark == ours and found.bento == plan.bento.tag
+    return said is not None and said.mark == ours and said.bento == plan.bento.tag
 
 
 def listens(deployment: Deployment) -> bool:
     """Whether the process that was started has the port; another one may have been faster."""
     try:
-        found = psutil.Process(deployment.pid).net_connections("tcp4")
+        open_there = psutil.Process(deployment.pid).net_connections("tcp4")
     except psutil.Error:
         return False
-    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == deployment.port for each in found)
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == deployment.port for each in open_there)
 
 
 def _failed(plan: Plan, what: str, tail: str) -> ToolFailure:
@@ -254,19 +248,4 @@ def _clear(work: Work, endpoint: str, identity: str) -> None:
 
 def _found(work: Work, endpoint: str) -> dict[str, list[psutil.Process]]:
     """The live processes of an endpoint by deployment; other state folders may have one of the same name."""
-    found: dict[str, list[psutil.Process]] = {}
-    for process in psutil.process_iter():
-        try:
-            if process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            environment = process.environ()
-        except psutil.Error:
-            continue
-        name, _, identity = environment.get(MARK, "").partition(".")
-        if name == endpoint and environment.get(HOME) == _home(work):
-            found.setdefault(identity, []).append(process)
-    return found
-
-
-def _home(work: Work) -> str:
-    return str(work.home.resolve())
+    return {identity: processes for (name, identity), processes in found(work.home).items() if name == endpoint}

@@ -19,8 +19,9 @@ from mlops_mcp.config.load import load
 from mlops_mcp.tools.modeling.card import CARD_FILE
 from mlops_mcp.tools.modeling.store import find_model
 from mlops_mcp.tools.runtime.work import Work
-from mlops_mcp.tools.serving import client, endpoints, processes
+from mlops_mcp.tools.serving import client, endpoints
 from mlops_mcp.tools.serving.connection import Connections
+from mlops_mcp.tools.serving.marks import HOME, MARK
 from mlops_mcp.tools.serving.models import Deployed, DeployRequest, Packaged, PackageRequest, Resources, Row
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.training.client import train_model
@@ -107,7 +108,7 @@ def serving_processes(work: Work) -> list[int]:
     found: list[int] = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(processes.HOME) == str(work.home.resolve()):
+            if process.environ().get(HOME) == str(work.home.resolve()):
                 found.append(process.pid)
         except psutil.Error:
             continue
@@ -133,12 +134,12 @@ def marks(served: Served, endpoint: str) -> list[str]:
     found: list[str] = []
     for pid in serving_processes(served.work):
         process = psutil.Process(pid)
-        found += [process.environ()[processes.MARK]] if marked(process, endpoint) else []
+        found += [process.environ()[MARK]] if marked(process, endpoint) else []
     return found
 
 
 def marked(process: psutil.Process, endpoint: str) -> bool:
-    return process.environ()[processes.MARK].startswith(f"{endpoint}.")
+    return process.environ()[MARK].startswith(f"{endpoint}.")
 
 
 def post(url: str, content: Any, token: str = "") -> tuple[int, Any]:

@@ -159,7 +159,7 @@ def test_an_endpoint_stands_for_the_one_model_that_it_serves(work: Work, rows: s
     def serving(*shares: int) -> None:
         deployments = [
             Deployment(
-                id=f"d{place}", bento=bento, pid=1, created=0, port=1, replicas=1, percent=share, ready=True,
+                id=f"d{place}", bento=bento, pid=1, port=1, replicas=1, percent=share, ready=True,
                 started="2024-01-01T00:00:00+00:00",
             )
             for place, (bento, share) in enumerate(zip(bentos, shares, strict=True))

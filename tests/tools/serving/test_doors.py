@@ -143,7 +143,7 @@ def test_a_pickle_in_the_place_of_the_model_is_never_loaded(served: Served, tmp_
     with pytest.raises(ToolFailure, match="not the one that was packaged"):
         served.deploy(own.bento, "planted")
     plan = processes.Plan("planted", find_bento(served.work, own.bento), 1, 1, 0)
-    with pytest.raises(ToolFailure, match="its sha256 differs"):
+    with endpoints.change(served.work, "planted"), pytest.raises(ToolFailure, match="its sha256 differs"):
         processes.start(served.work, plan, lambda _started: None, processes.free_ports())
     assert not (tmp_path / "sprung").exists()
     assert marks(served, "planted") == []
@@ -156,7 +156,7 @@ def test_a_file_of_types_that_are_not_trusted_is_not_loaded_even_if_its_digest_f
     file.chmod(0o600)
     file.write_text(bento.spec.model_copy(update={"trusted": ["numpy.dtype"]}).model_dump_json())
     plan = processes.Plan("untrusted", bento, 1, 1, 0)
-    with pytest.raises(ToolFailure, match="UntrustedTypesFoundException"):
+    with endpoints.change(served.work, "untrusted"), pytest.raises(ToolFailure, match="UntrustedTypesFoundException"):
         processes.start(served.work, plan, lambda _started: None, processes.free_ports())
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from itertools import pairwise
 from threading import Thread
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,37 +16,24 @@ from hypothesis import strategies as st
 from mlops_mcp.server.cli import main
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.locks import Busy
+from mlops_mcp.tools.runtime.jobs.alive import held
 from mlops_mcp.tools.runtime.work import Reporter, Work
 from mlops_mcp.tools.serving import client, endpoints, processes
 from mlops_mcp.tools.serving.bentos import find_bento
 from mlops_mcp.tools.serving.connection import Connections
 from mlops_mcp.tools.serving.endpoint_tokens import made_token, token_of
 from mlops_mcp.tools.serving.models import Deployment, DeployRequest, EndpointFile, PackageRequest, Resources
+from mlops_mcp.tools.serving.planning import size
+from mlops_mcp.tools.serving.proxy.places import Places
+
+from ...waiting import until
 
 
 def deployment(identity: str, percent: int, pid: int = 0) -> Deployment:
     return Deployment(
-        id=identity, bento=f"bento:credit:{identity}", pid=pid, created=0, port=1, started="", replicas=1,
+        id=identity, bento=f"bento:credit:{identity}", pid=pid, port=1, started="", replicas=1,
         percent=percent, ready=True,
     )  # fmt: skip
-
-
-@given(percent=st.integers(0, 100), start=st.integers(0, 10_000))
-def test_of_any_hundred_calls_in_a_row_each_bento_gets_exactly_its_percentage(percent: int, start: int) -> None:
-    both = [deployment("old", 100 - percent), deployment("new", percent)]
-    found = Counter(endpoints.pick(both, call).id for call in range(start, start + 100))
-    assert (found["old"], found["new"]) == (100 - percent, percent)
-
-
-def test_a_tenth_of_the_calls_is_spread_over_the_hundred_and_not_sent_in_one_go() -> None:
-    both = [deployment("old", 90), deployment("new", 10)]
-    turns = [call for call in range(200) if endpoints.pick(both, call).id == "new"]
-    assert max(later - earlier for earlier, later in pairwise(turns)) <= 20
-
-
-def test_when_one_is_dead_the_others_take_its_calls_in_their_proportion() -> None:
-    found = Counter(endpoints.pick([deployment("a", 20), deployment("b", 20)], call).id for call in range(40))
-    assert found == {"a": 20, "b": 20}
 
 
 @given(
@@ -103,7 +87,7 @@ def test_two_cannot_change_an_endpoint_at_once_but_two_endpoints_can_be_changed(
 
 
 def test_an_endpoint_whose_process_is_another_one_by_now_is_dead_and_says_how_to_revive_it(work: Work) -> None:
-    # Our own process id, but not our start time: the number was used again.
+    # A process of ours, but without the mark: the number was used again.
     endpoints.write(work, EndpointFile(endpoint="credit", deployments=[deployment("old", 100, os.getpid())]))
     line = client.list_endpoints(work, 20, "").items[0]
     assert (line.state, line.deployments[0].state) == ("dead", "dead")
@@ -113,6 +97,7 @@ def test_an_endpoint_whose_process_is_another_one_by_now_is_dead_and_says_how_to
         client.set_traffic(work, "credit", "bento:credit:old", 100)
     assert client.stop_endpoint(work, "credit").processes == 0
     assert client.list_endpoints(work, 20, "").total == 0
+    without_proxy(work)
 
 
 class Broken(BaseHTTPRequestHandler):
@@ -137,18 +122,25 @@ def broken_port() -> Generator[int]:
     server.server_close()
 
 
-def test_a_service_that_fails_says_why_in_the_words_of_its_log(work: Work, broken_port: int) -> None:
-    alive = {"port": broken_port, "created": psutil.Process().create_time()}
-    endpoints.write(
-        work,
-        EndpointFile(endpoint="credit", deployments=[deployment("old", 100, os.getpid()).model_copy(update=alive)]),
-    )
+def test_a_service_that_fails_says_why_in_the_words_of_its_log(
+    work: Work, broken_port: int, standin: Callable[[str, str], int]
+) -> None:
+    alive = deployment("old", 100, standin("credit", "old")).model_copy(update={"port": broken_port})
+    endpoints.write(work, EndpointFile(endpoint="credit", deployments=[alive]))
     log = endpoints.folder(work, "credit", "old") / processes.LOG_FILE
     log.parent.mkdir(parents=True)
     log.write_text("...\nMemoryError: 8 GB were asked for\n", encoding="utf-8")
     with pytest.raises(ToolFailure, match=r"failed: HTTP 500.*ends with: \.\.\.\nMemoryError: 8 GB"):
         client.predict(work, "credit", [{}])
+    endpoints.remove(work, "credit")
+    without_proxy(work)
     close(work)
+
+
+def without_proxy(work: Work) -> None:
+    """It ends with the last endpoint."""
+    places = Places(work.home.absolute())
+    until(lambda: not held(places.keeper) and not held(places.relay))
 
 
 def close(work: Work) -> None:
@@ -189,13 +181,13 @@ def test_a_deployment_with_a_bad_name_is_refused_before_anything_is_looked_up(wo
 
 @pytest.mark.parametrize(("text", "count"), [("", 0), ("2Gi", 2 << 30), ("512 MiB", 512 << 20), ("1.5g", 3 << 29)])
 def test_sizes_are_read_as_kubernetes_writes_them(text: str, count: int) -> None:
-    assert client.size(text) == count
+    assert size(text) == count
 
 
 @pytest.mark.parametrize("text", ["lots", "-1Gi", "2Ti", "100Mi", "5", f"{'9' * 30}Gi", f"{'9' * 400}Gi"])
 def test_a_size_that_is_none_or_too_small_or_beyond_any_machine_is_refused(text: str) -> None:
     with pytest.raises(ToolFailure):
-        client.size(text)
+        size(text)
 
 
 def test_a_list_of_endpoints_changes_nothing(work: Work) -> None:

@@ -12,7 +12,7 @@ from mcp import Client
 from mcp.types import TextContent
 
 from mlops_mcp.config.settings import Settings
-from mlops_mcp.tools.serving.processes import HOME
+from mlops_mcp.tools.serving.marks import HOME
 
 from ...conftest import connected, finished
 
@@ -77,7 +77,8 @@ async def test_a_model_goes_from_training_to_predictions_and_nothing_of_it_is_le
         assert [edge["parent"] for edge in lineage["ancestors"] if edge["parent"].startswith("file:")]
 
         # A deployment that is cancelled while it starts leaves what was there before.
-        job = await answer(client, "deploy_model", bento=packed["result"]["bento"], endpoint="credit", wait_s=0)
+        other = {"bento": packed["result"]["bento"], "endpoint": "credit", "resources": {"cpu": 2}}
+        job = await answer(client, "deploy_model", **other, wait_s=0)
         states: list[str] = []
         while "starting" not in states:
             listed = await answer(client, "list_endpoints")

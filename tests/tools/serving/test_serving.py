@@ -14,11 +14,13 @@ from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.pipelines import scores
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
+from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import client, endpoints, processes
 from mlops_mcp.tools.serving.endpoint_tokens import token_of
 from mlops_mcp.tools.serving.models import Row
 
-from .conftest import Served, kill, marks, master_of, names, packaged, post, request, trained
+from ...waiting import until
+from .conftest import Served, close_connections, kill, marks, master_of, names, packaged, post, request, trained
 
 # What the libraries warn of when they are imported is theirs; what we leave open is ours.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore", "error::ResourceWarning")]
@@ -113,6 +115,14 @@ def test_what_the_model_cannot_take_is_refused_with_the_field(served: Served) ->
     assert "/predict" in log
 
 
+def test_what_serves_already_is_not_deployed_again(served: Served) -> None:
+    before = endpoints.read(served.work, "credit")
+    again = served.deploy(served.old.bento, "credit")
+    assert again.notes == [f"{served.old.bento} serves there already: nothing was changed"]
+    assert (again.url, again.undo, again.stopped) == (served.deployed.url, None, [])
+    assert endpoints.read(served.work, "credit") == before
+
+
 def test_an_answer_that_would_be_too_long_says_what_it_leaves_out_and_how_to_get_it(served: Served) -> None:
     answer = client.predict(served.work, "credit", [*served.rows, served.rows[0]])
     assert (len(answer.predictions), answer.probabilities) == (201, None)
@@ -133,7 +143,9 @@ def test_a_port_on_which_another_endpoint_answers_is_left_to_it(served: Served) 
 
     # The same bento answers there, so only its mark tells that it is not the one that was started.
     made = client.deploy(served.work, request(served.old.bento, "busy"), ports())
-    assert made.url != served.deployed.url
+    (mine,) = endpoints.read(served.work, "busy").deployments
+    assert mine.port != endpoints.read(served.work, "credit").deployments[0].port
+    assert made.url.endswith("/busy/predict")
     assert client.predict(served.work, "busy", served.rows[:1]).bento == served.old.bento
     client.stop_endpoint(served.work, "busy")
     assert client.predict(served.work, "credit", served.rows[:1]).bento == served.old.bento
@@ -146,7 +158,12 @@ def test_two_bentos_share_the_calls_as_told_and_one_stands_in_for_a_dead_one_whi
     old, new = served.old.bento, served.new.bento
     served.deploy(old, "shared")
     assert served.deploy(new, "shared", percent=10).traffic == {old: 90, new: 10}
-    assert answered() == {old: 90, new: 10}
+    # Eight sessions, each with a process of its own: their calls are counted in one place.
+    sessions = [Work(served.work.settings, served.work.tracer) for _ in range(8)]
+    found = Counter(client.predict(each, "shared", served.rows[:1]).bento for each in sessions for _ in range(10))
+    assert found == {old: 72, new: 8}
+    for each in sessions:
+        close_connections(each)
     with pytest.raises(ToolFailure, match="Use set_traffic"):
         served.deploy(new, "shared", percent=20)
     assert client.set_traffic(served.work, "shared", new, 35).traffic == {old: 65, new: 35}
@@ -156,34 +173,35 @@ def test_two_bentos_share_the_calls_as_told_and_one_stands_in_for_a_dead_one_whi
     assert sorted(served.deploy(old, "shared").stopped) == sorted([old, new])
 
     served.deploy(new, "shared", percent=50)
-    kill(master_of(served, "shared"))
-    line = next(each for each in client.list_endpoints(served.work, 20, "").items if each.endpoint == "endpoint:shared")
-    assert (line.state, [each.state for each in line.deployments]) == ("degraded", ["dead", "ready"])
-    answers = [client.predict(served.work, "shared", served.rows[:1]) for _ in range(4)]
-    assert {answer.bento for answer in answers} == {new}
-    assert answers[0].notes == [f"{old} is dead; its calls go elsewhere"]
+    with endpoints.change(served.work, "shared"):  # so that nobody starts it again meanwhile
+        kill(master_of(served, "shared"))
+        (line,) = [each for each in client.list_endpoints(served.work, 20, "").items if "shared" in each.endpoint]
+        assert (line.state, [each.state for each in line.deployments]) == ("degraded", ["dead", "ready"])
+        answers = [client.predict(served.work, "shared", served.rows[:1]) for _ in range(4)]
+        assert answers[0].notes == [f"the process of {old} is dead; it is started again"]
     client.stop_endpoint(served.work, "shared")
 
 
-def test_when_the_master_was_killed_the_endpoint_is_dead_and_a_new_version_answers_in_its_place(served: Served) -> None:
+def test_when_the_master_was_killed_the_endpoint_comes_back_by_itself_and_nobody_is_refused(served: Served) -> None:
     first = served.deploy(served.old.bento, "killed")
-    kill(master_of(served, "killed"))
-    line = next(each for each in client.list_endpoints(served.work, 20, "").items if each.endpoint == "endpoint:killed")
-    assert line.state == "dead"
-    assert served.old.bento in line.notes[0]
-    with pytest.raises(ToolFailure, match=r"is dead\. Deploy it again: deploy_model"):
-        client.predict(served.work, "killed", served.rows[:1])
-    # The orphaned worker still listens on the old port: the new version has to answer even there.
-    orphaned = int(first.url.split(":")[2].split("/")[0])
+    (dead,) = endpoints.read(served.work, "killed").deployments
+    kill(dead.pid)
 
-    def ports() -> Iterator[int]:
-        yield orphaned
-        yield from processes.free_ports()
+    def living() -> bool:
+        # What is left of it answers until the new one does.
+        assert client.predict(served.work, "killed", served.rows[:1]).bento == served.old.bento
+        return processes.master(served.work, "killed", endpoints.read(served.work, "killed").deployments[0]) is not None
 
-    client.deploy(served.work, request(served.new.bento, "killed"), ports())
-    assert client.predict(served.work, "killed", served.rows[:1]).bento == served.new.bento
+    until(living)
+    until(lambda: endpoints.read(served.work, "killed").events)
     state = endpoints.read(served.work, "killed")
-    assert {each.split(".")[1] for each in marks(served, "killed")} == {state.deployments[0].id}
+    (made,) = state.deployments
+    assert (made.bento, made.restarts, made.percent) == (served.old.bento, 1, 100)
+    said = f"{dead.bento}: process {dead.pid} was gone; started again as {made.pid}, 1 orphan(s) of it ended"
+    assert [each.what for each in state.events] == [said]
+    assert {each.split(".")[1] for each in marks(served, "killed")} == {made.id}
+    assert served.deploy(served.new.bento, "killed").url == first.url
+    assert client.predict(served.work, "killed", served.rows[:1]).bento == served.new.bento
     client.stop_endpoint(served.work, "killed")
 
 

@@ -127,9 +127,7 @@ def test_a_model_that_an_endpoint_serves_stays_and_a_bento_takes_its_copy_with_i
     version = registry.register_model(house.work, trained.model, "served", {}, "").model
     first, second = (package_model(house.work, _pack(version, batchable)) for batchable in (False, True))
     copy = model_folder(house.work, find_bento(house.work, first.bento).spec)
-    running = Deployment(
-        id="a", bento=first.bento, model=version, pid=1, created=0, port=1, started="", replicas=1, percent=100
-    )
+    running = Deployment(id="a", bento=first.bento, model=version, pid=1, port=1, started="", replicas=1, percent=100)
     write(house.work, EndpointFile(endpoint="live", deployments=[running]))
     for handle in (first.bento, version, trained.model):
         with pytest.raises(ToolFailure, match=r"stop_endpoint\(endpoint='endpoint:live'\)|delete"):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 import pytest
 from mcp import Client
 
@@ -143,14 +141,13 @@ async def test_train_register_serve_predict_undo_leaves_only_traces(call: Call, 
     assert {trained["model"], version, packed["bento"], "endpoint:credit"} <= {*lineage["deleted"]}
 
 
-# The endpoints, without their processes: each deployment is this one.
+# The endpoints, with processes that stand in for those of services.
 
 
-def _serving(work: Work, *percents: int) -> EndpointFile:
-    own = psutil.Process()
+def _serving(work: Work, standin: Callable[[str, str], int], *percents: int) -> EndpointFile:
     deployments = [
         Deployment(
-            id=f"d{number}", bento=f"bento:m:v{number}", pid=os.getpid(), created=own.create_time(), port=1,
+            id=f"d{number}", bento=f"bento:m:v{number}", pid=standin("live", f"d{number}"), port=1,
             started="", replicas=1, percent=percent, ready=True,
         )
         for number, percent in enumerate(percents)
@@ -165,9 +162,9 @@ def _serving(work: Work, *percents: int) -> EndpointFile:
     [((90, 10), "v1", 50), ((100, 0), "v1", 100), ((60, 30, 10), "v2", 40), ((50, 50), "v0", 0)],
 )
 def test_traffic_goes_back_to_the_shares_of_before(
-    percents: tuple[int, ...], chosen: str, percent: int, work: Work
+    percents: tuple[int, ...], chosen: str, percent: int, work: Work, standin: Callable[[str, str], int]
 ) -> None:
-    state = _serving(work, *percents)
+    state = _serving(work, standin, *percents)
     made = serving.set_traffic(work, "live", f"bento:m:{chosen}", percent)
     assert made.traffic[f"bento:m:{chosen}"] == percent
     undoing, given = parsed(made.undo or "")
@@ -176,14 +173,14 @@ def test_traffic_goes_back_to_the_shares_of_before(
     assert back.traffic == {each.bento: each.percent for each in state.deployments}
 
 
-def test_shares_that_no_one_call_brings_back_have_no_undo(work: Work) -> None:
-    _serving(work, 70, 20, 10)
+def test_shares_that_no_one_call_brings_back_have_no_undo(work: Work, standin: Callable[[str, str], int]) -> None:
+    _serving(work, standin, 70, 20, 10)
     assert serving.set_traffic(work, "live", "bento:m:v0", 100).undo is None
     assert serving.set_traffic(work, "live", "bento:m:v0", 100).undo is None
 
 
-def test_a_replaced_deployment_comes_back_as_it_was(work: Work) -> None:
-    state = _serving(work, 100)
+def test_a_replaced_deployment_comes_back_as_it_was(work: Work, standin: Callable[[str, str], int]) -> None:
+    state = _serving(work, standin, 100)
     old = state.deployments[0].model_copy(update={"replicas": 2, "threads": 3, "memory": 1 << 30})
     new = old.model_copy(update={"id": "n", "bento": "bento:m:n"})
     arguments = {"bento": "bento:m:v0", "endpoint": "endpoint:live"}

@@ -1,0 +1,130 @@
+"""The processes of the proxy: there is one of each, one keeps the other, and both go with the last endpoint."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+
+import psutil
+import pytest
+
+from mlops_mcp.tools.runtime.jobs.alive import held
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.serving.proxy import handle
+from mlops_mcp.tools.serving.proxy.places import Places
+
+from ....waiting import until
+from ..conftest import kill
+from .standins import deployment, write
+
+
+class Named(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def places(work: Work, standin: Callable[[str, str], int]) -> Generator[Places]:
+    """Of a state folder with one endpoint, which goes afterwards, and the proxy with it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Named)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    made = Places(work.home.absolute())
+    write(made.endpoints, "credit", [deployment("old", server.server_port, 100, standin("credit", "old"))])
+    try:
+        yield made
+    finally:
+        (made.endpoints / "credit.json").unlink()
+        until(lambda: not held(made.keeper) and not held(made.relay))
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def ask(port: int) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    try:
+        connection.request("POST", "/credit/predict", b"{}")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def process_of(places: Places, module: str) -> int:
+    """The one that runs a module for this state folder."""
+    (found,) = [
+        each.pid
+        for each in psutil.process_iter(["cmdline"])
+        if str(places.home) in (command := each.info["cmdline"] or [])
+        and any(part.endswith(module) for part in command)
+    ]
+    return int(found)
+
+
+def test_many_that_want_a_proxy_at_once_get_the_same_one(work: Work, places: Places) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        ports = set(pool.map(handle.ensure, [work] * 8))
+    assert ports == {places.port()}
+    assert process_of(places, ".keeper") != process_of(places, ".relay_process")
+    assert handle.address(work, "credit") == f"http://127.0.0.1:{places.port()}/credit/predict"
+    assert ask(places.port()) == 200
+
+
+def test_whichever_of_its_processes_dies_callers_wait_and_are_answered_at_the_same_address(
+    work: Work, places: Places
+) -> None:
+    port = handle.ensure(work)
+    stop, found = Event(), list[int]()
+
+    def calling() -> None:
+        while not stop.is_set():
+            found.append(ask(port))
+
+    caller = Thread(target=calling)
+    caller.start()
+    until(lambda: len(found) > 10)
+    # The keeper first, while nothing is under way there; a call that is under way in the relay dies with it.
+    kill(process_of(places, ".keeper"))
+    until(lambda: held(places.keeper))
+    after = len(found) + 10
+    until(lambda: len(found) > after)
+    stop.set()
+    caller.join()
+    relay = process_of(places, ".relay_process")
+    kill(relay)
+    assert [ask(port) for _ in range(10)] == [200] * 10
+    assert process_of(places, ".relay_process") != relay
+    assert (set(found), places.port()) == ({200}, port)
+
+
+def test_after_the_death_of_both_the_next_one_gives_the_endpoint_its_address_back(work: Work, places: Places) -> None:
+    port = handle.ensure(work)
+    for pid in (process_of(places, ".keeper"), process_of(places, ".relay_process")):
+        kill(pid)
+    until(lambda: not held(places.keeper) and not held(places.relay))
+    assert handle.ensure(work) == port
+    assert ask(port) == 200
+
+
+def test_what_the_proxy_keeps_is_its_owners_alone(work: Work, places: Places) -> None:
+    handle.ensure(work)
+    assert {each.name for each in places.folder.iterdir()} == {
+        "keeper.lock", "log.txt", "port", "relay.lock", "start.lock", "token",
+    }  # fmt: skip
+    assert [each for each in (places.folder, *places.folder.iterdir()) if each.stat().st_mode & 0o077] == []
+    relay = psutil.Process(process_of(places, ".relay_process"))
+    assert places.token() not in " ".join([*relay.cmdline(), *relay.environ().values()])
+    listening = {each.laddr for each in relay.net_connections("inet") if each.status == psutil.CONN_LISTEN}
+    assert listening == {("127.0.0.1", places.port())}

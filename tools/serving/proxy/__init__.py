@@ -1,0 +1,1 @@
+"""One address for each endpoint: what stands in front of the services, and keeps them running."""
