@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import suppress
 import psutil
 
 from ..errors import ToolFailure, unknown
+from ..features.models import OnlineFeatures
 from ..handles import parse
 from ..lineage import Lineage
 from ..locks import Busy
@@ -21,6 +23,7 @@ from . import endpoints, processes, reverse
 from .bentos import Bento, find_bento, make_bento, require_bentoml, require_whole
 from .connection import Connections, ServiceFailed, Unreachable, ask_predictions, is_ready
 from .endpoint_tokens import known_token
+from .joined import joined
 from .models import (
     Deployed,
     Deployment,
@@ -130,11 +133,18 @@ def set_traffic(work: Work, endpoint: str, bento: str, percent: int) -> Traffic:
     return Traffic(endpoint=f"endpoint:{name}", traffic=_traffic(state), notes=notes, undo=undo)
 
 
-def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
-    """Ask the bento whose turn it is; if that one is dead, another one of the endpoint."""
+def predict(work: Work, endpoint: str, rows: list[Row], known: OnlineFeatures | None = None) -> Prediction:
+    """Ask the bento whose turn it is; if that one is dead, another one of the endpoint.
+
+    Args:
+        known: what the online store holds of the keys in the rows.
+    """
     state = endpoints.read(work, endpoint)
     name = state.endpoint
     chosen, notes = _next(work, state)
+    if known:
+        rows, found = joined(rows, known, find_bento(work, chosen.bento).spec.features)
+        notes += found
     began = time.perf_counter()
     try:
         with work.tracer.span("ask service", bento=chosen.bento, rows=len(rows)):
@@ -301,9 +311,7 @@ def _next(work: Work, state: EndpointFile) -> tuple[Deployment, list[str]]:
     alive = [each for each in serving if master(each)]
     if not alive:
         raise _silent(state)
-    calls = work.once(_calls)
-    call = calls.get(state.endpoint, 0)
-    calls[state.endpoint] = call + 1
+    call = next(work.once(_calls).setdefault(state.endpoint, itertools.count()))
     dead = [each.bento for each in serving if each not in alive]
     return endpoints.pick(alive, call), [f"{each} is dead; its calls go elsewhere" for each in dead]
 
@@ -376,5 +384,5 @@ def _connections(_: object) -> Connections:
     return Connections()
 
 
-def _calls(_: object) -> dict[str, int]:
+def _calls(_: object) -> dict[str, itertools.count[int]]:
     return {}

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +20,7 @@ HOST = "127.0.0.1"
 PROBE_TIMEOUT_S = 1.0
 PREDICT_TIMEOUT_S = 60.0
 MAX_KEPT = 32
+MAX_ANSWER = 64 << 20
 DROPPED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
@@ -45,10 +50,12 @@ class Reply:
 
 
 class Connections:
-    """One open connection per deployment."""
+    """Kept-alive connections to deployments, each used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._open: dict[str, http.client.HTTPConnection] = {}
+        self._lock = Lock()
+        self._idle: OrderedDict[str, list[http.client.HTTPConnection]] = OrderedDict()
+        self._asking = set[http.client.HTTPConnection]()
 
     def post(self, deployment: Deployment, token: str, path: str, content: object) -> Reply:
         """Send once more if a kept connection turns out to be closed: a prediction changes nothing.
@@ -57,44 +64,83 @@ class Connections:
             Unreachable: nobody listens, or the connection breaks.
         """
         body = json.dumps(content).encode()
-        kept = deployment.id in self._open
+        if kept := self._take(deployment.id):
+            try:
+                return self._send(kept, deployment, token, path, body)
+            except DROPPED:
+                self._close(deployment.id)  # what was opened with it is most likely closed as well
+        fresh = http.client.HTTPConnection(HOST, deployment.port, timeout=PREDICT_TIMEOUT_S)
         try:
-            return self._send(deployment, token, path, body)
+            return self._send(fresh, deployment, token, path, body)
         except DROPPED as error:
-            self._close(deployment.id)
-            if not kept:
-                raise Unreachable(str(error)) from error
-        return self.post(deployment, token, path, content)
+            raise Unreachable(str(error)) from error
 
     def close(self) -> None:
-        for identity in list(self._open):
+        """Close all, also those that somebody waits for, who is then told that nobody answers."""
+        for identity in list(self._idle):
             self._close(identity)
+        with self._lock:
+            asking = list(self._asking)
+        for each in asking:
+            if each.sock:
+                with suppress(OSError):
+                    each.sock.shutdown(socket.SHUT_RDWR)
 
-    def _send(self, deployment: Deployment, token: str, path: str, body: bytes) -> Reply:
-        connection = self._of(deployment)
+    def _send(
+        self, connection: http.client.HTTPConnection, deployment: Deployment, token: str, path: str, body: bytes
+    ) -> Reply:
+        reply = None
+        with self._lock:
+            self._asking.add(connection)
         try:
             connection.request("POST", path, body, _headers(token))
-            response = connection.getresponse()
-            return Reply(response.status, response.read())
+            reply = _read(connection)
+            return reply
         except DROPPED:
             raise
         except TimeoutError as error:
-            self._close(deployment.id)
             raise ToolFailure(f"{deployment.bento} did not answer within {PREDICT_TIMEOUT_S:g} s") from error
         except (http.client.HTTPException, OSError) as error:
-            self._close(deployment.id)
             raise Unreachable(str(error)) from error
+        finally:
+            with self._lock:
+                self._asking.discard(connection)
+            if reply is None:
+                connection.close()
+            else:
+                self._keep(deployment.id, connection)
 
-    def _of(self, deployment: Deployment) -> http.client.HTTPConnection:
-        if deployment.id not in self._open:
-            if len(self._open) >= MAX_KEPT:
-                self._close(next(iter(self._open)))
-            self._open[deployment.id] = http.client.HTTPConnection(HOST, deployment.port, timeout=PREDICT_TIMEOUT_S)
-        return self._open[deployment.id]
+    def _take(self, identity: str) -> http.client.HTTPConnection | None:
+        with self._lock:
+            kept = self._idle.get(identity)
+            return kept.pop() if kept else None
+
+    def _keep(self, identity: str, connection: http.client.HTTPConnection) -> None:
+        """Keep a connection for the next call; those of what was not asked for the longest time go first."""
+        with self._lock:
+            self._idle.setdefault(identity, []).append(connection)
+            self._idle.move_to_end(identity)
+            gone: list[http.client.HTTPConnection] = []
+            while sum(map(len, self._idle.values())) > MAX_KEPT:
+                gone.append(next(iter(self._idle.values())).pop(0))
+                self._idle = OrderedDict((name, kept) for name, kept in self._idle.items() if kept)
+        for each in gone:
+            each.close()
 
     def _close(self, identity: str) -> None:
-        if connection := self._open.pop(identity, None):
-            connection.close()
+        with self._lock:
+            kept = self._idle.pop(identity, [])
+        for each in kept:
+            each.close()
+
+
+def _read(connection: http.client.HTTPConnection) -> Reply:
+    """Raises http.client.HTTPException for an answer that no prediction is so long."""
+    response = connection.getresponse()
+    body = response.read(MAX_ANSWER + 1)
+    if len(body) > MAX_ANSWER:
+        raise http.client.HTTPException(f"an answer of more than {MAX_ANSWER >> 20} MiB")
+    return Reply(response.status, body)
 
 
 def ask_predictions(connections: Connections, deployment: Deployment, token: str, rows: Sequence[Row]) -> ServiceAnswer:
@@ -135,8 +181,7 @@ def _once(port: int, token: str, method: str, path: str) -> Reply:
     connection = http.client.HTTPConnection(HOST, port, timeout=PROBE_TIMEOUT_S)
     try:
         connection.request(method, path, b"{}" if method == "POST" else None, _headers(token))
-        response = connection.getresponse()
-        return Reply(response.status, response.read())
+        return _read(connection)
     except (http.client.HTTPException, OSError) as error:
         raise Unreachable(str(error)) from error
     finally:

@@ -168,7 +168,8 @@ class ServiceAnswer(BaseModel):
 class Prediction(BaseModel):
     """One prediction per row; `probabilities` in the order of `classes`, null for regression or if a note says so.
 
-    `model` is the version that answered. Notes also count the rows with values that training had none of.
+    `model` is the version that answered. Notes also count the rows with values that training had none of. Of a
+    dataset `total` is how many rows it has, and `next_cursor` leads to its next block.
     """
 
     endpoint: str
@@ -178,6 +179,8 @@ class Prediction(BaseModel):
     probabilities: list[list[float]] | None = None
     classes: list[Label] = []
     ms: float
+    total: int | None = None
+    next_cursor: str | None = None
     notes: list[str] = []
 
 

@@ -6,12 +6,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ..features.client import get_online_features
 from ..handles import NewName
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Bento, Dataset, Endpoint, Model
 from . import batch, client
+from .joined import asked
 from .models import (
     BatchRequest,
     Deployed,
@@ -71,10 +73,22 @@ async def set_traffic(
 async def predict(
     context: Injected,
     endpoint: Endpoint,
-    rows: Annotated[list[Row], Field(min_length=1, max_length=MAX_ROWS, description="{feature: value}, null: missing")],
+    rows: Annotated[
+        list[Row] | None, Field(min_length=1, max_length=MAX_ROWS, description="{feature: value}, null: missing")
+    ] = None,
+    features: Annotated[
+        list[str] | None, Field(description="view[:feature] to read online by the keys in rows, and join.")
+    ] = None,
+    dataset: Annotated[str, Field(description="Instead of rows: a block of it.")] = "",
+    limit: Limit = MAX_ROWS,
+    cursor: Cursor = "",
 ) -> Prediction:
     """Predict rows through an endpoint: predictions, class probabilities, and which bento answered."""
-    return await context.call(client.predict, endpoint, rows)
+    given = asked(rows, features, dataset)
+    block = await context.call(batch.block_of, endpoint, dataset, limit, cursor) if dataset else Page(items=given)
+    reading = context.calls.call("features", get_online_features, features, given, True) if features else None
+    answer = await context.ask(client.predict, endpoint, block.items, await reading if reading else None)
+    return answer.model_copy(update={"total": block.total, "next_cursor": block.next_cursor})
 
 
 async def predict_dataset(

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.pipelines import scores
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
-from mlops_mcp.tools.serving import client, endpoints, processes
+from mlops_mcp.tools.serving import batch, client, endpoints, processes
 from mlops_mcp.tools.serving.endpoint_tokens import token_of
-from mlops_mcp.tools.serving.models import Row
+from mlops_mcp.tools.serving.models import BatchRequest, Row
 
-from .conftest import Served, kill, marks, master_of, names, packaged, post, request, trained
+from .conftest import LOANS, Served, kill, marks, master_of, names, packaged, post, request, trained
 
 # What the libraries warn of when they are imported is theirs; what we leave open is ours.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore", "error::ResourceWarning")]
@@ -65,6 +67,35 @@ def test_an_endpoint_says_exactly_what_the_registered_model_says(served: Served)
     )
     missing = sum(row["person_age"] is None for row in rows)
     assert f"person_age is missing in {missing} of 200 rows, and never was in training" in answer.notes
+
+
+def test_a_dataset_goes_through_an_endpoint_in_blocks_and_comes_out_as_from_its_model(served: Served) -> None:
+    """In groups of rows of another size than the blocks, with holes, and shuffled."""
+    frame = pd.read_parquet(LOANS).sample(230, random_state=1).assign(extra="x")
+    frame.loc[frame.index[::7], ["loan_intent", "person_age"]] = None
+    frame.to_parquet(served.work.home.parent / "blocks.parquet", index=False, row_group_size=60)
+    source = resolve(served.work, str(served.work.home.parent / "blocks.parquet"))
+    found: list[object] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        block = batch.block_of(served.work, "credit", source.handle, 100, cursor)
+        answer = client.predict(served.work, "credit", block.items)
+        found += [
+            (label, *shares) for label, shares in zip(answer.predictions, answer.probabilities or [], strict=True)
+        ]
+        cursor = block.next_cursor
+    made = batch.predict_dataset(served.work, BatchRequest(model=served.old.model, dataset=source.handle))
+    table = resolve(served.work, made.dataset).frame(made.columns)
+    assert found == list(table.itertuples(index=False, name=None))
+
+
+def test_many_callers_at_once_are_answered_as_one_after_the_other(served: Served) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(lambda row: client.predict(served.work, "credit", [row]).probabilities, served.rows[:80])
+        )
+    together = client.predict(served.work, "credit", served.rows[:80]).probabilities
+    assert [shares for answer in answers for shares in answer or []] == together
 
 
 def test_values_that_training_had_none_of_are_counted_in_the_answer(served: Served) -> None:
