@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import psutil
 
+from ..data.answers import keep_answers
 from ..errors import ToolFailure, unknown
 from ..features.models import OnlineFeatures
 from ..handles import parse
@@ -91,6 +92,7 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
     plan = Plan(name, bento, request.replicas, threads, memory, model)
     with endpoints.change(work, name):
         running = _settle(work, name)
+        logging = keep_answers(work, name, request.log_sample)
         _require_room(plan, running, request.percent)
         work.progress(1, 3, f"starting {bento.handle}")
         began = time.perf_counter()
@@ -109,7 +111,7 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
         ready_seconds=round(took, 2),
         memory_mb=processes.memory_mb(work, name, made),
         stopped=stopped,
-        notes=[TOKEN_NOTE.format(name=name)],
+        notes=[TOKEN_NOTE.format(name=name), *logging],
         next=f"predict(endpoint={f'endpoint:{name}'!r}, rows=[{{feature: value}}])",
         undo=reverse.of_deployment(name, running, made, request.percent),
     )

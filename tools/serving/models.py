@@ -59,7 +59,7 @@ class Packaged(BaseModel):
 
 
 class Resources(BaseModel):
-    """Per replica: `cpu` threads, `memory` of its data, e.g. 2Gi."""
+    """Per replica: threads, and memory as 2Gi."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -73,6 +73,7 @@ class DeployRequest(BaseModel):
     replicas: int
     resources: Resources
     percent: int
+    log_sample: float = 0
 
 
 class Deployment(BaseModel):

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_mcp.tools.data.comparison import compare_datasets
+from mlops_mcp.tools.data.models import CompareRequest
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
@@ -108,7 +110,8 @@ def test_values_that_training_had_none_of_are_counted_in_the_answer(served: Serv
 
 def test_a_regression_answers_with_its_numbers_and_its_end_leaves_no_process_and_no_file(served: Served) -> None:
     reference = trained(served.work, 20, "loan_amnt")
-    made = served.deploy(reference, "amounts", replicas=2)
+    every = request(reference, "amounts", replicas=2).model_copy(update={"log_sample": 1.0})
+    made = client.deploy_model(served.work, every)
     model = find_model(served.work, reference)
     rows = [{name: row.get(name, 0) for name in model.card.names} for row in served.rows]
     answer = client.predict(served.work, "amounts", rows)
@@ -116,6 +119,13 @@ def test_a_regression_answers_with_its_numbers_and_its_end_leaves_no_process_and
     assert made.bento.startswith("bento:loan_amnt_xgboost:")
     assert (answer.probabilities, answer.classes, answer.notes) == (None, [], [])
     assert abs(np.array(answer.predictions) - expected).max() <= 1e-9
+    logged = resolve(served.work, "endpoint:amounts").frame()
+    assert logged["prediction"].tolist() == answer.predictions
+    assert logged[model.card.numbers].to_numpy() == pytest.approx(pd.DataFrame(rows)[model.card.numbers], nan_ok=True)
+    assert set(logged["bento"]) == {made.bento.removeprefix("bento:")}
+    assert "endpoint:amounts is then a dataset" in made.notes[-1]
+    drift = CompareRequest(reference="endpoint:amounts", current="endpoint:amounts")
+    assert f"is the training data of {made.bento}" in compare_datasets(served.work, drift).notes[0]
     assert len(marks(served, "amounts")) == 3
     stopped = client.stop_endpoint(served.work, "amounts")
     assert (stopped.endpoint, stopped.processes) == ("endpoint:amounts", 3)
