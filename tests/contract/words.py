@@ -129,6 +129,7 @@ WORDS: dict[str, Word] = {
     "replicas": plain(WHOLE, "processes of an endpoint"),
     "resources": Word(OBJECT, "what a process may use"),
     "percent": Word(WHOLE, "a share of calls"),
+    "log_sample": Word(NUMBER, "how much of what an endpoint is asked is logged"),
     "batchable": Word(TRUTH, "whether concurrent requests are predicted together"),
     "stage": plain(TEXT, "a stage of the registry"),
     "stages": Word(TEXTS, "stages in the order they are looked at"),

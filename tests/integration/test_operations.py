@@ -201,23 +201,40 @@ async def test_effects(call: Call) -> None:
 
 async def test_serving(call: Call, loans: str) -> None:
     bentos = []
-    for trees in (20, 30):
-        trained = await _trained(call, loans, params={"n_estimators": trees})
+    view = {"dataset": ZIPCODES, "view": "zipcodes", "entity": "zipcode", "timestamp_column": "event_timestamp"}
+    await call("register_features", **view, features=["population", "state"])
+    await call("materialize_features")
+    joined = await call(
+        "get_historical_features", dataset=loans, features=["zipcodes"], timestamp_column="event_timestamp"
+    )
+    learned = [*NUMBERS, "person_home_ownership", "loan_intent"]
+    for trees, dataset, more in ((20, loans, "zipcode"), (30, joined["dataset"], "population")):
+        trained = await _trained(call, dataset, params={"n_estimators": trees}, features=[*learned, more])
         bentos.append(await call("package_model", model=trained["model"], name="remib", version=f"v{trees}"))
     try:
         deployed = await call("deploy_model", bento=bentos[0]["bento"], endpoint="remib", resources={"cpu": 1})
         assert deployed["url"].startswith("http://127.0.0.1:")
-        rows = pd.read_parquet(loans)[["zipcode", *NUMBERS, "person_home_ownership", "loan_intent"]].head(5)
+        rows = pd.read_parquet(loans)[["zipcode", *learned]].head(5)
         answer = await call("predict", endpoint="remib", rows=rows.to_dict("records"))
         assert len(answer["predictions"]) == 5
         assert all(abs(sum(chances) - 1) < 1e-6 for chances in answer["probabilities"])
         await call("deploy_model", bento=bentos[1]["bento"], endpoint="remib", percent=10)
         traffic = await call("set_traffic", endpoint="remib", bento=bentos[1]["bento"], percent=50)
         assert sorted(traffic["traffic"].values()) == [50, 50]
-        asked = [await call("predict", endpoint="remib", rows=rows.head(1).to_dict("records")) for _ in range(10)]
+        # Both take a row with its key: one learned from that, the other from what is stored of it.
+        keyed = {"rows": rows.head(1).to_dict("records"), "features": ["zipcodes"]}
+        asked = [await call("predict", endpoint="remib", **keyed) for _ in range(10)]
         assert 4 <= sum(reply["bento"] == bentos[1]["bento"] for reply in asked) <= 6
         listed = await call("list_endpoints")
         assert listed["items"][0]["state"] == "ready"
+        await call("set_traffic", endpoint="remib", bento=bentos[1]["bento"], percent=100)
+        block = await call("predict", endpoint="remib", dataset=joined["dataset"])
+        assert (block["total"], block["next_cursor"]) == (3000, "100")
+        records = rows.to_dict("records")
+        known = await call("predict", endpoint="remib", rows=records, features=["zipcodes:population"])
+        assert known["probabilities"] == block["probabilities"][:5]
+        strange = await call("predict", endpoint="remib", rows=[records[0] | {"zipcode": 1}], features=["zipcodes"])
+        assert "1 of 1 rows have a key that the online store does not hold" in strange["notes"]
     finally:
         await call("stop_endpoint", endpoint="remib")
     assert (await call("list_endpoints"))["items"] == []

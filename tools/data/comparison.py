@@ -13,7 +13,7 @@ from .bounds import few, named
 from .drift import LEVEL, Tested, judged, tested
 from .identity import likely_group, row_hashes
 from .models import ColumnDrift, CompareRequest, DatasetComparison, SharedRows
-from .origin import rows_behind
+from .origin import rows_behind, rows_now
 from .pairs import Pair, pair
 from .profile import comparable
 from .shared import shared_rows, sharing
@@ -55,13 +55,13 @@ class Sides:
 def compare_datasets(work: Work, request: CompareRequest) -> DatasetComparison:
     """Whether the current rows are from the same population as those of the reference, and where they are not.
 
-    A model as the reference stands for its training data.
+    A model as the reference stands for its training data, and so does an endpoint; as the current it is its log.
 
     Raises:
         ToolFailure: an unknown dataset, model or column.
     """
     reference, model = rows_behind(work, request.reference)
-    current, _ = rows_behind(work, request.current)
+    current = rows_now(work, request.current)
     sides = _sides(reference, current, request)
     work.progress(1, 4, f"reading {sum(sides.rows)} rows")
     drawn = [_drawn(table) for table in sides.tables]

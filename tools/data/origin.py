@@ -1,4 +1,4 @@
-"""The dataset behind what a comparison is asked of: a dataset, or the training data of a model."""
+"""The dataset behind what a comparison is asked of: a dataset, or the training data of a model or an endpoint."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ..errors import ToolFailure
 from ..handles import parse_model
 from ..lineage import Edge, Lineage
 from ..runtime.work import Work
+from .answers import ENDPOINT, newest_bento
 from .store import Dataset, resolve
 
 MODEL = re.compile(r"^(model:|models:/)")
@@ -19,19 +20,33 @@ LOGGED = re.compile(r"^models:/m-[0-9a-f]{32}$")
 def rows_behind(work: Work, text: str) -> tuple[Dataset, str]:
     """The dataset, and of what model it is the training data (or nothing).
 
+    An endpoint stands for the model that has answered last of what is logged of it.
+
     Raises:
         ToolFailure: an unknown dataset, or a model whose training data is not known here.
     """
-    if not MODEL.match(text.strip()):
-        return resolve(work, text), ""
     lineage = Lineage(work.home)
-    model = text.strip() if LOGGED.match(text.strip()) else _versioned(lineage, text)
+    if text.strip().startswith(ENDPOINT):
+        model = newest_bento(work, text.strip())
+    elif MODEL.match(text.strip()):
+        model = text.strip() if LOGGED.match(text.strip()) else _versioned(lineage, text)
+    else:
+        return resolve(work, text), ""
     edges = lineage.ancestors(model)
     if found := next((edge.parent for edge in edges if _is_training(edge)), ""):
         return resolve(work, found), model
     raise ToolFailure(
         f"the training data of {text} is not known here", "Pass the dataset; get_lineage shows what a model came from."
     )
+
+
+def rows_now(work: Work, text: str) -> Dataset:
+    """What is compared with a reference: of an endpoint that is what is logged of it.
+
+    Raises:
+        ToolFailure: as `rows_behind` does.
+    """
+    return resolve(work, text) if text.strip().startswith(ENDPOINT) else rows_behind(work, text)[0]
 
 
 def _is_training(edge: Edge) -> bool:

@@ -31,5 +31,6 @@ SLICE = Slice(
         "far",
         "words",
         "sandbox",
+        "answers",
     ),
 )

@@ -23,6 +23,7 @@ from ..slices import handle_kinds
 from ..storage.state_files import draft_of, private_file, private_folder, remove_old_drafts, written_once
 from ..undo import deletes
 from ..user_files import readable
+from .answers import ENDPOINT, lines_of, table_of
 from .bounds import named
 from .folder import holds_parquet
 from .models import DatasetInfo, ReadOptions
@@ -83,12 +84,16 @@ class Dataset:
 def resolve(work: Work, text: str) -> Dataset:
     """The dataset behind a handle or a bare name; a readable file, or `source:<name>/<table>`, is loaded on the way.
 
+    `endpoint:<name>` is what is logged of it by now.
+
     Raises:
         ToolFailure: nothing of that name, several versions of it, or a file or source that may not or cannot be read.
     """
     if text.strip().startswith(PREFIX):
         source, sql, name = table_in(text)
         return load_source(work, source, sql, name, by=LOADED_UNASKED)
+    if text.strip().startswith(ENDPOINT):
+        return load_answers(work, text.strip())
     if looks_like_path(text):
         return load_file(work, text, "", by=LOADED_UNASKED)
     wanted = parse(text, "dataset")
@@ -161,6 +166,18 @@ def load_source(
     label = source.strip().removeprefix(PREFIX)
     table, notes = retype(*read_source(work, label, sql), options or ReadOptions())
     return save(work, table, name or slug(label), [f"{PREFIX}{label}"], by, notes, sql)
+
+
+def load_answers(work: Work, endpoint: str) -> Dataset:
+    """Read the log of an endpoint into the store.
+
+    Raises:
+        ToolFailure: the server is read-only, or nothing is logged of it.
+    """
+    lines = lines_of(work, endpoint)
+    require_writable(work, "a log")
+    name = parse(endpoint, "endpoint").name
+    return save(work, table_of(lines), f"{name[:55]}_answers", [f"{ENDPOINT}{name}"], by=LOADED_UNASKED)
 
 
 def require_writable(work: Work, what: str) -> None:

@@ -88,14 +88,14 @@ async def describe_dataset(
 
 async def compare_datasets(
     context: Injected,
-    reference: Annotated[str, Field(description="Dataset, or a model for its training data.")],
-    current: Dataset,
+    reference: Annotated[str, Field(description="Dataset; or model, endpoint: its training data.")],
+    current: Annotated[str, Field(description="Dataset, or endpoint:<name> for its log.")],
     columns: Annotated[list[str] | None, Field(description="Default: all.")] = None,
     target: str = "",
-    key: Annotated[str, Field(description="Column that names the same row in both.")] = "",
+    key: Annotated[str, Field(description="Names the same row in both.")] = "",
     wait_s: Wait = None,
 ) -> JobView[DatasetComparison]:
-    """What drifted: schema, missing, distributions (tested, corrected), unit changes, and rows shared by both."""
+    """What drifted: schema, missing, distributions (tested, corrected), units; and rows shared by both."""
     request = CompareRequest(reference=reference, current=current, columns=columns or [], target=target, key=key)
     return await context.submit(comparison.compare_datasets, request, wait_s)
 

@@ -117,13 +117,15 @@ def materialize_features(work: Work, request: MaterializeRequest) -> Materialize
     return done
 
 
-def get_online_features(work: Work, features: list[str], rows: list[dict[str, JsonValue]]) -> OnlineFeatures:
+def get_online_features(
+    work: Work, features: list[str], rows: list[dict[str, JsonValue]], full_feature_names: bool = False
+) -> OnlineFeatures:
     if not 1 <= len(rows) <= MAX_ROWS:
         raise ToolFailure(f"{len(rows)} rows", f"Ask for 1 to {MAX_ROWS} rows at a time.")
     with opened(work) as store:
         wanted = requested(registered(work, store), features)
         notes = [note for view, _ in wanted for note in _freshness(work, view)]
-        columns = _online_names(wanted)
+        columns = _online_names(wanted, full_feature_names)
         found = [read(store, view, names, keys_of(view, rows)) for view, names in wanted]
     answers = [
         online_row(
@@ -236,10 +238,10 @@ def _kept_keys(work: Work, view: Definition) -> list[str]:
     return [f"{view.handle}: keys that only {before.dataset} had keep their old online values"]
 
 
-def _online_names(wanted: list[tuple[Definition, list[str]]]) -> Mapping[str, dict[str, str]]:
-    """view -> feature -> its name in the answer, with the view in front where two views share a name."""
+def _online_names(wanted: list[tuple[Definition, list[str]]], full: bool) -> Mapping[str, dict[str, str]]:
+    """view -> feature -> its name in the answer, with the view in front where two views share a name, or always."""
     every: list[Any] = [name for _, names in wanted for name in names]
     return {
-        view.name: {name: name if every.count(name) == 1 else f"{view.name}__{name}" for name in names}
+        view.name: {name: name if every.count(name) == 1 and not full else f"{view.name}__{name}" for name in names}
         for view, names in wanted
     }

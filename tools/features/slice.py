@@ -20,4 +20,5 @@ SLICE = Slice(
     ),
     handles=("features", "online"),
     removes=("features", "online"),
+    opens=("client", "models"),
 )

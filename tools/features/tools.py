@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from ..handles import NAMES, NewName
+from ..handles import NewName
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
@@ -69,10 +69,10 @@ async def get_historical_features(
     features: References,
     timestamp_column: Annotated[str, Field(description="Default: event_timestamp.")] = "",
     full_feature_names: Annotated[bool, Field(description="view__feature")] = False,
-    name: Annotated[str, Field(description=f"Of the new dataset: {NAMES}")] = "",
+    name: NewName = "",
     wait_s: Wait = None,
 ) -> JobView[FeatureJoin]:
-    """Join features to rows, as known at each row's time, into a new dataset."""
+    """Join features to rows, as known at each row's time."""
     request = JoinRequest(
         dataset=dataset,
         features=features,
@@ -90,7 +90,7 @@ async def materialize_features(
     end: Annotated[str, Field(description="Default: now.")] = "",
     wait_s: Wait = None,
 ) -> JobView[Materialized]:
-    """Copy each key's newest value to the online store (a job)."""
+    """Copy each key's newest value to the online store."""
     request = MaterializeRequest(views=views or [], start=start, end=end)
     return await context.submit(client.materialize_features, request, wait_s)
 

@@ -1,4 +1,4 @@
-"""What a tool is given for one call: the two ways to library code, and the way back to the caller."""
+"""What a tool is given for one call: the ways to library code, and the way back to the caller."""
 
 from __future__ import annotations
 
@@ -68,6 +68,10 @@ class ToolContext:
     async def call(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a short client function in a worker of the toolset."""
         return await self.calls.call(self.toolset, function, *args, **kwargs)
+
+    async def ask(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a client function that only waits for another process of ours, and imports nothing, in a thread."""
+        return await self.calls.ask(self.toolset, function, *args, **kwargs)
 
     async def submit(
         self, function: Callable[[Work, Q], T], request: Q, wait_s: float | None, once: bool = False

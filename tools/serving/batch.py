@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from ..data.store import Dataset, resolve, save_parts
@@ -15,11 +16,12 @@ from ..modeling.frame import design
 from ..modeling.inputs import Surprises
 from ..modeling.pipelines import scores
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
+from ..paging import Page, offset_of
 from ..runtime.work import Work
 from ..undo import deletes
 from . import endpoints
 from .bentos import find_bento
-from .models import BatchRequest, Predicted
+from .models import BatchRequest, Predicted, Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,6 +120,41 @@ def predict_dataset(work: Work, request: BatchRequest) -> Predicted:
         notes=[*notes, *answers.surprises.notes()],
         undo=deletes(*new) if (new := [each.handle for each in (made, source) if each.new]) else None,
     )
+
+
+def block_of(work: Work, endpoint: str, dataset: str, limit: int, cursor: str) -> Page[Row]:
+    """Some rows of a dataset, in their order, as an endpoint takes them."""
+    state = endpoints.read(work, endpoint)
+    source = resolve(work, dataset)
+    start = offset_of(cursor)
+    if start >= source.info.rows:
+        raise ToolFailure(f"{source.handle} has {source.info.rows} rows, and {start} of them are passed", "Stop here.")
+    serving = max((each for each in state.deployments if each.ready), key=lambda each: each.percent, default=None)
+    if serving is None:
+        raise ToolFailure(f"endpoint:{state.endpoint} serves nothing", "deploy_model gives it a bento.")
+    spec = find_bento(work, serving.bento).spec
+    card = ModelCard(dataset="", rows=0, **spec.model_dump(include={"algorithm", "task", "target", "features", "seen"}))
+    names = [name for name in card.names if name in source.info.columns]
+    inputs = design(_rows(source, names, start, limit), card)
+    rows: list[Row] = [
+        {str(name): None if value != value else value for name, value in row.items()}
+        for row in inputs.to_dict("records")
+    ]
+    end = start + len(rows)
+    return Page(items=rows, total=source.info.rows, next_cursor=str(end) if end < source.info.rows else None)
+
+
+def _rows(source: Dataset, names: list[str], start: int, count: int) -> pd.DataFrame:
+    """Only the groups of rows are read that these lie in."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(source.path) as file:
+        ends = list(accumulate(file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)))
+        wanted = [
+            place for place, end in enumerate(ends) if end > start and (ends[place - 1] if place else 0) < start + count
+        ]
+        first = ends[wanted[0] - 1] if wanted[0] else 0
+        return file.read_row_groups(wanted, columns=names).slice(start - first, count).to_pandas()
 
 
 def _model(work: Work, text: str) -> tuple[StoredModel, list[str]]:

@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+from ..data.answers import keep_answers
 from ..errors import ToolFailure, unknown
+from ..features.models import OnlineFeatures
 from ..handles import parse
 from ..lineage import Lineage
 from ..locks import Busy
@@ -17,6 +19,7 @@ from . import endpoints, processes, reverse
 from .bentos import Bento, find_bento, make_bento, require_bentoml, require_whole
 from .connection import Connections, Front, ServiceFailed, Unreachable, ask_predictions
 from .endpoint_tokens import known_token
+from .joined import joined
 from .listing import line_of, redeploy
 from .listing import traffic as traffic_of
 from .models import (
@@ -85,9 +88,10 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
     plan = Plan(name, bento, request.replicas, threads, memory, model)
     with endpoints.change(work, name, RESTART_S):
         running = _settle(work, name)
+        logging = keep_answers(work, name, request.log_sample)
         if len(running) == 1 and is_served(plan, running[0]) and master(work, name, running[0]):
             handle.ensure(work)
-            return _nothing_changed(work, name, running[0])
+            return _nothing_changed(work, name, running[0], logging)
         require_room(plan, running, request.percent)
         work.progress(1, 3, f"starting {bento.handle}")
         began = time.perf_counter()
@@ -98,7 +102,7 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
         traffic, stopped = _switch(work, name, running, made, request.percent)
     Lineage(work.home).record(f"endpoint:{name}", [bento.handle], "deploy_model")
     undo = reverse.of_deployment(name, running, made, request.percent)
-    return _deployed(work, name, made, traffic).model_copy(
+    return _deployed(work, name, made, traffic, logging).model_copy(
         update={"ready_seconds": round(took, 2), "stopped": stopped, "undo": undo}
     )
 
@@ -121,11 +125,19 @@ def set_traffic(work: Work, endpoint: str, bento: str, percent: int) -> Traffic:
     return Traffic(endpoint=f"endpoint:{name}", traffic=traffic_of(state), notes=notes, undo=undo)
 
 
-def predict(work: Work, endpoint: str, rows: list[Row]) -> Prediction:
-    """Ask the bento whose turn it is; if that one is dead, another one of the endpoint."""
+def predict(work: Work, endpoint: str, rows: list[Row], known: OnlineFeatures | None = None) -> Prediction:
+    """Ask the bento whose turn it is; if that one is dead, another one of the endpoint.
+
+    Args:
+        known: what the online store holds of the keys in the rows.
+    """
     state = endpoints.read(work, endpoint)
     name = state.endpoint
     notes = _dead(work, state)
+    if known:
+        serving = max(state.deployments, key=lambda each: each.percent)
+        rows, found = joined(rows, known, find_bento(work, serving.bento).spec.features)
+        notes += found
     began = time.perf_counter()
     try:
         with work.tracer.span("ask service", endpoint=name, rows=len(rows)):
@@ -245,7 +257,7 @@ def _write(work: Work, name: str, deployments: list[Deployment], percents: dict[
     return traffic_of(state)
 
 
-def _deployed(work: Work, name: str, serving: Deployment, traffic: dict[str, int]) -> Deployed:
+def _deployed(work: Work, name: str, serving: Deployment, traffic: dict[str, int], notes: list[str]) -> Deployed:
     return Deployed(
         endpoint=f"endpoint:{name}",
         bento=serving.bento,
@@ -254,14 +266,14 @@ def _deployed(work: Work, name: str, serving: Deployment, traffic: dict[str, int
         traffic=traffic,
         ready_seconds=0,
         memory_mb=processes.memory_mb(work, name, serving),
-        notes=[TOKEN_NOTE.format(name=name)],
+        notes=[TOKEN_NOTE.format(name=name), *notes],
         next=f"predict(endpoint={f'endpoint:{name}'!r}, rows=[{{feature: value}}])",
     )
 
 
-def _nothing_changed(work: Work, name: str, serving: Deployment) -> Deployed:
-    found = _deployed(work, name, serving, {serving.bento: 100})
-    return found.model_copy(update={"notes": [f"{serving.bento} serves there already: nothing was changed"]})
+def _nothing_changed(work: Work, name: str, serving: Deployment, notes: list[str]) -> Deployed:
+    found = _deployed(work, name, serving, {serving.bento: 100}, [])
+    return found.model_copy(update={"notes": [f"{serving.bento} serves there already: nothing was changed", *notes]})
 
 
 def _asked(work: Work, name: str, rows: list[Row]) -> tuple[ServiceAnswer, str]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Lock
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +20,7 @@ HOST = "127.0.0.1"
 PROBE_TIMEOUT_S = 1.0
 PREDICT_TIMEOUT_S = 60.0
 MAX_KEPT = 32
+MAX_ANSWER = 64 << 20
 # The header by which the proxy says which deployment has answered.
 DEPLOYMENT = "X-Deployment"
 DROPPED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
@@ -59,10 +64,12 @@ class Front:
 
 
 class Connections:
-    """One open connection per endpoint."""
+    """Kept-alive connections to endpoints, each used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._open: dict[Front, http.client.HTTPConnection] = {}
+        self._lock = Lock()
+        self._idle: OrderedDict[Front, list[http.client.HTTPConnection]] = OrderedDict()
+        self._asking = set[http.client.HTTPConnection]()
 
     def post(self, front: Front, token: str, path: str, content: object) -> Reply:
         """Send once more if a kept connection turns out to be closed: a prediction changes nothing.
@@ -71,44 +78,81 @@ class Connections:
             Unreachable: nobody listens, or the connection breaks.
         """
         body = json.dumps(content).encode()
-        kept = front in self._open
+        if kept := self._take(front):
+            try:
+                return self._send(kept, front, token, path, body)
+            except DROPPED:
+                self._close(front)  # what was opened with it is most likely closed as well
+        fresh = http.client.HTTPConnection(HOST, front.port, timeout=PREDICT_TIMEOUT_S)
         try:
-            return self._send(front, token, path, body)
+            return self._send(fresh, front, token, path, body)
         except DROPPED as error:
-            self._close(front)
-            if not kept:
-                raise Unreachable(str(error)) from error
-        return self.post(front, token, path, content)
+            raise Unreachable(str(error)) from error
 
     def close(self) -> None:
-        for front in list(self._open):
+        """Close all, also those that somebody waits for, who is then told that nobody answers."""
+        for front in list(self._idle):
             self._close(front)
+        with self._lock:
+            asking = list(self._asking)
+        for each in asking:
+            if each.sock:
+                with suppress(OSError):
+                    each.sock.shutdown(socket.SHUT_RDWR)
 
-    def _send(self, front: Front, token: str, path: str, body: bytes) -> Reply:
-        connection = self._of(front)
+    def _send(self, connection: http.client.HTTPConnection, front: Front, token: str, path: str, body: bytes) -> Reply:
+        reply = None
+        with self._lock:
+            self._asking.add(connection)
         try:
             connection.request("POST", f"/{front.endpoint}{path}", body, _headers(token))
-            response = connection.getresponse()
-            return Reply(response.status, response.read(), response.headers.get(DEPLOYMENT, ""))
+            reply = _read(connection)
+            return reply
         except DROPPED:
             raise
         except TimeoutError as error:
-            self._close(front)
             raise ToolFailure(f"endpoint:{front.endpoint} did not answer within {PREDICT_TIMEOUT_S:g} s") from error
         except (http.client.HTTPException, OSError) as error:
-            self._close(front)
             raise Unreachable(str(error)) from error
+        finally:
+            with self._lock:
+                self._asking.discard(connection)
+            if reply is None:
+                connection.close()
+            else:
+                self._keep(front, connection)
 
-    def _of(self, front: Front) -> http.client.HTTPConnection:
-        if front not in self._open:
-            if len(self._open) >= MAX_KEPT:
-                self._close(next(iter(self._open)))
-            self._open[front] = http.client.HTTPConnection(HOST, front.port, timeout=PREDICT_TIMEOUT_S)
-        return self._open[front]
+    def _take(self, front: Front) -> http.client.HTTPConnection | None:
+        with self._lock:
+            kept = self._idle.get(front)
+            return kept.pop() if kept else None
+
+    def _keep(self, front: Front, connection: http.client.HTTPConnection) -> None:
+        """Keep a connection for the next call; those of what was not asked for the longest time go first."""
+        with self._lock:
+            self._idle.setdefault(front, []).append(connection)
+            self._idle.move_to_end(front)
+            gone: list[http.client.HTTPConnection] = []
+            while sum(map(len, self._idle.values())) > MAX_KEPT:
+                gone.append(next(iter(self._idle.values())).pop(0))
+                self._idle = OrderedDict((name, kept) for name, kept in self._idle.items() if kept)
+        for each in gone:
+            each.close()
 
     def _close(self, front: Front) -> None:
-        if connection := self._open.pop(front, None):
-            connection.close()
+        with self._lock:
+            kept = self._idle.pop(front, [])
+        for each in kept:
+            each.close()
+
+
+def _read(connection: http.client.HTTPConnection) -> Reply:
+    """Raises http.client.HTTPException for an answer that no prediction is so long."""
+    response = connection.getresponse()
+    body = response.read(MAX_ANSWER + 1)
+    if len(body) > MAX_ANSWER:
+        raise http.client.HTTPException(f"an answer of more than {MAX_ANSWER >> 20} MiB")
+    return Reply(response.status, body, response.headers.get(DEPLOYMENT, ""))
 
 
 def ask_predictions(
@@ -153,8 +197,7 @@ def _once(port: int, token: str, method: str, path: str) -> Reply:
     connection = http.client.HTTPConnection(HOST, port, timeout=PROBE_TIMEOUT_S)
     try:
         connection.request(method, path, b"{}" if method == "POST" else None, _headers(token))
-        response = connection.getresponse()
-        return Reply(response.status, response.read())
+        return _read(connection)
     except (http.client.HTTPException, OSError) as error:
         raise Unreachable(str(error)) from error
     finally:

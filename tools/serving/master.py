@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..landlock import DEVICES, Reach, confine, confines, needed_to_run
+from .answerlog import FOLDER
 
 CONTROL, EVENTS = "ipc://control", "ipc://events"
 # BentoML's own: sooner, the first look of circus meets workers that are not up.
@@ -44,9 +45,11 @@ def main(folder: str, *arguments: str) -> None:
 
 
 def _reach(folder: Path, port: int) -> Reach:
-    """Its own folder and port, and the stores that it reads; a model that turned on us would find no more."""
+    """Its own folder and port, its log, and the stores that it reads; a model that turned on us would find no more."""
     stores = ((folder / name).resolve() for name in ("bentos", "models"))
-    return Reach((*needed_to_run(), *stores), (folder, Path(DEVICES)), tcp=False, ports=(port, ANY_PORT))
+    return Reach(
+        (*needed_to_run(), *stores), (folder, folder.parent / FOLDER, Path(DEVICES)), tcp=False, ports=(port, ANY_PORT)
+    )
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class Packaged(BaseModel):
 
 
 class Resources(BaseModel):
-    """Per replica: `cpu` threads, `memory` of its data, e.g. 2Gi."""
+    """Per replica: threads, and memory as 2Gi."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -73,6 +73,7 @@ class DeployRequest(BaseModel):
     replicas: int
     resources: Resources
     percent: int
+    log_sample: float = 0
 
 
 class Deployment(BaseModel):
@@ -173,7 +174,8 @@ class ServiceAnswer(BaseModel):
 class Prediction(BaseModel):
     """One prediction per row; `probabilities` in the order of `classes`, null for regression or if a note says so.
 
-    `model` is the version that answered. Notes also count the rows with values that training had none of.
+    `model` is the version that answered. Notes also count the rows with values that training had none of. Of a
+    dataset `total` is how many rows it has, and `next_cursor` leads to its next block.
     """
 
     endpoint: str
@@ -183,6 +185,8 @@ class Prediction(BaseModel):
     probabilities: list[list[float]] | None = None
     classes: list[Label] = []
     ms: float
+    total: int | None = None
+    next_cursor: str | None = None
     notes: list[str] = []
 
 

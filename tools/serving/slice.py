@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..slices import Slice
 
 SLICE = Slice(
-    floor=5,
+    # Its requests are joined with online features.
+    floor=6,
     extra="serving",
     libraries=("bentoml",),
     needs=("bentoml", "sklearn"),

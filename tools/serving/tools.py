@@ -6,12 +6,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ..features.client import get_online_features
 from ..handles import NewName
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Bento, Dataset, Endpoint, Model
 from . import batch, client
+from .joined import asked
 from .models import (
     BatchRequest,
     Deployed,
@@ -36,10 +38,10 @@ async def package_model(
     model: Model,
     name: NewName = "",
     version: Annotated[str, Field(description="Default: a digest.")] = "",
-    batchable: Annotated[bool, Field(description="Add a route that predicts concurrent requests together.")] = False,
+    batchable: Annotated[bool, Field(description="Add a route for concurrent requests.")] = False,
     wait_s: Wait = None,
 ) -> JobView[Packaged]:
-    """Package a model, with its preprocessing, as a bento that can be deployed. The same model gives the same bento."""
+    """Package a model with its preprocessing as a bento; the same model as the same."""
     request = PackageRequest(model=model, name=name, version=version, batchable=batchable)
     return await context.submit(client.package_model, request, wait_s)
 
@@ -50,48 +52,58 @@ async def deploy_model(
     endpoint: NewName,
     replicas: Annotated[int, Field(ge=1, le=16)] = 1,
     resources: Resources | None = None,
-    percent: Annotated[Percent, Field(description="Below 100: share the calls with what runs there.")] = 100,
+    log_sample: Annotated[float, Field(ge=0, le=1, description="Share of rows to log.")] = 0,
+    percent: Annotated[Percent, Field(description="Below 100: shares the calls.")] = 100,
     wait_s: Wait = None,
 ) -> JobView[Deployed]:
-    """Serve a bento at an endpoint and wait until it answers. If the endpoint exists, what runs there is replaced
-    without a gap."""
+    """Serve a bento at an endpoint and wait until it answers. What runs there is replaced without a gap."""
+    wanted = resources or Resources()
     request = DeployRequest(
-        bento=bento, endpoint=endpoint, replicas=replicas, resources=resources or Resources(), percent=percent
+        bento=bento, endpoint=endpoint, replicas=replicas, resources=wanted, percent=percent, log_sample=log_sample
     )
     return await context.submit(client.deploy_model, request, wait_s, once=True)
 
 
 async def set_traffic(
-    context: Injected, endpoint: Endpoint, bento: Bento, percent: Annotated[Percent, Field(description="Of the calls.")]
+    context: Injected, endpoint: Endpoint, bento: Bento, percent: Annotated[Percent, Field(description="Of calls.")]
 ) -> Traffic:
-    """Set the share of calls that one of an endpoint's bentos gets; the others share the rest."""
+    """Set the share of calls of one bento of an endpoint."""
     return await context.call(client.set_traffic, endpoint, bento, percent)
 
 
 async def predict(
     context: Injected,
     endpoint: Endpoint,
-    rows: Annotated[list[Row], Field(min_length=1, max_length=MAX_ROWS, description="{feature: value}, null: missing")],
+    rows: Annotated[
+        list[Row] | None, Field(min_length=1, max_length=MAX_ROWS, description="{feature: value}, null: missing")
+    ] = None,
+    features: Annotated[list[str] | None, Field(description="view[:feature], read online by keys in rows.")] = None,
+    dataset: Annotated[str, Field(description="In place of rows.")] = "",
+    cursor: Cursor = "",
 ) -> Prediction:
-    """Predict rows through an endpoint: predictions, class probabilities, and which bento answered."""
-    return await context.call(client.predict, endpoint, rows)
+    """Predict rows through an endpoint; of a dataset 100 at a time."""
+    given = asked(rows, features, dataset)
+    block = await context.call(batch.block_of, endpoint, dataset, MAX_ROWS, cursor) if dataset else Page(items=given)
+    reading = context.calls.call("features", get_online_features, features, given, True) if features else None
+    answer = await context.ask(client.predict, endpoint, block.items, await reading if reading else None)
+    return answer.model_copy(update={"total": block.total, "next_cursor": block.next_cursor})
 
 
 async def predict_dataset(
     context: Injected,
-    model: Annotated[str, Field(description="Or endpoint:<name>, for the model it serves.")],
+    model: Annotated[str, Field(description="Or endpoint:<name>, for its model.")],
     dataset: Dataset,
     name: NewName = "",
-    columns: Annotated[list[str] | None, Field(description="To keep; default: all.")] = None,
+    columns: Annotated[list[str] | None, Field(description="To keep.")] = None,
     wait_s: Wait = None,
 ) -> JobView[Predicted]:
-    """Predict every row of a dataset: a dataset of predictions and probabilities, or effects."""
+    """Predict every row of a dataset: predictions, probabilities or effects."""
     request = BatchRequest(model=model, dataset=dataset, name=name, columns=columns)
     return await context.submit(batch.predict_dataset, request, wait_s)
 
 
 async def list_endpoints(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[EndpointLine]:
-    """List endpoints: state, traffic, URL and memory, as their processes are now."""
+    """List endpoints: state, traffic, URL, memory."""
     return await context.call(client.list_endpoints, limit, cursor)
 
 

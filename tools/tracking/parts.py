@@ -10,7 +10,8 @@ from pydantic import JsonValue
 
 from ..runtime.work import Work
 from .checks import OWNER, USER, check_tags, check_title, check_values, owned
-from .client import opened, opened_at, text_of
+from .client import opened_at, text_of
+from .connection import opened
 from .models import RunStatus
 
 if TYPE_CHECKING:

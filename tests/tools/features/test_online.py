@@ -294,6 +294,8 @@ def test_two_views_are_read_for_each_row_at_once(work: Work, register: Register)
     assert first.values == {"people__name": None, "things__name": "b", "value": 2.0}
     assert second.values == {"people__name": "Ann", "things__name": None, "value": None}
     assert (first.status, second.status) == ("partly", "partly")
+    full = client.get_online_features(work, ["people", "things:value"], rows, full_feature_names=True).rows[0]
+    assert full.values == {"people__name": None, "things__value": 2.0}
 
 
 @pytest.mark.parametrize(

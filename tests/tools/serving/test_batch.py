@@ -14,9 +14,12 @@ from mlops_mcp.tools.causal.models import EffectRequest
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
+from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.store import find_model
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import batch, endpoints
+from mlops_mcp.tools.serving import rows as checks
+from mlops_mcp.tools.serving.bentos import find_bento
 from mlops_mcp.tools.serving.client import package_model
 from mlops_mcp.tools.serving.models import BatchRequest, Deployment, EndpointFile, PackageRequest, Predicted
 from mlops_mcp.tools.training.client import train_model
@@ -176,6 +179,17 @@ def test_an_endpoint_stands_for_the_one_model_that_it_serves(work: Work, rows: s
     assert f"weights sha256 {weights}" in note
     assert table.equals(predict(work, models[1], rows)[1])
     assert "endpoint:shop" in {edge.parent for edge in Lineage(work.home).ancestors(made.dataset)}
+    blocks = [batch.block_of(work, "shop", rows, 200, cursor) for cursor in ("", "200", "400")]
+    assert [(len(block.items), block.total, block.next_cursor) for block in blocks] == [
+        (200, ROWS, "200"), (200, ROWS, "400"), (100, ROWS, None)
+    ]  # fmt: skip
+    served = find_bento(work, str(bentos[1])).spec
+    kinds = {feature.name: str(feature.kind) for feature in served.features}
+    inputs = checks.table(checks.check([row for block in blocks for row in block.items], kinds, {}), kinds)
+    pd.testing.assert_frame_equal(inputs, design(resolve(work, rows).frame(), find_model(work, models[1]).card))
+    for cursor, said in ((str(ROWS), "500 of them are passed"), ("x", "cursor")):
+        with pytest.raises(ToolFailure, match=said):
+            batch.block_of(work, "shop", rows, 100, cursor)
     serving(50, 50)
     with pytest.raises(ToolFailure, match="serves 2 models"):
         predict(work, "endpoint:shop", rows)

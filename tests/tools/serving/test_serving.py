@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_mcp.tools.data.comparison import compare_datasets
+from mlops_mcp.tools.data.models import CompareRequest
+from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.modeling.frame import design
 from mlops_mcp.tools.modeling.pipelines import scores
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
-from mlops_mcp.tools.serving import client, endpoints, processes
+from mlops_mcp.tools.serving import batch, client, endpoints, processes
 from mlops_mcp.tools.serving.endpoint_tokens import token_of
-from mlops_mcp.tools.serving.models import Row
+from mlops_mcp.tools.serving.models import BatchRequest, Row
 
 from ...waiting import until
-from .conftest import Served, close_connections, kill, marks, master_of, names, packaged, post, request, trained
+from .conftest import LOANS, Served, close_connections, kill, marks, master_of, names, packaged, post, request, trained
 
 # What the libraries warn of when they are imported is theirs; what we leave open is ours.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore", "error::ResourceWarning")]
@@ -69,6 +73,35 @@ def test_an_endpoint_says_exactly_what_the_registered_model_says(served: Served)
     assert f"person_age is missing in {missing} of 200 rows, and never was in training" in answer.notes
 
 
+def test_a_dataset_goes_through_an_endpoint_in_blocks_and_comes_out_as_from_its_model(served: Served) -> None:
+    """In groups of rows of another size than the blocks, with holes, and shuffled."""
+    frame = pd.read_parquet(LOANS).sample(230, random_state=1).assign(extra="x")
+    frame.loc[frame.index[::7], ["loan_intent", "person_age"]] = None
+    frame.to_parquet(served.work.home.parent / "blocks.parquet", index=False, row_group_size=60)
+    source = resolve(served.work, str(served.work.home.parent / "blocks.parquet"))
+    found: list[object] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        block = batch.block_of(served.work, "credit", source.handle, 100, cursor)
+        answer = client.predict(served.work, "credit", block.items)
+        found += [
+            (label, *shares) for label, shares in zip(answer.predictions, answer.probabilities or [], strict=True)
+        ]
+        cursor = block.next_cursor
+    made = batch.predict_dataset(served.work, BatchRequest(model=served.old.model, dataset=source.handle))
+    table = resolve(served.work, made.dataset).frame(made.columns)
+    assert found == list(table.itertuples(index=False, name=None))
+
+
+def test_many_callers_at_once_are_answered_as_one_after_the_other(served: Served) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(lambda row: client.predict(served.work, "credit", [row]).probabilities, served.rows[:80])
+        )
+    together = client.predict(served.work, "credit", served.rows[:80]).probabilities
+    assert [shares for answer in answers for shares in answer or []] == together
+
+
 def test_values_that_training_had_none_of_are_counted_in_the_answer(served: Served) -> None:
     good = served.rows[0]
     assert client.predict(served.work, "credit", [good]).notes == []
@@ -79,7 +112,8 @@ def test_values_that_training_had_none_of_are_counted_in_the_answer(served: Serv
 
 def test_a_regression_answers_with_its_numbers_and_its_end_leaves_no_process_and_no_file(served: Served) -> None:
     reference = trained(served.work, 20, "loan_amnt")
-    made = served.deploy(reference, "amounts", replicas=2)
+    every = request(reference, "amounts", replicas=2).model_copy(update={"log_sample": 1.0})
+    made = client.deploy_model(served.work, every)
     model = find_model(served.work, reference)
     rows = [{name: row.get(name, 0) for name in model.card.names} for row in served.rows]
     answer = client.predict(served.work, "amounts", rows)
@@ -87,6 +121,13 @@ def test_a_regression_answers_with_its_numbers_and_its_end_leaves_no_process_and
     assert made.bento.startswith("bento:loan_amnt_xgboost:")
     assert (answer.probabilities, answer.classes, answer.notes) == (None, [], [])
     assert abs(np.array(answer.predictions) - expected).max() <= 1e-9
+    logged = resolve(served.work, "endpoint:amounts").frame()
+    assert logged["prediction"].tolist() == answer.predictions
+    assert logged[model.card.numbers].to_numpy() == pytest.approx(pd.DataFrame(rows)[model.card.numbers], nan_ok=True)
+    assert set(logged["bento"]) == {made.bento.removeprefix("bento:")}
+    assert "endpoint:amounts is then a dataset" in made.notes[-1]
+    drift = CompareRequest(reference="endpoint:amounts", current="endpoint:amounts")
+    assert f"is the training data of {made.bento}" in compare_datasets(served.work, drift).notes[0]
     assert len(marks(served, "amounts")) == 3
     stopped = client.stop_endpoint(served.work, "amounts")
     assert (stopped.endpoint, stopped.processes) == ("endpoint:amounts", 3)

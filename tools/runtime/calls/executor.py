@@ -18,6 +18,7 @@ from ..template.handle import own_template
 from ..template.preload import wanted
 from ..work import Work
 from .pool import Worker, WorkerPool
+from .threads import Threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class CallExecutor:
         self._preload = wanted(toolsets) if settings.runtime.preload != "never" else []
         self._template = own_template()
         self._helpers = ThreadPoolExecutor(HELPERS, "calls")
+        self._asking = Threads(settings, sink)
         self._pools: dict[str, WorkerPool] = {}
         self._warming = False
 
@@ -75,8 +77,15 @@ class CallExecutor:
             self.warm()
         return cast(T, self._unwrap(outcome, name))
 
+    async def ask(
+        self, toolset: str, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run `function(work, *args)`, which only waits for another process of ours, in a thread right here."""
+        return await self._asking.run(toolset, function, *args, **kwargs)
+
     def close(self) -> None:
         """Kill all workers; blocking, from any thread."""
+        self._asking.close()
         self._helpers.shutdown()
         workers = self.workers
         for worker in workers:
