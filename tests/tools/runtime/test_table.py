@@ -16,6 +16,8 @@ import pytest
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import Unavailable
+from mlops_mcp.tools.paging import Position
+from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.jobs.backends import backend_of
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.runtime.jobs.shares import Slots
@@ -221,6 +223,54 @@ def test_a_table_without_the_columns_of_a_call_gets_them(store: Settings) -> Non
     newer = table_of(store)
     assert newer.get(old).call is None
     assert newer.insert(CALL).id == newer.insert(CALL).id != old
+
+
+def test_a_table_without_the_indexes_of_its_lists_gets_them(store: Settings) -> None:
+    table = table_of(store)
+    old = table.insert(NEW).id
+    with table.backend.open() as db:
+        db.execute("drop index jobs_created")
+        db.execute("drop index jobs_owner")
+    newer = table_of(store)
+    assert [row.id for row in newer.recent(5)] == [old]
+    with newer.backend.open() as db:
+        db.execute("drop index jobs_created")  # fails where there is none
+
+
+SEEN_BY = (Identity(), Identity("ann", "write"), Identity("", "write"))
+
+
+@pytest.mark.parametrize("by", SEEN_BY)
+@pytest.mark.parametrize("state", ["", "queued", "done"])
+def test_pages_of_a_list_are_what_somebody_may_see_of_it(table: JobTable, state: str, by: Identity) -> None:
+    owners = ("", "ann", "bob") * 3
+    made = [table.insert(replace(NEW, owner=owner, idempotency=None, call=None)).id for owner in owners]
+    with table.backend.open() as db:
+        db.execute("update jobs set created=7 where id in (?, ?, ?, ?)", made[2:6])
+        db.execute("update jobs set state='done', ended=9 where id in (?, ?, ?)", made[:3])
+    rows = sorted((table.get(each) for each in made), key=lambda row: (row.created, row.id), reverse=True)
+    wanted = [row.id for row in rows if state in ("", row.state) and by.owns(row.owner)]
+    found, after = list[str](), None
+    while page := table.recent(2, after, state, by):
+        found += [row.id for row in page]
+        after = page[-1].position
+    assert found == wanted
+    assert table.count(state, by) == len(wanted)
+
+
+@pytest.mark.parametrize("by", SEEN_BY)
+@pytest.mark.parametrize("state", ["", "queued"])
+def test_no_list_of_jobs_reads_or_sorts_all_of_them(
+    settings: Settings, state: str, by: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, asked = table_of(settings), list[tuple[str, tuple[object, ...]]]()
+    monkeypatch.setattr(table, "_all", lambda query, *values: asked.append((query, values)))
+    table.recent(20, None, state, by)
+    table.recent(20, Position(1.0, "x"), state, by)
+    with table.backend.open() as db:
+        plans = [str(row[3]) for query, values in asked for row in db.execute(f"explain query plan {query}", values)]
+    assert plans
+    assert not [plan for plan in plans if "INDEX jobs_" not in plan and "RIGHT PART" not in plan]
 
 
 def test_a_file_of_an_older_version_keeps_its_jobs(settings: Settings) -> None:

@@ -32,14 +32,19 @@ COLUMNS = {
     "told": "integer not null default 0", "owner": "text not null default ''",
 }  # fmt: skip
 TABLE = f"create table if not exists jobs({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())});"
-INDEXES = (
-    "create index if not exists jobs_state on jobs(state, created);"
-    "create index if not exists jobs_ended on jobs(ended);"
-    "create index if not exists jobs_call on jobs(call);"
-)
+INDEXED = {
+    "jobs_state": "state, created", "jobs_ended": "ended", "jobs_call": "call",
+    # added after 0.1.0, as above
+    "jobs_created": "created, id", "jobs_owner": "owner, created, id",
+}  # fmt: skip
+INDEXES = "".join(f"create index if not exists {name} on jobs({columns});" for name, columns in INDEXED.items())
+PARTS = COLUMNS.keys() | INDEXED.keys()
 # A schema of its own: MLflow has a table `jobs` as well, and both may be given one database.
 SCHEMA = "mlops_mcp"
-KNOWN = f"select column_name from information_schema.columns where table_name='jobs' and table_schema='{SCHEMA}'"
+KNOWN = (
+    f"select column_name from information_schema.columns where table_name='jobs' and table_schema='{SCHEMA}' "
+    f"union select indexname from pg_indexes where tablename='jobs' and schemaname='{SCHEMA}'"
+)
 # Where versions before this schema have put the table: its columns tell it from that of others.
 OLDER = (
     "select table_schema from information_schema.columns where table_name='jobs' "
@@ -99,7 +104,7 @@ class SqliteBackend:
             path,
             TABLE + INDEXES,
             "the job table",
-            upgrade=_add_missing_columns,
+            upgrade=_add_what_is_missing,
             then="Tools that need no job work on.",
             timeout_s=timeout_s,
         )
@@ -115,14 +120,22 @@ class SqliteBackend:
             yield connection
 
 
-def _add_missing_columns(connection: sqlite3.Connection) -> None:
-    known = {row[1] for row in connection.execute("pragma table_info(jobs)")}
-    if not known or known >= COLUMNS.keys():
+def _add_what_is_missing(connection: sqlite3.Connection) -> None:
+    known = _parts(connection)
+    if known.isdisjoint(COLUMNS) or known >= PARTS:
         return
     with transaction(connection):
-        known = {row[1] for row in connection.execute("pragma table_info(jobs)")}
+        known = _parts(connection)
         for name in [name for name in COLUMNS if name not in known]:
             connection.execute(f"alter table jobs add column {name} {COLUMNS[name]}")
+        for name in [name for name in INDEXED if name not in known]:
+            connection.execute(f"create index {name} on jobs({INDEXED[name]})")
+
+
+def _parts(connection: sqlite3.Connection) -> set[str]:
+    """The names of the columns and indexes that the table has."""
+    kinds = ("table_info", "index_list")
+    return {str(row[1]) for kind in kinds for row in connection.execute(f"pragma {kind}(jobs)")}
 
 
 class PostgresBackend:
@@ -189,7 +202,7 @@ class PostgresBackend:
             return
         # Asked first: changing a table, even by nothing, waits for everybody who reads it.
         found = {str(row[0]) for row in connection.execute(KNOWN.encode())}
-        if found >= COLUMNS.keys():
+        if found >= PARTS:
             self._ready = True
             return
         with connection.transaction():
