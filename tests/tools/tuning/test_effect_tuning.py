@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking.client import search_runs
 from mlops_mcp.tools.tuning import client
 from mlops_mcp.tools.tuning.models import Tuned, TuneRequest
+from mlops_mcp.tools.tuning.objective import open_objective
 from mlops_mcp.tools.tuning.space import read_space
 
 pytestmark = pytest.mark.slow
@@ -127,3 +129,18 @@ def test_more_folds_than_rows_of_a_class_are_refused(work: Work, tmp_path: Path)
             work, str(tmp_path / "rare.parquet"), algorithm="LogisticRegression", features=["x"], folds=3,
             effect={}, search_space={},
         )  # fmt: skip
+
+
+def test_points_are_scored_alike_in_another_process(work: Work, rows: str, others: str) -> None:
+    for changes in ({}, {"validation": others}):
+        request = TuneRequest.model_validate(
+            {
+                "dataset": rows, "target": "y", "algorithm": "CausalForest", "folds": 2, "n_trials": 2,
+                "search_space": SMALL, "features": ["x"], "effect": OF, **changes,
+            }
+        )  # fmt: skip
+        objective = open_objective(work, request)[0]
+        point = {"model_y__max_iter": 30, "model_t__max_iter": 30, "n_estimators": 20, "min_samples_leaf": 20}
+        sent = pickle.loads(pickle.dumps(objective))
+        sent.get_ready()
+        assert list(sent.steps(point)) == list(objective.steps(point))
