@@ -305,11 +305,11 @@ def _short(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def in_parallel(function: Callable[[str], Column], names: Iterable[str]) -> list[Column]:
+def in_parallel(function: Callable[[str], Column], names: Iterable[str], workers: int | None = None) -> list[Column]:
     """Arrow works without Python's lock, so that columns are read at once."""
     from concurrent.futures import ThreadPoolExecutor
 
     import pyarrow as pa
 
-    with ThreadPoolExecutor(max_workers=pa.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=workers or pa.cpu_count()) as pool:
         return list(pool.map(function, names))

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ToolFailure, unknown
 from .bounds import named
@@ -27,23 +27,51 @@ WAY_OUT = (
 )
 
 
+class Texts(Protocol):
+    """A table of text, of which one column is asked for at a time."""
+
+    @property
+    def column_names(self) -> list[str]: ...
+
+    def column(self, name: str, /) -> pa.ChunkedArray: ...
+
+
+Keep = Callable[[str, Column], Column]
+
+
 def typed(table: pa.Table, options: ReadOptions, separator: str) -> tuple[pa.Table, list[str]]:
     """A table of text with types, and what was read how; `separator` is that of the file.
 
     Raises:
         ToolFailure: numbers or dates that can be read in two ways, or cells that an asked type cannot take.
     """
+    columns = read_columns(table, options, separator)
+    return _joined(table, columns), notes_on(columns)
+
+
+def read_columns(
+    table: Texts, options: ReadOptions, separator: str, keep: Keep | None = None, workers: int | None = None
+) -> dict[str, Column]:
+    """`typed`, column by column.
+
+    Args:
+        keep: is given each column, and returns what of it is to stay in memory; its values may be their limits alone.
+        workers: how many columns are read at once.
+    """
     _check(table, options)
+
+    def read(names: Sequence[str], convention: Convention) -> dict[str, Column]:
+        return _read(table, names, convention, options, keep, workers)
+
     convention = Convention(options.decimal, bool(options.decimal), options.day_first)
-    columns = _read(table, table.column_names, convention, options)
+    columns = read(table.column_names, convention)
     settled = _settled(table, columns, convention, separator)
-    again = [name for name, column in columns.items() if _depends(column, convention, settled)]
-    columns |= _read(table, again, settled, options)
+    columns |= read([name for name, column in columns.items() if _depends(column, convention, settled)], settled)
     if separator == ";" and not settled.decimal:
         columns |= {name: replace(columns[name], undecided="decimal") for name in _thousands(table, columns)}
     if undecided := {name: column.undecided for name, column in columns.items() if column.undecided}:
         raise _question(table, undecided)
-    return _joined(table, columns), _notes(columns)
+    return columns
 
 
 def retyped(table: pa.Table, options: ReadOptions) -> tuple[pa.Table, list[str]]:
@@ -62,7 +90,7 @@ def retyped(table: pa.Table, options: ReadOptions) -> tuple[pa.Table, list[str]]
         raise _question(table, undecided)
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column.values)
-    return table, [*_notes(columns), *hints(table, [name for name in table.column_names if name not in columns])]
+    return table, [*notes_on(columns), *hints(table, [name for name in table.column_names if name not in columns])]
 
 
 def hints(table: pa.Table, names: Sequence[str]) -> list[str]:
@@ -82,23 +110,31 @@ def hints(table: pa.Table, names: Sequence[str]) -> list[str]:
     return [*said, *_doubts({name: doubt for name, (_, doubt) in seen.items() if doubt})]
 
 
-def _check(table: pa.Table, options: ReadOptions) -> None:
+def _check(table: Texts, options: ReadOptions) -> None:
     for name in options.asked:
         if name not in table.column_names:
             raise unknown("column in `types`", name, table.column_names)
 
 
-def _read(table: pa.Table, names: list[str], convention: Convention, options: ReadOptions) -> dict[str, Column]:
+def _read(
+    table: Texts,
+    names: Sequence[str],
+    convention: Convention,
+    options: ReadOptions,
+    keep: Keep | None,
+    workers: int | None,
+) -> dict[str, Column]:
     missing = missing_words(options)
 
     def one(name: str) -> Column:
         column, kind = table.column(name), options.asked.get(name)
-        return as_kind(name, column, kind, convention, options) if kind else read_column(column, convention, missing)
+        found = as_kind(name, column, kind, convention, options) if kind else read_column(column, convention, missing)
+        return keep(name, found) if keep else found
 
-    return dict(zip(names, in_parallel(one, names), strict=True))
+    return dict(zip(names, in_parallel(one, names, workers), strict=True))
 
 
-def _settled(table: pa.Table, columns: Mapping[str, Column], convention: Convention, separator: str) -> Convention:
+def _settled(table: Texts, columns: Mapping[str, Column], convention: Convention, separator: str) -> Convention:
     """What the columns that prove how the file writes numbers and dates say about those that do not.
 
     Where nothing is proven, a comma between digits of a file that commas separate groups thousands.
@@ -131,7 +167,7 @@ def _pointed(column: Column) -> bool:
     return not column.decimal and pa.types.is_floating(column.values.type)
 
 
-def _thousands(table: pa.Table, columns: Mapping[str, Column]) -> list[str]:
+def _thousands(table: Texts, columns: Mapping[str, Column]) -> list[str]:
     """Columns of nothing but 1.234: where semicolons separate, as with decimal commas, that may be a thousand."""
     import pyarrow.compute as pc
 
@@ -139,7 +175,7 @@ def _thousands(table: pa.Table, columns: Mapping[str, Column]) -> list[str]:
     return [name for name in found if pc.any(pc.match_substring_regex(table.column(name), EITHER)).as_py()]
 
 
-def _question(table: pa.Table, undecided: Mapping[str, str]) -> ToolFailure:
+def _question(table: Texts, undecided: Mapping[str, str]) -> ToolFailure:
     name, option = next(iter(undecided.items()))
     sample = [text for text in table.column(name).slice(0, 20).to_pylist() if text][:3]
     if option == "decimal":
@@ -159,7 +195,7 @@ def _joined(table: pa.Table, columns: Mapping[str, Column]) -> pa.Table:
     return pa.table({name: columns[name].values for name in table.column_names})
 
 
-def _notes(columns: Mapping[str, Column]) -> list[str]:
+def notes_on(columns: Mapping[str, Column]) -> list[str]:
     said = dict[str, list[str]]()
     for name, column in columns.items():
         for what in column.said:

@@ -59,7 +59,7 @@ def _balanced(name: str, layout: Layout) -> tuple[Layout, list[str]]:
     quote = layout.quote.encode()
     if not quote or quote not in layout.body:
         return layout, []
-    quoting = _Quoting(layout.separator, layout.quote)
+    quoting = Quoting(layout.separator, layout.quote)
     spaced, count = quoting.without_spaces(layout.body)
     layout, notes = replace(layout, body=spaced), [f"spaces before {count} quotes left out"] if count else []
     broken = quoting.broken(layout.body)
@@ -76,12 +76,12 @@ def _balanced(name: str, layout: Layout) -> tuple[Layout, list[str]]:
     )
 
 
-class _Quoting:
+class Quoting:
     """Where quotes may stand: around a whole cell, doubled inside one, or plain in the middle of an unquoted one."""
 
     def __init__(self, separator: str, quote: str) -> None:
-        self._plain, self._separator = quote.encode(), separator.encode()
-        self._quote, mark = re.escape(self._plain), re.escape(self._separator)
+        self.quote, self._separator = quote.encode(), separator.encode()
+        self._quote, mark = re.escape(self.quote), re.escape(self._separator)
         self._start, self._end = rb"(?<![^%s\r\n])" % mark, rb"(?=[%s\r\n]|\Z)" % mark
         self._cell = rb"%s(?:[^%s]++|%s%s)*+%s" % ((self._quote,) * 5)
         self._inside = rb"(?<=[^%s\r\n])%s" % (mark, self._quote)
@@ -98,6 +98,10 @@ class _Quoting:
         """What is left where each quoted cell is two quotes."""
         return re.sub(self._start + self._cell, b'""', body)
 
+    def has_spaces(self, body: bytes) -> bool:
+        """Whether there may be a space before a cell that is quoted."""
+        return any(before + b" " + self.quote in body for before in (self._separator, b"\n", b" "))
+
     def without_spaces(self, body: bytes) -> tuple[bytes, int]:
         """Cells that are quoted but for a space before the quote, without it; and how many."""
         count = 0
@@ -110,13 +114,13 @@ class _Quoting:
         cell = self._cell + self._end
         pattern = self._start + rb"(?:%s| +(%s))" % (cell, cell)
         # A look for plain bytes costs nothing beside the pattern, and most files have none of them.
-        if not any(before + b" " + self._plain in body for before in (self._separator, b"\n", b" ")):
+        if not self.has_spaces(body):
             return body, 0
         return re.sub(pattern, moved, body), count
 
 
 @dataclass
-class _Ragged:
+class Ragged:
     """Rows with another number of cells than the header, as Arrow tells of them while it reads on."""
 
     rows: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
@@ -131,19 +135,19 @@ def _table(name: str, layout: Layout, options: ReadOptions) -> tuple[pa.Table, l
 
     if not re.search(rb"[^\r\n]", layout.body):
         return pa.table({column: pa.array([], pa.string()) for column in layout.names}), ["no rows"]
-    bad = _Ragged()
-    table = _parsed(layout, bad)
+    bad = Ragged()
+    table = parsed(layout, bad)
     if not bad.rows:
         return table, []
     if not options.bad_rows:
-        raise ToolFailure(f"{name}: {_described(layout, bad.rows)}", _ragged_hint(layout, bad.rows))
+        raise ToolFailure(f"{name}: {described(layout, bad.rows)}", ragged_hint(layout, bad.rows))
     said = f"{len(bad.rows)} rows have another number of cells than the header"
     if options.bad_rows == "drop":
         return table, [f"{said}: dropped"]
     return _padded(layout), [f"{said}: padded"]
 
 
-def _parsed(layout: Layout, bad: Callable[[Any], Literal["skip"]]) -> pa.Table:
+def parsed(layout: Layout, bad: Callable[[Any], Literal["skip"]]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.csv as csv
 
@@ -165,7 +169,7 @@ def _parsed(layout: Layout, bad: Callable[[Any], Literal["skip"]]) -> pa.Table:
     raise AssertionError("unreachable")
 
 
-def _described(layout: Layout, rows: Sequence[tuple[str, int]]) -> str:
+def described(layout: Layout, rows: Sequence[tuple[str, int]]) -> str:
     places = [f"line {_line(layout, text)} has {count}" for text, count in rows[:3]]
     more = f" and {len(rows) - 3} more rows" if len(rows) > 3 else ""
     return f"the header has {len(layout.names)} cells, but {', '.join(places)}{more}"
@@ -176,7 +180,7 @@ def _line(layout: Layout, text: str) -> int:
     return layout.first_line + layout.body.count(b"\n", 0, place)
 
 
-def _ragged_hint(layout: Layout, rows: Sequence[tuple[str, int]]) -> str:
+def ragged_hint(layout: Layout, rows: Sequence[tuple[str, int]]) -> str:
     if len(layout.names) == 1 and all(re.fullmatch(r"\s*[-+]?\d+,\d+\s*", text) for text, _ in rows):
         return "If the comma is a decimal mark, pass options={'separator': ';', 'decimal': ','}; else bad_rows='pad'."
     return RAGGED_HINT
@@ -204,5 +208,5 @@ def _blank_lines(layout: Layout, rows: int) -> int:
     if body.count(b"\n") + (not body.endswith(b"\n")) == rows or (b"\n\n" not in body and b"\n\r\n" not in body):
         return 0
     if layout.quote and layout.quote.encode() in body:
-        body = _Quoting(layout.separator, layout.quote).without_cells(body)
+        body = Quoting(layout.separator, layout.quote).without_cells(body)
     return len(re.findall(rb"\n(?=\r?\n)", body.rstrip(b"\r\n"))) + body.startswith((b"\n", b"\r\n"))

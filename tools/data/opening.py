@@ -108,6 +108,11 @@ def _unpacked(file: Opened, options: ReadOptions, max_mb: int) -> Opened | None:
     return Opened(inner, data, (*file.notes, f"unpacked from {file.name}"))
 
 
+def is_packed(data: bytes) -> bool:
+    """Whether a file that begins so is an archive or compressed."""
+    return data.startswith((*ZIPS, *_streams()))
+
+
 def _streams() -> dict[bytes, Callable[[IO[bytes]], IO[bytes]]]:
     return {
         b"\x1f\x8b": _gzip,

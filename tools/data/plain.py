@@ -216,10 +216,15 @@ def _real(known: pa.ChunkedArray, look: _Look) -> Plain | None:
 
 def _decimals(known: pa.ChunkedArray) -> tuple[int, int]:
     """The fewest and the most decimals of a cell."""
+    found = [_decimals_of(chunk) for chunk in known.chunks if chunk.null_count < len(chunk)]
+    return min(low for low, _ in found), max(high for _, high in found)
+
+
+def _decimals_of(cells: pa.Array) -> tuple[int, int]:
     import pyarrow.compute as pc
 
-    place = pc.find_substring(known, ".")
-    decimals = pc.if_else(pc.less(place, 0), 0, pc.subtract(pc.subtract(pc.binary_length(known), place), 1))
+    place = pc.find_substring(cells, ".")
+    decimals = pc.if_else(pc.less(place, 0), 0, pc.subtract(pc.subtract(pc.binary_length(cells), place), 1))
     limits = pc.min_max(decimals).as_py()
     return limits["min"], limits["max"]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,7 @@ def read_table(path: Path, options: ReadOptions, max_mb: int) -> tuple[pa.Table,
     Raises:
         ToolFailure: an unknown format, a file its reader refuses, or one that can be read in two ways.
     """
-    import pyarrow as pa
-
-    try:
+    with told(path.name):
         if path.is_dir():
             return retype(*read_folder(path, max_mb), options)
         file = opened(path, options, max_mb)
@@ -45,13 +44,20 @@ def read_table(path: Path, options: ReadOptions, max_mb: int) -> tuple[pa.Table,
             table, notes = READERS[file.format](file, options)
             require_extents(file.name, table)
             table, said = retype(table, [], options)
-    except MemoryError:  # one of Arrow's is an ArrowException as well
-        raise OutOfMemory(f"{path.name} holds more than there is memory for", "Pass it in parts.") from None
-    except (pa.ArrowException, UnicodeDecodeError, ValueError, OSError) as error:
-        raise ToolFailure(
-            f"{path.name} cannot be read: {str(error)[:300]}", "Check the file and its format."
-        ) from error
     return table, [*file.notes, *notes, *said]
+
+
+@contextmanager
+def told(name: str) -> Generator[None]:
+    """Say of a file what its reader refuses, or that there is too little memory for it."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except MemoryError:  # one of Arrow's is an ArrowException as well
+        raise OutOfMemory(f"{name} holds more than there is memory for", "Pass it in parts.") from None
+    except (pa.ArrowException, UnicodeDecodeError, ValueError, OSError) as error:
+        raise ToolFailure(f"{name} cannot be read: {str(error)[:300]}", "Check the file and its format.") from error
 
 
 def retype(table: pa.Table, notes: list[str], options: ReadOptions) -> tuple[pa.Table, list[str]]:

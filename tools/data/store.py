@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
@@ -26,6 +27,7 @@ from ..user_files import readable
 from .answers import ENDPOINT, lines_of, table_of
 from .bounds import named
 from .folder import holds_parquet
+from .large import is_large, read_large
 from .models import DatasetInfo, ReadOptions
 from .readers import normalise, read_table, retype
 from .reads import Read, Reading
@@ -139,10 +141,20 @@ def load_file(
     if (read := reading.before()) and (made := _there(work, read)):
         Lineage(work.home).record(made.handle, parents, by)
         return made
-    table, notes = read_table(source, given, work.settings.data.max_mb)
-    made = save(work, table, named, parents, by, notes)
+    made = _read_whole_or_in_parts(work, source, named, given, parents, by)
     reading.keep(made.handle, made.info.notes)
     return made
+
+
+def _read_whole_or_in_parts(
+    work: Work, source: Path, name: str, options: ReadOptions, parents: list[str], by: str
+) -> Dataset:
+    if is_large(source):
+        with TemporaryDirectory(dir=private_folder(work.home / "queries"), ignore_cleanup_errors=True) as folder:
+            if found := read_large(source, options, Path(folder)):
+                return save_parts(work, found.parts, name, parents, by, found.notes)
+    table, notes = read_table(source, options, work.settings.data.max_mb)
+    return save(work, table, name, parents, by, notes)
 
 
 def _there(work: Work, read: Read) -> Dataset | None:
@@ -212,7 +224,9 @@ def changing(work: Work) -> AbstractContextManager[None]:
     return locked(datasets(work) / ".lock", PATIENCE_S, "the datasets are being changed by another call")
 
 
-def save_parts(work: Work, parts: Iterable[pa.Table], name: str, parents: Iterable[str], by: str) -> Dataset:
+def save_parts(
+    work: Work, parts: Iterable[pa.Table], name: str, parents: Iterable[str], by: str, notes: Sequence[str] = ()
+) -> Dataset:
     """`save` for rows that come some at a time, in tables of the same plain columns, of which there is at least one."""
     import pyarrow.parquet as pq
 
@@ -224,7 +238,7 @@ def save_parts(work: Work, parts: Iterable[pa.Table], name: str, parents: Iterab
             for part in parts:
                 writer = writer or stack.enter_context(pq.ParquetWriter(draft, part.schema, **_layout(part.schema)))
                 writer.write_table(part)
-        return _stored(work, draft, name, _Origin(list(parents), by))
+        return _stored(work, draft, name, _Origin(list(parents), by, list(notes)))
 
 
 @contextmanager
