@@ -76,8 +76,8 @@ AGENTS = (
         "Takes an approved version to an endpoint and moves traffic to it.",
         (
             "list_models", "get_model", "get_latest_version", "promote_model", "rollback_model", "transition_stage",
-            "package_model", "deploy_model", "set_traffic", "predict", "list_endpoints", "stop_endpoint", "get_lineage",
-            "delete", *JOBS,
+            "package_model", "deploy_model", "set_traffic", "predict", "list_endpoints", "get_endpoint",
+            "get_endpoint_logs", "rollback_endpoint", "stop_endpoint", "get_lineage", "delete", *JOBS,
         ),
     ),
     AgentProfile(

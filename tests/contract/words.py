@@ -130,6 +130,8 @@ WORDS: dict[str, Word] = {
     "resources": Word(OBJECT, "what a process may use"),
     "percent": Word(WHOLE, "a share of calls"),
     "log_sample": Word(NUMBER, "how much of what an endpoint is asked is logged"),
+    "canary": plain(OBJECT, "how a new bento proves itself before it gets all calls"),
+    "shadow": Word(TRUTH, "whether a bento gets copies of calls only"),
     "batchable": Word(TRUTH, "whether concurrent requests are predicted together"),
     "stage": plain(TEXT, "a stage of the registry"),
     "stages": Word(TEXTS, "stages in the order they are looked at"),

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from ..data.answers import keep_answers
 from ..errors import ToolFailure, unknown
 from ..features.models import OnlineFeatures
 from ..handles import parse
@@ -18,9 +17,10 @@ from ..undo import call, deletes
 from . import endpoints, processes, reverse
 from .bentos import Bento, find_bento, make_bento, require_bentoml, require_whole
 from .connection import Connections, Front, ServiceFailed, Unreachable, ask_predictions
+from .deploying import RESTART_S, deployed, settle, whole, without_newest, write_shares
 from .endpoint_tokens import known_token
 from .joined import joined
-from .listing import line_of, redeploy
+from .listing import line_of, logs_of, redeploy, view_of
 from .listing import traffic as traffic_of
 from .models import (
     Deployed,
@@ -28,24 +28,22 @@ from .models import (
     DeployRequest,
     EndpointFile,
     EndpointLine,
+    EndpointLogs,
+    EndpointView,
     Packaged,
     PackageRequest,
     Prediction,
+    Resources,
+    RollbackRequest,
     Row,
     ServiceAnswer,
     Stopped,
     Traffic,
 )
-from .planning import is_served, require_room, size
+from .planning import size
 from .processes import Plan, free_ports, master
 from .proxy import handle
 
-# So long a dead deployment may take to be started again.
-RESTART_S = 60.0
-TOKEN_NOTE = (
-    'other programs POST {{"rows": […]}} there as application/json with the header Authorization: Bearer <token>, '
-    "which `mlops-mcp endpoint-token {name}` prints on that machine"
-)
 MODELS = ("model:", "models:/", "run:", "m-")
 # More numbers than these are left out of an answer.
 MAX_PROBABILITIES = 400
@@ -85,26 +83,9 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
     bento, model = _bento(work, request.bento)
     require_whole(work, bento)
     threads, memory = max(1, int(request.resources.cpu)), size(request.resources.memory)
-    plan = Plan(name, bento, request.replicas, threads, memory, model)
-    with endpoints.change(work, name, RESTART_S):
-        running = _settle(work, name)
-        logging = keep_answers(work, name, request.log_sample)
-        if len(running) == 1 and is_served(plan, running[0]) and master(work, name, running[0]):
-            handle.ensure(work)
-            return _nothing_changed(work, name, running[0], logging)
-        require_room(plan, running, request.percent)
-        work.progress(1, 3, f"starting {bento.handle}")
-        began = time.perf_counter()
-        with work.tracer.span("start service", bento=bento.handle, replicas=plan.replicas):
-            made = _started(work, plan, running, ports)
-        took = time.perf_counter() - began
-        work.progress(2, 3, "switching the calls over")
-        traffic, stopped = _switch(work, name, running, made, request.percent)
+    made = deployed(work, request, Plan(name, bento, request.replicas, threads, memory, model), ports)
     Lineage(work.home).record(f"endpoint:{name}", [bento.handle], "deploy_model")
-    undo = reverse.of_deployment(name, running, made, request.percent)
-    return _deployed(work, name, made, traffic, logging).model_copy(
-        update={"ready_seconds": round(took, 2), "stopped": stopped, "undo": undo}
-    )
+    return made
 
 
 def set_traffic(work: Work, endpoint: str, bento: str, percent: int) -> Traffic:
@@ -117,7 +98,9 @@ def set_traffic(work: Work, endpoint: str, bento: str, percent: int) -> Traffic:
             raise ToolFailure(f"{chosen.bento} is dead", f"Deploy it again: {redeploy(state)}")
         before = {each.id: each.percent for each in state.deployments}
         percents = endpoints.share(before, chosen.id, percent)
-        _write(work, name, state.deployments, percents)
+        # Who answers is no shadow any more.
+        kept = [each.model_copy(update={"shadow": each.shadow and not percents[each.id]}) for each in state.deployments]
+        write_shares(work, name, kept, percents)
     state = endpoints.read(work, name)
     idle = [each.bento for each in state.deployments if not each.percent]
     notes = [f"{each} keeps running without calls; deploy_model replaces it, stop_endpoint ends it" for each in idle]
@@ -180,11 +163,36 @@ def forget_unfinished(work: Work, endpoint: str) -> None:
         if not endpoints.exists(work, name):  # it was stopped meanwhile
             return
         state = endpoints.read(work, name)
-        finished = [each for each in state.deployments if each.ready]
+        finished = [each for each in state.deployments if each.finished]
         ended = processes.sweep(work, name, {each.id for each in finished})
         if len(finished) < len(state.deployments):
-            endpoints.keep(work, name, finished)
+            write_shares(work, name, finished, whole(finished))
         endpoints.note(work, name, *ended)
+
+
+def get_endpoint(work: Work, endpoint: str) -> EndpointView:
+    """Its versions with what the proxy has counted of each."""
+    return view_of(work, endpoint)
+
+
+def get_endpoint_logs(work: Work, endpoint: str) -> EndpointLogs:
+    return logs_of(work, endpoint)
+
+
+def rollback_endpoint(work: Work, request: RollbackRequest) -> Deployed:
+    """End the newest bento; those that it shares with get its calls, or what it replaced is deployed again."""
+    name = endpoints.read(work, request.endpoint).endpoint
+    work.afterwards(forget_unfinished, name)
+    with endpoints.change(work, name, RESTART_S):
+        running = settle(work, name)
+        if len(running) > 1:
+            return without_newest(work, name, running)
+        former = endpoints.read(work, name).former
+    if former is None:
+        raise ToolFailure(f"endpoint:{name} has served nothing before", "deploy_model puts another bento there.")
+    resources = Resources(cpu=former.threads, memory=str(former.memory or ""))
+    again = DeployRequest(bento=former.bento, endpoint=name, replicas=former.replicas, resources=resources, percent=100)
+    return deploy(work, again, free_ports())
 
 
 def stop_endpoint(work: Work, endpoint: str) -> Stopped:
@@ -205,14 +213,6 @@ def stop_endpoint(work: Work, endpoint: str) -> Stopped:
     )
 
 
-def _settle(work: Work, name: str) -> list[Deployment]:
-    """What serves; unfinished deployments are ended. Orphans of a dead one go on until it is replaced."""
-    state = endpoints.read(work, name) if endpoints.exists(work, name) else EndpointFile(endpoint=name)
-    serving = [each for each in state.deployments if each.ready]
-    endpoints.note(work, name, *processes.sweep(work, name, {each.id for each in serving}))
-    return serving
-
-
 def _bento(work: Work, text: str) -> tuple[Bento, str]:
     """The bento of that name, or the one of a model, which is packaged on the way; and the model that it is of."""
     if not text.startswith(MODELS):
@@ -220,60 +220,6 @@ def _bento(work: Work, text: str) -> tuple[Bento, str]:
         return bento, bento.spec.model_handle
     packaged = package_model(work, PackageRequest(model=text, name="", version="", batchable=False))
     return find_bento(work, packaged.bento), packaged.model
-
-
-def _started(work: Work, plan: Plan, running: list[Deployment], ports: Iterator[int]) -> Deployment:
-    """Start it beside what runs; while it starts, the endpoint's file says so."""
-
-    def note(starting: Deployment) -> None:
-        endpoints.keep(work, plan.endpoint, [*running, starting])
-        handle.ensure(work)
-
-    try:
-        return processes.start(work, plan, note, ports)
-    except BaseException:
-        endpoints.keep(work, plan.endpoint, running)
-        raise
-
-
-def _switch(
-    work: Work, name: str, running: list[Deployment], made: Deployment, percent: int
-) -> tuple[dict[str, int], list[str]]:
-    """Point the calls at the new deployment; at 100 % the old ones end, after their last answers."""
-    if percent < 100:
-        percents = endpoints.share({each.id: each.percent for each in running}, made.id, percent)
-        return _write(work, name, [*running, made], percents), []
-    traffic = _write(work, name, [made], {made.id: 100})
-    for each in running:
-        handle.drained(work, each.id)
-        processes.stop(work, name, each)
-    return traffic, [each.bento for each in running]
-
-
-def _write(work: Work, name: str, deployments: list[Deployment], percents: dict[str, int]) -> dict[str, int]:
-    changed = [each.model_copy(update={"percent": percents[each.id]}) for each in deployments]
-    state = endpoints.keep(work, name, changed)
-    handle.reread(work)
-    return traffic_of(state)
-
-
-def _deployed(work: Work, name: str, serving: Deployment, traffic: dict[str, int], notes: list[str]) -> Deployed:
-    return Deployed(
-        endpoint=f"endpoint:{name}",
-        bento=serving.bento,
-        url=handle.address(work, name),
-        replicas=serving.replicas,
-        traffic=traffic,
-        ready_seconds=0,
-        memory_mb=processes.memory_mb(work, name, serving),
-        notes=[TOKEN_NOTE.format(name=name), *notes],
-        next=f"predict(endpoint={f'endpoint:{name}'!r}, rows=[{{feature: value}}])",
-    )
-
-
-def _nothing_changed(work: Work, name: str, serving: Deployment, notes: list[str]) -> Deployed:
-    found = _deployed(work, name, serving, {serving.bento: 100}, [])
-    return found.model_copy(update={"notes": [f"{serving.bento} serves there already: nothing was changed", *notes]})
 
 
 def _asked(work: Work, name: str, rows: list[Row]) -> tuple[ServiceAnswer, str]:

@@ -14,7 +14,7 @@ from ..locks import locked
 from ..runtime.work import Work
 from ..storage.state_files import replaced
 from .endpoint_tokens import endpoints_folder, forget_token
-from .models import Deployment, EndpointFile, Event
+from .models import Deployment, EndpointFile, Event, Former
 
 LOCK_WAIT_S = 2.0
 MAX_EVENTS = 20
@@ -68,6 +68,14 @@ def note(work: Work, name: str, *happened: str) -> None:
         state, at = read(work, name), datetime.now(UTC).isoformat(timespec="seconds")
         events = [*state.events, *(Event(at=at, what=each) for each in happened)][-MAX_EVENTS:]
         write(work, state.model_copy(update={"events": events}))
+
+
+def keep_former(work: Work, name: str, replaced_ones: Sequence[Deployment]) -> None:
+    """Remember the one that served most of the calls, to go back to."""
+    if replaced_ones:
+        most = max(replaced_ones, key=lambda each: each.percent)
+        former = Former(bento=most.bento, replicas=most.replicas, threads=most.threads, memory=most.memory)
+        write(work, read(work, name).model_copy(update={"former": former}))
 
 
 def remove(work: Work, name: str) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from ..logtail import tail_of
 from ..runtime.work import Work
+from ..tracing.redaction import redact
 from ..undo import call
 from . import endpoints, processes
 from .connection import is_ready
 from .endpoint_tokens import known_token
-from .models import Deployment, DeploymentLine, EndpointFile, EndpointLine, State
+from .models import (
+    Deployment,
+    DeploymentLine,
+    EndpointFile,
+    EndpointLine,
+    EndpointLogs,
+    EndpointView,
+    State,
+    Version,
+)
 from .processes import master
 from .proxy import handle
+
+LOG_CHARACTERS = 4000
 
 
 def line_of(work: Work, name: str) -> EndpointLine:
@@ -24,6 +37,56 @@ def line_of(work: Work, name: str) -> EndpointLine:
         traffic=traffic(state),
         deployments=lines,
         notes=notes,
+    )
+
+
+def view_of(work: Work, text: str) -> EndpointView:
+    state = endpoints.read(work, text)
+    line = line_of(work, state.endpoint)
+    running = " and ".join(each.bento for each in state.deployments if each.finished and each.percent)
+    notes = (
+        [] if handle.runs(work) else [f"the proxy before {running or 'it'} does not run; the next predict starts it"]
+    )
+    return EndpointView(
+        endpoint=line.endpoint,
+        state=line.state,
+        url=line.url,
+        versions=[_version(work, *each) for each in zip(state.deployments, line.deployments, strict=True)],
+        events=state.events,
+        rollback_to=going_back(state),
+        notes=[*line.notes, *notes],
+    )
+
+
+def logs_of(work: Work, text: str) -> EndpointLogs:
+    state = endpoints.read(work, text)
+    most = LOG_CHARACTERS // max(1, len(state.deployments))
+    return EndpointLogs(
+        endpoint=f"endpoint:{state.endpoint}",
+        logs={
+            each.bento: redact(tail_of(endpoints.folder(work, state.endpoint, each.id) / processes.LOG_FILE, most))
+            for each in state.deployments
+        },
+    )
+
+
+def going_back(state: EndpointFile) -> str | None:
+    """What would serve after a rollback: what the newest one shares with, or what it replaced."""
+    others = [each for each in state.deployments if each.finished][:-1]
+    if others:
+        return max(others, key=lambda each: each.percent).bento
+    return state.former.bento if state.former else None
+
+
+def _version(work: Work, deployment: Deployment, line: DeploymentLine) -> Version:
+    seen = handle.figures(work, deployment.id)
+    return Version(
+        **line.model_dump(),
+        **seen.model_dump(exclude={"in_flight"}),
+        model=deployment.model,
+        shadow=deployment.shadow,
+        restarts=deployment.restarts,
+        error_rate=round(seen.errors / seen.requests, 6) if seen.requests else None,
     )
 
 

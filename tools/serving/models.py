@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from ..estimates import Statistic
 from ..modeling.card import Feature, Label, Seen, Task
@@ -12,6 +12,7 @@ from ..modeling.card import Feature, Label, Seen, Task
 State = Literal["ready", "starting", "degraded", "dead"]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Row = dict[str, JsonValue]
+MAX_STEPS, MAX_HOLD_S = 10, 3600
 
 
 class ServiceSpec(BaseModel):
@@ -67,6 +68,28 @@ class Resources(BaseModel):
     memory: str = ""
 
 
+class Canary(BaseModel):
+    """Raise percent by steps; back at failures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    steps: list[int]
+    hold_s: float = 60
+    max_error_rate: float = 0.01
+    max_p99_ms: float | None = None
+
+    @model_validator(mode="after")
+    def _in_reason(self) -> Self:
+        """Not as bounds of the schema, which every listing of the tools would carry."""
+        if not 1 <= len(self.steps) <= MAX_STEPS or not all(1 <= each <= 99 for each in self.steps):
+            raise ValueError(f"steps are 1 to {MAX_STEPS} percentages from 1 to 99, e.g. [5, 25, 50]")
+        if not 0 < self.hold_s <= MAX_HOLD_S or not 0 <= self.max_error_rate <= 1:
+            raise ValueError(f"hold_s is above 0 and at most {MAX_HOLD_S}, max_error_rate from 0 to 1")
+        if self.max_p99_ms is not None and not self.max_p99_ms > 0:
+            raise ValueError("max_p99_ms is above 0")
+        return self
+
+
 class DeployRequest(BaseModel):
     bento: str
     endpoint: str
@@ -74,6 +97,12 @@ class DeployRequest(BaseModel):
     resources: Resources
     percent: int
     log_sample: float = 0
+    canary: Canary | None = None
+    shadow: bool = False
+
+
+class RollbackRequest(BaseModel):
+    endpoint: str
 
 
 class Deployment(BaseModel):
@@ -94,7 +123,22 @@ class Deployment(BaseModel):
     percent: int = 0
     ready: bool = False
     shadow: bool = False
+    trial: bool = False
     restarts: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether its deployment came to its end; one on trial goes if whoever tries it is gone."""
+        return self.ready and not self.trial
+
+
+class Former(BaseModel):
+    """What served before, and with what."""
+
+    bento: str
+    replicas: int
+    threads: int
+    memory: int
 
 
 class Event(BaseModel):
@@ -108,6 +152,7 @@ class EndpointFile(BaseModel):
     endpoint: str
     deployments: list[Deployment] = []
     events: list[Event] = []
+    former: Former | None = None
 
 
 class Deployed(BaseModel):
@@ -151,6 +196,47 @@ class EndpointLine(BaseModel):
     traffic: dict[str, int]
     deployments: list[DeploymentLine]
     notes: list[str] = []
+
+
+class Version(BaseModel):
+    """One bento of an endpoint. `error_rate` and times are of the proxy, since this deployment started or the proxy
+    did; `compared` and `differed` count answers as a shadow."""
+
+    bento: str
+    model: str
+    state: State
+    percent: int
+    shadow: bool
+    replicas: int
+    memory_mb: int
+    started: str
+    restarts: int
+    requests: int
+    errors: int
+    error_rate: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    compared: int
+    differed: int
+
+
+class EndpointView(BaseModel):
+    """An endpoint: its versions, what happened by itself, and what rollback_endpoint would bring back."""
+
+    endpoint: str
+    state: State
+    url: str
+    versions: list[Version]
+    events: list[Event]
+    rollback_to: str | None = None
+    notes: list[str] = []
+
+
+class EndpointLogs(BaseModel):
+    """The end of the log of each bento."""
+
+    endpoint: str
+    logs: dict[str, str]
 
 
 class Stopped(BaseModel):

@@ -45,7 +45,7 @@ def revive(work: Work, name: str) -> None:
         processes.sweep(work, name, ())
         return
     for dead in endpoints.read(work, name).deployments:
-        if dead.ready and master(work, name, dead) is None:
+        if dead.finished and master(work, name, dead) is None:
             try:
                 _replace(work, name, dead, _started(work, name, dead))
             except ToolFailure as failure:
@@ -60,13 +60,13 @@ def _started(work: Work, name: str, dead: Deployment) -> Deployment:
     plan = Plan(name, bento, dead.replicas, dead.threads, dead.memory, dead.model)
 
     def note(starting: Deployment) -> None:
-        finished = [each for each in endpoints.read(work, name).deployments if each.ready]
+        finished = [each for each in endpoints.read(work, name).deployments if each.finished]
         endpoints.keep(work, name, [*finished, starting])
 
     try:
         made = processes.start(work, plan, note, free_ports())
     except BaseException:
-        endpoints.keep(work, name, [each for each in endpoints.read(work, name).deployments if each.ready])
+        endpoints.keep(work, name, [each for each in endpoints.read(work, name).deployments if each.finished])
         raise
     return made.model_copy(
         update={"percent": dead.percent, "shadow": dead.shadow, "restarts": dead.restarts + 1},
@@ -74,7 +74,7 @@ def _started(work: Work, name: str, dead: Deployment) -> Deployment:
 
 
 def _replace(work: Work, name: str, dead: Deployment, made: Deployment) -> None:
-    finished = [each for each in endpoints.read(work, name).deployments if each.ready]
+    finished = [each for each in endpoints.read(work, name).deployments if each.finished]
     endpoints.keep(work, name, [made if each.id == dead.id else each for each in finished])
     handle.reread(work)
     handle.drained(work, dead.id)

@@ -16,15 +16,19 @@ from . import batch, client
 from .joined import asked
 from .models import (
     BatchRequest,
+    Canary,
     Deployed,
     DeployRequest,
     EndpointLine,
+    EndpointLogs,
+    EndpointView,
     Packaged,
     PackageRequest,
     Percent,
     Predicted,
     Prediction,
     Resources,
+    RollbackRequest,
     Row,
     Stopped,
     Traffic,
@@ -54,13 +58,15 @@ async def deploy_model(
     resources: Resources | None = None,
     log_sample: Annotated[float, Field(ge=0, le=1, description="Share of rows to log.")] = 0,
     percent: Annotated[Percent, Field(description="Below 100: shares the calls.")] = 100,
+    canary: Canary | None = None,
+    shadow: Annotated[bool, Field(description="Only compare answers.")] = False,
     wait_s: Wait = None,
 ) -> JobView[Deployed]:
     """Serve a bento at an endpoint and wait until it answers. What runs there is replaced without a gap."""
-    wanted = resources or Resources()
     request = DeployRequest(
-        bento=bento, endpoint=endpoint, replicas=replicas, resources=wanted, percent=percent, log_sample=log_sample
-    )
+        bento=bento, endpoint=endpoint, replicas=replicas, resources=resources or Resources(), percent=percent,
+        canary=canary, shadow=shadow, log_sample=log_sample,
+    )  # fmt: skip
     return await context.submit(client.deploy_model, request, wait_s, once=True)
 
 
@@ -107,6 +113,21 @@ async def list_endpoints(context: Injected, limit: Limit = 20, cursor: Cursor = 
     return await context.call(client.list_endpoints, limit, cursor)
 
 
+async def get_endpoint(context: Injected, endpoint: Endpoint) -> EndpointView:
+    """One endpoint: versions with shares, health, calls, error rate, p50/p99, restarts; and what happened there."""
+    return await context.call(client.get_endpoint, endpoint)
+
+
+async def get_endpoint_logs(context: Injected, endpoint: Endpoint) -> EndpointLogs:
+    """The end of the log of each of an endpoint's bentos."""
+    return await context.call(client.get_endpoint_logs, endpoint)
+
+
+async def rollback_endpoint(context: Injected, endpoint: Endpoint, wait_s: Wait = None) -> JobView[Deployed]:
+    """Go back to what served before the newest bento of an endpoint."""
+    return await context.submit(client.rollback_endpoint, RollbackRequest(endpoint=endpoint), wait_s, once=True)
+
+
 async def stop_endpoint(context: Injected, endpoint: Endpoint) -> Stopped:
     """End all processes of an endpoint. Its bentos stay."""
     return await context.call(client.stop_endpoint, endpoint)
@@ -122,6 +143,9 @@ TOOLSET = Toolset(
         reads(predict, "Predict"),
         writes(predict_dataset, "Predict dataset", job="long", idempotent=True),
         reads(list_endpoints, "List endpoints"),
+        reads(get_endpoint, "Get endpoint"),
+        reads(get_endpoint_logs, "Get endpoint logs"),
+        writes(rollback_endpoint, "Roll back endpoint", job="short", destructive=True),
         writes(stop_endpoint, "Stop endpoint", destructive=True, idempotent=True),
     ),
 )

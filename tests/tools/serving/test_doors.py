@@ -19,6 +19,7 @@ from mlops_mcp.tools.serving import client, endpoints, processes
 from mlops_mcp.tools.serving.bentos import find_bento, require_whole
 from mlops_mcp.tools.serving.endpoint_tokens import token_of
 from mlops_mcp.tools.serving.guard import MAX_BODY
+from mlops_mcp.tools.serving.models import RollbackRequest
 
 from .conftest import Served, ask, marked, marks, packaged, post, serving_processes
 
@@ -91,6 +92,9 @@ def test_the_token_stays_when_another_bento_takes_over_and_goes_when_the_endpoin
     made = served.deploy(served.new.bento, "token")
     assert token_of(served.work.home, "token") == token
     assert post(made.url, {"rows": served.rows[:1]}, token)[0] == 200
+    back = client.rollback_endpoint(served.work, RollbackRequest(endpoint="token"))
+    assert (back.url, back.bento, back.stopped) == (made.url, served.old.bento, [served.new.bento])
+    assert (post(back.url, {"rows": served.rows[:1]}, token)[0], token_of(served.work.home, "token")) == (200, token)
     client.stop_endpoint(served.work, "token")
     with pytest.raises(ToolFailure, match="unknown endpoint"):
         token_of(served.work.home, "token")

@@ -21,7 +21,7 @@ from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import batch, client, endpoints, processes
 from mlops_mcp.tools.serving.endpoint_tokens import token_of
-from mlops_mcp.tools.serving.models import BatchRequest, Row
+from mlops_mcp.tools.serving.models import BatchRequest, Deployed, RollbackRequest, Row
 
 from ...waiting import until
 from .conftest import LOANS, Served, close_connections, kill, marks, master_of, names, packaged, post, request, trained
@@ -241,9 +241,27 @@ def test_when_the_master_was_killed_the_endpoint_comes_back_by_itself_and_nobody
     said = f"{dead.bento}: process {dead.pid} was gone; started again as {made.pid}, 1 orphan(s) of it ended"
     assert [each.what for each in state.events] == [said]
     assert {each.split(".")[1] for each in marks(served, "killed")} == {made.id}
-    assert served.deploy(served.new.bento, "killed").url == first.url
-    assert client.predict(served.work, "killed", served.rows[:1]).bento == served.new.bento
+    compared_and_back(served, first)
     client.stop_endpoint(served.work, "killed")
+
+
+def compared_and_back(served: Served, first: Deployed) -> None:
+    """A shadow beside it, which answers once it is told to, until a rollback ends it."""
+    wanted = request(served.new.bento, "killed").model_copy(update={"shadow": True})
+    shadow = client.deploy_model(served.work, wanted)
+    assert (shadow.url, shadow.traffic) == (first.url, {served.old.bento: 100, served.new.bento: 0})
+    assert client.predict(served.work, "killed", served.rows[:1]).bento == served.old.bento
+    until(lambda: client.get_endpoint(served.work, "killed").versions[1].compared == 1)
+    client.set_traffic(served.work, "killed", served.new.bento, 100)
+    assert client.predict(served.work, "killed", served.rows[:1]).bento == served.new.bento
+    seen = client.get_endpoint(served.work, "killed")
+    old, new = seen.versions
+    assert (seen.state, seen.rollback_to, new.shadow, old.restarts) == ("ready", served.old.bento, False, 1)
+    assert (new.requests, new.errors, new.error_rate, old.percent, new.percent) == (2, 0, 0, 0, 100)
+    assert "path=/predict" in client.get_endpoint_logs(served.work, "killed").logs[new.bento]
+    back = client.rollback_endpoint(served.work, RollbackRequest(endpoint="killed"))
+    assert (back.bento, back.traffic, back.stopped) == (served.old.bento, {served.old.bento: 100}, [served.new.bento])
+    assert client.predict(served.work, "killed", served.rows[:1]).bento == served.old.bento
 
 
 def test_a_batchable_bento_answers_row_by_row_as_well_and_refuses_the_same(served: Served) -> None:

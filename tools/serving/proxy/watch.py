@@ -52,7 +52,7 @@ class Watch:
         needy: set[str] = set()
         for name, deployments in self._files():
             known[name] = {each["id"] for each in deployments}
-            if not all(each["ready"] and self._lives(name, each) for each in deployments):
+            if not all(_finished(each) and self._lives(name, each) for each in deployments):
                 needy.add(name)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAYS_EVERY_S
@@ -68,3 +68,7 @@ class Watch:
 
     def _lives(self, name: str, deployment: Mapping[str, Any]) -> bool:
         return marks.lives(deployment["pid"], name, deployment["id"], self._places.home)
+
+
+def _finished(deployment: Mapping[str, Any]) -> bool:
+    return bool(deployment["ready"] and not deployment.get("trial"))
