@@ -93,9 +93,9 @@ def _of_ann(work: Work) -> Work:
     return replace(work, by=Identity("ann", "write"))
 
 
-def _page_of_jobs(work: Work) -> None:
+def _pages_of_jobs(work: Work) -> list[object]:
     table = table_of(work.settings)
-    table.recent(21, Position(JOBS / 2, "x")), table.recent(21, None, "failed"), table.count("done")
+    return [table.recent(21, Position(JOBS / 2, "x")), table.recent(21, None, "failed"), table.count("done")]
 
 
 ROWS: dict[str, tuple[Callable[[Work], None], Callable[[Work], object]]] = {
@@ -104,7 +104,7 @@ ROWS: dict[str, tuple[Callable[[Work], None], Callable[[Work], object]]] = {
     "traces of one caller": (traced, lambda work: observability.search_traces(_of_ann(work), "", False, 20, "")),
     "traces failed": (traced, lambda work: observability.search_traces(work, "", True, 20, "")),
     "trace of 10,000 spans": (traced, lambda work: observability.get_trace(work, f"trace:{LONG}", "", "short", 100)),
-    "jobs": (queued, _page_of_jobs),
+    "jobs": (queued, _pages_of_jobs),
     "datasets": (described, lambda work: data.list_datasets(work, 20, "900")),
     "lineage of a root": (related, lambda work: observability.get_lineage(work, "dataset:root", 50)),
     "lineage of a leaf": (related, lambda work: observability.get_lineage(work, "model:m/9", 50)),

@@ -40,8 +40,8 @@ class Query:
     @property
     def keys(self) -> list[tuple[Kind, str]]:
         """The kinds and names that it asks about."""
-        ordered = [(self.order.kind, self.order.key)] if self.order else []
-        return [(each.kind, each.key) for each in self.clauses] + ordered
+        asked: list[Clause | Order] = [*self.clauses, *([self.order] if self.order else [])]
+        return [(each.kind, each.key) for each in asked]
 
     @property
     def digest(self) -> str:
