@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from ..features.client import get_online_features
 from ..handles import NewName
@@ -35,6 +35,9 @@ from .models import (
 )
 
 MAX_ROWS = 100
+# A schema of its own would cost as much as half a tool.
+CANARY = "steps: [percent, …], hold_s, max_error_rate, max_p99_ms: else back"
+Proving = Annotated[Canary | None, WithJsonSchema({"type": "object", "description": CANARY})]
 
 
 async def package_model(
@@ -58,7 +61,7 @@ async def deploy_model(
     resources: Resources | None = None,
     log_sample: Annotated[float, Field(ge=0, le=1, description="Share of rows to log.")] = 0,
     percent: Annotated[Percent, Field(description="Below 100: shares the calls.")] = 100,
-    canary: Canary | None = None,
+    canary: Proving = None,
     shadow: Annotated[bool, Field(description="Only compare answers.")] = False,
     wait_s: Wait = None,
 ) -> JobView[Deployed]:
