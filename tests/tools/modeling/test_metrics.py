@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mlops_mcp.tools.modeling.card import ModelCard, Task
+from mlops_mcp.tools.modeling.card import Label, ModelCard, Task
 from mlops_mcp.tools.modeling.metrics import metrics_for
 
 DRAW = np.random.default_rng(0)
@@ -17,7 +17,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("task", ["classification", "regression", "effect"])
 def test_every_metric_is_the_same_in_another_process(task: Task) -> None:
-    classes: list[str | int | float | bool] = ["no", "yes"] if task == "classification" else []
+    classes: list[Label] = ["no", "yes"] if task == "classification" else []
     card = ModelCard(
         algorithm="XGBoost", task=task, target="y", classes=classes, features=[], params={}, seed=0, dataset="", rows=60
     )

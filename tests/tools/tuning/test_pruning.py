@@ -9,10 +9,11 @@ import numpy as np
 import optuna
 import pytest
 
+from mlops_mcp.tools.modeling.metrics import Direction
 from mlops_mcp.tools.tuning.pruning import FEWEST, Bars, bars_of
 
 
-def study_of(points: Iterable[Any], direction: str = "maximize") -> Any:
+def study_of(points: Iterable[Any], direction: Direction = "maximize") -> Any:
     study = optuna.create_study(direction=direction)
     for folds in points:
         trial = study.ask()
@@ -38,7 +39,7 @@ def test_nothing_is_given_up_before_it_is_known_how_the_parts_differ(points: Ite
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
-def test_what_would_have_been_the_best_is_hardly_ever_given_up_and_most_of_the_worst_is(direction: str) -> None:
+def test_what_would_have_been_the_best_is_hardly_ever_given_up_and_most_of_the_worst_is(direction: Direction) -> None:
     sign = 1 if direction == "maximize" else -1
     lost, saved, worst = 0, 0, 0
     for seed in range(40):
