@@ -110,6 +110,7 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
         traffic=traffic,
         ready_seconds=round(took, 2),
         memory_mb=processes.memory_mb(work, name, made),
+        memory_limit_mb=made.limit_mb,
         stopped=stopped,
         notes=[TOKEN_NOTE.format(name=name), *logging],
         next=f"predict(endpoint={f'endpoint:{name}'!r}, rows=[{{feature: value}}])",
@@ -350,6 +351,7 @@ def _deployment_line(work: Work, name: str, deployment: Deployment) -> Deploymen
         url=deployment.url,
         replicas=deployment.replicas,
         memory_mb=processes.memory_mb(work, name, deployment),
+        memory_limit_mb=deployment.limit_mb,
         started=deployment.started,
     )
 

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from ...config.settings import Settings
 from ..estimates import Statistic
 from ..modeling.card import Feature, Label, Seen, Task
+from ..platforms import limits_memory
 
 State = Literal["ready", "starting", "degraded", "dead"]
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -79,7 +81,8 @@ class DeployRequest(BaseModel):
 class Deployment(BaseModel):
     """One running bento of an endpoint, as kept in the endpoint's state file.
 
-    `model` is what it was deployed or packaged from, `memory` the limit of each process in bytes, 0 for none.
+    `model` is what it was deployed or packaged from, `memory` what was asked for as the limit of each process in bytes,
+    0 for nothing, and `limit` that which holds.
     """
 
     id: str
@@ -87,6 +90,7 @@ class Deployment(BaseModel):
     model: str = ""
     threads: int = 1
     memory: int = 0
+    limit: int = 0
     pid: int
     created: float
     port: int
@@ -96,8 +100,17 @@ class Deployment(BaseModel):
     ready: bool = False
 
     @property
+    def limit_mb(self) -> int | None:
+        return self.limit >> 20 or None
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/predict"
+
+
+def data_limit(settings: Settings, asked: int) -> int:
+    """Bytes of data that a process of an endpoint may have; 0: no limit, or none that this system keeps."""
+    return (asked or settings.bentoml.memory_mb << 20) if limits_memory() else 0
 
 
 class EndpointFile(BaseModel):
@@ -106,7 +119,9 @@ class EndpointFile(BaseModel):
 
 
 class Deployed(BaseModel):
-    """An endpoint that answers. `traffic` is the percentage of calls that each bento gets."""
+    """An endpoint that answers. `traffic` is the percentage of calls that each bento gets; `memory_limit_mb` bounds the
+    data of each of its processes.
+    """
 
     endpoint: str
     bento: str
@@ -115,6 +130,7 @@ class Deployed(BaseModel):
     traffic: dict[str, int]
     ready_seconds: float
     memory_mb: int
+    memory_limit_mb: int | None = None
     stopped: list[str] = []
     notes: list[str] = []
     next: str
@@ -135,6 +151,7 @@ class DeploymentLine(BaseModel):
     url: str
     replicas: int
     memory_mb: int
+    memory_limit_mb: int | None = None
     started: str
 
 

@@ -26,7 +26,7 @@ from .connection import ask_identity
 from .endpoint_tokens import digest_of, known_token, made_token
 from .endpoints import folder
 from .guard import TOKEN_DIGEST
-from .models import Deployment
+from .models import Deployment, data_limit
 
 MARK = "MLOPS_ENDPOINT_MARK"
 HOME = "MLOPS_ENDPOINT_HOME"
@@ -167,14 +167,16 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
         log=place / LOG_FILE,
     )
     process = psutil.Process(pid)
-    if plan.memory:
-        limit_data(process, plan.memory)
+    limit = data_limit(work.settings, plan.memory)
+    if limit:
+        limit_data(process, limit)
     return Deployment(
         id=identity,
         bento=plan.bento.handle,
         model=plan.model or plan.bento.spec.model_handle,
         threads=plan.threads,
         memory=plan.memory,
+        limit=limit,
         pid=pid,
         created=process.create_time(),
         port=port,
