@@ -1,8 +1,8 @@
 """What `predict` adds to an endpoint, beside a plain HTTP client that asks the same endpoint with the same row in turn.
 
 `python benchmarks/predictions.py [CALLS [AT_ONCE]]` deploys a model of the credit example, and prints the milliseconds
-(p50, p99) of one row by httpx on a kept connection, by `predict` through an MCP client, and by another `predict` at the
-endpoint's own answer time; then what becomes of AT_ONCE calls that are made together, and how evenly they were served.
+(p50, p99) of one row by httpx on a kept connection, of the asking that `predict` does, and of the whole call through an
+MCP client; then how many of AT_ONCE calls that are made together are answered. Before that, what deploying it took.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pandas as pd
+import psutil
 from mcp import Client
 
 from mlops_mcp.config.load import load
 from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.serving.endpoint_tokens import token_of
+from mlops_mcp.tools.serving.processes import HOME
 
 CALLS, AT_ONCE, WARM = 500, 1000, 50
 LOANS = Path(__file__).parent.parent / "examples/credit_risk/loan_table.parquet"
@@ -46,7 +49,7 @@ async def measured(folder: Path, calls: int, at_once: int) -> None:
         dataset, target = str(folder / "loans.parquet"), "loan_status"
         model = await job(client, "train_model", dataset=dataset, target=target, algorithm="XGBoost")
         served = await job(client, "deploy_model", bento=model["model"], endpoint="credit")
-        print(f"ready after {served['ready_seconds']} s, {served['memory_mb']} MB")
+        print(f"ready after {served['ready_seconds']} s, {served['memory_mb']} MB; {spent(settings.home)}")
         try:
             features = [line["name"] for line in await inputs(client, model["model"])]
             row = pd.read_parquet(LOANS)[features].head(1).to_dict("records")[0]
@@ -55,6 +58,17 @@ async def measured(folder: Path, calls: int, at_once: int) -> None:
             await together(client, row, at_once)
         finally:
             await client.call_tool("stop_endpoint", {"endpoint": "credit"})
+
+
+def spent(home: Path) -> str:
+    """CPU seconds and the share of memory (PSS) of each process of the endpoint."""
+    told: list[str] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(HOME) == str(home.resolve()):
+                times, memory = process.cpu_times(), process.memory_full_info()
+                told.append(f"{times.user + times.system:.1f} CPU s, PSS {memory.pss >> 20} MB")
+    return "; ".join(told)
 
 
 async def job(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -90,11 +104,10 @@ async def in_turn(client: Client, url: str, token: str, row: dict[str, Any], cal
 
 
 async def together(client: Client, row: dict[str, Any], at_once: int) -> None:
-    began, ends = time.perf_counter(), list[float]()
+    began = time.perf_counter()
 
     async def one() -> bool:
         answer = await client.call_tool("predict", {"endpoint": "credit", "rows": [row]})
-        ends.append(time.perf_counter() - began)
         return not answer.is_error
 
     answered = sum(await asyncio.gather(*(one() for _ in range(at_once))))

@@ -264,6 +264,7 @@ class BentomlSettings(Section):
     home: str
     environment: str
     ready_timeout_s: Annotated[float, Field(gt=0)]
+    memory_mb: Annotated[int, Field(ge=0)]
 
 
 class Settings(Section):

@@ -31,7 +31,7 @@ from ..undo import call
 from .models import PackageRequest, ServiceSpec
 
 SPEC_FILE, BENTO_FILE, BUILD_FILE = "spec.json", "bento.yaml", "bentofile.yaml"
-CODE = {"service.py": "service.py.txt", "rows.py": "rows.py", "guard.py": "guard.py", "answerlog.py": "answerlog.py"}
+CODE = {"service.py": "service.py.txt"} | {name: name for name in ("rows.py", "guard.py", "answerlog.py", "lean.py")}
 VERSION = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")
 VERSION_LENGTH = 12
 BUILD_PATIENCE_S = 120.0

@@ -109,6 +109,7 @@ def _deployment_line(work: Work, name: str, deployment: Deployment) -> Deploymen
         percent=deployment.percent,
         replicas=deployment.replicas,
         memory_mb=processes.memory_mb(work, name, deployment),
+        memory_limit_mb=deployment.limit_mb,
         started=deployment.started,
     )
 

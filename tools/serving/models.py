@@ -6,8 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from ...config.settings import Settings
 from ..estimates import Statistic
 from ..modeling.card import Feature, Label, Seen, Task
+from ..platforms import limits_memory
 
 State = Literal["ready", "starting", "degraded", "dead"]
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -108,7 +110,8 @@ class RollbackRequest(BaseModel):
 class Deployment(BaseModel):
     """One running bento of an endpoint, as kept in the endpoint's state file.
 
-    `model` is what it was deployed or packaged from, `memory` the limit of each process in bytes, 0 for none.
+    `model` is what it was deployed or packaged from, `memory` what was asked for as the limit of each process in bytes,
+    0 for nothing, and `limit` that which holds.
     """
 
     id: str
@@ -116,6 +119,7 @@ class Deployment(BaseModel):
     model: str = ""
     threads: int = 1
     memory: int = 0
+    limit: int = 0
     pid: int
     port: int
     started: str
@@ -125,6 +129,10 @@ class Deployment(BaseModel):
     shadow: bool = False
     trial: bool = False
     restarts: int = 0
+
+    @property
+    def limit_mb(self) -> int | None:
+        return self.limit >> 20 or None
 
     @property
     def finished(self) -> bool:
@@ -148,6 +156,11 @@ class Event(BaseModel):
     what: str
 
 
+def data_limit(settings: Settings, asked: int) -> int:
+    """Bytes of data that a process of an endpoint may have; 0: no limit, or none that this system keeps."""
+    return (asked or settings.bentoml.memory_mb << 20) if limits_memory() else 0
+
+
 class EndpointFile(BaseModel):
     endpoint: str
     deployments: list[Deployment] = []
@@ -156,7 +169,9 @@ class EndpointFile(BaseModel):
 
 
 class Deployed(BaseModel):
-    """An endpoint that answers; its `url` stays whatever is deployed there. `traffic`: percent of calls by bento."""
+    """An endpoint that answers; its `url` stays whatever is deployed there. `traffic`: percent of calls by bento;
+    `memory_limit_mb` bounds the data of each of its processes.
+    """
 
     endpoint: str
     bento: str
@@ -165,6 +180,7 @@ class Deployed(BaseModel):
     traffic: dict[str, int]
     ready_seconds: float
     memory_mb: int
+    memory_limit_mb: int | None = None
     stopped: list[str] = []
     notes: list[str] = []
     next: str
@@ -184,6 +200,7 @@ class DeploymentLine(BaseModel):
     percent: int
     replicas: int
     memory_mb: int
+    memory_limit_mb: int | None = None
     started: str
 
 

@@ -28,7 +28,7 @@ from .endpoints import folder
 from .guard import TOKEN_DIGEST
 from .inherited import inherited
 from .marks import HOME, MARK, found, home_of, lives, mark_of
-from .models import Deployment
+from .models import Deployment, data_limit
 
 REPLICAS = "MLOPS_ENDPOINT_REPLICAS"
 MASTER = f"{__package__}.master"
@@ -166,14 +166,16 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
         environment=_environment(work, plan, identity, place),
         log=place / LOG_FILE,
     )
-    if plan.memory:
-        limit_data(psutil.Process(pid), plan.memory)
+    limit = data_limit(work.settings, plan.memory)
+    if limit:
+        limit_data(psutil.Process(pid), limit)
     return Deployment(
         id=identity,
         bento=plan.bento.handle,
         model=plan.model or plan.bento.spec.model_handle,
         threads=plan.threads,
         memory=plan.memory,
+        limit=limit,
         pid=pid,
         port=port,
         started=datetime.now(UTC).isoformat(timespec="seconds"),

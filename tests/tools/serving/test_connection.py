@@ -23,16 +23,17 @@ class Service(BaseHTTPRequestHandler):
     """Answers with what it was sent, and counts the connections."""
 
     protocol_version = "HTTP/1.1"
-    server: Server
 
     def setup(self) -> None:
         super().setup()
-        self.server.opened += 1
+        assert isinstance(self.server, Server)
+        self.counts = self.server
+        self.counts.opened += 1
 
     def do_POST(self) -> None:
         content = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if content == "hold":
-            self.server.holding.wait()
+            self.counts.holding.wait()
         if content == "drop":
             self.close_connection = True
             return

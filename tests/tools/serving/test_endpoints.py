@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,13 +19,21 @@ from hypothesis import strategies as st
 from mlops_mcp.server.cli import main
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.locks import Busy
+from mlops_mcp.tools.platforms import limit_data
 from mlops_mcp.tools.runtime.jobs.alive import held
 from mlops_mcp.tools.runtime.work import Reporter, Work
 from mlops_mcp.tools.serving import client, endpoints, processes
 from mlops_mcp.tools.serving.bentos import find_bento
 from mlops_mcp.tools.serving.connection import Connections
 from mlops_mcp.tools.serving.endpoint_tokens import made_token, token_of
-from mlops_mcp.tools.serving.models import Deployment, DeployRequest, EndpointFile, PackageRequest, Resources
+from mlops_mcp.tools.serving.models import (
+    Deployment,
+    DeployRequest,
+    EndpointFile,
+    PackageRequest,
+    Resources,
+    data_limit,
+)
 from mlops_mcp.tools.serving.planning import size
 from mlops_mcp.tools.serving.proxy.places import Places
 
@@ -188,6 +199,22 @@ def test_sizes_are_read_as_kubernetes_writes_them(text: str, count: int) -> None
 def test_a_size_that_is_none_or_too_small_or_beyond_any_machine_is_refused(text: str) -> None:
     with pytest.raises(ToolFailure):
         size(text)
+
+
+@pytest.mark.parametrize(("asked", "configured", "limit"), [(0, 4096, 4 << 30), (1 << 30, 4096, 1 << 30), (0, 0, 0)])
+def test_each_process_may_have_what_was_asked_for_or_is_configured(
+    work: Work, asked: int, configured: int, limit: int
+) -> None:
+    bentoml = work.settings.bentoml.model_copy(update={"memory_mb": configured})
+    assert data_limit(work.settings.model_copy(update={"bentoml": bentoml}), asked) == limit
+    assert work.settings.bentoml.memory_mb == 4096
+
+
+def test_a_process_with_a_limit_gets_no_more_and_goes_on() -> None:
+    greedy = "import sys; input()\ntry: bytearray(600 << 20)\nexcept MemoryError: print('refused')\nprint('well')"
+    with subprocess.Popen([sys.executable, "-c", greedy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        limit_data(psutil.Process(process.pid), 300 << 20)
+        assert process.communicate(b"\n")[0].split() == [b"refused", b"well"]
 
 
 def test_a_list_of_endpoints_changes_nothing(work: Work) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from mlops_mcp.tools.data.comparison import compare_datasets
@@ -24,7 +25,21 @@ from mlops_mcp.tools.serving.endpoint_tokens import token_of
 from mlops_mcp.tools.serving.models import BatchRequest, Deployed, RollbackRequest, Row
 
 from ...waiting import until
-from .conftest import LOANS, Served, close_connections, kill, marks, master_of, names, packaged, post, request, trained
+from .conftest import (
+    LOANS,
+    Served,
+    close_connections,
+    kill,
+    marked,
+    marks,
+    master_of,
+    names,
+    packaged,
+    post,
+    request,
+    serving_processes,
+    trained,
+)
 
 # What the libraries warn of when they are imported is theirs; what we leave open is ours.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore", "error::ResourceWarning")]
@@ -175,6 +190,14 @@ def test_a_bento_knows_its_model_and_an_endpoint_its_bento(served: Served) -> No
     assert ("endpoint:credit", served.old.bento) in [(edge.child, edge.parent) for edge in ancestors]
     assert (served.old.bento, served.old.model) in [(edge.child, edge.parent) for edge in ancestors]
     assert [edge.parent for edge in ancestors if edge.parent.startswith("dataset:loan_table@")]
+
+
+def test_the_memory_of_each_process_is_bounded_as_asked_or_as_configured(served: Served) -> None:
+    asked = endpoints.read(served.work, "credit").deployments[0]
+    pids = [pid for pid in serving_processes(served.work) if marked(psutil.Process(pid), "credit")]
+    assert (asked.limit_mb, served.deployed.memory_limit_mb, len(pids)) == (1024, 1024, 2)
+    assert {psutil.Process(pid).rlimit(psutil.RLIMIT_DATA) for pid in pids} == {(1 << 30, 1 << 30)}
+    assert client.list_endpoints(served.work, 1, "").items[0].deployments[0].memory_limit_mb == 1024
 
 
 def test_a_port_on_which_another_endpoint_answers_is_left_to_it(served: Served) -> None:

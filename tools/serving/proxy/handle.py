@@ -106,6 +106,7 @@ def _environment(work: Work) -> dict[str, str]:
             "bentoml.home": str(work.settings.bentoml_home.absolute()),
             "bentoml.environment": work.settings.endpoint_environment,
             "bentoml.ready_timeout_s": work.settings.bentoml.ready_timeout_s,
+            "bentoml.memory_mb": work.settings.bentoml.memory_mb,
         }
     )
     return {**inherited(), **quiet_environment(), "PYTHONSAFEPATH": "1", SETTINGS_VARIABLE: settings}
