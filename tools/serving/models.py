@@ -75,7 +75,7 @@ class Canary(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    steps: list[int]
+    steps: list[int] = [5, 25, 50]
     hold_s: float = 60
     max_error_rate: float = 0.01
     max_p99_ms: float | None = None
