@@ -129,6 +129,44 @@ def _large(task: str, folder: Path) -> Outcome:
     )
 
 
+LOADER = """
+import json, resource, sys
+from mlops_mcp.config.load import load
+from mlops_mcp.tools.data.store import load_file
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
+home, roots, path = sys.argv[1:]
+work = Work(load({"MLOPS_HOME": home}, {"data.roots": [roots]}).settings, Tracer(lambda _: None))
+info = load_file(work, path, "").info
+print(json.dumps([info.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10]))
+"""
+
+
+def _big_load(folder: Path) -> Outcome:
+    """The file of the first row, written as often as it takes, in a process whose peak of memory is told."""
+    source, path, told = _csv(folder), folder / "big.csv", list[str]()
+    header, _, body = source.read_bytes().partition(b"\n")
+    with path.open("wb") as file:
+        file.write(header + b"\n")
+        for _ in range(LARGE_ROWS // ROWS):
+            file.write(body)
+
+    def child() -> None:
+        command = [sys.executable, "-c", LOADER, str(folder / "home"), str(folder), str(path)]
+        told.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    def beside() -> None:
+        duckdb.execute(f"COPY (FROM read_csv('{path}')) TO '{folder}/big.parquet' (COMPRESSION zstd)")
+
+    took = in_turn(child, beside, rounds=1)
+    rows, peak = json.loads(told[0].splitlines()[-1])
+    return Outcome(
+        *took,
+        rows == LARGE_ROWS and peak <= LIMIT_MB,
+        f"peak {peak} MB of {LIMIT_MB}, {path.stat().st_size >> 20} MB of text",
+    )
+
+
 def _parts() -> Any:
     import numpy as np
     import pyarrow as pa
@@ -143,8 +181,9 @@ CASES = [
     Case("data load", "a CSV of 1e6 x 20 into the store", "DuckDB", "1.2 x DuckDB", _load),
     Case("data again", "the same path once more", "the first time", "parsed once", _again),
     Case("data describe", "one column of 1e6 x 20", "DuckDB", "reads one column", _described),
+    Case("data big load", "a CSV of 3.4 GB into the store", "DuckDB", f"{LIMIT_MB} MB", _big_load),
     *(
-        Case(f"data large {task}", f"{task} a dataset of 3 GB", "-", f"{LIMIT_MB} MB", partial(_large, task))
+        Case(f"data big {task}", f"{task} a dataset of 3 GB", "-", f"{LIMIT_MB} MB", partial(_large, task))
         for task in ("validate", "query", "describe")
     ),
 ]

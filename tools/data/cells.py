@@ -215,9 +215,12 @@ def _plain_text(column: pa.ChunkedArray, missing: Sequence[str]) -> Column | Non
     words = Cells(column.slice(0, FIRST), missing).words
     if len(words) - words.null_count < PEEK or not _truths(words, TRUTHS).null_count > words.null_count:
         return None
-    if not _wordy(words) or pc.any(pc.not_equal(column, pc.utf8_trim_whitespace(column))).as_py():
+    spaced = (pc.any(pc.not_equal(chunk, pc.utf8_trim_whitespace(chunk))).as_py() for chunk in column.chunks)
+    if not _wordy(words) or any(spaced):
         return None
     gone = pc.is_in(column, value_set=pa.array(missing, column.type))
+    if not pc.any(gone).as_py():
+        return Column(column)
     marked = pc.sum(pc.and_(gone, pc.not_equal(column, ""))).as_py() or 0
     return Column(pc.if_else(gone, pa.scalar(None, column.type), column), marked=marked)
 

@@ -52,8 +52,11 @@ class Spilled:
         return list(self.layout.names)
 
     def column(self, name: str) -> pa.ChunkedArray:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
+        # What the column before has needed would be kept for a later one, piece by piece.
+        pa.default_memory_pool().release_unused()
         return pq.ParquetFile(self.path).read(columns=[name]).column(name)
 
 
