@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import JsonValue
 
 from mlops_mcp.config.load import load
+from mlops_mcp.tools.modeling.algorithms import ALGORITHMS, algorithm, parameters
 from mlops_mcp.tools.modeling.card import ModelCard
 from mlops_mcp.tools.modeling.frame import choose_features, design
 from mlops_mcp.tools.modeling.pipelines import fit, scores
@@ -21,6 +23,8 @@ from mlops_mcp.tools.modeling.target import classes_of, encode
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracking.client import start_run
+
+from ...conftest import unable
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 ROOT = Path(__file__).parents[3]
@@ -40,9 +44,12 @@ def rows(seed: int = 0) -> pd.DataFrame:
     frame["size"] = random.choice(["s", "m", "l"], COUNT)
     frame["at"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(COUNT), "D")
     shifted = whole + 2 * frame["float"] + 3 * frame["city"].isna() + 2 * (frame["size"] == "s") + frame["flag"]
-    return frame.assign(score=shifted, bought=np.where(shifted > 1, "yes", "no"), over=(shifted > 1).astype(int))
+    labels = {"bought": np.where(shifted > 1, "yes", "no"), "over": (shifted > 1).astype(int), "above": shifted > 1}
+    return frame.assign(score=shifted, rank=np.digitize(shifted, [-1, 2]) + 1, **labels)
 
 
+# Of classification: texts, numbers, truth values, and more than two numbers.
+TARGETS = ("bought", "over", "above", "rank")
 # What is scored by the models that were trained on `rows()`.
 FRAMES: Mapping[str, Any] = {
     "the training frame": lambda frame: frame,
@@ -65,6 +72,9 @@ FRAMES: Mapping[str, Any] = {
     "NaN for a missing text": lambda frame: frame.assign(city=frame["city"].where(frame["city"].notna(), np.nan)),
     "from CSV": lambda frame: frame,
     "from Parquet": lambda frame: frame,
+    "dates beside the features": lambda frame: frame.assign(
+        at=frame["at"].dt.tz_localize("UTC"), day=frame["at"].dt.date
+    ),
     "numbers as text": lambda frame: frame.assign(whole=frame["whole"].astype(str)),
 }
 
@@ -83,27 +93,37 @@ class Logged:
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Logged]:
-    """An ordinal, a one-hot and a linear model, for text labels, numbered labels and a number."""
-    import mlflow
-
+def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Work, str]:
+    """A state folder, and a run to log models into."""
     settings = load({"MLOPS_HOME": str(tmp_path_factory.mktemp("home"))}, {}).settings
     work = Work(settings, Tracer(lambda _: None))
-    run = start_run(work, "", "", {}).run.removeprefix("run:")
-    frame, made = rows(), dict[str, Logged]()
-    for target, algorithm in (("bought", "XGBoost"), ("over", "LogisticRegression"), ("score", "Ridge")):
-        task: Any = "regression" if target == "score" else "classification"
-        others = [name for name in ("bought", "over", "score", "at") if name != target]
-        features, _ = choose_features(frame, target, [], others)
-        classes = classes_of(frame[target]) if task == "classification" else []
-        card = ModelCard(
-            algorithm=algorithm, task=task, target=target, classes=classes, features=features, dataset="", rows=COUNT
-        )
-        known = design(frame, card)
-        uri = log_model(work, fit(card, known, encode(frame[target], card), 1), card, run, known.head())
-        stored = find_model(work, uri)
-        made[target] = Logged(stored.card, load_pipeline(stored), mlflow.pyfunc.load_model(uri))
-    return made
+    return work, start_run(work, "", "", {}).run.removeprefix("run:")
+
+
+@pytest.fixture(scope="module")
+def models(store: tuple[Work, str]) -> dict[str, Logged]:
+    """An ordinal, a one-hot and a linear model, for text labels, numbered labels and a number."""
+    every = (("bought", "XGBoost"), ("over", "LogisticRegression"), ("score", "Ridge"))
+    return {target: logged(*store, target, algorithm) for target, algorithm in every}
+
+
+def logged(work: Work, run: str, target: str, name: str) -> Logged:
+    import mlflow
+
+    frame = rows()
+    task: Any = "regression" if target == "score" else "classification"
+    features, _ = choose_features(frame, target, [], [each for each in (*TARGETS, "score", "at") if each != target])
+    size: dict[str, JsonValue] = {
+        each: 8 for each in ("n_estimators", "iterations", "max_iter") if each in parameters(algorithm(name), task)
+    }
+    card = ModelCard(
+        algorithm=name, task=task, target=target, classes=classes_of(frame[target]) if task == "classification" else [],
+        features=features, params=size, dataset="", rows=COUNT,
+    )  # fmt: skip
+    known = design(frame, card)
+    uri = log_model(work, fit(card, known, encode(frame[target], card), 1), card, run, known.head())
+    stored = find_model(work, uri)
+    return Logged(stored.card, load_pipeline(stored), mlflow.pyfunc.load_model(uri))
 
 
 def through(name: str, frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -116,6 +136,29 @@ def through(name: str, frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
     return frame
 
 
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        (entry.name, target)
+        for entry in ALGORITHMS
+        for task, targets in (("classification", TARGETS), ("regression", ("score",)))
+        for target in targets
+        if task in entry.estimators
+    ],
+)
+def test_a_model_of_any_algorithm_and_target_predicts_any_frame_by_plain_mlflow(
+    store: tuple[Work, str], name: str, target: str, tmp_path: Path
+) -> None:
+    if not algorithm(name).installed:
+        unable(f"{algorithm(name).library} is missing")
+    model = logged(*store, target, name)
+    # Of each algorithm one target meets every frame.
+    chosen = FRAMES if target in ("bought", "score") else ("other rows", "holes in whole numbers", "nothing is known")
+    for frame in (through(each, FRAMES[each](rows()), tmp_path) for each in chosen):
+        assert model.pyfunc.predict(frame).tolist() == model.ours(frame)
+    assert model.pyfunc.predict(rows()).dtype.kind == rows()[target].to_numpy().dtype.kind.replace("O", "U")
+
+
 @pytest.mark.parametrize("name", FRAMES)
 def test_pyfunc_predicts_what_this_server_predicts(models: dict[str, Logged], name: str, tmp_path: Path) -> None:
     frame = through(name, FRAMES[name](rows()), tmp_path)
@@ -125,7 +168,7 @@ def test_pyfunc_predicts_what_this_server_predicts(models: dict[str, Logged], na
 
 def test_the_labels_are_those_of_the_target(models: dict[str, Logged]) -> None:
     frame = rows()
-    assert (models["bought"].pyfunc.predict(frame) == frame["bought"]).mean() > 0.95
+    assert (models["bought"].pyfunc.predict(frame) == frame["bought"]).mean() > 0.8
     assert models["over"].pyfunc.predict(frame).dtype.kind == "i"
 
 
