@@ -86,6 +86,8 @@ def cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
     import pyarrow as pa
 
     try:
+        # Arrow writes a message for each cell of a piece that it cannot take.
+        column.slice(0, PEEK).cast(kind)
         return column.cast(kind)
     except pa.ArrowInvalid:
         return None
