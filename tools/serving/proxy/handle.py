@@ -23,7 +23,9 @@ from .places import Places
 from .start import SETTINGS_VARIABLE, start_keeper
 
 HOST = "127.0.0.1"
-START_S, POLL_S, ORDER_S = 30.0, 0.02, 5.0
+# Only what hangs takes so long; what cannot start ends at once, and is not tried more often than that.
+START_S, MOST_STARTS = 120.0, 3
+POLL_S, ORDER_S = 0.02, 5.0
 DRAIN_S = 60.0
 
 
@@ -37,14 +39,16 @@ def ensure(work: Work) -> int:
     private_folder(places.folder)
     with locked(places.starting, START_S, "the proxy of the endpoints is being started"):
         deadline = time.monotonic() + START_S
-        started = 0
+        started: list[int] = []
         while time.monotonic() < deadline:
             if alive.held(places.keeper):
                 if _order(places, "table") is not None:
                     return places.port()
             # A keeper that died alone is started again by the relay, which has the port.
-            elif not alive.held(places.relay) and (not started or has_ended(started)):
-                started = start_keeper(places, _environment(work))
+            elif not alive.held(places.relay) and (not started or has_ended(started[-1])):
+                if len(started) == MOST_STARTS:
+                    break
+                started.append(start_keeper(places, _environment(work)))
             time.sleep(POLL_S)
     raise Unavailable("the proxy of the endpoints did not start", f"Its log ends with: {tail_of(places.log)}")
 

@@ -57,7 +57,7 @@ class Places:
         """Where the proxy listens, also after it was started anew; 0 before the first time."""
         try:
             return int(self._port.read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return 0
 
     def keep_port(self, port: int) -> None:

@@ -11,6 +11,7 @@ from threading import Event, Thread
 import psutil
 import pytest
 
+from mlops_mcp.tools.errors import Unavailable
 from mlops_mcp.tools.runtime.jobs.alive import held
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving.proxy import handle
@@ -116,6 +117,14 @@ def test_after_the_death_of_both_the_next_one_gives_the_endpoint_its_address_bac
     until(lambda: not held(places.keeper) and not held(places.relay))
     assert handle.ensure(work) == port
     assert ask(port) == 200
+
+
+def test_a_proxy_that_cannot_start_is_told_with_the_words_of_its_log(work: Work) -> None:
+    places = Places(work.home.absolute())
+    (places.folder / "port").mkdir(parents=True)  # where its port is to be written
+    with pytest.raises(Unavailable, match=r"(?s)did not start.*Its log ends with:.*IsADirectoryError"):
+        handle.ensure(work)
+    assert not held(places.keeper)
 
 
 def test_what_the_proxy_keeps_is_its_owners_alone(work: Work, places: Places) -> None:
