@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ def opened(root: Path) -> Any:
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of a project with suites, as the library itself writes them."""
     import great_expectations as gx
-    import great_expectations.expectations as gxe
 
+    gxe: Any = import_module("great_expectations.expectations")
     root = tmp_path_factory.mktemp("project")
     context = opened(root)
     team = context.suites.add(gx.ExpectationSuite(name="Team suite (v2)"))

@@ -11,6 +11,7 @@ import pytest
 
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.modeling.metrics import Direction
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tuning.client import get_study, tune_model
@@ -32,7 +33,7 @@ def work(environ: dict[str, str], database: Path, tmp_path: Path) -> Work:
     return Work(load(environ, values).settings, Tracer(lambda _span: None))
 
 
-def theirs(database: Path, name: str, *directions: str, trials: int = 2) -> None:
+def theirs(database: Path, name: str, *directions: Direction, trials: int = 2) -> None:
     """A study as plain Optuna makes one."""
     study = optuna.create_study(storage=f"sqlite:///{database}", study_name=name, directions=list(directions))
     for number in range(trials):
@@ -57,7 +58,7 @@ def content(database: Path) -> list[str]:
     ],
 )
 def test_a_study_of_others_is_not_written(
-    work: Work, database: Path, tmp_path: Path, directions: list[str], trials: int, says: str
+    work: Work, database: Path, tmp_path: Path, directions: list[Direction], trials: int, says: str
 ) -> None:
     theirs(database, "theirs", *directions, trials=trials)
     before = content(database)
