@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 # A server that lives for a few calls need not import what it will never call.
 UNHURRIED = {"MLOPS_RUNTIME__PRELOAD": "false"}
+# A busy machine takes its time until an endpoint answers.
+PATIENT = {"MLOPS_BENTOML__READY_TIMEOUT_S": "600"}
 
 Needs = Callable[..., str]
 StdioClient = Callable[..., AbstractAsyncContextManager[Client]]
@@ -95,6 +97,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         "MLOPS_CONFIG": str(config),
         # The tests call themselves as the Python SDK does unless told, and have no time-out.
         "MLOPS_RUNTIME__CLIENT_WAITS": "{}",
+        **PATIENT,
     }
 
 

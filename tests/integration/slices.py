@@ -12,7 +12,7 @@ from mcp import Client
 
 from mlops_mcp.config.load import load
 
-from ..conftest import connected
+from ..conftest import PATIENT, connected
 
 ROWS = "synthetic_e2i_classification"
 Call = tuple[str, dict[str, Any]]
@@ -96,7 +96,7 @@ class Answers:
 
 def server(home: Path, **variables: str) -> AbstractAsyncContextManager[Client]:
     """A server in this process: its workers and jobs are forked from libraries that are loaded once for all tests."""
-    return connected(load({"MLOPS_HOME": str(home), "MLOPS_CONFIG": os.devnull, **variables}).settings)
+    return connected(load({"MLOPS_HOME": str(home), "MLOPS_CONFIG": os.devnull, **PATIENT, **variables}).settings)
 
 
 async def prepare(home: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from mlops_mcp.server.access.tokens import Tokens
 
+from ..conftest import PATIENT
 from ..contract.test_unknown_names import CALLS
 from ..server.access.conftest import Asking
 from .slices import DEPLOY, EVALUATE, EXPLAIN, MATERIALIZE, PACKAGE, ROWS, STUDY, SUITE, VALIDATE, Call, train
@@ -152,7 +153,7 @@ def environment(home: Path, prepared: Path, tmp_path: Path) -> Mapping[str, str]
     (tmp_path / "tmp").mkdir()
     return {
         "PATH": os.environ["PATH"], "HOME": f"{tmp_path}-user", "TMPDIR": str(tmp_path / "tmp"),
-        "MLOPS_HOME": str(home), "MLOPS_CONFIG": str(config), "MLOPS_SERVER__LOG_LEVEL": "DEBUG",
+        "MLOPS_HOME": str(home), "MLOPS_CONFIG": str(config), "MLOPS_SERVER__LOG_LEVEL": "DEBUG", **PATIENT,
         # Its view reads the rows where they were when it was made.
         "MLOPS_DATA__ROOTS": json.dumps([str(prepared)]), **VARIABLES,
     }  # fmt: skip

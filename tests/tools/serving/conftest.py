@@ -27,6 +27,8 @@ from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import TrainRequest
 
+from ...conftest import PATIENT
+
 ROOT = Path(__file__).parents[3]
 LOANS = ROOT / "examples/credit_risk/loan_table.parquet"
 
@@ -56,7 +58,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
     home = tmp_path_factory.mktemp("serving")
     (home / "empty.yaml").touch()
     pd.read_parquet(LOANS).sample(3000, random_state=0).to_parquet(home / LOANS.name, index=False)
-    environ = {"MLOPS_HOME": str(home / "home"), "MLOPS_CONFIG": str(home / "empty.yaml")}
+    environ = {"MLOPS_HOME": str(home / "home"), "MLOPS_CONFIG": str(home / "empty.yaml"), **PATIENT}
     work = Work(load(environ, {"data.roots": [str(home)]}).settings, Tracer(lambda _span: None))
     old, new = packaged(work, trained(work, 20), "credit"), packaged(work, trained(work, 40), "credit")
     rows: list[Row] = json.loads(pd.read_parquet(LOANS)[names(old)].head(200).to_json(orient="records"))
