@@ -213,13 +213,15 @@ async def test_a_bento_store_that_cannot_be_written_is_named_with_its_setting(ho
         await answers.succeed(*others())
 
 
-async def test_an_endpoint_whose_process_was_killed_is_named_with_the_call_that_starts_it_again(home: Path) -> None:
+async def test_an_endpoint_whose_process_was_killed_is_named_until_it_answers_again_by_itself(home: Path) -> None:
     async with server(home) as client:
         answers = Answers(client)
         await answers.succeed(DEPLOY)
         deployment = json.loads((home / "endpoints" / "e.json").read_text())["deployments"][0]
         os.killpg(deployment["pid"], 9)
-        await answers.refuse(("predict", {"endpoint": "e", "rows": [{"call_frequency": 1}]}), "deploy_model(bento=")
+        incomplete = ("predict", {"endpoint": "e", "rows": [{"call_frequency": 1}]})
+        while "endpoint:e refuses the rows" not in (said := (await answers.ask(incomplete))[1]):
+            assert "started again" in said or "still starting" in said, said
         await answers.succeed(*others(), ("stop_endpoint", {"endpoint": "e"}))
 
 

@@ -116,15 +116,17 @@ def predict(work: Work, endpoint: str, rows: list[Row], known: OnlineFeatures | 
     """
     state = endpoints.read(work, endpoint)
     name = state.endpoint
-    notes = _dead(work, state)
+    notes, wanted = _dead(work, state), ""
     if known:
-        serving = max(state.deployments, key=lambda each: each.percent)
+        # Each bento is sent what its own model takes.
+        wanted = _whose_turn(work, state)
+        serving = _that_answered(work, state, wanted)
         rows, found = joined(rows, known, find_bento(work, serving.bento).spec.features)
         notes += found
     began = time.perf_counter()
     try:
         with work.tracer.span("ask service", endpoint=name, rows=len(rows)):
-            answer, deployment = _asked(work, name, rows)
+            answer, deployment = _asked(work, name, rows, wanted)
     except Unreachable as error:
         raise _silent(work, state) from error
     except ServiceFailed as error:
@@ -222,17 +224,25 @@ def _bento(work: Work, text: str) -> tuple[Bento, str]:
     return find_bento(work, packaged.bento), packaged.model
 
 
-def _asked(work: Work, name: str, rows: list[Row]) -> tuple[ServiceAnswer, str]:
+def _whose_turn(work: Work, state: EndpointFile) -> str:
+    """The deployment that is to answer; empty if there is no choice."""
+    if sum(each.finished and each.percent > 0 for each in state.deployments) < 2:
+        return ""
+    handle.ensure(work)
+    return handle.turn(work, state.endpoint)
+
+
+def _asked(work: Work, name: str, rows: list[Row], wanted: str) -> tuple[ServiceAnswer, str]:
     """The answer of the proxy, which is started if nobody listens there; once more if a service broke off."""
     connections, token = work.once(_connections), known_token(work.home, name)
     if not handle.runs(work):
         handle.ensure(work)
     try:
-        return ask_predictions(connections, Front(name, handle.port_of(work)), token, rows)
+        return ask_predictions(connections, Front(name, handle.port_of(work)), token, rows, wanted)
     except ServiceFailed as error:
         if error.status != BROKEN_OFF:
             raise
-    return ask_predictions(connections, Front(name, handle.port_of(work)), token, rows)
+    return ask_predictions(connections, Front(name, handle.port_of(work)), token, rows, wanted)
 
 
 def _dead(work: Work, state: EndpointFile) -> list[str]:

@@ -23,6 +23,8 @@ MAX_KEPT = 32
 MAX_ANSWER = 64 << 20
 # The header by which the proxy says which deployment has answered.
 DEPLOYMENT = "X-Deployment"
+# ... and the one by which it is told which of those that serve is to answer.
+WANTED = "X-Wanted-Deployment"
 DROPPED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
@@ -71,21 +73,21 @@ class Connections:
         self._idle: OrderedDict[Front, list[http.client.HTTPConnection]] = OrderedDict()
         self._asking = set[http.client.HTTPConnection]()
 
-    def post(self, front: Front, token: str, path: str, content: object) -> Reply:
+    def post(self, front: Front, token: str, path: str, content: object, wanted: str = "") -> Reply:
         """Send once more if a kept connection turns out to be closed: a prediction changes nothing.
 
         Raises:
             Unreachable: nobody listens, or the connection breaks.
         """
-        body = json.dumps(content).encode()
+        body, headers = json.dumps(content).encode(), {**_headers(token), **({WANTED: wanted} if wanted else {})}
         if kept := self._take(front):
             try:
-                return self._send(kept, front, token, path, body)
+                return self._send(kept, front, path, body, headers)
             except DROPPED:
                 self._close(front)  # what was opened with it is most likely closed as well
         fresh = http.client.HTTPConnection(HOST, front.port, timeout=PREDICT_TIMEOUT_S)
         try:
-            return self._send(fresh, front, token, path, body)
+            return self._send(fresh, front, path, body, headers)
         except DROPPED as error:
             raise Unreachable(str(error)) from error
 
@@ -100,12 +102,14 @@ class Connections:
                 with suppress(OSError):
                     each.sock.shutdown(socket.SHUT_RDWR)
 
-    def _send(self, connection: http.client.HTTPConnection, front: Front, token: str, path: str, body: bytes) -> Reply:
+    def _send(
+        self, connection: http.client.HTTPConnection, front: Front, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> Reply:
         reply = None
         with self._lock:
             self._asking.add(connection)
         try:
-            connection.request("POST", f"/{front.endpoint}{path}", body, _headers(token))
+            connection.request("POST", f"/{front.endpoint}{path}", body, headers)
             reply = _read(connection)
             return reply
         except DROPPED:
@@ -156,7 +160,7 @@ def _read(connection: http.client.HTTPConnection) -> Reply:
 
 
 def ask_predictions(
-    connections: Connections, front: Front, token: str, rows: Sequence[Row]
+    connections: Connections, front: Front, token: str, rows: Sequence[Row], wanted: str = ""
 ) -> tuple[ServiceAnswer, str]:
     """The predictions of an endpoint, and the deployment that made them.
 
@@ -165,7 +169,7 @@ def ask_predictions(
         ServiceFailed: only its log says why.
         Unreachable: nothing of it answers.
     """
-    reply = connections.post(front, token, "/predict", {"rows": list(rows)})
+    reply = connections.post(front, token, "/predict", {"rows": list(rows)}, wanted)
     if not reply.deployment:
         raise Unreachable(_reason(reply.body))
     if reply.status == 200:

@@ -217,6 +217,7 @@ def close_abandoned(work: Work, parent: str, own: str) -> None:
 
 def get_run(work: Work, run: str, names: Sequence[str] = ()) -> Run:
     """A run in brief, or only what the names stand for, in full."""
+    parse(run, "run")
     with runs_of(work) as runs:
         found = record(runs, run)
         return run_view(found, runs.experiment_name(found.experiment_id), names)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..addresses import METRIC_PICTURE, address
 from ..errors import unknown
+from ..handles import parse
 from ..pictures import SMALL, WHOLE, Picture, drawn, label, require_drawing, table
 from ..runtime.work import Work
 from .client import record
@@ -59,6 +60,7 @@ def metric_picture(work: Work, run: str, metric: str) -> bytes:
 
 def _measured(work: Work, run: str, metric: str) -> tuple[str, list[Point]]:
     """The id of the run and all points of the metric."""
+    parse(run, "run")
     with runs_of(work) as runs:
         found = record(runs, run)
         if metric not in found.metrics:

@@ -143,4 +143,5 @@ def test_points_are_scored_alike_in_another_process(work: Work, rows: str, other
         point = {"model_y__max_iter": 30, "model_t__max_iter": 30, "n_estimators": 20, "min_samples_leaf": 20}
         sent = pickle.loads(pickle.dumps(objective))
         sent.get_ready()
-        assert list(sent.steps(point)) == list(objective.steps(point))
+        # Sums of BLAS differ in their last bit with where the rows happen to lie.
+        assert list(sent.steps(point)) == pytest.approx(list(objective.steps(point)), rel=1e-12)

@@ -78,6 +78,12 @@ def drained(work: Work, deployment: str) -> bool:
     return _order(_places(work), f"drained?{query}", wait_s=DRAIN_S + ORDER_S) is not False
 
 
+def turn(work: Work, endpoint: str) -> str:
+    """The deployment whose turn it is, which is then asked by its name; empty where none is, or nobody says so."""
+    said = _order(_places(work), f"turn?{urlencode({'endpoint': endpoint})}")
+    return said if isinstance(said, str) else ""
+
+
 def figures(work: Work, deployment: str, after: int = 0) -> Figures:
     """What was counted of a deployment since its first `after` calls; nothing where no proxy runs."""
     query = urlencode({"deployment": deployment, "after": after})

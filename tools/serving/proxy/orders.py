@@ -55,6 +55,10 @@ class Orders:
             return web.json_response(sorted(self.table))
         if order == "drained" and request.method == "POST":
             return web.json_response(await self._drained(request.query["deployment"], float(request.query["wait_s"])))
+        if order == "turn" and request.method == "POST":
+            route = self.table.get(request.query["endpoint"])
+            chosen = route.pick("", ()) if route else None
+            return web.json_response(chosen.id if chosen else "")
         if order == "figures":
             return web.json_response({name: each.model_dump() for name, each in self._figures(request).items()})
         return web.json_response({"error": "no such order"}, status=404)

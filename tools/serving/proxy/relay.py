@@ -12,7 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from ..connection import DEPLOYMENT
+from ..connection import DEPLOYMENT, WANTED
 from .figures import Counted
 from .orders import Orders
 from .table import Backend, Route
@@ -65,7 +65,7 @@ class Relay:
         small = request.content_length is not None and request.content_length <= WHOLE
         body = await request.read() if small or not request.can_read_body else request.content
         tried: set[str] = set()
-        while backend := route.pick(request.headers.get(KEY, ""), tried):
+        while backend := route.pick(request.headers.get(KEY, ""), tried, request.headers.get(WANTED, "")):
             try:
                 answer = await self._counted(request, backend, path, body)
             except aiohttp.ClientConnectorError:  # nothing was sent

@@ -29,7 +29,10 @@ class Route:
         self.shadows = [each for each in backends if each.shadow]
         self._turns = Turns({each.id: each.weight for each in backends})
 
-    def pick(self, key: str, tried: Collection[str]) -> Backend | None:
+    def pick(self, key: str, tried: Collection[str], wanted: str = "") -> Backend | None:
+        """The one whose turn it is, or the wanted one if it has calls of its own; None where nothing is left."""
+        if (asked := self.backends.get(wanted)) and asked.weight and wanted not in tried:
+            return asked
         chosen = self._turns.of_key(key, tried) if key else self._turns.next(tried)
         return self.backends[chosen] if chosen else None
 
