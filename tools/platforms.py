@@ -11,6 +11,7 @@ asking for the holder of a lock    taking the lock for a moment (`is_held`)
 what a process has written         nothing is counted (`written`)
 Landlock                           none: a process may reach what its user can (`landlock.confines`)
 the id of a boot                   that of a boot session (`boot`)
+the end of a process as a file     it is looked for now and then (`await_end`)
 waitid (macOS before Python 3.13)  the state of the process (`child_lives`), and no adopted processes to let go
 """
 
@@ -20,6 +21,7 @@ import ctypes
 import fcntl
 import os
 import resource
+import select
 import signal
 import struct
 import subprocess
@@ -178,6 +180,19 @@ def child_lives(pid: int) -> bool:
     if hasattr(os, "waitid"):
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
     return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def await_end(pid: int, wait_s: float) -> None:
+    """Wait until a child has ended, or so long; of Linux its end is heard, elsewhere it is looked for."""
+    if not _linux():
+        with suppress(psutil.TimeoutExpired, psutil.NoSuchProcess):
+            psutil.Process(pid).wait(wait_s)
+        return
+    ended = os.pidfd_open(pid)
+    try:
+        select.select([ended], [], [], wait_s)
+    finally:
+        os.close(ended)
 
 
 def any_child_ended() -> bool:

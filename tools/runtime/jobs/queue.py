@@ -32,6 +32,8 @@ from .submission import Submission
 from .table import LEASE_S, JobRow, JobTable
 
 POLL_S = 0.05
+# Most jobs end soon, and their callers wait for them.
+SOON_POLL_S, SOON_S = 0.015, 3.0
 MAX_SHOWN = 5
 # A claimed job whose process has not even taken its lock by then never started; a slow machine may need a while.
 START_WITHIN_S = 60.0
@@ -86,7 +88,8 @@ class Jobs:
 
     async def watch(self, identity: str, wait_s: float) -> AsyncIterator[JobRow]:
         """Yield the row whenever its progress or state changed, until it ended or the time is up."""
-        deadline = time.monotonic() + wait_s
+        began = time.monotonic()
+        deadline = began + wait_s
         seen: tuple[object, ...] = ()
         while True:
             row = await self.get(identity)
@@ -95,7 +98,8 @@ class Jobs:
                 yield row
             if row.state in ENDED or time.monotonic() >= deadline:
                 return
-            await anyio.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
+            pause_s = SOON_POLL_S if time.monotonic() < began + SOON_S else POLL_S
+            await anyio.sleep(min(pause_s, max(0.0, deadline - time.monotonic())))
 
     async def get(self, identity: str) -> JobRow:
         """The row of a job after looking whether its process still lives; a read-only server shows it as it is.

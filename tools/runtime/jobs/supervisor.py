@@ -202,7 +202,8 @@ def _megabytes(mark: str) -> int:
 def _gone(child: int, mark: str, wait_s: float) -> int:
     """Let the child leave by itself, kill all that is left after that, and return its exit code."""
     process = psutil.Process(child)
+    platforms.await_end(child, wait_s)
     with contextlib.suppress(psutil.TimeoutExpired):
-        process.wait(wait_s)
+        process.wait(0)
     proctree.kill(mark, spare=os.getpid())
     return int(process.wait() or 0)
