@@ -196,11 +196,13 @@ def rollback_endpoint(work: Work, request: RollbackRequest) -> Deployed:
 
 
 def stop_endpoint(work: Work, endpoint: str) -> Stopped:
-    """End every process of an endpoint and forget it."""
-    name = endpoints.read(work, endpoint).endpoint
+    """End every process of an endpoint and forget it, also one whose file is damaged."""
+    name = _to_stop(work, endpoint).endpoint
     with endpoints.change(work, name, RESTART_S):
-        state = endpoints.read(work, name)
-        ended = sum(processes.stop(work, name, each) for each in state.deployments)
+        state = _to_stop(work, name)
+        ended = processes.count(work, name)
+        for each in state.deployments:
+            processes.stop(work, name, each)
         processes.sweep(work, name, set())
         endpoints.remove(work, name)
         handle.reread(work)
@@ -211,6 +213,13 @@ def stop_endpoint(work: Work, endpoint: str) -> Stopped:
         processes=ended,
         undo=reverse.of_stop(state),
     )
+
+
+def _to_stop(work: Work, text: str) -> EndpointFile:
+    try:
+        return endpoints.read(work, text)
+    except endpoints.Damaged:
+        return EndpointFile(endpoint=endpoints.endpoint_name(text))
 
 
 def _bento(work: Work, text: str) -> tuple[Bento, str]:

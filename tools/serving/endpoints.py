@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ..errors import ToolFailure, unknown
 from ..handles import check_name, parse
 from ..locks import locked
@@ -18,6 +20,10 @@ from .models import Deployment, EndpointFile, Event, Former
 
 LOCK_WAIT_S = 2.0
 MAX_EVENTS = 20
+
+
+class Damaged(ToolFailure):
+    """The file of an endpoint cannot be read as one, so nobody knows what is deployed there."""
 
 
 def endpoint_name(text: str) -> str:
@@ -36,6 +42,7 @@ def read(work: Work, text: str) -> EndpointFile:
     """What is kept of an endpoint.
 
     Raises:
+        Damaged: its file is.
         ToolFailure: there is none of that name.
     """
     name = parse(text, "endpoint").name
@@ -45,6 +52,9 @@ def read(work: Work, text: str) -> EndpointFile:
     except (FileNotFoundError, ToolFailure):
         known = (f"endpoint:{each}" for each in names(work))
         raise unknown("endpoint", text, known, "deploy_model starts one.") from None
+    except ValidationError as error:
+        again = "stop_endpoint ends what runs there and forgets it; deploy_model starts it anew."
+        raise Damaged(f"the file of endpoint:{name} in the state folder is damaged", again) from error
 
 
 def write(work: Work, state: EndpointFile) -> None:

@@ -110,6 +110,11 @@ def memory_mb(work: Work, endpoint: str, deployment: Deployment) -> int:
     return total >> 20
 
 
+def count(work: Work, endpoint: str) -> int:
+    """How many processes an endpoint has."""
+    return sum(map(len, _found(work, endpoint).values()))
+
+
 def stop(work: Work, endpoint: str, deployment: Deployment) -> int:
     """Let it finish what it is doing, then end whatever is left; how many processes there were.
 

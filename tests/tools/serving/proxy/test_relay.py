@@ -210,3 +210,20 @@ def unused() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+DAMAGE = (b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"deployments": 3}', b'{"deployments": [{"id": "a"}]}')
+
+
+@pytest.mark.parametrize("content", DAMAGE, ids=lambda content: repr(content[:30]))
+async def test_a_damaged_file_of_one_endpoint_changes_nothing_for_any(
+    proxy: Proxied, old: Service, new: Service, content: bytes
+) -> None:
+    await proxy.share({old: 100})
+    (proxy.folder / "credit.json").write_bytes(content)
+    (proxy.folder / "never.json").write_bytes(content)
+    write(proxy.folder, "other", [deployment("new", new.port, 100)])
+    assert await proxy.order("table") == (200, ["credit", "other"])
+    assert await proxy.ask() == (200, "old")
+    async with proxy.client.post(proxy.url(endpoint="other"), json={}) as said:
+        assert said.headers["X-Deployment"] == "new"
