@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,25 @@ def table_of(lines: list[dict[str, Any]]) -> Any:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """A line that was not written to its end, since its writer was killed, is passed over."""
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
+    """What is no line of ours, as one whose writer was killed before its end, is passed over."""
+    content = b""
+    with suppress(FileNotFoundError):  # nothing is logged yet, or it is set aside at this moment
+        content = path.read_bytes()
+    for line in content.split(b"\n"):
+        with suppress(ValueError, RecursionError):
+            if _is_whole(found := json.loads(line)):
+                yield found
+
+
+def _is_whole(line: object) -> bool:
+    return (
+        isinstance(line, dict)
+        and isinstance(line.get("at"), float)
+        and isinstance(line.get("bento"), str)
+        and isinstance(line.get("row"), dict)
+        and isinstance(line.get("probabilities", {}), dict)
+        and "prediction" in line
+    )
 
 
 def _flat(line: dict[str, Any]) -> dict[str, Any]:
