@@ -30,6 +30,11 @@ def log_folder(work: Work, endpoint: str) -> Path:
     return work.home / "endpoints" / check_name(parse(endpoint, "endpoint").name, "endpoint") / "answers"
 
 
+def dataset_name(endpoint: str) -> str:
+    """What its log is called as a dataset."""
+    return f"{endpoint[:55]}_answers"
+
+
 def keep_answers(work: Work, endpoint: str, share: float) -> list[str]:
     """Let what is deployed from now on log so much of what it answers, 0 to 1; what that is good for."""
     folder = log_folder(work, endpoint)
