@@ -35,15 +35,17 @@ def dataset_name(endpoint: str) -> str:
     return f"{endpoint[:55]}_answers"
 
 
-def keep_answers(work: Work, endpoint: str, share: float) -> list[str]:
-    """Let what is deployed from now on log so much of what it answers, 0 to 1; what that is good for."""
+def keep_answers(work: Work, endpoint: str, share: float) -> None:
+    """Let what is started from now on log so much of what it answers, 0 to 1."""
     folder = log_folder(work, endpoint)
     private_folder(folder)
     replaced(folder / SAMPLE, f"{share}".encode())
-    if not share:
-        return []
-    handle = f"{ENDPOINT}{folder.parent.name}"
-    return [f"{share:.0%} of the rows are logged: {handle} is then a dataset, and compare_datasets tells its drift"]
+
+
+def told_of(endpoint: str, share: float) -> list[str]:
+    """What that is good for."""
+    told = f"{ENDPOINT}{endpoint} is then a dataset, and compare_datasets tells its drift"
+    return [f"{share:.0%} of the rows are logged: {told}"] if share else []
 
 
 def lines_of(work: Work, endpoint: str) -> list[dict[str, Any]]:

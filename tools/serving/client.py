@@ -83,7 +83,8 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
     bento, model = _bento(work, request.bento)
     require_whole(work, bento)
     threads, memory = max(1, int(request.resources.cpu)), size(request.resources.memory)
-    made = deployed(work, request, Plan(name, bento, request.replicas, threads, memory, model), ports)
+    plan = Plan(name, bento, request.replicas, threads, memory, model, request.log_sample)
+    made = deployed(work, request, plan, ports)
     Lineage(work.home).record(f"endpoint:{name}", [bento.handle], "deploy_model")
     return made
 
@@ -191,7 +192,10 @@ def rollback_endpoint(work: Work, request: RollbackRequest) -> Deployed:
     if former is None:
         raise ToolFailure(f"endpoint:{name} has served nothing before", "deploy_model puts another bento there.")
     resources = Resources(cpu=former.threads, memory=str(former.memory or ""))
-    again = DeployRequest(bento=former.bento, endpoint=name, replicas=former.replicas, resources=resources, percent=100)
+    again = DeployRequest(
+        bento=former.bento, endpoint=name, replicas=former.replicas, resources=resources, percent=100,
+        log_sample=former.log_sample,
+    )  # fmt: skip
     return deploy(work, again, free_ports())
 
 

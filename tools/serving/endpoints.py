@@ -84,7 +84,8 @@ def keep_former(work: Work, name: str, replaced_ones: Sequence[Deployment]) -> N
     """Remember the one that served most of the calls, to go back to."""
     if replaced_ones:
         most = max(replaced_ones, key=lambda each: each.percent)
-        former = Former(bento=most.bento, replicas=most.replicas, threads=most.threads, memory=most.memory)
+        kept = most.model_dump(include=set(Former.model_fields))
+        former = Former.model_validate(kept)
         write(work, read(work, name).model_copy(update={"former": former}))
 
 

@@ -57,7 +57,7 @@ def revive(work: Work, name: str) -> None:
 def _started(work: Work, name: str, dead: Deployment) -> Deployment:
     bento = find_bento(work, dead.bento)
     require_whole(work, bento)
-    plan = Plan(name, bento, dead.replicas, dead.threads, dead.memory, dead.model)
+    plan = Plan(name, bento, dead.replicas, dead.threads, dead.memory, dead.model, dead.log_sample)
 
     def note(starting: Deployment) -> None:
         finished = [each for each in endpoints.read(work, name).deployments if each.finished]
