@@ -15,11 +15,12 @@ from ..handles import check_name, parse
 from ..locks import locked
 from ..runtime.work import Work
 from ..storage.state_files import replaced
+from ..tracing.redaction import redact
 from .endpoint_tokens import endpoints_folder, forget_token
 from .models import Deployment, EndpointFile, Event, Former
 
 LOCK_WAIT_S = 2.0
-MAX_EVENTS = 20
+MAX_EVENTS, LONGEST_EVENT = 20, 600
 
 
 class Damaged(ToolFailure):
@@ -76,7 +77,7 @@ def note(work: Work, name: str, *happened: str) -> None:
     """Keep what happened without anybody having asked for it, the newest of it."""
     if happened and exists(work, name):
         state, at = read(work, name), datetime.now(UTC).isoformat(timespec="seconds")
-        events = [*state.events, *(Event(at=at, what=each) for each in happened)][-MAX_EVENTS:]
+        events = [*state.events, *(Event(at=at, what=redact(each)[:LONGEST_EVENT]) for each in happened)][-MAX_EVENTS:]
         write(work, state.model_copy(update={"events": events}))
 
 

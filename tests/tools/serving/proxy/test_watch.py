@@ -121,3 +121,15 @@ def test_an_endpoint_whose_file_is_damaged_is_listed_and_can_be_stopped(work: Wo
     assert client.stop_endpoint(work, "endpoint:damaged").processes == 1
     assert not marks.lives(alive, "damaged", "a", work.home)
     assert endpoints.names(work) == ["dead"]
+
+
+def test_a_secret_in_the_log_of_a_service_is_not_kept_among_what_happened(work: Work) -> None:
+    endpoints.write(work, EndpointFile(endpoint="credit", deployments=[deployment("old", 1, 100)]))
+    # Where it would be cut in two it has to be known before.
+    for before in ("", "x" * 590):
+        endpoints.note(
+            work, "credit", f"{before} api_key=sk-ant-api03-0123456789abcdefghijklmnop, its log ends with that"
+        )
+    kept = endpoints.read(work, "credit").events
+    assert not any("sk-ant-" in each.what for each in kept)
+    assert all(len(each.what) <= 600 for each in kept)
