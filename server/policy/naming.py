@@ -14,7 +14,7 @@ ANY = "*"
 # Which slice says what else things of a kind are called.
 SLICES: Mapping[str, str] = MappingProxyType(
     {
-        **dict.fromkeys(("dataset", "file", "source"), "data"),
+        **dict.fromkeys(("dataset", "endpoint", "file", "source"), "data"),
         "experiment": "tracking",
         **dict.fromkeys(("model", "run"), "registry"),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,22 @@ def log_folder(work: Work, endpoint: str) -> Path:
     return work.home / "endpoints" / check_name(parse(endpoint, "endpoint").name, "endpoint") / "answers"
 
 
-def keep_answers(work: Work, endpoint: str, share: float) -> list[str]:
-    """Let what is deployed from now on log so much of what it answers, 0 to 1; what that is good for."""
+def dataset_name(endpoint: str) -> str:
+    """What its log is called as a dataset."""
+    return f"{endpoint[:55]}_answers"
+
+
+def keep_answers(work: Work, endpoint: str, share: float) -> None:
+    """Let what is started from now on log so much of what it answers, 0 to 1."""
     folder = log_folder(work, endpoint)
     private_folder(folder)
     replaced(folder / SAMPLE, f"{share}".encode())
-    if not share:
-        return []
-    handle = f"{ENDPOINT}{folder.parent.name}"
-    return [f"{share:.0%} of the rows are logged: {handle} is then a dataset, and compare_datasets tells its drift"]
+
+
+def told_of(endpoint: str, share: float) -> list[str]:
+    """What that is good for."""
+    told = f"{ENDPOINT}{endpoint} is then a dataset, and compare_datasets tells its drift"
+    return [f"{share:.0%} of the rows are logged: {told}"] if share else []
 
 
 def lines_of(work: Work, endpoint: str) -> list[dict[str, Any]]:
@@ -76,14 +84,25 @@ def table_of(lines: list[dict[str, Any]]) -> Any:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """A line that was not written to its end, since its writer was killed, is passed over."""
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
+    """What is no line of ours, as one whose writer was killed before its end, is passed over."""
+    content = b""
+    with suppress(FileNotFoundError):  # nothing is logged yet, or it is set aside at this moment
+        content = path.read_bytes()
+    for line in content.split(b"\n"):
+        with suppress(ValueError, RecursionError):
+            if _is_whole(found := json.loads(line)):
+                yield found
+
+
+def _is_whole(line: object) -> bool:
+    return (
+        isinstance(line, dict)
+        and isinstance(line.get("at"), float)
+        and isinstance(line.get("bento"), str)
+        and isinstance(line.get("row"), dict)
+        and isinstance(line.get("probabilities", {}), dict)
+        and "prediction" in line
+    )
 
 
 def _flat(line: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""By which names a dataset goes: the same rows under several handles, the files they came from, and tables in SQL."""
+"""By which names a dataset goes: the same rows under several handles, the file or log they came from, tables in SQL."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
 from ..handles import Handle, parse
-from ..lineage import Lineage
+from ..lineage import LOADED_UNASKED, Edge, Lineage
 from ..runtime.work import Work
+from .answers import ENDPOINT, dataset_name
 from .sandbox import sandbox
 from .sources import PREFIX
 from .statement import query_of
@@ -57,6 +58,9 @@ class _Names:
     def of(self, text: str) -> Iterator[str]:
         yield from self._of_dataset(text)
         yield from self._of_source(text)
+        if text.strip().startswith(ENDPOINT):
+            # Also before it is loaded for the first time.
+            yield f"dataset:{dataset_name(text.strip().removeprefix(ENDPOINT))}"
         for table in self._tables(text):
             yield table
             yield from self._of_dataset(table)
@@ -80,6 +84,8 @@ class _Names:
     def _datasets(self, text: str) -> Iterable[Handle]:
         if text.strip().startswith(PREFIX):
             return ()
+        if text.strip().startswith(ENDPOINT):
+            return self._logged(text.strip())
         if looks_like_path(text) or text.startswith("/"):
             return self._from_path(text)
         try:
@@ -99,12 +105,18 @@ class _Names:
         found = {edge.child for edge in self._lineage.descendants(f"{FILE}{path}") if edge.parent == f"{FILE}{path}"}
         yield from (each for each in self._known if str(each) in found)
 
+    def _logged(self, endpoint: str) -> list[Handle]:
+        """What was read from its log; what its model has answered for datasets has it among its parents too."""
+        edges = self._lineage.descendants(endpoint)
+        found = {edge.child for edge in edges if edge.parent == endpoint and edge.by == LOADED_UNASKED}
+        return [each for each in self._known if str(each) in found]
+
     def _with(self, digest: str) -> list[Handle]:
         return [each for each in self._known if each.version == digest]
 
     def _parents(self, handle: Handle) -> Iterator[str]:
         for edge in self._lineage.ancestors(str(handle)):
-            if edge.child == str(handle) and edge.parent.startswith((FILE, PREFIX)):
+            if edge.child == str(handle) and _is_source(edge):
                 yield edge.parent
 
     def _tables(self, text: str) -> list[str]:
@@ -115,3 +127,8 @@ class _Names:
             return [".".join(path) for path in query_of(self._connection, text).tables]
         except ToolFailure:  # no query, or one that is not run
             return []
+
+
+def _is_source(edge: Edge) -> bool:
+    """Whether the rows are those of the parent, not made of them."""
+    return edge.parent.startswith((FILE, PREFIX)) or (edge.parent.startswith(ENDPOINT) and edge.by == LOADED_UNASKED)

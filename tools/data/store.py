@@ -24,7 +24,7 @@ from ..slices import handle_kinds
 from ..storage.state_files import draft_of, private_file, private_folder, remove_old_drafts, written_once
 from ..undo import deletes
 from ..user_files import readable
-from .answers import ENDPOINT, lines_of, table_of
+from .answers import ENDPOINT, dataset_name, lines_of, table_of
 from .bounds import named
 from .folder import holds_parquet
 from .large import is_large, read_large
@@ -189,7 +189,7 @@ def load_answers(work: Work, endpoint: str) -> Dataset:
     lines = lines_of(work, endpoint)
     require_writable(work, "a log")
     name = parse(endpoint, "endpoint").name
-    return save(work, table_of(lines), f"{name[:55]}_answers", [f"{ENDPOINT}{name}"], by=LOADED_UNASKED)
+    return save(work, table_of(lines), dataset_name(name), [f"{ENDPOINT}{name}"], by=LOADED_UNASKED)
 
 
 def require_writable(work: Work, what: str) -> None:

@@ -53,7 +53,8 @@ class Log:
             "prediction": answer.prediction,
             **({"probabilities": shares} if shares else {}),
         }
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+        # In ASCII: half a surrogate pair has no bytes, and would cost the answer.
+        return json.dumps(content, separators=(",", ":")) + "\n"
 
     def _kept(self, name: str, value: Any) -> Any:
         if value != value:
@@ -82,18 +83,30 @@ def _append(folder: Path, content: bytes) -> None:
     """Write at the end of the file, which is set aside for the next one when it is full; another service may do so."""
     path = folder / FILE
     while True:
-        opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        opened = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(opened, fcntl.LOCK_EX)
             if not _is(opened, path):
                 continue
             size = os.fstat(opened).st_size
             if not size or size + len(content) <= MAX_BYTES:
-                os.write(opened, content)
+                _write(opened, size, content)
                 return
             path.replace(folder / OLDER)
         finally:
             os.close(opened)
+
+
+def _write(opened: int, size: int, content: bytes) -> None:
+    """All of it or nothing: what a full disk leaves of a line would spoil the next one too."""
+    # Whoever was killed while it wrote has left a piece of a line.
+    whole = content if not size or os.pread(opened, 1, size - 1) == b"\n" else b"\n" + content
+    written = 0
+    try:
+        written = os.write(opened, whole)
+    finally:
+        if written < len(whole):
+            os.ftruncate(opened, size)
 
 
 def _is(opened: int, path: Path) -> bool:

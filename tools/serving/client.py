@@ -83,7 +83,8 @@ def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed
     bento, model = _bento(work, request.bento)
     require_whole(work, bento)
     threads, memory = max(1, int(request.resources.cpu)), size(request.resources.memory)
-    made = deployed(work, request, Plan(name, bento, request.replicas, threads, memory, model), ports)
+    plan = Plan(name, bento, request.replicas, threads, memory, model, request.log_sample)
+    made = deployed(work, request, plan, ports)
     Lineage(work.home).record(f"endpoint:{name}", [bento.handle], "deploy_model")
     return made
 
@@ -193,16 +194,21 @@ def rollback_endpoint(work: Work, request: RollbackRequest) -> Deployed:
     if former is None:
         raise ToolFailure(f"endpoint:{name} has served nothing before", "deploy_model puts another bento there.")
     resources = Resources(cpu=former.threads, memory=str(former.memory or ""))
-    again = DeployRequest(bento=former.bento, endpoint=name, replicas=former.replicas, resources=resources, percent=100)
+    again = DeployRequest(
+        bento=former.bento, endpoint=name, replicas=former.replicas, resources=resources, percent=100,
+        log_sample=former.log_sample,
+    )  # fmt: skip
     return deploy(work, again, free_ports())
 
 
 def stop_endpoint(work: Work, endpoint: str) -> Stopped:
-    """End every process of an endpoint and forget it."""
-    name = endpoints.read(work, endpoint).endpoint
+    """End every process of an endpoint and forget it, also one whose file is damaged."""
+    name = _to_stop(work, endpoint).endpoint
     with endpoints.change(work, name, RESTART_S):
-        state = endpoints.read(work, name)
-        ended = sum(processes.stop(work, name, each) for each in state.deployments)
+        state = _to_stop(work, name)
+        ended = processes.count(work, name)
+        for each in state.deployments:
+            processes.stop(work, name, each)
         processes.sweep(work, name, set())
         endpoints.remove(work, name)
         handle.reread(work)
@@ -213,6 +219,13 @@ def stop_endpoint(work: Work, endpoint: str) -> Stopped:
         processes=ended,
         undo=reverse.of_stop(state),
     )
+
+
+def _to_stop(work: Work, text: str) -> EndpointFile:
+    try:
+        return endpoints.read(work, text)
+    except endpoints.Damaged:
+        return EndpointFile(endpoint=endpoints.endpoint_name(text))
 
 
 def _bento(work: Work, text: str) -> tuple[Bento, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from ..data.answers import keep_answers
+from ..data.answers import told_of
 from ..errors import ToolFailure
 from ..runtime.work import Work
 from ..undo import call
@@ -30,7 +30,7 @@ def deployed(work: Work, request: DeployRequest, plan: Plan, ports: Iterator[int
     name, percent = plan.endpoint, 0 if request.shadow else request.percent
     with endpoints.change(work, name, RESTART_S):
         running = settle(work, name)
-        logging = keep_answers(work, name, request.log_sample)
+        logging = told_of(name, request.log_sample)
         if len(running) == 1 and is_served(plan, running[0]) and master(work, name, running[0]):
             handle.ensure(work)
             return _nothing_changed(work, name, running[0], logging)

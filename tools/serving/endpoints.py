@@ -8,16 +8,23 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ..errors import ToolFailure, unknown
 from ..handles import check_name, parse
 from ..locks import locked
 from ..runtime.work import Work
 from ..storage.state_files import replaced
+from ..tracing.redaction import redact
 from .endpoint_tokens import endpoints_folder, forget_token
 from .models import Deployment, EndpointFile, Event, Former
 
 LOCK_WAIT_S = 2.0
-MAX_EVENTS = 20
+MAX_EVENTS, LONGEST_EVENT = 20, 600
+
+
+class Damaged(ToolFailure):
+    """The file of an endpoint cannot be read as one, so nobody knows what is deployed there."""
 
 
 def endpoint_name(text: str) -> str:
@@ -36,6 +43,7 @@ def read(work: Work, text: str) -> EndpointFile:
     """What is kept of an endpoint.
 
     Raises:
+        Damaged: its file is.
         ToolFailure: there is none of that name.
     """
     name = parse(text, "endpoint").name
@@ -45,6 +53,9 @@ def read(work: Work, text: str) -> EndpointFile:
     except (FileNotFoundError, ToolFailure):
         known = (f"endpoint:{each}" for each in names(work))
         raise unknown("endpoint", text, known, "deploy_model starts one.") from None
+    except ValidationError as error:
+        again = "stop_endpoint ends what runs there and forgets it; deploy_model starts it anew."
+        raise Damaged(f"the file of endpoint:{name} in the state folder is damaged", again) from error
 
 
 def write(work: Work, state: EndpointFile) -> None:
@@ -66,7 +77,7 @@ def note(work: Work, name: str, *happened: str) -> None:
     """Keep what happened without anybody having asked for it, the newest of it."""
     if happened and exists(work, name):
         state, at = read(work, name), datetime.now(UTC).isoformat(timespec="seconds")
-        events = [*state.events, *(Event(at=at, what=each) for each in happened)][-MAX_EVENTS:]
+        events = [*state.events, *(Event(at=at, what=redact(each)[:LONGEST_EVENT]) for each in happened)][-MAX_EVENTS:]
         write(work, state.model_copy(update={"events": events}))
 
 
@@ -74,7 +85,8 @@ def keep_former(work: Work, name: str, replaced_ones: Sequence[Deployment]) -> N
     """Remember the one that served most of the calls, to go back to."""
     if replaced_ones:
         most = max(replaced_ones, key=lambda each: each.percent)
-        former = Former(bento=most.bento, replicas=most.replicas, threads=most.threads, memory=most.memory)
+        kept = most.model_dump(include=set(Former.model_fields))
+        former = Former.model_validate(kept)
         write(work, read(work, name).model_copy(update={"former": former}))
 
 

@@ -26,7 +26,11 @@ LOG_CHARACTERS = 4000
 
 
 def line_of(work: Work, name: str) -> EndpointLine:
-    state = endpoints.read(work, name)
+    try:
+        state = endpoints.read(work, name)
+    except endpoints.Damaged as damaged:
+        url, notes = handle.address(work, name), [str(damaged)]
+        return EndpointLine(endpoint=f"endpoint:{name}", state="dead", url=url, traffic={}, deployments=[], notes=notes)
     lines = [_deployment_line(work, name, each) for each in state.deployments]
     found = _state(lines)
     notes = [] if found in ("ready", "starting") else [f"Deploy it again: {redeploy(state)}"]

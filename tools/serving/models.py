@@ -129,6 +129,7 @@ class Deployment(BaseModel):
     shadow: bool = False
     trial: bool = False
     restarts: int = 0
+    log_sample: float = 0
 
     @property
     def limit_mb(self) -> int | None:
@@ -147,6 +148,7 @@ class Former(BaseModel):
     replicas: int
     threads: int
     memory: int
+    log_sample: float = 0
 
 
 class Event(BaseModel):

@@ -64,4 +64,6 @@ def is_served(plan: Plan, deployment: Deployment) -> bool:
         deployment.percent == 100
         and deployment.bento == plan.bento.handle
         and (deployment.replicas, deployment.threads, deployment.memory) == (plan.replicas, plan.threads, plan.memory)
+        # It is read when a service starts.
+        and deployment.log_sample == plan.log_sample
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from ..data.answers import keep_answers
 from ..detached import spawn
 from ..errors import ToolFailure
 from ..platforms import limit_data
@@ -43,7 +44,9 @@ FATAL = "Application startup failed"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to start of which model. `memory` limits the data of each process in bytes, 0: not at all."""
+    """What to start of which model. `memory` limits the data of each process in bytes, 0: not at all; `log_sample` of
+    what it answers is logged, 0 to 1.
+    """
 
     endpoint: str
     bento: Bento
@@ -51,6 +54,7 @@ class Plan:
     threads: int
     memory: int
     model: str = ""
+    log_sample: float = 0
 
 
 class PortTaken(Exception):
@@ -110,6 +114,11 @@ def memory_mb(work: Work, endpoint: str, deployment: Deployment) -> int:
     return total >> 20
 
 
+def count(work: Work, endpoint: str) -> int:
+    """How many processes an endpoint has."""
+    return sum(map(len, _found(work, endpoint).values()))
+
+
 def stop(work: Work, endpoint: str, deployment: Deployment) -> int:
     """Let it finish what it is doing, then end whatever is left; how many processes there were.
 
@@ -157,6 +166,7 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
     place = folder(work, plan.endpoint, identity)
     private_folder(place)
     (place / "tmp").mkdir(mode=0o700)
+    keep_answers(work, plan.endpoint, plan.log_sample)
     # A BentoML home of its own: every `serve` wipes the metrics folder of its home.
     for store in ("bentos", "models"):
         (place / store).symlink_to(work.settings.bentoml_home.absolute() / store)
@@ -180,6 +190,7 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
         port=port,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         replicas=plan.replicas,
+        log_sample=plan.log_sample,
     )
 
 

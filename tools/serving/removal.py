@@ -34,7 +34,11 @@ def remove(work: Work, found: Found) -> None:
 
 
 def find_endpoint(work: Work, text: str) -> Found:
-    state = endpoints.read(work, text)
+    try:
+        state = endpoints.read(work, text)
+    except endpoints.Damaged:
+        name = endpoints.endpoint_name(text)
+        return Found((f"endpoint:{name}",), notes=("its file is damaged; whatever runs there ends",))
     bentos = [each.bento for each in state.deployments]
     return Found((f"endpoint:{state.endpoint}",), notes=tuple(f"{bento} ends there" for bento in bentos))
 

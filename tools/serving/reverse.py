@@ -55,5 +55,6 @@ def _again(endpoint: str, deployments: Sequence[Deployment]) -> str | None:
         resources["memory"] = str(each.memory)
     replicas = each.replicas if each.replicas > 1 else None
     return call(
-        "deploy_model", bento=each.bento, endpoint=endpoint, replicas=replicas, resources=resources or None
+        "deploy_model", bento=each.bento, endpoint=endpoint, replicas=replicas, resources=resources or None,
+        log_sample=each.log_sample or None,
     )  # fmt: skip

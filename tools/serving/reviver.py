@@ -16,6 +16,7 @@ from ...config.load import CONFIG, load
 from ..errors import ToolFailure
 from ..locks import Busy
 from ..runtime.work import Work
+from ..tracing.redaction import redact
 from ..tracing.span import Tracer
 from . import endpoints, processes
 from .bentos import find_bento, require_whole
@@ -50,14 +51,14 @@ def revive(work: Work, name: str) -> None:
                 _replace(work, name, dead, _started(work, name, dead))
             except ToolFailure as failure:
                 said = f"{dead.bento}: process {dead.pid} is gone, and it could not be started again: {failure}"
-                print(said, file=sys.stderr)
-                endpoints.note(work, name, said[:600])
+                print(redact(said), file=sys.stderr)
+                endpoints.note(work, name, said)
 
 
 def _started(work: Work, name: str, dead: Deployment) -> Deployment:
     bento = find_bento(work, dead.bento)
     require_whole(work, bento)
-    plan = Plan(name, bento, dead.replicas, dead.threads, dead.memory, dead.model)
+    plan = Plan(name, bento, dead.replicas, dead.threads, dead.memory, dead.model, dead.log_sample)
 
     def note(starting: Deployment) -> None:
         finished = [each for each in endpoints.read(work, name).deployments if each.finished]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -15,16 +15,25 @@ from mlops_mcp.server.policy.matching import among, fits
 from mlops_mcp.server.policy.naming import slices_for
 from mlops_mcp.server.policy.policy import MOST_VALUES, Attempt, Policy, decide
 from mlops_mcp.tools.data import naming as of_data
-from mlops_mcp.tools.data.store import Dataset, file_of, load_file, save
+from mlops_mcp.tools.data.answers import log_folder
+from mlops_mcp.tools.data.store import Dataset, file_of, load_file, resolve, save
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.registry import naming as of_registry
 from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.serving import endpoints
+from mlops_mcp.tools.serving.answerlog import Log
+from mlops_mcp.tools.serving.models import EndpointFile
 from mlops_mcp.tools.tracking import naming as of_tracking
 from mlops_mcp.tools.tracking.client import create_experiment
 from mlops_mcp.tools.tracking.connection import opened as store_of
 
 from ..access.conftest import opened
+
+
+class RowAnswer(NamedTuple):
+    prediction: int
+    probabilities: list[float] | None
 
 
 def attempt(arguments: dict[str, Any], called: dict[str, list[str]] | None = None) -> Attempt:
@@ -92,7 +101,7 @@ def test_a_name_without_a_version_may_stand_for_the_one_that_is_meant(pattern: s
         ("dataset", "/data/*", {"data"}), ("path", "dataset:a@*", {"data"}), ("sql", "a", {"data"}),
         ("experiment", "a*", {"tracking"}), ("handle", "experiment:a", {"tracking"}), ("model", "credit", {"registry"}),
         ("*", "models:/m-1", {"registry"}), ("*", "run:1", {"registry"}), ("*", "a", {"data", "tracking", "registry"}),
-        ("reference", "!a", {"data", "registry"}), ("stage", "Production", set()), ("*", "endpoint:a", set()),
+        ("reference", "!a", {"data", "registry"}), ("stage", "Production", set()), ("*", "endpoint:a", {"data"}),
         ("dry_run", False, set()),
     ],
 )  # fmt: skip
@@ -139,6 +148,27 @@ def test_rows_are_known_by_every_handle_by_their_file_and_in_queries(
         assert of_data.other_names(sourced, [way])[way] == [f"{tmp_path}/secret/shop.db", "source:shop"]
     assert found[other.handle] == [str(file_of(work, other.handle.partition("@")[2])), other.handle]
     assert [found[each] for each in ("select 1", "", "no such", "\0", "source:a/b")] == [[]] * 5
+
+
+def test_what_is_logged_of_an_endpoint_goes_by_its_name_and_what_its_model_predicts_does_not(work: Work) -> None:
+    endpoints.write(work, EndpointFile(endpoint="credit"))
+    folder = log_folder(work, "credit")
+    folder.mkdir(parents=True)
+    Log(folder, 1.0, "credit:1", {}).note([{"age": 30.0}], [RowAnswer(1, None)], [])
+    # Before it is loaded for the first time as well.
+    before = of_data.other_names(work, ["endpoint:credit"])["endpoint:credit"]
+    first = attempt({"dataset": "endpoint:credit"}, {"endpoint:credit": before})
+    assert effect({"*": "dataset:credit_answers"}, first) == "deny"
+    logged = resolve(work, "endpoint:credit")
+    made = save(work, logged.table().slice(0, 0), "predicted", [logged.handle, "endpoint:credit"], "predict_dataset")
+    ways = ["endpoint:credit", " endpoint:credit", "credit_answers", logged.handle, "select * from credit_answers"]
+    found = of_data.other_names(work, [*ways, made.handle])
+    for way in ways:
+        assert effect({"*": "endpoint:credit"}, attempt({"dataset": way}, found)) == "deny"
+        assert effect({"dataset": "credit_answers*"}, attempt({"dataset": way}, found)) == "deny"
+        assert {"endpoint:credit", logged.handle} <= set(found[way])
+    assert "endpoint:credit" not in found[made.handle]
+    assert effect({"*": "endpoint:credit"}, attempt({"dataset": made.handle}, found)) == "allow"
 
 
 @pytest.mark.slow

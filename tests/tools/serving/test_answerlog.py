@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import stat
 import subprocess
@@ -187,3 +188,33 @@ def test_served_rows_are_compared_with_those_of_training(work: Work, place: Path
 def test_a_name_that_is_none_reads_nothing(work: Work, place: Path, name: str) -> None:
     with pytest.raises(ToolFailure):
         resolve(work, name)
+
+
+ODD = ("line\u2028break", "next\x85line", "half a pair \ud800", "\x1f")
+
+
+def test_texts_that_break_lines_or_have_no_bytes_cost_neither_the_answer_nor_a_row(work: Work, place: Path) -> None:
+    kept = Log(place, 1.0, "credit:1", {"purpose": frozenset(ODD)})
+    kept.note([row(purpose=text) for text in ODD], [Answer(1)] * len(ODD), [])
+    assert [line["row"]["purpose"] for line in lines_of(work, "endpoint:credit")] == list(ODD)
+
+
+def test_what_is_no_line_of_ours_is_passed_over_and_spoils_no_other(work: Work, place: Path) -> None:
+    log(work).note([row(1.0)], [Answer(1)], [])
+    with (place / answerlog.FILE).open("ab") as file:
+        file.write(b'\xff\n{"at": 1}\n[]\n3\n' + b"[" * 100_000 + b'\n{"at": 1.0, "ben')
+    log(work).note([row(2.0)], [Answer(1)], [])
+    lines = lines_of(work, "endpoint:credit")
+    assert [line["row"]["age"] for line in lines] == [1.0, 2.0]
+    assert table_of(lines).num_rows == 2
+
+
+def test_a_full_disk_leaves_no_piece_of_a_line(work: Work, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log(work).note([row(1.0)], [Answer(1)], [])
+    before, write = (place / answerlog.FILE).read_bytes(), os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda opened, content: write(opened, content[:10]))
+        log(work).note([row(2.0)], [Answer(1)], [])
+    assert (place / answerlog.FILE).read_bytes() == before
+    log(work).note([row(3.0)], [Answer(1)], [])
+    assert [line["row"]["age"] for line in lines_of(work, "endpoint:credit")] == [1.0, 3.0]

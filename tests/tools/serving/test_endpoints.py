@@ -22,8 +22,8 @@ from mlops_mcp.tools.locks import Busy
 from mlops_mcp.tools.platforms import limit_data
 from mlops_mcp.tools.runtime.jobs.alive import held
 from mlops_mcp.tools.runtime.work import Reporter, Work
-from mlops_mcp.tools.serving import client, endpoints, processes
-from mlops_mcp.tools.serving.bentos import find_bento
+from mlops_mcp.tools.serving import client, endpoints, processes, reverse
+from mlops_mcp.tools.serving.bentos import Bento, find_bento
 from mlops_mcp.tools.serving.connection import Connections
 from mlops_mcp.tools.serving.endpoint_tokens import made_token, token_of
 from mlops_mcp.tools.serving.models import (
@@ -32,9 +32,10 @@ from mlops_mcp.tools.serving.models import (
     EndpointFile,
     PackageRequest,
     Resources,
+    ServiceSpec,
     data_limit,
 )
-from mlops_mcp.tools.serving.planning import size
+from mlops_mcp.tools.serving.planning import is_served, size
 from mlops_mcp.tools.serving.proxy.places import Places
 
 from ...waiting import until
@@ -109,6 +110,20 @@ def test_an_endpoint_whose_process_is_another_one_by_now_is_dead_and_says_how_to
     assert client.stop_endpoint(work, "credit").processes == 0
     assert client.list_endpoints(work, 20, "").total == 0
     without_proxy(work)
+
+
+def test_who_asks_for_another_log_gets_another_process_and_going_back_brings_the_log_of_before(work: Work) -> None:
+    old = deployment("old", 100).model_copy(update={"log_sample": 0.25})
+    bento = Bento(ServiceSpec.model_construct(name="credit", version="old"), work.home)
+    assert is_served(processes.Plan("credit", bento, 1, 1, 0, log_sample=0.25), old)
+    for other in (0.0, 0.5):
+        assert not is_served(processes.Plan("credit", bento, 1, 1, 0, log_sample=other), old)
+    endpoints.write(work, EndpointFile(endpoint="credit", deployments=[deployment("new", 100)]))
+    endpoints.keep_former(work, "credit", [old])
+    former = endpoints.read(work, "credit").former
+    assert former is not None
+    assert former.log_sample == 0.25
+    assert "log_sample=0.25" in (reverse.of_stop(EndpointFile(endpoint="credit", deployments=[old])) or "")
 
 
 class Broken(BaseHTTPRequestHandler):

@@ -15,6 +15,7 @@ from yarl import URL
 from ..connection import DEPLOYMENT, WANTED
 from .figures import Counted
 from .orders import Orders
+from .owners import OwnSockets
 from .table import Backend, Route
 
 # uvicorn, which BentoML serves with, closes what was idle for 5 s.
@@ -41,7 +42,7 @@ class Relay:
         self._orders = orders
         self._shadows: set[asyncio.Task[None]] = set()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, socket_factory=OwnSockets()),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=ANSWER_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,

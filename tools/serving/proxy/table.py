@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from .files import Found, endpoint_files
 from .turns import Turns
 
 
@@ -38,21 +37,21 @@ class Route:
 
 
 def read_table(endpoints: Path, before: Mapping[str, Route]) -> dict[str, Route]:
-    """The routes by endpoint. One that has not changed stays the same, and goes on counting where it was."""
+    """The routes by endpoint. One that has not changed stays the same, and goes on counting where it was; so does one
+    whose file is damaged.
+    """
     table: dict[str, Route] = {}
-    for file in sorted(endpoints.glob("*.json")):
-        try:
-            backends = _backends(json.loads(file.read_bytes()))
-        except FileNotFoundError:  # stopped meanwhile
-            continue
-        known = before.get(file.stem)
-        if known is None or list(known.backends.values()) != backends:
-            known = Route(backends)
-        table[file.stem] = known
+    for name, deployments in endpoint_files(endpoints):
+        known = before.get(name)
+        if deployments is not None:
+            backends = _backends(deployments)
+            if known is None or list(known.backends.values()) != backends:
+                known = Route(backends)
+        if known is not None:
+            table[name] = known
     return table
 
 
-def _backends(content: Mapping[str, Any]) -> list[Backend]:
-    """Not by the model of the file, whose imports this process is too small for."""
-    deployments = [each for each in content["deployments"] if each["ready"]]
-    return [Backend(each["id"], each["port"], each["percent"], each.get("shadow", False)) for each in deployments]
+def _backends(deployments: Found) -> list[Backend]:
+    ready = [each for each in deployments if each["ready"]]
+    return [Backend(each["id"], each["port"], each["percent"], bool(each.get("shadow"))) for each in ready]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .. import marks
+from .files import endpoint_files
 from .places import Places
 
 # From the first try on each takes twice as long to come; what lived longer than that begins anew.
@@ -47,24 +47,23 @@ class Watch:
         self._strays_at = 0.0
 
     def in_need(self) -> set[str]:
-        """Endpoints with a dead or an unfinished deployment, or with processes that no file knows."""
+        """Endpoints with a dead or an unfinished deployment, or with processes that no file knows. Of one whose file is
+        damaged nothing is known, so it is left alone.
+        """
         known: dict[str, set[str]] = {}
+        damaged: set[str] = set()
         needy: set[str] = set()
-        for name, deployments in self._files():
+        for name, deployments in endpoint_files(self._places.endpoints):
+            if deployments is None:
+                damaged.add(name)
+                continue
             known[name] = {each["id"] for each in deployments}
             if not all(_finished(each) and self._lives(name, each) for each in deployments):
                 needy.add(name)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAYS_EVERY_S
             needy |= {name for name, identity in marks.found(self._places.home) if identity not in known.get(name, ())}
-        return needy
-
-    def _files(self) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-        for file in self._places.endpoints.glob("*.json"):
-            try:
-                yield file.stem, json.loads(file.read_bytes())["deployments"]
-            except FileNotFoundError:  # stopped meanwhile
-                continue
+        return needy - damaged
 
     def _lives(self, name: str, deployment: Mapping[str, Any]) -> bool:
         return marks.lives(deployment["pid"], name, deployment["id"], self._places.home)

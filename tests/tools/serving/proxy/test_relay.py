@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+
+from mlops_mcp.tools.serving.proxy.owners import is_ours
 
 from ....waiting import eventually
 from .standins import Proxied, Service, deployment, proxied, service, write
@@ -210,3 +214,48 @@ def unused() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+DAMAGE = (b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"deployments": 3}', b'{"deployments": [{"id": "a"}]}')
+
+
+@pytest.mark.parametrize("content", DAMAGE, ids=lambda content: repr(content[:30]))
+async def test_a_damaged_file_of_one_endpoint_changes_nothing_for_any(
+    proxy: Proxied, old: Service, new: Service, content: bytes
+) -> None:
+    await proxy.share({old: 100})
+    (proxy.folder / "credit.json").write_bytes(content)
+    (proxy.folder / "never.json").write_bytes(content)
+    write(proxy.folder, "other", [deployment("new", new.port, 100)])
+    assert await proxy.order("table") == (200, ["credit", "other"])
+    assert await proxy.ask() == (200, "old")
+    async with proxy.client.post(proxy.url(endpoint="other"), json={}) as said:
+        assert said.headers["X-Deployment"] == "new"
+
+
+STRANGER = """
+import os, socket
+os.setuid(65534)
+opened = socket.create_server(("127.0.0.1", 0))
+print(opened.getsockname()[1], flush=True)
+print(opened.accept()[0].recv(1 << 16), flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can be another user")
+async def test_another_user_who_has_the_port_of_a_dead_service_is_told_nothing(proxy: Proxied, old: Service) -> None:
+    stranger = await asyncio.create_subprocess_exec(sys.executable, "-c", STRANGER, stdout=asyncio.subprocess.PIPE)
+    assert stranger.stdout is not None
+    port = int(await stranger.stdout.readline())
+    assert not is_ours(port)
+    assert is_ours(old.port)
+    await proxy.share({Service("dead", port): 100})
+    assert (await proxy.ask(Authorization="Bearer secret"))[0] == 503
+    await proxy.share({Service("dead", port): 50, old: 50})
+    assert await proxy.asked(10) == {(200, "old"): 10}
+    # Nobody was there before us.
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"first")
+    assert (await stranger.stdout.readline()).strip() == b"b'first'"
+    writer.close()
+    assert await stranger.wait() == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import client, endpoints, marks, processes, reviver
 from mlops_mcp.tools.serving.endpoints import change
@@ -93,3 +95,41 @@ def test_of_what_happened_only_the_newest_is_kept(work: Work) -> None:
     endpoints.keep(work, "credit", [deployment("new", 1, 100)])
     assert len(endpoints.read(work, "credit").events) == 20
     assert processes.sweep(work, "nothing", ()) == []
+
+
+def test_an_endpoint_whose_file_is_damaged_is_left_alone_and_the_others_are_looked_after(
+    work: Work, standin: Standin
+) -> None:
+    standin("damaged", "a")
+    endpoints.write(work, EndpointFile(endpoint="dead", deployments=[deployment("a", 1, 100, 2**22 + 1)]))
+    places = Places(work.home)
+    (places.endpoints / "damaged.json").write_bytes(b'{"deployments": [{}]}')
+    (places.endpoints / "folder.json").mkdir()
+    assert Watch(places).in_need() == {"dead"}
+
+
+def test_an_endpoint_whose_file_is_damaged_is_listed_and_can_be_stopped(work: Work, standin: Standin) -> None:
+    alive = standin("damaged", "a")
+    endpoints.write(work, EndpointFile(endpoint="damaged", deployments=[deployment("a", 1, 100, alive)]))
+    endpoints.write(work, EndpointFile(endpoint="dead", deployments=[deployment("a", 1, 100, 2**22 + 1)]))
+    (Places(work.home).endpoints / "damaged.json").write_bytes(b'{"endpoint":')
+    lines = client.list_endpoints(work, 20, "").items
+    assert [(line.endpoint, line.state) for line in lines] == [("endpoint:damaged", "dead"), ("endpoint:dead", "dead")]
+    assert "is damaged. stop_endpoint ends what runs there" in lines[0].notes[0]
+    with pytest.raises(endpoints.Damaged):
+        client.predict(work, "endpoint:damaged", [{}])
+    assert client.stop_endpoint(work, "endpoint:damaged").processes == 1
+    assert not marks.lives(alive, "damaged", "a", work.home)
+    assert endpoints.names(work) == ["dead"]
+
+
+def test_a_secret_in_the_log_of_a_service_is_not_kept_among_what_happened(work: Work) -> None:
+    endpoints.write(work, EndpointFile(endpoint="credit", deployments=[deployment("old", 1, 100)]))
+    # Where it would be cut in two it has to be known before.
+    for before in ("", "x" * 590):
+        endpoints.note(
+            work, "credit", f"{before} api_key=sk-ant-api03-0123456789abcdefghijklmnop, its log ends with that"
+        )
+    kept = endpoints.read(work, "credit").events
+    assert not any("sk-ant-" in each.what for each in kept)
+    assert all(len(each.what) <= 600 for each in kept)
