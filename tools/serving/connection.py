@@ -15,14 +15,13 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import ToolFailure
 from .models import Row, ServiceAnswer
+from .proxy.table import DEPLOYMENT
 
 HOST = "127.0.0.1"
 PROBE_TIMEOUT_S = 1.0
 PREDICT_TIMEOUT_S = 60.0
 MAX_KEPT = 32
 MAX_ANSWER = 64 << 20
-# The header by which the proxy says which deployment has answered.
-DEPLOYMENT = "X-Deployment"
 DROPPED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 

@@ -82,7 +82,7 @@ def figures(work: Work, deployment: str, after: int = 0) -> Figures:
     """What was counted of a deployment since its first `after` calls; nothing where no proxy runs."""
     query = urlencode({"deployment": deployment, "after": after})
     said = _order(_places(work), f"figures?{query}", "GET")
-    return Figures.model_validate(said.get(deployment, {}) if isinstance(said, Mapping) else {})
+    return Figures(**(said.get(deployment, {}) if isinstance(said, Mapping) else {}))
 
 
 def _order(places: Places, path: str, method: str = "POST", wait_s: float = ORDER_S) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from aiohttp import web
@@ -56,7 +57,7 @@ class Orders:
         if order == "drained" and request.method == "POST":
             return web.json_response(await self._drained(request.query["deployment"], float(request.query["wait_s"])))
         if order == "figures":
-            return web.json_response({name: each.model_dump() for name, each in self._figures(request).items()})
+            return web.json_response({name: asdict(each) for name, each in self._figures(request).items()})
         return web.json_response({"error": "no such order"}, status=404)
 
     async def _drained(self, deployment: str, wait_s: float) -> bool:

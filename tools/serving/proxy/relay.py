@@ -12,10 +12,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from ..connection import DEPLOYMENT
 from .figures import Counted
 from .orders import Orders
-from .table import Backend, Route
+from .table import DEPLOYMENT, Backend, Route
 
 # uvicorn, which BentoML serves with, closes what was idle for 5 s.
 KEPT_S = 3.0

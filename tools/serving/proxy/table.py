@@ -10,6 +10,9 @@ from typing import Any
 
 from .turns import Turns
 
+# The header by which the proxy says which deployment has answered.
+DEPLOYMENT = "X-Deployment"
+
 
 @dataclass(frozen=True)
 class Backend:
