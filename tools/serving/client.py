@@ -95,7 +95,8 @@ def set_traffic(work: Work, endpoint: str, bento: str, percent: int) -> Traffic:
         state = endpoints.read(work, name)
         chosen = _deployment_of(state, bento)
         if percent and master(work, name, chosen) is None:
-            raise ToolFailure(f"{chosen.bento} is dead", f"Deploy it again: {redeploy(state)}")
+            instead = f"It is started again: get_endpoint(endpoint={f'endpoint:{name}'!r}) shows when, and why not."
+            raise ToolFailure(f"{chosen.bento} is dead", instead)
         before = {each.id: each.percent for each in state.deployments}
         percents = endpoints.share(before, chosen.id, percent)
         # Who answers is no shadow any more.
