@@ -15,9 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import ToolFailure
 from .models import Row, ServiceAnswer
+from .proxy.places import HOST
 from .proxy.table import DEPLOYMENT
 
-HOST = "127.0.0.1"
 PROBE_TIMEOUT_S = 1.0
 PREDICT_TIMEOUT_S = 60.0
 MAX_KEPT = 32

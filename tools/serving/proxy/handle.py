@@ -19,10 +19,9 @@ from ...runtime.work import Work
 from ...storage.state_files import private_folder
 from ..inherited import inherited
 from .figures import Figures
-from .places import Places
+from .places import HOST, Places
 from .start import SETTINGS_VARIABLE, start_keeper
 
-HOST = "127.0.0.1"
 # Only what hangs takes so long; what cannot start ends at once, and is not tried more often than that.
 START_S, MOST_STARTS = 120.0, 3
 POLL_S, ORDER_S = 0.02, 5.0

@@ -14,6 +14,7 @@ from yarl import URL
 
 from .figures import Counted
 from .orders import Orders
+from .places import HOST
 from .table import DEPLOYMENT, Backend, Route
 
 # uvicorn, which BentoML serves with, closes what was idle for 5 s.
@@ -100,7 +101,7 @@ class Relay:
     ) -> web.StreamResponse:
         async with self._session.request(
             request.method,
-            URL(f"http://127.0.0.1:{backend.port}{path}", encoded=True),
+            URL(f"http://{HOST}:{backend.port}{path}", encoded=True),
             headers=_passed(request.headers, drop_length=isinstance(body, bytes)),
             data=body or None,
             allow_redirects=False,
