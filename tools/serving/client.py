@@ -116,30 +116,20 @@ def predict(work: Work, endpoint: str, rows: list[Row], known: OnlineFeatures | 
         known: what the online store holds of the keys in the rows.
     """
     state = endpoints.read(work, endpoint)
-    name = state.endpoint
     notes = _dead(work, state)
     if known:
         serving = max(state.deployments, key=lambda each: each.percent)
         rows, found = joined(rows, known, find_bento(work, serving.bento).spec.features)
         notes += found
     began = time.perf_counter()
-    try:
-        with work.tracer.span("ask service", endpoint=name, rows=len(rows)):
-            answer, deployment = _asked(work, name, rows)
-    except Unreachable as error:
-        raise _silent(work, state) from error
-    except ServiceFailed as error:
-        said = processes.log_tail(work, name, error.deployment) or "(nothing)"
-        bento = _that_answered(work, state, error.deployment).bento
-        raise ToolFailure(f"{bento} failed: HTTP {error.status}", f"Its log ends with: {said}") from error
-    chosen = _that_answered(work, state, deployment)
+    answer, chosen = _answered(work, state, rows)
     notes += answer.notes
     fits = len(rows) * len(answer.classes) <= MAX_PROBABILITIES
     if not fits:
         most = max(1, MAX_PROBABILITIES // len(answer.classes))
         notes.append(f"probabilities left out: {len(answer.classes)} for each row; send at most {most} rows for them")
     return Prediction(
-        endpoint=f"endpoint:{name}",
+        endpoint=f"endpoint:{state.endpoint}",
         bento=chosen.bento,
         model=chosen.model or None,
         predictions=answer.predictions,
@@ -221,6 +211,25 @@ def _bento(work: Work, text: str) -> tuple[Bento, str]:
         return bento, bento.spec.model_handle
     packaged = package_model(work, PackageRequest(model=text, name="", version="", batchable=False))
     return find_bento(work, packaged.bento), packaged.model
+
+
+def _answered(work: Work, state: EndpointFile, rows: list[Row]) -> tuple[ServiceAnswer, Deployment]:
+    """The answer of an endpoint, and which of its deployments gave it.
+
+    Raises:
+        ToolFailure: the rows are refused, or nothing can answer.
+    """
+    name = state.endpoint
+    try:
+        with work.tracer.span("ask service", endpoint=name, rows=len(rows)):
+            answer, deployment = _asked(work, name, rows)
+    except Unreachable as error:
+        raise _silent(work, state) from error
+    except ServiceFailed as error:
+        said = processes.log_tail(work, name, error.deployment) or "(nothing)"
+        bento = _that_answered(work, state, error.deployment).bento
+        raise ToolFailure(f"{bento} failed: HTTP {error.status}", f"Its log ends with: {said}") from error
+    return answer, _that_answered(work, state, deployment)
 
 
 def _asked(work: Work, name: str, rows: list[Row]) -> tuple[ServiceAnswer, str]:
