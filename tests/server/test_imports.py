@@ -34,3 +34,8 @@ def test_a_server_that_has_listed_its_tools_has_loaded_no_library(environ: dict[
 
 def test_the_command_line_module_loads_nothing_that_its_children_would_pay_for() -> None:
     assert _modules_after("import mlops_mcp.server.cli") & (HEAVY | {"mcp", "pydantic", "yaml"}) == set()
+
+
+def test_the_processes_of_the_proxy_which_outlive_all_others_are_small() -> None:
+    program = "import mlops_mcp.tools.serving.proxy.keeper, mlops_mcp.tools.serving.proxy.relay_process"
+    assert _modules_after(program) & (HEAVY | {"mcp", "pydantic", "yaml"}) == set()

@@ -96,7 +96,8 @@ def set_traffic(work: Work, endpoint: str, bento: str, percent: int) -> Traffic:
         state = endpoints.read(work, name)
         chosen = _deployment_of(state, bento)
         if percent and master(work, name, chosen) is None:
-            raise ToolFailure(f"{chosen.bento} is dead", f"Deploy it again: {redeploy(state)}")
+            instead = f"It is started again: get_endpoint(endpoint={f'endpoint:{name}'!r}) shows when, and why not."
+            raise ToolFailure(f"{chosen.bento} is dead", instead)
         before = {each.id: each.percent for each in state.deployments}
         percents = endpoints.share(before, chosen.id, percent)
         # Who answers is no shadow any more.
@@ -116,7 +117,6 @@ def predict(work: Work, endpoint: str, rows: list[Row], known: OnlineFeatures | 
         known: what the online store holds of the keys in the rows.
     """
     state = endpoints.read(work, endpoint)
-    name = state.endpoint
     notes, wanted = _dead(work, state), ""
     if known:
         # Each bento is sent what its own model takes.
@@ -125,23 +125,14 @@ def predict(work: Work, endpoint: str, rows: list[Row], known: OnlineFeatures | 
         rows, found = joined(rows, known, find_bento(work, serving.bento).spec.features)
         notes += found
     began = time.perf_counter()
-    try:
-        with work.tracer.span("ask service", endpoint=name, rows=len(rows)):
-            answer, deployment = _asked(work, name, rows, wanted)
-    except Unreachable as error:
-        raise _silent(work, state) from error
-    except ServiceFailed as error:
-        said = processes.log_tail(work, name, error.deployment) or "(nothing)"
-        bento = _that_answered(work, state, error.deployment).bento
-        raise ToolFailure(f"{bento} failed: HTTP {error.status}", f"Its log ends with: {said}") from error
-    chosen = _that_answered(work, state, deployment)
+    answer, chosen = _answered(work, state, rows, wanted)
     notes += answer.notes
     fits = len(rows) * len(answer.classes) <= MAX_PROBABILITIES
     if not fits:
         most = max(1, MAX_PROBABILITIES // len(answer.classes))
         notes.append(f"probabilities left out: {len(answer.classes)} for each row; send at most {most} rows for them")
     return Prediction(
-        endpoint=f"endpoint:{name}",
+        endpoint=f"endpoint:{state.endpoint}",
         bento=chosen.bento,
         model=chosen.model or None,
         predictions=answer.predictions,
@@ -243,6 +234,28 @@ def _whose_turn(work: Work, state: EndpointFile) -> str:
         return ""
     handle.ensure(work)
     return handle.turn(work, state.endpoint)
+
+
+def _answered(work: Work, state: EndpointFile, rows: list[Row], wanted: str) -> tuple[ServiceAnswer, Deployment]:
+    """The answer of an endpoint, and which of its deployments gave it.
+
+    Args:
+        wanted: the one that is to give it, if it can; empty: the one whose turn it is.
+
+    Raises:
+        ToolFailure: the rows are refused, or nothing can answer.
+    """
+    name = state.endpoint
+    try:
+        with work.tracer.span("ask service", endpoint=name, rows=len(rows)):
+            answer, deployment = _asked(work, name, rows, wanted)
+    except Unreachable as error:
+        raise _silent(work, state) from error
+    except ServiceFailed as error:
+        said = processes.log_tail(work, name, error.deployment) or "(nothing)"
+        bento = _that_answered(work, state, error.deployment).bento
+        raise ToolFailure(f"{bento} failed: HTTP {error.status}", f"Its log ends with: {said}") from error
+    return answer, _that_answered(work, state, deployment)
 
 
 def _asked(work: Work, name: str, rows: list[Row], wanted: str) -> tuple[ServiceAnswer, str]:

@@ -15,16 +15,13 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import ToolFailure
 from .models import Row, ServiceAnswer
+from .proxy.places import HOST
+from .proxy.table import DEPLOYMENT, WANTED
 
-HOST = "127.0.0.1"
 PROBE_TIMEOUT_S = 1.0
 PREDICT_TIMEOUT_S = 60.0
 MAX_KEPT = 32
 MAX_ANSWER = 64 << 20
-# The header by which the proxy says which deployment has answered.
-DEPLOYMENT = "X-Deployment"
-# ... and the one by which it is told which of those that serve is to answer.
-WANTED = "X-Wanted-Deployment"
 DROPPED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 

@@ -13,7 +13,7 @@ from . import endpoints, processes, reverse
 from .canary import Trial, failing
 from .listing import traffic as traffic_of
 from .models import Canary, Deployed, Deployment, DeployRequest, EndpointFile
-from .planning import is_served, require_room
+from .planning import is_served, require_beside, require_room
 from .processes import Plan, master
 from .proxy import handle
 
@@ -34,13 +34,14 @@ def deployed(work: Work, request: DeployRequest, plan: Plan, ports: Iterator[int
         if len(running) == 1 and is_served(plan, running[0]) and master(work, name, running[0]):
             handle.ensure(work)
             return _nothing_changed(work, name, running[0], logging)
-        require_room(plan, running, percent if request.canary is None else 1)
+        require_beside(request, plan.bento.handle, running)
+        require_room(plan)
         work.progress(1, 3, f"starting {plan.bento.handle}")
         began = time.perf_counter()
         with work.tracer.span("start service", bento=plan.bento.handle, replicas=plan.replicas):
             made = _started(work, plan, running, ports).model_copy(update={"shadow": request.shadow})
         took = time.perf_counter() - began
-        if request.canary and running:
+        if request.canary:
             prove(work, name, running, made, request.canary)
         work.progress(2, 3, "switching the calls over")
         traffic, stopped = _switch(work, name, running, made, percent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from ..logtail import tail_of
 from ..runtime.work import Work
 from ..tracing.redaction import redact
@@ -86,7 +88,7 @@ def _version(work: Work, deployment: Deployment, line: DeploymentLine) -> Versio
     seen = handle.figures(work, deployment.id)
     return Version(
         **line.model_dump(),
-        **seen.model_dump(exclude={"in_flight"}),
+        **asdict(seen),
         model=deployment.model,
         shadow=deployment.shadow,
         restarts=deployment.restarts,

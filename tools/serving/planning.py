@@ -1,4 +1,4 @@
-"""What a deployment asks for: how much memory it may take, and whether there is room for it."""
+"""What a deployment asks for: how much memory it may take, whether there is room for it, and what it runs beside."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import psutil
 
 from ..errors import ToolFailure
 from ..platforms import limits_memory
-from . import endpoints
-from .models import Deployment
+from .models import Deployment, DeployRequest
 from .processes import Plan
 
 # What an endpoint was measured to take: its master, and each replica.
@@ -41,14 +40,29 @@ def size(text: str) -> int:
     return count
 
 
-def require_room(plan: Plan, running: Sequence[Deployment], percent: int) -> None:
-    """Refuse what could not be served before anything is started."""
+def require_beside(request: DeployRequest, bento: str, running: Sequence[Deployment]) -> None:
+    """Refuse a share, a canary or a shadow where it would mean nothing, before anything is started."""
+    if request.shadow and (request.canary or 0 < request.percent < 100):
+        raise ToolFailure(
+            "a shadow gets no calls, so it takes neither percent nor canary",
+            "Pass shadow alone; set_traffic gives it calls later.",
+        )
+    asked = "shadow" if request.shadow else "canary" if request.canary else "percent"
+    if asked == "percent" and request.percent == 100:
+        return
+    if not running:
+        raise ToolFailure(
+            "nothing serves there that it could run beside",
+            f"Leave {asked} out: the first bento gets all calls.",
+        )
+    if bento in [each.bento for each in running]:
+        raise ToolFailure(f"{bento} runs there already", "Use set_traffic to change its share.")
+
+
+def require_room(plan: Plan) -> None:
+    """Refuse what there is no memory for, before anything is started."""
     if plan.memory and not limits_memory():
         raise ToolFailure("this system does not limit the memory of an endpoint", "Leave resources.memory out.")
-    if percent < 100:
-        endpoints.share({each.id: each.percent for each in running}, "new", percent)
-        if plan.bento.handle in [each.bento for each in running]:
-            raise ToolFailure(f"{plan.bento.handle} runs there already", "Use set_traffic to change its share.")
     needed = max((MASTER_MB + REPLICA_MB * plan.replicas) << 20, plan.memory * plan.replicas)
     free = psutil.virtual_memory().available
     if free < needed:

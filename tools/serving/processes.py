@@ -30,6 +30,7 @@ from .guard import TOKEN_DIGEST
 from .inherited import inherited
 from .marks import HOME, MARK, found, home_of, lives, mark_of
 from .models import Deployment, data_limit
+from .proxy.places import HOST
 
 REPLICAS = "MLOPS_ENDPOINT_REPLICAS"
 MASTER = f"{__package__}.master"
@@ -65,7 +66,7 @@ def free_ports() -> Iterator[int]:
     """Ports that are free when they are asked for."""
     while True:
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((HOST, 0))
             port = int(probe.getsockname()[1])
         yield port
 
@@ -172,7 +173,7 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
         (place / store).symlink_to(work.settings.bentoml_home.absolute() / store)
     pid = spawn(
         MASTER,
-        *(str(place.absolute()), plan.bento.tag, "--host", "127.0.0.1", "--port", str(port)),
+        *(str(place.absolute()), plan.bento.tag, "--host", HOST, "--port", str(port)),
         environment=_environment(work, plan, identity, place),
         log=place / LOG_FILE,
     )

@@ -20,7 +20,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 SHOWN = 100
 # What of MLflow's own tags a caller may say; the others, such as who a run is of, say what is so.
 OWN = "mlflow."
-OPEN = ("mlflow.parentRunId", "mlflow.note.content", "mlflow.runName", "mlflow.source.")
+PARENT = "mlflow.parentRunId"
+OPEN = (PARENT, "mlflow.note.content", "mlflow.runName", "mlflow.source.")
 
 
 def owned(name: str, *tags: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from ..runtime.work import Work
 from ..storage.state_files import keep_private
 from ..undo import deletes
 from ..user_files import held, readable
-from .checks import OWNER, USER, check_tags, check_title, check_unchanged, check_values, inside_run, owned
+from .checks import OWNER, PARENT, USER, check_tags, check_title, check_unchanged, check_values, inside_run, owned
 from .connection import opened
 from .locations import artifacts_at, local_folder
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
@@ -208,7 +208,7 @@ def close_abandoned(work: Work, parent: str, own: str) -> None:
     """Mark the runs that ended work left open as KILLED: those below `parent`, and `own` (may be empty)."""
     with opened_at(work, parent) as (client, run):
         found = run.info
-        below = f"tags.`mlflow.parentRunId` = '{found.run_id}' and attributes.status = 'RUNNING'"
+        below = f"tags.`{PARENT}` = '{found.run_id}' and attributes.status = 'RUNNING'"
         for child in client.search_runs([found.experiment_id], below):
             client.set_terminated(child.info.run_id, "KILLED")
         if own and client.get_run(found.run_id).info.status == "RUNNING":

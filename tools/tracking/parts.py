@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from ..runtime.work import Work
-from .checks import OWNER, USER, check_tags, check_title, check_values, owned
+from .checks import OWNER, PARENT, USER, check_tags, check_title, check_values, owned
 from .client import opened_at, text_of
 from .connection import opened
 from .models import RunStatus
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param
-
-PARENT = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ..handles import parse
 from ..removal import Found, Gone, Removal, Remover
 from ..runtime.work import Work
 from .backend import has_no_store
-from .checks import check_title
+from .checks import PARENT, check_title
 from .client import opened_at
 from .connection import everything, opened
 
@@ -128,7 +128,7 @@ def _children(client: MlflowClient, run: Run, deleted: bool) -> list[Run]:
     from mlflow.entities import ViewType
 
     which = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-    below = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    below = f"tags.`{PARENT}` = '{run.info.run_id}'"
     return everything(lambda token: client.search_runs([run.info.experiment_id], below, which, PAGE, page_token=token))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from ..runtime.work import Work
+from ..tracking.checks import PARENT
 from ..tracking.client import close_abandoned, end_run, log_run, start_run
 from ..tracking.models import RunStatus
 from ..tracking.parts import Part, experiment_of, log_part
@@ -67,7 +68,7 @@ def log_comparison(work: Work, request: CompareRequest, made: Comparison) -> str
 
 
 def _log_candidate(work: Work, experiment: str, parent: str, metric: str, each: Contender) -> None:
-    child = start_run(work, experiment, each.candidate, {"mlflow.parentRunId": parent.removeprefix("run:")}).run
+    child = start_run(work, experiment, each.candidate, {PARENT: parent.removeprefix("run:")}).run
     value = each.score.value if each.score else None
     means = {metric: value, f"{metric}_std": each.std, "seconds": each.seconds}
     log_run(

@@ -27,6 +27,7 @@ from mlops_mcp.tools.serving.bentos import Bento, find_bento
 from mlops_mcp.tools.serving.connection import Connections
 from mlops_mcp.tools.serving.endpoint_tokens import made_token, token_of
 from mlops_mcp.tools.serving.models import (
+    Canary,
     Deployment,
     DeployRequest,
     EndpointFile,
@@ -35,7 +36,7 @@ from mlops_mcp.tools.serving.models import (
     ServiceSpec,
     data_limit,
 )
-from mlops_mcp.tools.serving.planning import is_served, size
+from mlops_mcp.tools.serving.planning import is_served, require_beside, size
 from mlops_mcp.tools.serving.proxy.places import Places
 
 from ...waiting import until
@@ -105,7 +106,7 @@ def test_an_endpoint_whose_process_is_another_one_by_now_is_dead_and_says_how_to
     assert (line.state, line.deployments[0].state) == ("dead", "dead")
     with pytest.raises(ToolFailure, match=r"deploy_model\(bento='bento:credit:old', endpoint='endpoint:credit'\)"):
         client.predict(work, "credit", [{}])
-    with pytest.raises(ToolFailure, match="is dead"):
+    with pytest.raises(ToolFailure, match=r"is dead. .*get_endpoint\(endpoint='endpoint:credit'\)"):
         client.set_traffic(work, "credit", "bento:credit:old", 100)
     assert client.stop_endpoint(work, "credit").processes == 0
     assert client.list_endpoints(work, 20, "").total == 0
@@ -225,6 +226,36 @@ def test_each_process_may_have_what_was_asked_for_or_is_configured(
     assert work.settings.bentoml.memory_mb == 4096
 
 
+@pytest.mark.parametrize(
+    ("asked", "bento", "failure"),
+    [
+        ({"shadow": True}, "first", "Leave shadow out"),
+        ({"canary": Canary()}, "first", "Leave canary out"),
+        ({"percent": 10}, "first", "Leave percent out"),
+        ({"shadow": True, "percent": 10}, "new", "neither percent nor canary"),
+        ({"shadow": True, "canary": Canary()}, "new", "neither percent nor canary"),
+        ({"canary": Canary()}, "old", "runs there already"),
+        ({"percent": 0}, "old", "runs there already"),
+    ],
+)
+def test_what_cannot_run_beside_another_bento_is_refused_with_what_to_leave_out(
+    asked: dict[str, object], bento: str, failure: str
+) -> None:
+    running = [] if bento == "first" else [deployment("old", 100)]
+    with pytest.raises(ToolFailure, match=failure):
+        require_beside(request(**asked), f"bento:credit:{bento}", running)
+
+
+@pytest.mark.parametrize("asked", [{"shadow": True, "percent": 0}, {"canary": Canary()}, {"percent": 10}, {}])
+def test_what_can_run_beside_another_bento_is_let_through(asked: dict[str, object]) -> None:
+    require_beside(request(**asked), "bento:credit:new", [deployment("old", 100)])
+
+
+def request(**asked: object) -> DeployRequest:
+    alone = {"bento": "x", "endpoint": "credit", "replicas": 1, "resources": Resources(), "percent": 100}
+    return DeployRequest.model_validate({**alone, **asked})
+
+
 def test_a_process_with_a_limit_gets_no_more_and_goes_on() -> None:
     greedy = "import sys; input()\ntry: bytearray(600 << 20)\nexcept MemoryError: print('refused')\nprint('well')"
     with subprocess.Popen([sys.executable, "-c", greedy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -254,9 +285,8 @@ def test_a_deployment_that_did_not_come_to_its_end_leaves_what_was_there_before(
 def test_a_deployment_says_how_to_tidy_up_after_it_before_it_begins(work: Work) -> None:
     said: list[tuple[str, str]] = []
     told = Work(work.settings, work.tracer, Reporter(say=lambda kind, text: said.append((kind, text))))
-    request = DeployRequest(bento="x", endpoint="credit", replicas=1, resources=Resources(), percent=100)
     with pytest.raises(ToolFailure):
-        client.deploy_model(told, request)
+        client.deploy_model(told, request())
     assert [(kind, json.loads(text)) for kind, text in said] == [
         ("cleanup", {"function": "mlops_mcp.tools.serving.client:forget_unfinished", "arguments": ["credit"]})
     ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-
-from pydantic import BaseModel
+from dataclasses import dataclass
 
 KEPT = 2000
 
 
-class Figures(BaseModel):
+@dataclass(frozen=True)
+class Figures:
     """Calls and how many failed (HTTP 5xx, or no answer); `p50_ms` and `p99_ms` of the newest 2,000; shadow answers
     compared, and how many differed."""
 

@@ -19,10 +19,9 @@ from ...runtime.work import Work
 from ...storage.state_files import private_folder
 from ..inherited import inherited
 from .figures import Figures
-from .places import Places
+from .places import HOST, Places
 from .start import SETTINGS_VARIABLE, start_keeper
 
-HOST = "127.0.0.1"
 # Only what hangs takes so long; what cannot start ends at once, and is not tried more often than that.
 START_S, MOST_STARTS = 120.0, 3
 POLL_S, ORDER_S = 0.02, 5.0
@@ -88,7 +87,7 @@ def figures(work: Work, deployment: str, after: int = 0) -> Figures:
     """What was counted of a deployment since its first `after` calls; nothing where no proxy runs."""
     query = urlencode({"deployment": deployment, "after": after})
     said = _order(_places(work), f"figures?{query}", "GET")
-    return Figures.model_validate(said.get(deployment, {}) if isinstance(said, Mapping) else {})
+    return Figures(**(said.get(deployment, {}) if isinstance(said, Mapping) else {}))
 
 
 def _order(places: Places, path: str, method: str = "POST", wait_s: float = ORDER_S) -> Any:

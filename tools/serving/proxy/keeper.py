@@ -20,11 +20,10 @@ from ...detached import has_ended, spawn
 from ...locks import Busy, locked
 from ...runtime.jobs import alive
 from .kept import is_free, take
-from .places import Places
+from .places import HOST, Places
 from .start import RELAY, REVIVER, hand_on
 from .watch import BackOff, Watch
 
-HOST = "127.0.0.1"
 WAITING = 1024
 LOOK_EVERY_S = 0.25
 # A relay that ends sooner than that is started again later and later.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from aiohttp import web
@@ -60,7 +61,7 @@ class Orders:
             chosen = route.pick("", ()) if route else None
             return web.json_response(chosen.id if chosen else "")
         if order == "figures":
-            return web.json_response({name: each.model_dump() for name, each in self._figures(request).items()})
+            return web.json_response({name: asdict(each) for name, each in self._figures(request).items()})
         return web.json_response({"error": "no such order"}, status=404)
 
     async def _drained(self, deployment: str, wait_s: float) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...storage.state_files import replaced, written_once
 
+HOST = "127.0.0.1"
 BYTES = 32
 
 

@@ -12,11 +12,11 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from ..connection import DEPLOYMENT, WANTED
 from .figures import Counted
 from .orders import Orders
 from .owners import OwnSockets
-from .table import Backend, Route
+from .places import HOST
+from .table import DEPLOYMENT, WANTED, Backend, Route
 
 # uvicorn, which BentoML serves with, closes what was idle for 5 s.
 KEPT_S = 3.0
@@ -102,7 +102,7 @@ class Relay:
     ) -> web.StreamResponse:
         async with self._session.request(
             request.method,
-            URL(f"http://127.0.0.1:{backend.port}{path}", encoded=True),
+            URL(f"http://{HOST}:{backend.port}{path}", encoded=True),
             headers=_passed(request.headers, drop_length=isinstance(body, bytes)),
             data=body or None,
             allow_redirects=False,

@@ -9,6 +9,11 @@ from pathlib import Path
 from .files import Found, endpoint_files
 from .turns import Turns
 
+# The header by which the proxy says which deployment has answered.
+DEPLOYMENT = "X-Deployment"
+# ... and the one by which it is told which of those that serve is to answer.
+WANTED = "X-Wanted-Deployment"
+
 
 @dataclass(frozen=True)
 class Backend:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..connection import everything, token_of
 from ..records import Measured, RunRecord, record_of
-from .query import Kind, Query
+from .query import RECENT, Kind, Query
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-RECENT = 200
 # Kind -> where a run keeps it, and filters of which one finds each run that has the key.
 PROBES = {
     "metric": ("metrics", ("metrics.`{}` >= -1.7976931348623157e308", "metrics.`{}` != 0")),

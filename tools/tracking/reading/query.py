@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 Kind = Literal["metric", "parameter", "tag", "attribute", "dataset"]
+# The newest runs whose names stand for those of all, where a name is unknown.
+RECENT = 200
 OF_RUNS: tuple[Kind, ...] = ("metric", "parameter", "tag")
 
 

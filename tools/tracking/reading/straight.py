@@ -12,9 +12,8 @@ from ..records import Measured, RunRecord
 from .conditions import RUN_NAME, TABLES, active, conditions
 from .database import Database
 from .ordering import after, cursor_of, place_of, sorted_by
-from .query import Kind, Query
+from .query import RECENT, Kind, Query
 
-RECENT = 200
 FACTS = "run_uuid, name, experiment_id, status, lifecycle_stage, start_time, end_time, artifact_uri"
 DATASETS = """
     select distinct i.destination_id, d.name, d.digest, d.dataset_uuid
