@@ -49,3 +49,10 @@ def test_a_folder_of_metrics_that_is_not_ours_alone_is_not_used(
     other = Path(os.environ[NAME])
     assert other != folder
     assert (other.is_dir(), other.stat().st_mode & 0o777, other.stat().st_uid) == (True, 0o700, os.getuid())
+
+
+def test_a_server_of_mlflow_that_is_slow_is_not_taken_for_a_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it lives is asked before; what was told in MLflow's own variable counts."""
+    assert float(limits.quiet_environment()["MLFLOW_HTTP_REQUEST_TIMEOUT"]) >= 30
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")
+    assert limits.quiet_environment()["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
