@@ -37,6 +37,17 @@ def locked(
         os.close(descriptor)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether any process holds the lock of a file at the moment."""
+    if not path.exists():
+        return False
+    descriptor = open_private(path)
+    try:
+        return not _take(descriptor, deadline=0)
+    finally:
+        os.close(descriptor)
+
+
 def _take(descriptor: int, deadline: float) -> bool:
     while True:
         try:

@@ -1,12 +1,9 @@
-"""Each scenario is run by this file as a program: a crew is forked only from a process without threads."""
+"""Each scenario is run by this module as a program: a crew is forked only from a process without threads."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +15,8 @@ from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.platforms import forks_warm
 from mlops_mcp.tools.runtime.crew import Crew, CrewLost, Died, crew_of
 from mlops_mcp.tools.runtime.outcome import Outcome
+
+from ...apart import answer, apart
 
 pytestmark = pytest.mark.skipif(not forks_warm(), reason="here nothing is forked that has libraries loaded")
 
@@ -160,45 +159,37 @@ def without() -> list[bool]:
     return found
 
 
-def apart(scenario: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, __file__, scenario], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert not done.returncode, done.stderr
-    return json.loads(done.stdout)
-
-
 def test_every_question_is_answered_once() -> None:
-    assert apart("every_question") == [[number, 2 * number] for number in range(20)]
+    assert apart(__name__, "every_question") == [[number, 2 * number] for number in range(20)]
 
 
 def test_members_are_processes_of_their_own() -> None:
-    assert apart("at_once") == 3
+    assert apart(__name__, "at_once") == 3
 
 
 def test_a_member_that_is_killed_is_told_with_its_question_and_replaced() -> None:
-    assert apart("replaced") == ["its process died (SIGKILL)", 8, [0, 2, 4, 6]]
+    assert apart(__name__, "replaced") == ["its process died (SIGKILL)", 8, [0, 2, 4, 6]]
 
 
 def test_a_member_that_dies_over_nothing_is_replaced() -> None:
-    assert apart("idle_one_replaced") == [0, 2, 4, 6, 8, 10]
+    assert apart(__name__, "idle_one_replaced") == [0, 2, 4, 6, 8, 10]
 
 
 def test_who_asks_is_told_that_the_leader_has_died() -> None:
-    assert apart("lost") == ["hear", "ask"]
+    assert apart(__name__, "lost") == ["hear", "ask"]
 
 
 def test_a_crew_that_is_closed_leaves_no_process_behind() -> None:
-    assert apart("nothing_left") == []
+    assert apart(__name__, "nothing_left") == []
 
 
 def test_what_an_answer_raises_is_told() -> None:
-    assert apart("told") == ["no. never", "'nobody foresaw this'"]
+    assert apart(__name__, "told") == ["no. never", "'nobody foresaw this'"]
 
 
 def test_no_crew_is_forked_for_one_nor_from_a_process_with_threads() -> None:
-    assert apart("without") == [True, False, True]
+    assert apart(__name__, "without") == [True, False, True]
 
 
 if __name__ == "__main__":
-    print(json.dumps(globals()[sys.argv[1]]()))
+    answer(globals())

@@ -1,12 +1,9 @@
-"""Each scenario is run by this file as a program: a crew is forked only from a process without threads."""
+"""Each scenario is run by this module as a program: a crew is forked only from a process without threads."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +15,8 @@ from mlops_mcp.tools.platforms import forks_warm
 from mlops_mcp.tools.runtime.crew import Crew
 from mlops_mcp.tools.tuning.pruning import Bars
 from mlops_mcp.tools.tuning.scoring import Alone, Crashed, OfObjective, Point, Scored, SideBySide, score
+
+from ...apart import answer, apart
 
 pytestmark = pytest.mark.skipif(not forks_warm(), reason="here nothing is forked that has libraries loaded")
 
@@ -101,38 +100,30 @@ def dropped() -> list[Any]:
     return [gone, kept]
 
 
-def apart(scenario: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, __file__, scenario], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert not done.returncode, done.stderr
-    return json.loads(done.stdout)
-
-
 def test_points_are_scored_side_by_side_and_taken_in_any_order() -> None:
-    assert apart("in_order") == [[number, number + 1, number + 2] for number in range(9)]
+    assert apart(__name__, "in_order") == [[number, number + 1, number + 2] for number in range(9)]
 
 
 def test_a_point_that_kills_its_process_twice_has_failed_and_the_others_are_scored() -> None:
-    assert apart("deadly") == [1.0, "its process died (SIGKILL)", 2.0, "not this one", 3.0]
+    assert apart(__name__, "deadly") == [1.0, "its process died (SIGKILL)", 2.0, "not this one", 3.0]
 
 
 def test_points_are_scored_here_once_all_processes_are_lost() -> None:
-    assert apart("lost") == [1.0, 5.0, 2.0, 3.0]
+    assert apart(__name__, "lost") == [1.0, 5.0, 2.0, 3.0]
 
 
 def test_what_ends_a_search_here_ends_it_there() -> None:
-    memory, crash = apart("raised")
+    memory, crash = apart(__name__, "raised")
     assert memory.startswith("OutOfMemory the memory limit was reached")
     assert crash == "Crashed KeyError: 'nobody foresaw this' 1"
 
 
 def test_a_hopeless_point_is_given_up() -> None:
-    assert apart("given_up") == [[True, 1], [True, 2], [False, 3]]
+    assert apart(__name__, "given_up") == [[True, 1], [True, 2], [False, 3]]
 
 
 def test_points_that_nobody_has_begun_with_are_taken_back() -> None:
-    assert apart("dropped") == [[2, 3], [0.0, 0.0]]
+    assert apart(__name__, "dropped") == [[2, 3], [0.0, 0.0]]
 
 
 def test_points_are_scored_alike_in_this_process() -> None:
@@ -143,4 +134,4 @@ def test_points_are_scored_alike_in_this_process() -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(globals()[sys.argv[1]]()))
+    answer(globals())

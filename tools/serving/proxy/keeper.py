@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 
 from ...detached import has_ended, spawn
-from ...locks import Busy, locked
+from ...locks import Busy, is_locked, locked
 from ...runtime.jobs import alive
-from .kept import is_free, take
+from .kept import take
 from .places import HOST, Places
 from .start import RELAY, REVIVER, hand_on
 from .watch import BackOff, Watch
@@ -80,7 +80,7 @@ class Keeper:
         now = time.monotonic()
         self._revivers = {name: pid for name, pid in self._revivers.items() if not has_ended(pid)}
         for name in self._watch.in_need() - self._revivers.keys():
-            if self._back_off.due(name, now) and is_free(self._places.lock_of(name)):
+            if self._back_off.due(name, now) and not is_locked(self._places.lock_of(name)):
                 self._back_off.tried(name, now)
                 self._revivers[name] = spawn(REVIVER, name, environment=os.environ, log=self._places.log)
 

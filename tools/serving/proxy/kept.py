@@ -1,4 +1,4 @@
-"""Locks: of a process for as long as it lives, as `runtime/jobs/alive.py` looks for it; and whether one is free."""
+"""The lock of a process for as long as it lives, as `runtime/jobs/alive.py` looks for it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,3 @@ def take(path: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
-
-
-def is_free(path: Path) -> bool:
-    """Whether nobody holds the lock of `tools/locks.py` at the moment."""
-    descriptor = open_private(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True

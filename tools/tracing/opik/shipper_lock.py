@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ....config.settings import Settings
-from ...locks import locked
+from ...locks import is_locked, locked
 from ...storage.state_files import open_private
 from ..store.destination import Destination
-from ..store.process_locks import is_locked
 
 # Whoever only asks holds the lock for a moment.
 ATTEMPT_S = 0.5

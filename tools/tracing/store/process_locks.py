@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from ...locks import is_locked
 from ...storage.state_files import open_private
 
 WRITERS = "traces.writers"
@@ -32,18 +33,3 @@ class WriterLock:
 def written(store: Path) -> bool:
     """Whether any process has the store open for writing."""
     return is_locked(store.with_name(WRITERS))
-
-
-def is_locked(path: Path) -> bool:
-    """Whether any process holds the lock of a file."""
-    if not path.exists():
-        return False
-    descriptor = open_private(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from mlops_mcp.tools.locks import is_locked
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import client, endpoints, marks, processes, reviver
 from mlops_mcp.tools.serving.endpoints import change
 from mlops_mcp.tools.serving.models import EndpointFile
-from mlops_mcp.tools.serving.proxy.kept import is_free
 from mlops_mcp.tools.serving.proxy.places import Places
 from mlops_mcp.tools.serving.proxy.watch import FIRST_S, LONGEST_S, SETTLED_S, BackOff, Watch
 
@@ -59,8 +59,8 @@ def test_the_dead_the_unfinished_and_the_unknown_are_seen_and_what_lives_is_not(
 def test_what_somebody_changes_is_left_to_him(work: Work) -> None:
     lock = Places(work.home).lock_of("credit")
     with change(work, "credit"):
-        assert not is_free(lock)
-    assert is_free(lock)
+        assert is_locked(lock)
+    assert not is_locked(lock)
 
 
 def test_processes_that_no_file_knows_are_ended_and_those_of_others_live(work: Work, standin: Standin) -> None:
