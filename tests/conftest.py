@@ -31,8 +31,8 @@ T = TypeVar("T")
 
 # A server that lives for a few calls need not import what it will never call.
 UNHURRIED = {"MLOPS_RUNTIME__PRELOAD": "false"}
-# A busy machine takes its time until an endpoint answers.
-PATIENT = {"MLOPS_BENTOML__READY_TIMEOUT_S": "600"}
+# On a busy machine an endpoint takes its time until it answers, and jobs that give way would hardly end.
+PATIENT = {"MLOPS_BENTOML__READY_TIMEOUT_S": "600", "MLOPS_RUNTIME__JOB_NICE": "0"}
 
 Needs = Callable[..., str]
 StdioClient = Callable[..., AbstractAsyncContextManager[Client]]

@@ -28,7 +28,7 @@ from mlops_mcp.tools.tracing.store.reader import TraceReader
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
 from ...waiting import eventually
-from .conftest import ended
+from .conftest import ended, with_runtime
 
 pytestmark = pytest.mark.slow
 
@@ -327,8 +327,9 @@ async def test_a_server_that_starts_takes_up_the_work_of_one_that_was_killed_wit
 
 
 async def test_what_a_job_prints_goes_to_its_log_and_it_gives_way_in_a_session_of_its_own(
-    jobs: Jobs, long: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    settings: Settings, long: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    jobs = Jobs(with_runtime(settings, job_nice=10))
     row = await ended(jobs, await jobs.submit(Submission("x", long.chat, long.Request(folder=str(tmp_path)))))
     given_way = min(os.nice(0) + 10, 19)
     assert json.loads(row.result or "") == {"name": f"passive {given_way}", "total": 1.0}
