@@ -123,6 +123,12 @@ def _add_inspection(commands: Any) -> None:
     doctor.add_argument("--deep", action="store_true", help="write to each backend, read it back and take it away")
     doctor.set_defaults(run=_doctor)
 
+    status = commands.add_parser("status", help="watch backends, jobs, endpoints and traces")
+    status.add_argument("--every", type=float, default=2.0, metavar="S", help="look again so often (default: 2)")
+    status.add_argument("--once", action="store_true", help="print it once, as without a terminal")
+    status.add_argument("--json", action="store_true", help="the same as one JSON object")
+    status.set_defaults(run=_status)
+
     config = commands.add_parser("config", help="the effective settings and where each came from")
     config.set_defaults(run=_config)
 
@@ -298,6 +304,12 @@ def _trust(_options: argparse.Namespace, loaded: Loaded) -> None:
         return
     _print_settings(loaded, of=str(file.path))
     print(f"{file.path} counts from now on, as it is now; noted in {approve(file.path, digest(file.content))}")
+
+
+def _status(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .status.board import show
+
+    return show(loaded.settings, max(0.1, options.every), options.once, options.json)
 
 
 def _engine_status(options: argparse.Namespace, loaded: Loaded) -> int:

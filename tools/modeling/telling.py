@@ -235,6 +235,8 @@ def _area(target: np.ndarray, chances: Any) -> np.ndarray:
     import numpy as np
     from sklearn.metrics import roc_auc_score
 
+    if chances.shape[1] == 2:
+        return np.array([roc_auc_score(target == 1, chances[:, 1])])
     each = [roc_auc_score(target == position, chances[:, position]) for position in range(chances.shape[1])]
     return _with_mean(np.array(each))
 

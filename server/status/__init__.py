@@ -1,0 +1,1 @@
+"""`mlops-mcp status`: what runs on this installation, for a person to watch."""
