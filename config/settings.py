@@ -294,11 +294,6 @@ class Settings(Section):
         return with_driver(given) or f"sqlite:///{self.home / 'mlflow.db'}"
 
     @property
-    def tuning_processes(self) -> int:
-        """How many points of a search are scored at a time."""
-        return self.optuna.processes or self.runtime.job_threads
-
-    @property
     def study_storage(self) -> str:
         """The database of all studies; empty: one journal file each."""
         return with_driver(self.optuna.study_storage)

@@ -16,6 +16,8 @@ from ..modeling.frame import design
 from ..modeling.inputs import surprises
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..numbers import finite
+from ..runtime.crew import spread
+from ..runtime.desk import answered
 from ..runtime.work import Work
 from ..tracing.ids import uuid7
 from ..undo import deletes
@@ -34,7 +36,7 @@ from .models import (
     PredictionExplanation,
 )
 from .shown import leading, plain, room_beside
-from .values import ShapValues, mean_interactions, shap_values
+from .values import Explained, ShapValues, joined, mean_interactions, shap_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 BACKGROUND_ROWS = 1000
+# A worker of a cluster explains so many rows at a time.
+BLOCK_ROWS = 5_000
 SHOWN = 20
 EVERY_CLASS = "*"
 # Other classes than the explained one that an answer shows, the likeliest first.
@@ -63,12 +67,13 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
     features = design(_sample(source.frame(), min(request.rows, most), request.seed), card)
     work.progress(1, 3, f"SHAP values of {len(features)} rows")
     with work.tracer.span("shap values", rows=len(features)) as span:
-        found = _values(work, model, features)
+        found, of_cluster = _values(work, model, features)
         span.set_attribute("explainer", found.explainer)
     work.progress(2, 3, "importances")
     shown = found if label is None else found.of(label)
     importances = _importances(shown, features, card)
     notes = [*_notes(card, label, len(features), source.info.rows), *remarks(found.link), *surprises(features, card)]
+    notes += of_cluster
     leaders, text = leading(importances[:SHOWN], room_beside(notes)), _text(card, label)
     explanation = Explanation(
         explanation=name,
@@ -102,7 +107,7 @@ def explain_prediction(
     asked = _label(card, label, over_rows=False)
     shown_row, loaded = _row(work, row, dataset, index)
     features = design(shown_row, card)
-    found = _values(work, stored, features)
+    found, _ = _values(work, stored, features)
     order = _likeliest(found, card)
     chosen = asked if asked is not None else (1 if card.binary else order[0])
     others = [other for other in order if other != chosen] if label and asked is None else []
@@ -222,13 +227,21 @@ def _sample(frame: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
     return numbered if len(frame) <= rows else numbered.sample(rows, random_state=seed)
 
 
-def _values(work: Work, model: StoredModel, features: pd.DataFrame) -> ShapValues:
+def _values(work: Work, model: StoredModel, features: pd.DataFrame) -> tuple[ShapValues, list[str]]:
+    """The values, and notes on the workers of a cluster that have made them."""
     if model.card.task == "effect":
         effects = load_effect_model(work, model)
-        return effect_shap_values(effects, model.card, features, _background(work, model), 0)
+        return effect_shap_values(effects, model.card, features, _background(work, model), 0), []
     pipeline: Pipeline = load_pipeline(model)
     linear = algorithm(model.card.algorithm).explainer == "linear"
-    return shap_values(pipeline, model.card, features, _background(work, model) if linear else features.head(0))
+    subject = Explained(pipeline, model.card, features, _background(work, model) if linear else features.head(0))
+    starts, notes = range(0, len(features), BLOCK_ROWS), list[str]()
+    with spread(work, len(starts)) as crew:
+        if crew is None:
+            return shap_values(pipeline, model.card, features, subject.background), []
+        ends = (min(start + BLOCK_ROWS, len(features)) for start in starts)
+        blocks = answered(crew, subject, zip(starts, ends, strict=True), lambda place: place, notes)
+        return joined(pipeline, model.card, [told for _, told in blocks]), notes
 
 
 def _background(work: Work, model: StoredModel) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from ..modeling.algorithms import algorithm
 from ..modeling.card import ModelCard
 from ..modeling.columns import sources
 from .links import Link, link_of
-from .margins import margins, pair_values
+from .margins import Margins, margins, pair_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +63,43 @@ class ShapValues:
         )
 
 
+@dataclass(frozen=True)
+class Told:
+    """Of some rows the margins, with contributions of source columns, and the model's answers (rows, outputs)."""
+
+    margins: Margins
+    answers: np.ndarray
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What is asked about blocks of rows; the background is only used by linear models.
+
+    `features` and `background` are designs with the columns of the card.
+    """
+
+    pipeline: Pipeline
+    card: ModelCard
+    features: pd.DataFrame
+    background: pd.DataFrame
+
+    def get_ready(self) -> None:
+        """Nothing is the same for all rows."""
+
+    def answer(self, question: tuple[int, int]) -> Told:
+        """The rows from the first place to before the second one."""
+        import numpy as np
+
+        model, encoder, entry = self.pipeline[-1], self.pipeline[:-1], algorithm(self.card.algorithm)
+        columns = encoder.transform(self.features.iloc[slice(*question)])
+        behind = encoder.transform(self.background) if entry.explainer == "linear" else None
+        found = margins(model, entry, self.card, columns, behind)
+        answer = model.predict_proba if self.card.classes else model.predict
+        answers = np.asarray(answer(columns), dtype=np.float64).reshape(question[1] - question[0], -1)
+        values = fold(found.values, sources(encoder, self.card), len(self.card.names))
+        return Told(replace(found, values=values), answers)
+
+
 def shap_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFrame, background: pd.DataFrame) -> ShapValues:
     """Contributions of each source column to every output of a pipeline.
 
@@ -72,22 +109,21 @@ def shap_values(pipeline: Pipeline, card: ModelCard, features: pd.DataFrame, bac
     Raises:
         ToolFailure: the contributions do not add up to the model's margin, or it answers a row with several numbers.
     """
+    return joined(pipeline, card, [Explained(pipeline, card, features, background).answer((0, len(features)))])
+
+
+def joined(pipeline: Pipeline, card: ModelCard, blocks: Sequence[Told]) -> ShapValues:
+    """The values of all rows, of which each block has some. Raises as `shap_values`."""
     import numpy as np
 
-    model, encoder, entry = pipeline[-1], pipeline[:-1], algorithm(card.algorithm)
-    columns = encoder.transform(features)
-    behind = encoder.transform(background) if entry.explainer == "linear" else None
-    found = margins(model, entry, card, columns, behind)
-    answers = np.asarray(
-        (model.predict_proba if card.classes else model.predict)(columns), dtype=np.float64
-    ).reshape(len(features), -1)  # fmt: skip
-    mirrored = card.binary and found.raw.shape[1] == 1
+    values, raw = (np.concatenate([getattr(block.margins, name) for block in blocks]) for name in ("values", "raw"))
+    answers, found = np.concatenate([block.answers for block in blocks]), blocks[0].margins
+    mirrored = card.binary and raw.shape[1] == 1
     answers = answers[:, 1:] if mirrored else answers
     if answers.shape[1] != max(1, len(card.classes) - mirrored):
         raise ToolFailure(f"this model answers each row with {answers.shape[1]} numbers", "Train one model for each.")
-    values = fold(found.values, sources(encoder, card), len(card.names))
-    link = link_of(model, entry, found.raw, answers)
-    return checked(ShapValues(values, found.base, found.raw, answers, found.explainer, link, mirrored))
+    link = link_of(pipeline[-1], algorithm(card.algorithm), raw, answers)
+    return checked(ShapValues(values, found.base, raw, answers, found.explainer, link, mirrored))
 
 
 def checked(found: ShapValues) -> ShapValues:

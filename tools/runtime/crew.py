@@ -1,7 +1,7 @@
-"""Processes forked from that of a job, which answer questions about one subject side by side.
+"""Processes that answer questions about one subject side by side: forked from that of a job, or on a cluster.
 
-The leader is forked while this process has no thread and no library has worked in it. It is then handed the subject
-and forks the members, who share its memory; one that dies is replaced by another.
+Here, the leader is forked while this process has no thread and no library has worked in it. It is then handed the
+subject and forks the members, who share its memory; one that dies is replaced by another.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
@@ -21,10 +21,11 @@ from typing import Any, NoReturn, Protocol
 from ..platforms import forks_warm
 from .limits import die_with_parent, thread_count
 from .outcome import Outcome, outcome_of
+from .work import Work
 
 
 class Subject(Protocol):
-    """What the members are asked about. It is pickled once, to the leader."""
+    """What the members are asked about. It is pickled once, to the leader or for all members of a cluster."""
 
     def get_ready(self) -> None:
         """Make what all members share; it runs no OpenMP code, since it runs before they are forked."""
@@ -48,11 +49,50 @@ class Died:
 
 
 class CrewLost(Exception):
-    """The leader has died, and with it every member."""
+    """The leader has died, or the cluster is gone, and with it every member."""
 
 
-class Crew:
+class Crew(Protocol):
     """One question at a time is with each member; those that no member has yet are the caller's."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def idle(self) -> bool:
+        """Whether a member has nothing to do."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What happened to its members that is worth telling."""
+        ...
+
+    def share(self, threads: int) -> int:
+        """How many threads a member has, of those that a job has."""
+        ...
+
+    def begin(self, subject: Subject) -> None:
+        """Say what all questions are about. Raises CrewLost."""
+        ...
+
+    def ask(self, question: Any) -> None:
+        """Put a question to a member that has nothing to do. Raises CrewLost."""
+        ...
+
+    def hear(self) -> tuple[Any, Outcome | Died]:
+        """Wait for the next answer: the question, and what came of it. Raises CrewLost."""
+        ...
+
+    def close(self) -> None:
+        """End all members, whatever they do."""
+        ...
+
+
+class ForkedCrew:
+    """Its members are processes of this machine, which share the threads of the job."""
+
+    notes = ()
 
     def __init__(self, size: int) -> None:
         pairs = [Pipe() for _ in range(size)]
@@ -77,6 +117,9 @@ class Crew:
     def idle(self) -> bool:
         """Whether a member has nothing to do."""
         return len(self._asked) < self.size
+
+    def share(self, threads: int) -> int:
+        return max(1, threads // self.size)
 
     def begin(self, subject: Subject) -> None:
         """Let the members be forked around a subject.
@@ -133,12 +176,40 @@ class Crew:
 
 
 @contextmanager
-def crew_of(size: int) -> Generator[Crew | None]:
-    """A crew for as long as the body runs; None where one is of no use or may not be forked from this process."""
+def crew_of(work: Work, most: int, size: int = 0) -> Generator[Crew | None]:
+    """A crew for as long as the body runs; None where one is of no use or may not be forked from this process.
+
+    Args:
+        most: how many questions there will be at most.
+        size: how many members are wanted; 0 for one a thread that a job has, or that the cluster has.
+
+    Raises:
+        Unavailable: the scheduler of the cluster does not answer.
+    """
+    runtime = work.settings.runtime
+    here = runtime.engine == "local"
+    with _forked(min(most, size or runtime.job_threads)) if here else spread(work, min(most, size or most)) as crew:
+        yield crew
+
+
+@contextmanager
+def spread(work: Work, most: int) -> Generator[Crew | None]:
+    """A crew on the cluster; None where there is none, or for a single question. Raises Unavailable."""
+    if most < 2 or work.settings.runtime.engine == "local":
+        yield None
+        return
+    from .dask.crew import cluster_crew
+
+    with cluster_crew(work, most) as crew:
+        yield crew
+
+
+@contextmanager
+def _forked(size: int) -> Generator[ForkedCrew | None]:
     if size < 2 or not forks_warm() or thread_count() > 1:
         yield None
         return
-    crew = Crew(size)
+    crew = ForkedCrew(size)
     try:
         yield crew
     finally:

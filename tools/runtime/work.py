@@ -39,8 +39,8 @@ class Reporter:
 class Work:
     """The settings, a tracer, a reporter and a cache that lives as long as the process.
 
-    `job` is the id of the job that this is, `ends_at` (monotonic seconds) when its budget of time is used up; `by` is
-    in whose name it runs.
+    `job` is the id of the job that this is, `function` what it runs (`module:function`), `ends_at` (monotonic seconds)
+    when its budget of time is used up; `by` is in whose name it runs.
     """
 
     settings: Settings
@@ -48,6 +48,7 @@ class Work:
     reporter: Reporter = field(default_factory=Reporter)
     cache: dict[object, object] = field(default_factory=dict)
     job: str = ""
+    function: str = ""
     ends_at: float | None = None
     by: Identity = field(default_factory=Identity)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from ..modeling.inputs import Surprises
 from ..modeling.pipelines import scores
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..paging import Page, offset_of
+from ..runtime.crew import Crew, spread
+from ..runtime.desk import answered
 from ..runtime.work import Work
 from ..undo import deletes
 from . import endpoints
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
+    from sklearn.pipeline import Pipeline
 
 PART_ROWS = 50_000
 ENDPOINT = "endpoint:"
@@ -66,14 +69,14 @@ class Answers:
             if not {*(named := plain if place == 1 else [f"{name}_{place}" for name in plain])} & {*self.names}
         )
 
-    def of(self, frame: pd.DataFrame) -> dict[str, pa.Array]:
-        """The columns of ours for some rows."""
+    def of(self, frame: pd.DataFrame, found: np.ndarray | None) -> dict[str, pa.Array]:
+        """The columns of ours for some rows, of which the model may have `found` already what it says."""
         import numpy as np
         import pyarrow as pa
 
         inputs = design(frame, self.card)
         self.surprises.count(inputs)
-        found = self.answer(inputs)
+        found = self.answer(inputs) if found is None else found
         if not self.card.classes:
             self._note_numbers(found)
             parts = [found] if found.ndim == 1 else list(found.T)
@@ -104,8 +107,11 @@ def predict_dataset(work: Work, request: BatchRequest) -> Predicted:
         raise ToolFailure(f"{source.handle} has no rows", "Pass a dataset that has.")
     parents = [source.handle, model.uri, *([request.model] if request.model.startswith(ENDPOINT) else [])]
     name = request.name or slug(f"{source.name[:40]}_predictions")
-    with work.tracer.span("predict", model=model.handle, rows=source.info.rows):
-        made = save_parts(work, _parts(work, source, kept, answers), name, parents, "predict_dataset")
+    _require_columns(source, answers)
+    parts = -(-source.info.rows // PART_ROWS)
+    with work.tracer.span("predict", model=model.handle, rows=source.info.rows), spread(work, parts) as crew:
+        blocks = _blocks(work, source, answers, crew, notes)
+        made = save_parts(work, _parts(blocks, answers), name, parents, "predict_dataset")
     numbers = not answers.counts and answers.bounds[0] <= answers.bounds[1]
     likeliest = sorted(answers.counts.items(), key=lambda entry: -entry[1])[:SHOWN_CLASSES]
     return Predicted(
@@ -177,30 +183,81 @@ def _model(work: Work, text: str) -> tuple[StoredModel, list[str]]:
     ]
 
 
+@dataclass(frozen=True)
+class OfPipeline:
+    """Probabilities of shape (rows, classes), or numbers of shape (rows,)."""
+
+    pipeline: Pipeline
+    card: ModelCard
+
+    def __call__(self, inputs: pd.DataFrame) -> np.ndarray:
+        return scores(self.pipeline, inputs, self.card)
+
+
 def _answer(work: Work, model: StoredModel) -> Answer:
-    """Probabilities of shape (rows, classes), numbers or effects of shape (rows,), or of several arms (rows, arms)."""
+    """What a model says of rows; effects have the shape (rows,), or of several arms (rows, arms)."""
     if model.card.task == "effect":
         return load_effect_model(work, model).effects
-    pipeline = load_pipeline(model)
-    return lambda inputs: scores(pipeline, inputs, model.card)
+    return OfPipeline(load_pipeline(model), model.card)
 
 
-def _parts(work: Work, source: Dataset, kept: list[str], answers: Answers) -> Generator[pa.Table]:
-    """The rows as they will be stored, some at a time."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+@dataclass(frozen=True)
+class OfRows:
+    """What a crew is asked about: what a model says of a dataset's rows from a place on, and how many of them."""
 
-    read = list(dict.fromkeys([*kept, *answers.card.names]))
-    if absent := [name for name in read if name not in source.info.columns]:
+    answer_of: Answer
+    card: ModelCard
+    source: Dataset
+
+    def get_ready(self) -> None:
+        """The model is loaded already."""
+
+    def answer(self, question: tuple[int, int]) -> np.ndarray:
+        return self.answer_of(design(_rows(self.source, self.card.names, *question), self.card))
+
+
+@dataclass(frozen=True)
+class Block:
+    start: int
+    rows: pa.RecordBatch
+
+
+def _require_columns(source: Dataset, answers: Answers) -> None:
+    if absent := [name for name in answers.card.names if name not in source.info.columns]:
         raise ToolFailure(
             f"{source.handle} lacks {', '.join(absent[:10])}, which the model needs",
             "Pass rows like those of training.",
         )
+
+
+def _blocks(
+    work: Work, source: Dataset, answers: Answers, crew: Crew | None, notes: list[str]
+) -> Generator[tuple[Block, np.ndarray | None]]:
+    """The rows, some at a time, and what the model says of them, if a crew has been asked."""
+    blocks = _read(work, source, list(dict.fromkeys([*answers.names, *answers.card.names])))
+    if crew is None:
+        yield from ((block, None) for block in blocks)
+    else:
+        subject = OfRows(answers.answer, answers.card, source)
+        yield from answered(crew, subject, blocks, lambda block: (block.start, block.rows.num_rows), notes)
+
+
+def _read(work: Work, source: Dataset, names: list[str]) -> Generator[Block]:
+    import pyarrow.parquet as pq
+
     done, total = 0, source.info.rows
     with pq.ParquetFile(source.path) as file:
-        for batch in file.iter_batches(PART_ROWS, columns=read or None):
+        for batch in file.iter_batches(PART_ROWS, columns=names or None):
             work.progress(done, total, f"row {done} of {total}")
-            made = answers.of(batch.to_pandas())
-            columns: Mapping[str, Any] = {name: batch.column(name) for name in kept} | made
-            yield pa.table(dict(columns))
+            yield Block(done, batch)
             done += batch.num_rows
+
+
+def _parts(blocks: Iterable[tuple[Block, np.ndarray | None]], answers: Answers) -> Generator[pa.Table]:
+    """The rows as they will be stored, some at a time."""
+    import pyarrow as pa
+
+    for block, found in blocks:
+        made = answers.of(block.rows.to_pandas(), found)
+        columns: Mapping[str, Any] = {name: block.rows.column(name) for name in answers.names} | made
+        yield pa.table(dict(columns))

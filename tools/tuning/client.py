@@ -41,7 +41,7 @@ TOP = 5
 
 def tune_model(work: Work, request: TuneRequest) -> Tuned:
     """Search until the trials or the time are used up, on a study that can be resumed by its name."""
-    with crew_of(min(work.settings.tuning_processes, request.n_trials)) as crew:
+    with crew_of(work, request.n_trials, work.settings.optuna.processes) as crew:
         return _tuned(work, request, crew)
 
 
@@ -71,7 +71,8 @@ def _tuned(work: Work, request: TuneRequest, crew: Crew | None) -> Tuned:
         Driver(work, trials, scoring, log, request.n_trials, objective.parts, so_far).run()
         Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
         (score, notes), made = found.judged(), so_far()
-        made = made.model_copy(update={"score": score, "importance": importance(study), "notes": [*notes, *made.notes]})
+        notes = [*scoring.notes, *notes, *made.notes]
+        made = made.model_copy(update={"score": score, "importance": importance(study), "notes": notes})
         if request.refit or request.test:
             made = refitted(work, request, made)
             made = made.model_copy(update={"undo": found.undo(log.run, made.model)})

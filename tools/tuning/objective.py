@@ -150,9 +150,9 @@ class PredictionObjective:
     def sizes(self) -> list[tuple[int, int]]:
         return [(len(fitted), len(scored)) for fitted, scored in self.cuts.targets]
 
-    @property
+    @cached_property
     def baseline(self) -> list[float | None]:
-        """Of the class shares, or the mean, of the rows fitted on."""
+        """Of the class shares, or the mean, of the rows fitted on; asked after each point of a search."""
         return [
             defined(self.metric, scored, guess(self.card, fitted, len(scored))) for fitted, scored in self.cuts.targets
         ]

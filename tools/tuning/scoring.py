@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ..errors import ToolFailure
-from ..runtime.crew import Crew, CrewLost, Died
-from ..runtime.outcome import Crash, Outcome
+from ..runtime.crew import Crew, Died
+from ..runtime.desk import Desk, value
 from .objective import EffectObjective, Objective, PredictionObjective
 from .pruning import Bars
-
-# What dies over a point twice does so because of the point.
-LIVES = 2
 
 
 @dataclass(frozen=True)
@@ -52,13 +48,10 @@ class Scoring(Protocol):
         """Take back the points that nobody has begun with."""
         ...
 
-
-class Crashed(Exception):
-    """What nobody foresaw has happened in another process."""
-
-    def __init__(self, crash: Crash) -> None:
-        super().__init__(f"{crash.type}: {crash.message}")
-        self.add_note(crash.traceback)
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is to be told of how the points were scored."""
+        ...
 
 
 def score(objective: Objective, point: Point) -> Scored:
@@ -79,6 +72,7 @@ class Alone:
     """In this process, when the score is asked for."""
 
     objective: Objective
+    notes: Sequence[str] = ()
     _points: dict[int, Point] = field(default_factory=dict[int, Point])
 
     @property
@@ -115,90 +109,47 @@ class OfObjective:
 
 @dataclass
 class SideBySide:
-    """In the processes of a crew; should they all be lost, in this one.
+    """In the processes of a crew; should they all be lost, in this one."""
 
-    Twice as many points as processes are under way: who has to wait for the slowest has something to do meanwhile.
-    """
-
-    crew: Crew
+    desk: Desk
     alone: Alone
-    _waiting: deque[Point] = field(default_factory=deque[Point])
-    _scored: dict[int, Scored] = field(default_factory=dict[int, Scored])
-    _deaths: Counter[int] = field(default_factory=Counter[int])
-    _under_way: dict[int, Point] = field(default_factory=dict[int, Point])
-    _lost: bool = False
+    _points: dict[int, Point] = field(default_factory=dict[int, Point])
 
     @property
     def width(self) -> int:
-        return 2 * self.crew.size
+        return self.desk.width
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self.desk.notes
 
     def put(self, point: Point) -> None:
-        self._under_way[point.number] = point
-        self._waiting.append(point)
-        self._hand_out()
+        self._points[point.number] = point
+        self.desk.put(point.number, point)
 
     def take(self, number: int) -> Scored:
-        while number not in self._scored and not self._lost:
-            self._hear()
-        point = self._under_way.pop(number)
-        if number in self._scored:
-            return self._scored.pop(number)
-        self.alone.put(point)
-        return self.alone.take(number)
+        said, point = self.desk.take(number), self._points.pop(number)
+        if said is None:
+            self.alone.put(point)
+            return self.alone.take(number)
+        if isinstance(said, Died):
+            return Scored([], failure=str(said), began=time.time(), ended=time.time())
+        scored: Scored = value(said)
+        return scored
 
     def drop(self) -> Collection[int]:
-        dropped = {point.number for point in self._waiting}
-        self._waiting.clear()
+        dropped = self.desk.drop()
         for number in dropped:
-            del self._under_way[number]
+            del self._points[number]
         return dropped
-
-    def _hand_out(self) -> None:
-        while self._waiting and self.crew.idle and not self._lost:
-            try:
-                self.crew.ask(self._waiting[0])
-            except CrewLost:
-                self._lost = True
-            else:
-                self._waiting.popleft()
-
-    def _hear(self) -> None:
-        try:
-            point, said = self.crew.hear()
-        except CrewLost:
-            self._lost = True
-            return
-        if isinstance(said, Died):
-            self._bury(point, said)
-        else:
-            self._scored[point.number] = _value(said)
-        self._hand_out()
-
-    def _bury(self, point: Point, death: Died) -> None:
-        self._deaths[point.number] += 1
-        if self._deaths[point.number] < LIVES:
-            self._waiting.appendleft(point)
-        else:
-            self._scored[point.number] = Scored([], failure=str(death), began=time.time(), ended=time.time())
 
 
 def scoring_of(objective: Objective, crew: Crew | None) -> Scoring:
-    """A crew, which has not begun yet, shares the threads of this process."""
+    """By a crew that has not begun yet, or by this process."""
     alone = Alone(objective)
     if crew is None:
         return alone
-    threads = max(1, objective.threads // crew.size)
+    threads, desk = crew.share(objective.threads), Desk(crew)
     assert isinstance(objective, PredictionObjective | EffectObjective)
-    try:
-        crew.begin(OfObjective(replace(objective, threads=threads), threads))
-    except CrewLost:
-        return alone
-    return SideBySide(crew, alone)
-
-
-def _value(said: Outcome) -> Any:
-    if said.failure is not None:
-        raise said.failure
-    if said.crash is not None:
-        raise Crashed(said.crash)
-    return said.value
+    desk.begin(OfObjective(replace(objective, threads=threads), threads))
+    return SideBySide(desk, alone)

@@ -140,4 +140,30 @@ def close(work, folder): (Path(folder) / "closed").touch()
 
 def crash(work, request: Request) -> Result: raise ZeroDivisionError("by zero")
 def segfault(work, request: Request) -> Result: ctypes.string_at(0)
+
+class Doubler:
+    def __init__(self, folder): self.folder = Path(folder)
+
+    def get_ready(self): self.ready = True
+
+    def answer(self, question):
+        if question == "die": os.kill(os.getpid(), 9)
+        if question == "leave": os._exit(0)
+        if question == "crash": raise KeyError("nobody foresaw this")
+        if isinstance(question, tuple):  # one of several that wait for each other, and then for a gate
+            place, many = question
+            with open(self.folder / f"begun-{place}", "a") as file: file.write(f"{os.getpid()} {os.getppid()}\\n")
+            while len(list(self.folder.glob("begun-*"))) < many: time.sleep(0.01)
+            wait_for(self.folder / "gate")
+            return place
+        return 2 * question
+
+def crowd(work, request: Request) -> Result:
+    from mlops_mcp.tools.runtime.crew import crew_of
+    with crew_of(work, 2) as crew:
+        crew.begin(Doubler(request.folder))
+        for place in range(2): crew.ask((place, 2))
+        total = sum(crew.hear()[1].value for _ in range(2))
+    note(request, "crowd")
+    return Result(name="crowd", total=total)
 """

@@ -11,10 +11,14 @@ from typing import Any
 import psutil
 import pytest
 
+from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.platforms import forks_warm
-from mlops_mcp.tools.runtime.crew import Crew, CrewLost, Died, crew_of
+from mlops_mcp.tools.runtime.crew import CrewLost, Died, ForkedCrew, crew_of
+from mlops_mcp.tools.runtime.desk import ALL_LOST, answered
 from mlops_mcp.tools.runtime.outcome import Outcome
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
 
 from ...apart import answer, apart
 
@@ -44,8 +48,8 @@ class Doubler:
         return 2 * question
 
 
-def begun(size: int = 2) -> Crew:
-    crew = Crew(size)
+def begun(size: int = 2) -> ForkedCrew:
+    crew = ForkedCrew(size)
     crew.begin(Doubler())
     return crew
 
@@ -56,7 +60,7 @@ def value(said: Outcome | Died) -> Any:
     return said.value
 
 
-def asked(crew: Crew, question: Any) -> Any:
+def asked(crew: ForkedCrew, question: Any) -> Any:
     crew.ask(question)
     heard, said = crew.hear()
     assert heard == question
@@ -147,13 +151,40 @@ def told() -> list[str]:
     return found
 
 
+def in_parts() -> list[Any]:
+    """Items with their answers, in order, and what is told of one that kills whoever looks at it."""
+    crew, notes = ForkedCrew(2), list[str]()
+    found: list[Any] = [*answered(crew, Doubler(), range(9), lambda item: item + 1, notes), notes]
+    crew.close()
+    crew = ForkedCrew(2)
+    try:
+        list(answered(crew, Doubler(), [1, 2, 3, 4, 5], lambda item: "kill" if item == 4 else item, notes))
+    except ToolFailure as failure:
+        found.append(failure.message)
+    crew.close()
+    return found
+
+
+def rest() -> list[Any]:
+    """The crew is lost in the middle: what it leaves is done here."""
+    crew, notes, found = ForkedCrew(2), list[str](), list[Any]()
+    for item, answer in answered(crew, Doubler(), ["leader", 1, 2, 3, 4, 5, 6], lambda item: item, notes):
+        if item == "leader":
+            os.kill(answer, signal.SIGKILL)
+        else:
+            found.append([item, answer])
+    crew.close()
+    return [found, notes]
+
+
 def without() -> list[bool]:
-    with crew_of(1) as one, crew_of(2) as two:
+    work = Work(load({"MLOPS_HOME": os.devnull, "MLOPS_CONFIG": os.devnull}).settings, Tracer(lambda _span: None))
+    with crew_of(work, 1) as one, crew_of(work, 9, 2) as two:
         found = [one is None, two is None]
     resting = threading.Event()
     thread = threading.Thread(target=resting.wait)
     thread.start()
-    with crew_of(2) as crew:
+    with crew_of(work, 2, 2) as crew:
         found.append(crew is None)
     resting.set()
     return found
@@ -177,6 +208,16 @@ def test_a_member_that_dies_over_nothing_is_replaced() -> None:
 
 def test_who_asks_is_told_that_the_leader_has_died() -> None:
     assert apart(__name__, "lost") == ["hear", "ask"]
+
+
+def test_items_come_in_their_order_and_one_that_kills_twice_is_told() -> None:
+    *found, notes, told = apart("in_parts")
+    assert found == [[item, 2 * item + 2] for item in range(9)]
+    assert (notes, told) == ([], "part kill could not be done: its process died (SIGKILL)")
+
+
+def test_what_a_lost_crew_has_left_is_done_here() -> None:
+    assert apart("rest") == [[[item, 2 * item] for item in range(1, 7)], [ALL_LOST]]
 
 
 def test_a_crew_that_is_closed_leaves_no_process_behind() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 from pydantic import SecretStr
@@ -18,7 +16,6 @@ from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.identity import ACCESSES, Identity, acting_as
 from mlops_mcp.tools.runtime.jobs.launch import as_submitted, stored
 from mlops_mcp.tools.runtime.jobs.submission import Submission
-from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.redaction import Redactor
 from mlops_mcp.tools.tracing.span import Carrier, Tracer
@@ -31,7 +28,7 @@ def test_a_job_row_holds_no_password_and_its_process_gets_all_of_them(settings: 
     mine = settings.model_copy(update={"mlflow": mlflow, "runtime": runtime, "opik": opik})
     kept = stored(mine)
     assert "hunter" not in kept
-    assert Settings.model_validate_json(as_submitted(mine, cast(JobRow, SimpleNamespace(settings=kept)))) == mine
+    assert Settings.model_validate_json(as_submitted(mine, kept)) == mine
 
 
 def test_a_secret_that_a_later_version_adds_is_not_stored_with_a_job_and_reaches_its_process(
@@ -51,8 +48,7 @@ def test_a_secret_that_a_later_version_adds_is_not_stored_with_a_job_and_reaches
     assert (kept["vault"], "password" in kept) == ({}, False)
     # A row does not bring its own.
     theirs = {**kept, "vault": {"token": "x", "more": {"b": "y"}}, "password": "z"}
-    row = cast(JobRow, SimpleNamespace(settings=json.dumps(theirs)))
-    assert Later.model_validate_json(as_submitted(mine, row)) == mine
+    assert Later.model_validate_json(as_submitted(mine, json.dumps(theirs))) == mine
     assert {"hunter55", "hunter66", "hunter77"} <= set(Redactor.of(mine, {}).known)
 
 
@@ -63,8 +59,7 @@ def test_a_job_of_an_older_version_runs_with_the_settings_that_it_did_not_know_a
     tree["environment"] = "old"
     del tree["runtime"]["keep_days"]
     tree["runtime"]["gone"] = 1
-    row = cast(JobRow, SimpleNamespace(settings=json.dumps(tree)))
-    assert Settings.model_validate_json(as_submitted(settings, row)) == settings.model_copy(
+    assert Settings.model_validate_json(as_submitted(settings, json.dumps(tree))) == settings.model_copy(
         update={"environment": "old"}
     )
 
@@ -77,7 +72,7 @@ def test_a_job_of_a_caller_who_may_only_read_stores_nothing_either(settings: Set
         with acting_as(Identity("ann", access)):
             row = asked.row(settings, Carrier("", ""))
         # As the process of the job does it, which knows no token.
-        given = Settings.model_validate_json(as_submitted(settings, cast(JobRow, row)))
+        given = Settings.model_validate_json(as_submitted(settings, row.settings))
         work = Work(given, Tracer(lambda _: None), job="1", by=Identity(row.owner))
         reads = pytest.raises(ToolFailure, match="read-only") if access == "read" else nullcontext()
         with reads:

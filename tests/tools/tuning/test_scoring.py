@@ -12,9 +12,10 @@ import pytest
 
 from mlops_mcp.tools.errors import OutOfMemory, ToolFailure
 from mlops_mcp.tools.platforms import forks_warm
-from mlops_mcp.tools.runtime.crew import Crew
+from mlops_mcp.tools.runtime.crew import ForkedCrew
+from mlops_mcp.tools.runtime.desk import Crashed, Desk
 from mlops_mcp.tools.tuning.pruning import Bars
-from mlops_mcp.tools.tuning.scoring import Alone, Crashed, OfObjective, Point, Scored, SideBySide, score
+from mlops_mcp.tools.tuning.scoring import Alone, OfObjective, Point, Scored, SideBySide, score
 
 from ...apart import answer, apart
 
@@ -47,9 +48,10 @@ class Toy:
 
 
 def opened(size: int = 2) -> SideBySide:
-    crew, toy = Crew(size), Toy(os.getpid())
-    crew.begin(OfObjective(toy, 1))  # type: ignore[arg-type]
-    return SideBySide(crew, Alone(toy))  # type: ignore[arg-type]
+    crew, toy = ForkedCrew(size), Toy(os.getpid())
+    desk = Desk(crew)
+    desk.begin(OfObjective(toy, 1))  # type: ignore[arg-type]
+    return SideBySide(desk, Alone(toy))  # type: ignore[arg-type]
 
 
 def all_of(points: list[dict[str, Any]], *means: float) -> list[Scored]:
@@ -57,7 +59,7 @@ def all_of(points: list[dict[str, Any]], *means: float) -> list[Scored]:
     for number, params in enumerate(points):
         scoring.put(Point(number, params, Bars(True, means)))
     found = [scoring.take(number) for number in range(len(points))]
-    scoring.crew.close()
+    scoring.desk.crew.close()
     return found
 
 
@@ -96,7 +98,7 @@ def dropped() -> list[Any]:
         scoring.put(Point(number, {"x": 0.0}, Bars(True)))
     gone = sorted(scoring.drop())
     kept = [scoring.take(number).values[0] for number in range(4) if number not in gone]
-    scoring.crew.close()
+    scoring.desk.crew.close()
     return [gone, kept]
 
 

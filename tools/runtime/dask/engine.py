@@ -70,11 +70,15 @@ def _run(settings: Settings, row: JobRow, carrier: Carrier, channel: JobChannel)
 def workers(settings: Settings) -> list[ClusterWorker]:
     """Who works for the cluster. Raises Unavailable."""
     with connected(settings) as client:
-        return [_worker(address, known) for address, known in _known_workers(client).items()]
+        return workers_of(client)
+
+
+def workers_of(client: Client) -> list[ClusterWorker]:
+    return [_worker(address, known) for address, known in _known_workers(client).items()]
 
 
 @contextmanager
-def connected(settings: Settings) -> Generator[Client]:
+def connected(settings: Settings, within_s: float = CONNECT_S) -> Generator[Client]:
     """A client of the configured cluster.
 
     Raises:
@@ -85,7 +89,7 @@ def connected(settings: Settings) -> Generator[Client]:
 
     address = settings.runtime.scheduler
     try:
-        client = Client(address, timeout=CONNECT_S, set_as_default=False)
+        client = Client(address, timeout=within_s, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise Unavailable(
             f"the Dask scheduler {address} does not answer: {error}",

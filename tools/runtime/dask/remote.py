@@ -29,7 +29,7 @@ def main() -> None:
     spec = json.loads(_line(0))
     row, carrier = JobRow(**json.loads(spec["row"])), Carrier(**json.loads(spec["carrier"]))
     # The secrets do not travel: they are those that this machine is configured with.
-    settings = Settings.model_validate_json(as_submitted(load().settings, row))
+    settings = Settings.model_validate_json(as_submitted(load().settings, row.settings))
     inbox, out = os.dup(0), os.fdopen(os.dup(1), "w", encoding="utf-8")
     divert_standard_streams()
     os.environ.update(job_environment(settings))

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from ...logtail import tail
 from .. import proctree
 from ..jobs.supervisor import ENDED
+from .seat import executes
 
 if TYPE_CHECKING:
     from distributed import Client, Worker
@@ -24,6 +25,8 @@ REMOTE = "mlops_mcp.tools.runtime.dask.remote"
 LOOK_EVERY_S = 0.2
 LEAVE_S = 2.0
 BEGUN, DIED = "begun", "died"
+# A job says so when others do its work from now on, and it only waits for them.
+SPREAD = "spread"
 
 
 def key_of(mark: str) -> str:
@@ -76,6 +79,7 @@ class _Task:
     log: IO[bytes]
     notes: int = 0
     answered: int = 0
+    spread: bool = False
 
     def until_the_end(self) -> dict[str, Any]:
         self._pass_on(json.dumps([BEGUN, self.worker.address]))
@@ -86,7 +90,10 @@ class _Task:
                 if said[0] in (ENDED, DIED):
                     kind, text = said
                     break
-                self._pass_on(line)
+                if said[0] == SPREAD:
+                    self._make_room()
+                else:
+                    self._pass_on(line)
         finally:
             code = self._end()
         return {
@@ -116,10 +123,8 @@ class _Task:
                         return
 
     def _still_wanted(self) -> bool:
-        """The scheduler forgets the task of a client that is gone, which the worker sees in the state of the task."""
-        task = self.worker.state.tasks.get(key_of(self.mark))
         control = cast(Any, self.client.get_metadata([self.mark, "control"], default=None))
-        if task is None or task.state not in ("executing", "long-running") or not control or not control["wanted"]:
+        if not executes(self.worker, key_of(self.mark)) or not control or not control["wanted"]:
             return False
         if control["number"] > self.answered:
             self.answered = control["number"]
@@ -127,6 +132,14 @@ class _Task:
             self.process.stdin.write(json.dumps({"answers": control["answers"]}).encode() + b"\n")
             self.process.stdin.flush()
         return True
+
+    def _make_room(self) -> None:
+        """Let the worker take another task beside this one; twice would be once too often."""
+        from distributed import secede
+
+        if not self.spread:
+            self.spread = True
+            secede()
 
     def _pass_on(self, line: str) -> None:
         self.notes += 1

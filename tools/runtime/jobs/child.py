@@ -98,7 +98,9 @@ def _result(settings: Settings, row: JobRow, channel: ChildChannel) -> str:
     tracer = Tracer(channel.span, settings.tracing.capture_for(row.toolset))
     reporter = Reporter(channel.report, channel.say, channel.ask)
     # What the call was allowed to ask for has been looked at before it became a job.
-    work = Work(settings, tracer, reporter, job=row.id, ends_at=_ends_at(row), by=Identity(row.owner))
+    work = Work(
+        settings, tracer, reporter, job=row.id, function=row.function, ends_at=_ends_at(row), by=Identity(row.owner)
+    )
     request = TypeAdapter(function.request).validate_json(row.request)
     return TypeAdapter(function.result).dump_json(function.call(work, request)).decode()
 

@@ -131,12 +131,12 @@ def stored(settings: Settings) -> str:
     return json.dumps(_masked(without_secrets(settings)))
 
 
-def as_submitted(settings: Settings, row: JobRow) -> str:
-    """The submitter's settings with the secrets of this process.
+def as_submitted(settings: Settings, kept: str) -> str:
+    """The submitter's settings, which were `stored`, with the secrets of this process.
 
     What an older version of the submitter did not know is as it is here.
     """
-    theirs: dict[str, Any] = json.loads(row.settings)
+    theirs: dict[str, Any] = json.loads(kept)
     tree = revealed(settings)
     for name, value in without_secrets(settings).items():
         if isinstance(value, dict):
@@ -172,7 +172,7 @@ def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
     shorten(log)
     environment = inherited(own_template().environment(), settings) | job_environment(settings)
     environment.pop(MARK, None)
-    return KeeperStart(row.id, row.attempt, as_submitted(settings, row), log, environment, tuple(sys.path))
+    return KeeperStart(row.id, row.attempt, as_submitted(settings, row.settings), log, environment, tuple(sys.path))
 
 
 def _exec(start: KeeperStart) -> int:

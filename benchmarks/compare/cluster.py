@@ -1,0 +1,79 @@
+"""A cluster: one search by two workers of one thread each, beside the same search by one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from .case import Case, Outcome
+from .trials import write_rows
+
+ROWS, TRIALS = 3_000, 24
+
+# A process of its own: what starts workers must be importable as a program.
+SEARCH = """
+import json, os, sys, time
+from distributed import LocalCluster
+from mlops_mcp.config.load import load
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
+from mlops_mcp.tools.tuning import client
+from mlops_mcp.tools.tuning.models import TuneRequest
+from mlops_mcp.tools.tuning.storage import find_study
+
+def main():
+    home, rows, trials, workers = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
+    with LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        runtime = {"engine": "dask", "scheduler": cluster.scheduler_address}
+        given = {f"runtime.{name}": value for name, value in runtime.items()} | {"data.roots": [os.path.dirname(rows)]}
+        environment = {"MLOPS_HOME": home, "MLOPS_CONFIG": os.devnull}
+        work = Work(load(environment, given).settings, Tracer(lambda _span: None))
+        request = TuneRequest(
+            dataset=rows, target="y", algorithm="XGBoost", folds=3, n_trials=trials, metric="auc", study=f"w{workers}"
+        )
+        began = time.perf_counter()
+        made = client.tune_model(work, request)
+        took = time.perf_counter() - began
+        known = {json.dumps(each.params): each.value for each in find_study(work, f"w{workers}").trials}
+        print(json.dumps({"seconds": took, "best": made.best_value, "known": known}), flush=True)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def _search(folder: Path, workers: int) -> dict[str, Any]:
+    program = folder / "search.py"
+    program.write_text(SEARCH, encoding="utf-8")
+    given = [folder / "home", folder / "rows.parquet", TRIALS, workers]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(program), *map(str, given)], stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _run(folder: Path) -> Outcome:
+    write_rows(folder / "rows.parquet", ROWS)
+    two, one = _search(folder, 2), _search(folder, 1)
+    # What is searched depends on how many points are under way; what both have scored has one score.
+    shared = {key: value for key, value in one["known"].items() if value is not None and two["known"].get(key)}
+    equal = bool(shared) and all(two["known"][key] == value for key, value in shared.items())
+    note = (
+        f"{TRIALS} trials, the start of the processes included; best {two['best']:.4f} and {one['best']:.4f}; "
+        f"{len(shared)} points scored by both, {'bit-equal' if equal else 'NOT EQUAL'}"
+    )
+    return Outcome(two["seconds"], one["seconds"], equal, note)
+
+
+CASES = [
+    Case(
+        "dask", f"{TRIALS} trials of XGBoost on {ROWS} x 13, 3 folds, two workers of one thread", "one worker",
+        "two workers 1.7 x one", _run,
+    )
+]  # fmt: skip
