@@ -1,8 +1,8 @@
 """What the proxy in front of the endpoints costs and loses: calls through it, and straight to what it asks.
 
-`python benchmarks/proxy.py [CALLS]`: as many calls of sixteen callers while the share of a new version goes
-from 10 over 50 to 100 %; then single calls, with the proxy and without; then what callers see while a service, the
-keeper and the relay are killed in turn. That a killed bento comes back is tested.
+`python benchmarks/proxy.py [CALLS [builtin|haproxy]]`: as many calls of sixteen callers while the share of a new
+version goes from 10 over 50 to 100 %; then single calls, with the proxy and without; then what callers see while a
+service, the keeper and the relay are killed in turn. That a killed bento comes back is tested.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ AT_ONCE, SINGLE = 16, 2000
 BODY = {"rows": [{"x": 1.0}]}
 
 
-def main(calls: int = 10_000) -> None:
+def main(calls: str = "10000", proxy: str = "builtin") -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         environ = {"MLOPS_HOME": folder, "MLOPS_CONFIG": os.devnull}
-        work = Work(load(environ, {}).settings, Tracer(lambda _span: None))
+        work = Work(load(environ, {"bentoml.proxy": proxy}).settings, Tracer(lambda _span: None))
         with endpoints.change(work, "credit"):
             both = [started(work, name, stack) for name in ("old", "new")]
             shared(work, both, 10)
         handle.ensure(work)
         try:
-            asyncio.run(measured(work, both, calls))
+            asyncio.run(measured(work, both, int(calls)))
             shared(work, both, 50)
-            asyncio.run(survived(work, both, calls // 5))
+            asyncio.run(survived(work, both, int(calls) // 5))
         finally:
             endpoints.remove(work, "credit")
             while handle.runs(work):
@@ -145,4 +145,4 @@ async def timed(client: aiohttp.ClientSession, url: str) -> float:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -265,6 +265,7 @@ class BentomlSettings(Section):
     environment: str
     ready_timeout_s: Annotated[float, Field(gt=0)]
     memory_mb: Annotated[int, Field(ge=0)]
+    proxy: Literal["auto", "builtin", "haproxy"]
 
 
 class Settings(Section):

@@ -18,10 +18,15 @@ LOG_MODE = 0o600
 
 def spawn(module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> int:
     """Start `python -m module` with this environment and nothing else of ours; its process id."""
+    return spawn_program([sys.executable, "-P", "-m", module, *arguments], environment, log)
+
+
+def spawn_program(command: list[str], environment: Mapping[str, str], log: Path) -> int:
+    """The same of any program, which the command names by its path."""
     # Not subprocess: its object would have to be kept and waited for, and this process may end first.
     return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-P", "-m", module, *arguments],
+        command[0],
+        command,
         environment,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

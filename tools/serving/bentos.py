@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
-import sys
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -20,7 +16,6 @@ import yaml
 
 from ..errors import NeedsChoice, ToolFailure, Unavailable, require, unknown
 from ..handles import check_name, parse, slug
-from ..locks import locked
 from ..modeling import sealed
 from ..modeling.card import CARD_FILE, MODEL_FILE, ModelCard, digest
 from ..modeling.opened.admitted import TRUSTED
@@ -28,13 +23,13 @@ from ..modeling.opened.reading import read_model
 from ..modeling.store import REQUIREMENTS, StoredModel, find_model, load_pipeline
 from ..runtime.work import Work
 from ..undo import call
+from .building import SPEC_FILE, Source, build
 from .models import PackageRequest, ServiceSpec
 
-SPEC_FILE, BENTO_FILE, BUILD_FILE = "spec.json", "bento.yaml", "bentofile.yaml"
+BENTO_FILE, BUILD_FILE = "bento.yaml", "bentofile.yaml"
 CODE = {"service.py": "service.py.txt"} | {name: name for name in ("rows.py", "guard.py", "answerlog.py", "lean.py")}
 VERSION = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")
 VERSION_LENGTH = 12
-BUILD_PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,9 @@ def _what_runs(bento: Bento) -> object:
 
 def _packaged(folder: Path) -> Bento | None:
     spec = folder / "src" / SPEC_FILE
-    return Bento(ServiceSpec.model_validate_json(spec.read_bytes()), folder) if spec.is_file() else None
+    if not spec.is_file() or not (folder / BENTO_FILE).is_file():
+        return None
+    return Bento(ServiceSpec.model_validate_json(spec.read_bytes()), folder)
 
 
 @dataclass(frozen=True)
@@ -156,14 +153,10 @@ def make_bento(work: Work, request: PackageRequest) -> Made:
     spec = _spec(model, request)
     _require_free(work, spec)
     folder = _bentos(work) / spec.name / spec.version
-    if folder.is_dir() and not _damage(work, found := find_bento(work, f"{spec.name}:{spec.version}")):
+    if (found := _packaged(folder)) and not _damage(work, found):
         return Made(found, model.handle, built=False)
-    with locked(work.settings.bentoml_home / "build.lock", BUILD_PATIENCE_S, "another bento is being built"):
-        shutil.rmtree(folder, ignore_errors=True)
-        with work.tracer.span("store model", tag=spec.model_tag):
-            _store_model(work, model, spec)
-        with work.tracer.span("build bento", tag=f"{spec.name}:{spec.version}"):
-            _build(work, spec)
+    files = {_written_as(name, spec): _code(source) for name, source in CODE.items()}
+    build(work, model, spec, Source(_module(spec), files))
     return Made(find_bento(work, f"{spec.name}:{spec.version}"), model.handle, built=True)
 
 
@@ -232,7 +225,7 @@ def _content(spec: ServiceSpec) -> str:
 
 
 def _require_free(work: Work, spec: ServiceSpec) -> None:
-    if not (_bentos(work) / spec.name / spec.version).is_dir():
+    if not (_bentos(work) / spec.name / spec.version / BENTO_FILE).is_file():
         return
     found = find_bento(work, f"{spec.name}:{spec.version}")
     if found.spec.content != spec.content:
@@ -250,63 +243,6 @@ def _packages() -> list[str]:
         except PackageNotFoundError:
             continue
     return pins
-
-
-def _store_model(work: Work, model: StoredModel, spec: ServiceSpec) -> None:
-    """Copy the model into BentoML's store, replacing a copy that is not the original any more."""
-    with _bentoml(work):
-        import bentoml
-        from bentoml.exceptions import NotFound
-
-        try:
-            stored = Path(bentoml.models.get(spec.model_tag).path) / MODEL_FILE
-            if stored.is_file() and digest(stored) == spec.sha256:
-                return
-            bentoml.models.delete(spec.model_tag)
-        except NotFound:
-            pass
-        metadata = {"sha256": spec.sha256, "model": spec.model_uri, "algorithm": spec.algorithm}
-        with bentoml.models.create(spec.model_tag, metadata=metadata) as made:
-            for name in (MODEL_FILE, CARD_FILE):
-                shutil.copy(model.folder / name, made.path_of(name))
-
-
-def _build(work: Work, spec: ServiceSpec) -> None:
-    # A module name of its own: BentoML imports the service, and would take the one of an earlier build of this
-    # process for it.
-    module = _module(spec)
-    with _bentoml(work), tempfile.TemporaryDirectory() as folder:
-        import bentoml
-        from bentoml.exceptions import BentoMLException
-
-        context = Path(folder)
-        (context / SPEC_FILE).write_text(spec.model_dump_json(indent=1), encoding="utf-8")
-        for name, source in CODE.items():
-            (context / _written_as(name, spec)).write_text(_code(source), encoding="utf-8")
-        try:
-            bentoml.build(
-                f"{module}:Predictor",
-                name=spec.name,
-                version=spec.version,
-                build_ctx=folder,
-                include=["*.py", SPEC_FILE],
-                labels={"content": spec.content, "algorithm": spec.algorithm},
-                description=f"{spec.algorithm} for {spec.target}, from {spec.model_uri}",
-                python={"packages": spec.packages, "lock_packages": False},
-            )
-        except BentoMLException as error:
-            raise ToolFailure(f"BentoML could not build {spec.name}:{spec.version}: {str(error)[:400]}") from error
-
-
-@contextmanager
-def _bentoml(work: Work) -> Generator[None]:
-    """BentoML reads these when it is imported or looks for uv, which lies beside our interpreter."""
-    home, path = work.settings.bentoml_home, os.environ.get("PATH", "")
-    home.mkdir(parents=True, exist_ok=True)
-    os.environ["BENTOML_HOME"] = str(home)
-    os.environ["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{path}"
-    yield
-    os.environ["PATH"] = path
 
 
 def _bentos(work: Work) -> Path:

@@ -16,8 +16,9 @@ from ..runtime.work import Work
 from ..undo import call, deletes
 from . import endpoints, processes, reverse
 from .bentos import Bento, find_bento, make_bento, require_bentoml, require_whole
+from .building import forget_unfinished_build
 from .connection import Connections, Front, ServiceFailed, Unreachable, ask_predictions
-from .deploying import RESTART_S, deployed, settle, whole, without_newest, write_shares
+from .deploying import RESTART_S, deployed, settle, without_newest, write_shares
 from .endpoint_tokens import known_token
 from .joined import joined
 from .listing import line_of, logs_of, redeploy, view_of
@@ -53,6 +54,11 @@ BROKEN_OFF = 502
 
 def package_model(work: Work, request: PackageRequest) -> Packaged:
     """Build a bento of a model: its file, a service around it, pinned packages."""
+    work.afterwards(forget_unfinished_build)
+    return _packaged(work, request)
+
+
+def _packaged(work: Work, request: PackageRequest) -> Packaged:
     made = make_bento(work, request)
     bento, spec = made.bento, made.bento.spec
     Lineage(work.home).record(bento.handle, [made.model, spec.model_uri], "package_model")
@@ -153,15 +159,13 @@ def list_endpoints(work: Work, limit: int, cursor: str) -> Page[EndpointLine]:
 def forget_unfinished(work: Work, endpoint: str) -> None:
     """End what a deployment that did not come to its end has started; another one that is under way does so itself."""
     name = endpoints.endpoint_name(endpoint)
+    forget_unfinished_build(work)
     with suppress(Busy), endpoints.change(work, name, wait_s=0):
-        if not endpoints.exists(work, name):  # it was stopped meanwhile
-            return
-        state = endpoints.read(work, name)
-        finished = [each for each in state.deployments if each.finished]
-        ended = processes.sweep(work, name, {each.id for each in finished})
-        if len(finished) < len(state.deployments):
-            write_shares(work, name, finished, whole(finished))
-        endpoints.note(work, name, *ended)
+        if endpoints.exists(work, name):
+            settle(work, name)
+        else:  # it was stopped meanwhile, or killed before its first deployment stood in a file
+            processes.sweep(work, name, ())
+            endpoints.remove(work, name)
 
 
 def get_endpoint(work: Work, endpoint: str) -> EndpointView:
@@ -224,7 +228,7 @@ def _bento(work: Work, text: str) -> tuple[Bento, str]:
     if not text.startswith(MODELS):
         bento = find_bento(work, text)
         return bento, bento.spec.model_handle
-    packaged = package_model(work, PackageRequest(model=text, name="", version="", batchable=False))
+    packaged = _packaged(work, PackageRequest(model=text, name="", version="", batchable=False))
     return find_bento(work, packaged.bento), packaged.model
 
 

@@ -55,9 +55,9 @@ def settle(work: Work, name: str) -> list[Deployment]:
     """What serves; unfinished deployments are ended. Orphans of a dead one go on until it is replaced."""
     state = endpoints.read(work, name) if endpoints.exists(work, name) else EndpointFile(endpoint=name)
     serving = [each for each in state.deployments if each.finished]
-    if serving and len(serving) < len(state.deployments):
-        write_shares(work, name, serving, whole(serving))
-        serving = endpoints.read(work, name).deployments
+    if len(serving) < len(state.deployments):
+        write_shares(work, name, serving, whole(serving) if serving else {})
+        serving = endpoints.read(work, name).deployments if serving else []
     endpoints.note(work, name, *processes.sweep(work, name, {each.id for each in serving}))
     return serving
 
@@ -132,12 +132,12 @@ def _switch(
     if percent < 100:
         percents = endpoints.share({each.id: each.percent for each in running}, made.id, percent)
         return write_shares(work, name, [*running, made], percents), []
-    traffic = write_shares(work, name, [made], {made.id: 100})
-    endpoints.keep_former(work, name, running)
+    endpoints.take_over(work, name, made.model_copy(update={"percent": 100}), running)
+    handle.reread(work)
     for each in running:
         handle.drained(work, each.id)
         processes.stop(work, name, each)
-    return traffic, [each.bento for each in running]
+    return {made.bento: 100}, [each.bento for each in running]
 
 
 def _told(work: Work, name: str, serving: Deployment, traffic: dict[str, int], notes: list[str]) -> Deployed:

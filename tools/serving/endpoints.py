@@ -16,6 +16,7 @@ from ..locks import locked
 from ..runtime.work import Work
 from ..storage.state_files import replaced
 from ..tracing.redaction import redact
+from .answerlog import FOLDER as ANSWERS
 from .endpoint_tokens import endpoints_folder, forget_token
 from .models import Deployment, EndpointFile, Event, Former
 
@@ -81,13 +82,14 @@ def note(work: Work, name: str, *happened: str) -> None:
         write(work, state.model_copy(update={"events": events}))
 
 
-def keep_former(work: Work, name: str, replaced_ones: Sequence[Deployment]) -> None:
-    """Remember the one that served most of the calls, to go back to."""
+def take_over(work: Work, name: str, made: Deployment, replaced_ones: Sequence[Deployment]) -> None:
+    """Let one deployment have all calls, and remember the one that served most of them, to go back to."""
+    state = read(work, name).model_copy(update={"deployments": [made]})
     if replaced_ones:
         most = max(replaced_ones, key=lambda each: each.percent)
         kept = most.model_dump(include=set(Former.model_fields))
-        former = Former.model_validate(kept)
-        write(work, read(work, name).model_copy(update={"former": former}))
+        state = state.model_copy(update={"former": Former.model_validate(kept)})
+    write(work, state)
 
 
 def remove(work: Work, name: str) -> None:
@@ -109,6 +111,11 @@ def change(work: Work, name: str, wait_s: float = LOCK_WAIT_S) -> AbstractContex
 def folder(work: Work, name: str, identity: str) -> Path:
     """What a deployment writes: its log, its temporary files, its metrics."""
     return _root(work) / name / identity
+
+
+def identities(work: Work, name: str) -> set[str]:
+    """The deployments that have written something, whether they run or not."""
+    return {each.name for each in (_root(work) / name).glob("*") if each.is_dir() and each.name != ANSWERS}
 
 
 def share(percents: Mapping[str, int], chosen: str, percent: int) -> dict[str, int]:

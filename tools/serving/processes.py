@@ -25,11 +25,12 @@ from ..storage.state_files import private_folder
 from .bentos import Bento
 from .connection import ask_identity
 from .endpoint_tokens import digest_of, known_token, made_token
-from .endpoints import folder
+from .endpoints import folder, identities
 from .guard import TOKEN_DIGEST
 from .inherited import inherited
 from .marks import HOME, MARK, found, home_of, lives, mark_of
 from .models import Deployment, data_limit
+from .proxy import handle
 from .proxy.places import HOST
 
 REPLICAS = "MLOPS_ENDPOINT_REPLICAS"
@@ -145,11 +146,16 @@ def _wait_ended(work: Work, endpoint: str, deployment: Deployment) -> None:
 def sweep(work: Work, endpoint: str, keep: Collection[str]) -> list[str]:
     """End every deployment of the endpoint but the named ones: orphans of a dead master or of a cancelled job.
 
+    One that was replaced when whoever did so died may be answering still, and comes to the end of that.
+
     Returns:
         Who was ended, in words.
     """
     strays = {name: processes for name, processes in _found(work, endpoint).items() if name not in keep}
     for identity in strays:
+        handle.drained(work, identity)
+    # Of one that was killed before it had a process there is a folder.
+    for identity in strays.keys() | (identities(work, endpoint) - set(keep)):
         _clear(work, endpoint, identity)
     return [
         f"ended process {', '.join(str(each.pid) for each in processes)}: deployment {identity} is not one of "

@@ -10,11 +10,10 @@ from ..removal import Found, Hold, Leftover, Removal, Remover, erase, files_in, 
 from ..runtime.work import Work
 from ..undo import call
 from . import endpoints
-from .bentos import BUILD_PATIENCE_S, Bento, find_bento, model_folder, packaged
+from .bentos import Bento, find_bento, model_folder, packaged
+from .building import LATEST, PATIENCE_S
 from .client import stop_endpoint
 from .models import EndpointFile
-
-LATEST = "latest"
 
 
 def find(work: Work, text: str) -> Found:
@@ -26,7 +25,7 @@ def find(work: Work, text: str) -> Found:
 def remove(work: Work, found: Found) -> None:
     """By ourselves: `bentoml.bentos.delete` takes the files away one by one, so that a crash leaves half a bento."""
     folder, *model = found.paths
-    with locked(work.settings.bentoml_home / "build.lock", BUILD_PATIENCE_S, "a bento is being built"):
+    with locked(work.settings.bentoml_home / "build.lock", PATIENCE_S, "a bento is being built"):
         erase(work.settings, [set_aside(found, folder, folder.parent.parent)])
         for each in (folder, *model):
             _tidy(work, each.parent, each.name)

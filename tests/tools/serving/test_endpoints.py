@@ -120,7 +120,7 @@ def test_who_asks_for_another_log_gets_another_process_and_going_back_brings_the
     for other in (0.0, 0.5):
         assert not is_served(processes.Plan("credit", bento, 1, 1, 0, log_sample=other), old)
     endpoints.write(work, EndpointFile(endpoint="credit", deployments=[deployment("new", 100)]))
-    endpoints.keep_former(work, "credit", [old])
+    endpoints.take_over(work, "credit", deployment("new", 100), [old])
     former = endpoints.read(work, "credit").former
     assert former is not None
     assert former.log_sample == 0.25

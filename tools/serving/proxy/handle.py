@@ -20,7 +20,7 @@ from ...storage.state_files import private_folder
 from ..inherited import inherited
 from .figures import Figures
 from .places import HOST, Places
-from .start import SETTINGS_VARIABLE, start_keeper
+from .start import HAPROXY, SETTINGS_VARIABLE, installed, start_keeper
 
 # Only what hangs takes so long; what cannot start ends at once, and is not tried more often than that.
 START_S, MOST_STARTS = 120.0, 3
@@ -32,8 +32,10 @@ def ensure(work: Work) -> int:
     """The port of the proxy, which is started if there is none; an endpoint has to be there for it to stay.
 
     Raises:
-        Unavailable: it does not come up.
+        Unavailable: it does not come up, or HAProxy is asked for and missing.
     """
+    if work.settings.bentoml.proxy == HAPROXY and not installed():
+        raise Unavailable("HAProxy is not installed", "Install haproxy, or leave bentoml.proxy at auto.")
     places = _places(work)
     private_folder(places.folder)
     with locked(places.starting, START_S, "the proxy of the endpoints is being started"):
@@ -116,6 +118,7 @@ def _environment(work: Work) -> dict[str, str]:
             "bentoml.environment": work.settings.endpoint_environment,
             "bentoml.ready_timeout_s": work.settings.bentoml.ready_timeout_s,
             "bentoml.memory_mb": work.settings.bentoml.memory_mb,
+            "bentoml.proxy": work.settings.bentoml.proxy,
         }
     )
     return {**inherited(), **quiet_environment(), "PYTHONSAFEPATH": "1", SETTINGS_VARIABLE: settings}

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -21,11 +22,11 @@ from ...locks import Busy, is_locked, locked
 from ...runtime.jobs import alive
 from .kept import take
 from .places import HOST, Places
-from .start import RELAY, REVIVER, hand_on
+from .start import HAPROXY, RELAY, REVIVER, hand_on
 from .watch import BackOff, Watch
 
 WAITING = 1024
-LOOK_EVERY_S = 0.25
+LOOK_EVERY_S, LEAVE_S = 0.25, 5.0
 # A relay that ends sooner than that is started again later and later.
 SHORT_LIFE_S, LONGEST_WAIT_S = 5.0, 10.0
 
@@ -34,6 +35,8 @@ def main(home: str, descriptor: str = "") -> None:
     places = Places(Path(home))
     if take(places.keeper) is None:
         return
+    if not descriptor:
+        end_relays(places)  # HAProxy of a keeper that was killed with its relay has the port
     with socket.socket(fileno=int(descriptor)) if descriptor else _listening(places.port()) as listening:
         places.keep_port(listening.getsockname()[1])
         Keeper(places, listening).run()
@@ -95,22 +98,39 @@ class Keeper:
         return False
 
     def _end_relay(self) -> None:
-        for process in relays(self._places):
-            with contextlib.suppress(psutil.Error):
-                process.terminate()
+        end_relays(self._places)
 
 
 def relays(places: Places) -> list[psutil.Process]:
-    """Whoever passes calls on in this state folder, by the command that started it."""
+    """Whoever passes calls on in this state folder, by the command that started it; HAProxy too, if it does."""
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
-        try:
-            command = process.cmdline()
-        except psutil.Error:
-            continue
-        if any(each.endswith(".relay_process") for each in command) and str(places.home) in command:
+        command = _command(process)
+        ours = any(each.endswith(".relay_process") for each in command) and str(places.home) in command
+        if ours or (_is_haproxy(command) and str(places.folder) in command):
             found.append(process)
     return found
+
+
+def end_relays(places: Places) -> None:
+    """Our own first, which would start HAProxy again."""
+    for haproxy in (False, True):
+        found = [each for each in relays(places) if _is_haproxy(_command(each)) is haproxy]
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        psutil.wait_procs(found, timeout=LEAVE_S)
+
+
+def _command(process: psutil.Process) -> Sequence[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return ()
+
+
+def _is_haproxy(command: Sequence[str]) -> bool:
+    return bool(command) and Path(command[0]).name == HAPROXY
 
 
 def _listening(port: int) -> socket.socket:

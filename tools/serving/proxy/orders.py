@@ -7,6 +7,7 @@ import hmac
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 
@@ -14,6 +15,13 @@ from .figures import Counted, Figures
 from .table import Route, read_table
 
 LOOK_EVERY_S = 0.01
+
+
+class Front(Protocol):
+    """What passes calls on in our place, and knows what is under way there."""
+
+    async def look(self) -> None: ...
+    async def in_flight(self, deployment: str) -> int: ...
 
 
 class Orders:
@@ -25,6 +33,7 @@ class Orders:
         self._counted: dict[str, Counted] = {}
         self._seen: frozenset[tuple[str, int]] = frozenset()
         self.table: dict[str, Route] = {}
+        self.front: Front | None = None
         self.read()
 
     def look(self) -> None:
@@ -53,6 +62,8 @@ class Orders:
         order = path.partition("?")[0]
         if order == "table" and request.method == "POST":
             self.read()
+            if self.front:
+                await self.front.look()
             return web.json_response(sorted(self.table))
         if order == "drained" and request.method == "POST":
             return web.json_response(await self._drained(request.query["deployment"], float(request.query["wait_s"])))
@@ -67,11 +78,16 @@ class Orders:
     async def _drained(self, deployment: str, wait_s: float) -> bool:
         """Whether nothing is under way there any more."""
         deadline = asyncio.get_running_loop().time() + wait_s
-        while (found := self._counted.get(deployment)) and found.in_flight:
+        while await self._in_flight(deployment):
             if asyncio.get_running_loop().time() >= deadline:
                 return False
             await asyncio.sleep(LOOK_EVERY_S)
         return True
+
+    async def _in_flight(self, deployment: str) -> int:
+        found = self._counted.get(deployment)
+        in_front = await self.front.in_flight(deployment) if self.front else 0
+        return in_front + (found.in_flight if found else 0)
 
     def _figures(self, request: web.BaseRequest) -> dict[str, Figures]:
         after = int(request.query.get("after", "0"))

@@ -16,7 +16,7 @@ from .figures import Counted
 from .orders import Orders
 from .owners import OwnSockets
 from .places import HOST
-from .table import DEPLOYMENT, WANTED, Backend, Route
+from .table import DEPLOYMENT, KEY, WANTED, Backend, Route
 
 # uvicorn, which BentoML serves with, closes what was idle for 5 s.
 KEPT_S = 3.0
@@ -25,7 +25,7 @@ CONNECT_S, ANSWER_S = 2.0, 60.0
 WHOLE = 1 << 18
 RETRY_S = 1
 SHADOWS_AT_ONCE = 16
-KEY, CONTROL = "X-Route-Key", "-"
+CONTROL = "-"
 # RFC 9110, 7.6.1: of one connection only. `Expect` was answered here.
 OF_ONE_CONNECTION = frozenset(
     (

@@ -13,6 +13,8 @@ from .turns import Turns
 DEPLOYMENT = "X-Deployment"
 # ... and the one by which it is told which of those that serve is to answer.
 WANTED = "X-Wanted-Deployment"
+# ... and one whose calls all go to the same.
+KEY = "X-Route-Key"
 
 
 @dataclass(frozen=True)

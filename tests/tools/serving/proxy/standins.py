@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+import psutil
 from aiohttp import web
 
 from mlops_mcp.tools.serving.models import Deployment, EndpointFile
+from mlops_mcp.tools.serving.proxy.haproxy import put_before
 from mlops_mcp.tools.serving.proxy.orders import Orders
 from mlops_mcp.tools.serving.proxy.relay import Relay
+from mlops_mcp.tools.storage.state_files import private_folder
+
+from ..conftest import kill
 
 TOKEN = "the token of the owner"
 
@@ -107,18 +114,32 @@ class Proxied:
 
 
 @asynccontextmanager
-async def proxied(folder: Path) -> AsyncGenerator[Proxied]:
+async def proxied(folder: Path, haproxy: bool = False) -> AsyncGenerator[Proxied]:
+    """A relay at the endpoints of a folder; behind HAProxy, which keeps its files in the folder `proxy` there."""
     orders = Orders(folder, TOKEN)
     relay = Relay(orders)
     server = web.Server(relay)
-    listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
-    try:
-        async with aiohttp.ClientSession() as client:
-            yield Proxied(folder, orders, listener.sockets[0].getsockname()[1], client)
-    finally:
-        listener.close()
-        await server.shutdown(1)
-        await relay.close()
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as stack:
+        if haproxy:
+            place = private_folder(folder / "proxy")
+            stack.enter_context(contextlib.chdir(place))
+            listener: asyncio.AbstractServer = await put_before(place, orders, server, listening)
+            stack.callback(kill_front, place)
+        else:
+            listener = await asyncio.get_running_loop().create_server(server, sock=listening)
+        try:
+            async with aiohttp.ClientSession() as client:
+                yield Proxied(folder, orders, listening.getsockname()[1], client)
+        finally:
+            listener.close()
+            await server.shutdown(1)
+            await relay.close()
+
+
+def kill_front(place: Path) -> None:
+    for process in psutil.Process().children():
+        if str(place) in process.cmdline():
+            kill(process.pid)
 
 
 def deployment(identity: str, port: int, percent: int, pid: int = 0) -> Deployment:

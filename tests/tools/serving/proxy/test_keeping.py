@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
@@ -15,8 +16,11 @@ from mlops_mcp.tools.errors import Unavailable
 from mlops_mcp.tools.runtime.jobs.alive import held
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving.proxy import handle
+from mlops_mcp.tools.serving.proxy.keeper import relays
 from mlops_mcp.tools.serving.proxy.places import Places
+from mlops_mcp.tools.serving.proxy.start import HAPROXY, installed
 
+from ....conftest import unable
 from ....waiting import until
 from ..conftest import kill
 from .standins import deployment, write
@@ -36,6 +40,21 @@ class Named(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+@pytest.fixture(params=["builtin", HAPROXY])
+def work(request: pytest.FixtureRequest, work: Work) -> Work:
+    """Of an installation with one of the two."""
+    if request.param == HAPROXY and not installed():
+        unable("haproxy is missing: apt-get install haproxy")
+    bentoml = work.settings.bentoml.model_copy(update={"proxy": request.param})
+    return replace(work, settings=work.settings.model_copy(update={"bentoml": bentoml}))
+
+
+def fronts(places: Places) -> list[int]:
+    """The processes of HAProxy."""
+    ours = str(places.folder)
+    return [each.pid for each in relays(places) if ours in each.cmdline()]
+
+
 @pytest.fixture
 def places(work: Work, standin: Callable[[str, str], int]) -> Generator[Places]:
     """Of a state folder with one endpoint, which goes afterwards, and the proxy with it."""
@@ -48,7 +67,7 @@ def places(work: Work, standin: Callable[[str, str], int]) -> Generator[Places]:
         yield made
     finally:
         (made.endpoints / "credit.json").unlink()
-        until(lambda: not held(made.keeper) and not held(made.relay))
+        until(lambda: not held(made.keeper) and not held(made.relay) and not relays(made))
         server.shutdown()
         thread.join()
         server.server_close()
@@ -110,11 +129,31 @@ def test_whichever_of_its_processes_dies_callers_wait_and_are_answered_at_the_sa
     assert (set(found), places.port()) == ({200}, port)
 
 
+def test_when_haproxy_dies_callers_wait_and_when_our_own_relay_does_they_notice_nothing(
+    work: Work, places: Places
+) -> None:
+    port = handle.ensure(work)
+    if work.settings.bentoml.proxy != HAPROXY:
+        assert fronts(places) == []
+        return
+    (front,) = fronts(places)
+    kill(process_of(places, ".relay_process"))
+    assert [ask(port) for _ in range(10)] == [200] * 10
+    until(lambda: held(places.relay))
+    handle.reread(work)
+    assert fronts(places) == [front]
+    kill(front)
+    assert [ask(port) for _ in range(10)] == [200] * 10
+    assert (len(fronts(places)), places.port()) == (1, port)
+
+
 def test_after_the_death_of_both_the_next_one_gives_the_endpoint_its_address_back(work: Work, places: Places) -> None:
     port = handle.ensure(work)
     for pid in (process_of(places, ".keeper"), process_of(places, ".relay_process")):
         kill(pid)
     until(lambda: not held(places.keeper) and not held(places.relay))
+    if work.settings.bentoml.proxy == HAPROXY:
+        assert ask(port) == 200
     assert handle.ensure(work) == port
     assert ask(port) == 200
 
@@ -129,9 +168,10 @@ def test_a_proxy_that_cannot_start_is_told_with_the_words_of_its_log(work: Work)
 
 def test_what_the_proxy_keeps_is_its_owners_alone(work: Work, places: Places) -> None:
     handle.ensure(work)
+    behind = {"admin.sock", "calls.sock", "relay.sock", "haproxy.cfg", "endpoints.map"}
     assert {each.name for each in places.folder.iterdir()} == {
         "keeper.lock", "log.txt", "port", "relay.lock", "start.lock", "token",
-    }  # fmt: skip
+    } | (behind if work.settings.bentoml.proxy == HAPROXY else set())  # fmt: skip
     assert [each for each in (places.folder, *places.folder.iterdir()) if each.stat().st_mode & 0o077] == []
     relay = psutil.Process(process_of(places, ".relay_process"))
     assert places.token() not in " ".join([*relay.cmdline(), *relay.environ().values()])
