@@ -58,7 +58,8 @@ AGENTS = (
         "Tunes, trains, evaluates and registers one model, all in one run.",
         (
             "get_historical_features", "start_run", "log_run", "log_artifact", "end_run", "tune_model", "get_study",
-            "train_model", "evaluate_model", "estimate_effect", "log_model", "register_model", "delete", *JOBS,
+            "train_model", "evaluate_model", "estimate_effect", "log_model", "import_model", "register_model", "delete",
+            *JOBS,
         ),
     ),
     AgentProfile(
@@ -76,7 +77,7 @@ AGENTS = (
         "Takes an approved version to an endpoint and moves traffic to it.",
         (
             "list_models", "get_model", "get_latest_version", "promote_model", "rollback_model", "transition_stage",
-            "package_model", "deploy_model", "set_traffic", "predict", "list_endpoints", "get_endpoint",
+            "package_model", "list_bentos", "deploy_model", "set_traffic", "predict", "list_endpoints", "get_endpoint",
             "get_endpoint_logs", "rollback_endpoint", "stop_endpoint", "get_lineage", "delete", *JOBS,
         ),
     ),

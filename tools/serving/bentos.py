@@ -18,6 +18,7 @@ from typing import cast
 
 import yaml
 
+from ..distributions import PROJECT
 from ..errors import NeedsChoice, ToolFailure, Unavailable, require, unknown
 from ..handles import check_name, parse, slug
 from ..locks import locked
@@ -69,7 +70,7 @@ def find_bento(work: Work, text: str) -> Bento:
         hint = f"Pass one of {', '.join(choices[:8])}."
         raise NeedsChoice(f"{text!r} has {len(versions)} versions", hint, text, choices)
     folder = _bentos(work) / name / (wanted or versions[0])
-    if (found := _packaged(folder)) is None:
+    if (found := packaged_in(folder)) is None:
         raise ToolFailure(f"{text} was not packaged by this server", "Package its model with package_model.")
     return found
 
@@ -77,7 +78,7 @@ def find_bento(work: Work, text: str) -> Bento:
 def packaged(work: Work) -> list[Bento]:
     """All bentos of ours."""
     folders = (_bentos(work).joinpath(*tag.split(":")) for tag in _tags(work))
-    return [found for folder in folders if (found := _packaged(folder))]
+    return [found for folder in folders if (found := packaged_in(folder))]
 
 
 def model_folder(work: Work, spec: ServiceSpec) -> Path:
@@ -91,7 +92,7 @@ def require_whole(work: Work, bento: Bento) -> None:
     Raises:
         ToolFailure: it is not what this version packages, or not a model that is opened here.
     """
-    if damage := _damage(work, bento):
+    if damage := damage_of(work, bento):
         again = call("package_model", model=bento.spec.model_handle, name=bento.spec.name)
         raise ToolFailure(damage, f"Package it again: {again}")
     file, card = (model_folder(work, bento.spec) / name for name in (MODEL_FILE, CARD_FILE))
@@ -99,7 +100,7 @@ def require_whole(work: Work, bento: Bento) -> None:
     read_model(file, bento.handle, sealed.holds(work.home, file, seal))
 
 
-def _damage(work: Work, bento: Bento) -> str:
+def damage_of(work: Work, bento: Bento) -> str:
     """What of a bento is something else than what would be packaged now, empty if nothing is."""
     if not _is_our_code(bento):
         return f"the code of {bento.handle} is not what this version packages"
@@ -129,7 +130,7 @@ def _what_runs(bento: Bento) -> object:
     return cast("dict[str, object]", content).get("service") if isinstance(content, dict) else None
 
 
-def _packaged(folder: Path) -> Bento | None:
+def packaged_in(folder: Path) -> Bento | None:
     spec = folder / "src" / SPEC_FILE
     return Bento(ServiceSpec.model_validate_json(spec.read_bytes()), folder) if spec.is_file() else None
 
@@ -156,7 +157,7 @@ def make_bento(work: Work, request: PackageRequest) -> Made:
     spec = _spec(model, request)
     _require_free(work, spec)
     folder = _bentos(work) / spec.name / spec.version
-    if folder.is_dir() and not _damage(work, found := find_bento(work, f"{spec.name}:{spec.version}")):
+    if folder.is_dir() and not damage_of(work, found := find_bento(work, f"{spec.name}:{spec.version}")):
         return Made(found, model.handle, built=False)
     with locked(work.settings.bentoml_home / "build.lock", BUILD_PATIENCE_S, "another bento is being built"):
         shutil.rmtree(folder, ignore_errors=True)
@@ -266,7 +267,8 @@ def _store_model(work: Work, model: StoredModel, spec: ServiceSpec) -> None:
         except NotFound:
             pass
         metadata = {"sha256": spec.sha256, "model": spec.model_uri, "algorithm": spec.algorithm}
-        with bentoml.models.create(spec.model_tag, metadata=metadata) as made:
+        labels = {"algorithm": spec.algorithm, "made_by": PROJECT}
+        with bentoml.models.create(spec.model_tag, labels=labels, metadata=metadata) as made:
             for name in (MODEL_FILE, CARD_FILE):
                 shutil.copy(model.folder / name, made.path_of(name))
 
@@ -290,7 +292,7 @@ def _build(work: Work, spec: ServiceSpec) -> None:
                 version=spec.version,
                 build_ctx=folder,
                 include=["*.py", SPEC_FILE],
-                labels={"content": spec.content, "algorithm": spec.algorithm},
+                labels={"content": spec.content, "algorithm": spec.algorithm, "made_by": PROJECT},
                 description=f"{spec.algorithm} for {spec.target}, from {spec.model_uri}",
                 python={"packages": spec.packages, "lock_packages": False},
             )
