@@ -48,8 +48,8 @@ AGENTS = (
         "Compares algorithms on the same rows and picks the one to tune.",
         (
             "describe_dataset", "list_algorithms", "create_experiment", "compare_models", "get_comparison",
-            "train_model", "evaluate_model", "search_runs", "get_run", "compare_runs", "list_models", "get_model",
-            "get_latest_version", *JOBS,
+            "train_model", "import_model", "evaluate_model", "search_runs", "get_run", "compare_runs", "list_models",
+            "get_model", "get_latest_version", *JOBS,
         ),
     ),
     AgentProfile(
@@ -58,8 +58,7 @@ AGENTS = (
         "Tunes, trains, evaluates and registers one model, all in one run.",
         (
             "get_historical_features", "start_run", "log_run", "log_artifact", "end_run", "tune_model", "get_study",
-            "train_model", "evaluate_model", "estimate_effect", "log_model", "import_model", "register_model", "delete",
-            *JOBS,
+            "train_model", "evaluate_model", "estimate_effect", "log_model", "register_model", "delete", *JOBS,
         ),
     ),
     AgentProfile(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, Literal
 
-from ..errors import Unavailable, unknown
+from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Edge as StoredEdge
 from ..lineage import Lineage
@@ -114,7 +114,7 @@ def _noted(work: Work, handles: list[str]) -> tuple[list[StoredEdge], list[str]]
     """What MLflow has noted of the runs among some handles, or why it cannot be asked."""
     try:
         return noted_edges(work, dict.fromkeys(handles)), []
-    except Unavailable as failure:
+    except ToolFailure as failure:
         return [], [f"what MLflow has noted of runs is left out: {failure}"]
 
 

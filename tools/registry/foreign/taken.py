@@ -76,6 +76,7 @@ def take(work: Work, opened: Opened, preprocessor: Any, asked: Asked) -> Taken:
     )
     raw = frame.head(TRIED_ROWS)[inputs]
     rows = design(raw, card)
+    pipeline = _with_encoder(pipeline, rows)
     _try(pipeline, rows, card)
     return Taken(pipeline, card, rows, raw, notes)
 
@@ -87,6 +88,17 @@ def _pipeline(model: Any, preprocessor: Any) -> Pipeline:
     steps: list[tuple[str, Any]] = list(model.steps) if isinstance(model, Pipeline) else [("model", model)]
     before = [("pre", preprocessor)] if preprocessor is not None else []
     return Pipeline([*before, *((name if name != "pre" else "pre_1", step) for name, step in steps)])
+
+
+def _with_encoder(pipeline: Pipeline, rows: pd.DataFrame) -> Pipeline:
+    """With a step before the model, as all of ours have: who explains one follows the columns through it."""
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    if len(pipeline.steps) > 1:
+        return pipeline
+    same = FunctionTransformer(feature_names_out="one-to-one").fit(rows)
+    return Pipeline([("pre", same), *pipeline.steps])
 
 
 def _inputs(pipeline: Pipeline, asked: Asked, source: Dataset) -> list[str]:
