@@ -221,6 +221,7 @@ class MlflowSettings(Section):
     artifact_root: str
     experiment_prefix: str
     default_tags: dict[str, str]
+    allow_pickle: bool
 
 
 class OpikSettings(Section):

@@ -24,7 +24,7 @@ from mcp.types import (
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..tools.errors import NeedsChoice
+from ..tools.errors import ARGUMENT, MissingArgument, NeedsChoice
 from ..tools.legible import legible
 from ..tools.runtime.identity import acting_lane
 
@@ -112,7 +112,7 @@ async def settled(
         picked[last.given] = choice
     while True:
         try:
-            return await run(_replaced(arguments, picked), picked)
+            return await run(_filled(_replaced(arguments, picked), picked), picked)
         except NeedsChoice as question:
             if context is None or not _may_ask(context, question, {} if fixed else arguments, picked, last):
                 raise
@@ -134,7 +134,7 @@ def _may_ask(
         bool(question.choices)
         and not asked_before
         and len(picked) < MAX_QUESTIONS
-        and (not question.replaces or _places(arguments, question.given) == 1)
+        and _has_place(arguments, question)
         and _takes_forms(context.client_capabilities)
     )
 
@@ -172,6 +172,18 @@ def _choice(answer: object, choices: tuple[str, ...]) -> str | None:
         return None
     chosen = (answer.content or {}).get(FIELD)
     return chosen if isinstance(chosen, str) and chosen in choices else None
+
+
+def _has_place(arguments: dict[str, Any], question: NeedsChoice) -> bool:
+    if isinstance(question, MissingArgument):
+        return bool(arguments)
+    return not question.replaces or _places(arguments, question.given) == 1
+
+
+def _filled(arguments: dict[str, Any], picked: Mapping[str, str]) -> dict[str, Any]:
+    """With the arguments that a person was asked for, which nobody has passed."""
+    found = {name.removeprefix(ARGUMENT): choice for name, choice in picked.items() if name.startswith(ARGUMENT)}
+    return arguments | found
 
 
 def _replaced(node: Any, picked: dict[str, str]) -> Any:

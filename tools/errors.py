@@ -97,6 +97,28 @@ class NeedsChoice(ToolFailure):
         self.args = (message, hint, given, self.choices)  # with all of them it crosses to another process
 
 
+# What a person picks for an argument is kept under its name with this before it.
+ARGUMENT = "argument:"
+
+
+class MissingArgument(NeedsChoice):
+    """What only a person knows was left out; what they pick becomes that argument.
+
+    Args:
+        argument: its name.
+        choices: what may be passed; empty if that cannot be listed.
+    """
+
+    def __init__(self, message: str, argument: str, choices: Iterable[str]) -> None:
+        listed = tuple(choices)
+        shown = ", ".join(listed[:8])
+        hint = (
+            f"Pass `{argument}`: one of {shown}{' …' if len(listed) > 8 else ''}." if listed else f"Pass `{argument}`."
+        )
+        super().__init__(message, hint, f"{ARGUMENT}{argument}", listed)
+        self.args = (message, argument, listed)
+
+
 class OutOfMemory(ToolFailure):
     """The memory that a process may use did not suffice."""
 

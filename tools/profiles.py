@@ -48,8 +48,8 @@ AGENTS = (
         "Compares algorithms on the same rows and picks the one to tune.",
         (
             "describe_dataset", "list_algorithms", "create_experiment", "compare_models", "get_comparison",
-            "train_model", "evaluate_model", "search_runs", "get_run", "compare_runs", "list_models", "get_model",
-            "get_latest_version", *JOBS,
+            "train_model", "import_model", "evaluate_model", "search_runs", "get_run", "compare_runs", "list_models",
+            "get_model", "get_latest_version", *JOBS,
         ),
     ),
     AgentProfile(
@@ -76,7 +76,7 @@ AGENTS = (
         "Takes an approved version to an endpoint and moves traffic to it.",
         (
             "list_models", "get_model", "get_latest_version", "promote_model", "rollback_model", "transition_stage",
-            "package_model", "deploy_model", "set_traffic", "predict", "list_endpoints", "get_endpoint",
+            "package_model", "list_bentos", "deploy_model", "set_traffic", "predict", "list_endpoints", "get_endpoint",
             "get_endpoint_logs", "rollback_endpoint", "stop_endpoint", "get_lineage", "delete", *JOBS,
         ),
     ),

@@ -62,6 +62,7 @@ def test_every_value_of_its_yaml_is_taken(tmp_path: Path) -> None:
         "artifact_root": "s3://e2i-mlflow-artifacts",
         "experiment_prefix": "e2i_",
         "default_tags": {"platform": "e2i", "environment": "staging"},
+        "allow_pickle": False,
     }
     assert settings.opik.api_key.get_secret_value() == "k"
     assert settings.opik.model_dump(exclude={"api_key"}) == {

@@ -109,6 +109,7 @@ WORDS: dict[str, Word] = {
     "log": Word(TRUTH, "whether scores are logged"),
     "plot": Word(TRUTH, "whether a picture is added"),
     "check": Word(TRUTH, "whether a model is loaded and predicts"),
+    "classes": Word(TEXTS, "the classes of a model, in the order of its scores"),
     "preprocessor": Word(TEXT, "the transformer before a model"),
     # Effects
     "treatment": plain(TEXT, "the column of what was done"),

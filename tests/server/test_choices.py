@@ -15,7 +15,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.choices import MAX_CALLERS, MAX_OPEN, Rounds
 from mlops_mcp.server.host import Host
-from mlops_mcp.tools.errors import MAX_CHOICES, NeedsChoice
+from mlops_mcp.tools.errors import MAX_CHOICES, MissingArgument, NeedsChoice
 from mlops_mcp.tools.runtime.identity import in_lane
 from mlops_mcp.tools.spec import Toolset, reads, writes
 
@@ -31,6 +31,15 @@ def exact(text: str) -> str:
 async def look(dataset: str, others: list[str] | None = None, name: str = "") -> str:
     """Name what was meant."""
     return " ".join([exact(dataset), *map(exact, others or []), name]).strip()
+
+
+async def take(dataset: str, target: str = "", classes: list[str] | None = None) -> str:
+    """Take something in, which needs what nobody has passed."""
+    if not target:
+        raise MissingArgument("nothing says what it predicts", "target", ("y", "z"))
+    if not classes:
+        raise MissingArgument("nothing names the classes", "classes", ('["no", "yes"]', '["yes", "no"]'))
+    return f"{dataset} {target} {classes}"
 
 
 async def make(dataset: str) -> str:
@@ -55,7 +64,9 @@ class Person:
 
 @pytest.fixture
 def server(settings: Settings) -> Host:
-    return create_server(settings, Toolset("probe", "Probes.", (reads(look, "Look"), writes(make, "Make"))))
+    return create_server(
+        settings, Toolset("probe", "Probes.", (reads(look, "Look"), reads(take, "Take"), writes(make, "Make")))
+    )
 
 
 async def said(client: Client, tool: str = "look", **arguments: Any) -> str:
@@ -80,6 +91,19 @@ async def test_what_a_person_picks_is_what_is_meant(server: Host, mode: Any) -> 
     loans = ("'loans' has 2 versions. Which one is meant?", list(VERSIONS["loans"]))
     banks = ("'banks' has 2 versions. Which one is meant?", list(VERSIONS["banks"]))
     assert person.asked == [loans, loans, banks]
+
+
+@BOTH
+async def test_arguments_that_nobody_has_passed_are_asked_for_one_after_the_other(server: Host, mode: Any) -> None:
+    person = Person(pick=0)
+    async with Client(server, mode=mode, elicitation_callback=person.answer) as client:
+        assert await said(client, "take", dataset="d") == """{"result":"d y ['no', 'yes']"}"""
+        assert await said(client, "take", dataset="d", target="z") == """{"result":"d z ['no', 'yes']"}"""
+    assert [choices for _, choices in person.asked] == [["y", "z"], *[['["no", "yes"]', '["yes", "no"]']] * 2]
+    async with Client(server, mode=mode) as client:
+        assert await said(client, "take", dataset="d") == (
+            "refused: nothing says what it predicts. Pass `target`: one of y, z."
+        )
 
 
 @BOTH

@@ -13,7 +13,7 @@ from .store import Dataset, resolve
 
 MODEL = re.compile(r"^(model:|models:/)")
 # What fits a model to a dataset; other parents of a model were only scored on.
-FITTING = ("train_model", "estimate_effect", "log_model", "tune_model")
+FITTING = ("train_model", "estimate_effect", "log_model", "import_model", "tune_model")
 LOGGED = re.compile(r"^models:/m-[0-9a-f]{32}$")
 
 

@@ -58,8 +58,12 @@ def keep(work: Work, pipeline: Pipeline, card: ModelCard, rows: Rows, record: Tr
 
 def seal_of(work: Work, card: ModelCard, file: Path) -> str:
     """The seal of a model's file, empty for those that can be looked into by anyone."""
-    opaque = any(card.algorithm == each.name and each.opaque for each in ALGORITHMS)
-    return sealed.of_file(work.home, file) if opaque else ""
+    return sealed.of_file(work.home, file) if is_opaque(card) else ""
+
+
+def is_opaque(card: ModelCard) -> bool:
+    """Whether only its own library can look into the model, so that it opens under a seal alone."""
+    return any(card.algorithm == each.name and each.opaque for each in ALGORITHMS)
 
 
 def folder_of(work: Work, reference: str) -> Path:

@@ -129,7 +129,7 @@ def _fitting(card: ModelCard) -> Generator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except _refusals() as error:
+    except refusals() as error:
         text = str(error).strip().splitlines()
         raise ToolFailure(
             f"{card.algorithm} refused to fit: {text[0][:300] if text else type(error).__name__}"
@@ -199,7 +199,7 @@ def scores(pipeline: Any, features: Any, card: ModelCard) -> np.ndarray:
     return np.asarray(predict(features), dtype=np.float64)
 
 
-def _refusals() -> tuple[type[Exception], ...]:
+def refusals() -> tuple[type[Exception], ...]:
     from importlib import import_module
     from importlib.util import find_spec
 

@@ -18,7 +18,22 @@ LOGGED = re.compile(f"models:/{LOGGED_MODEL}")
 
 
 def locate(client: MlflowClient, reference: str) -> tuple[str, str]:
-    """`models:/m-…` and the handle to show for it."""
+    """`models:/m-…` and the handle to show for it.
+
+    Raises:
+        ToolFailure: nothing of that name, or a version that MLflow's logged models do not know.
+    """
+    source, handle = source_of(client, reference)
+    if not LOGGED.fullmatch(source):
+        raise ToolFailure(
+            f"{reference} points to {source[:300]}, which this server did not save",
+            f"import_model(model={handle!r}, dataset=…) takes it in.",
+        )
+    return source, handle
+
+
+def source_of(client: MlflowClient, reference: str) -> tuple[str, str]:
+    """What a model stands for, wherever its files lie, and the handle to show for it."""
     text = reference.strip()
     if text.startswith(("models:/m-", "m-")):
         uri = f"models:/{text.removeprefix('models:/')}"
@@ -85,7 +100,4 @@ def _registered(client: MlflowClient, text: str) -> tuple[str, str]:
             f"model:{wanted.name} has {len(known)} versions",
             f"Pass model:{wanted.name}/<version>, e.g. /{max(known, key=int)}.",
         )
-    source = chosen.source or ""
-    if not LOGGED.fullmatch(source):
-        raise ToolFailure(f"{text} points to {source}, which this server did not save", "Register models:/m-….")
-    return source, str(Handle("model", wanted.name, str(chosen.version)))
+    return chosen.source or "", str(Handle("model", wanted.name, str(chosen.version)))

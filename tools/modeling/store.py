@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 EFFECT_FILE = "model.sealed"
 SHIPPED = "shipped.py"
-# How models of others are stored whose files can be read: skops, and XGBoost's own formats.
-READABLE = (".skops", ".ubj", ".json")
 REQUIREMENTS = LIBRARIES
 
 
@@ -160,7 +158,7 @@ def find_model(work: Work, reference: str, effects: bool = False) -> StoredModel
     """
     uri, handle, folder = _folder_of(work, reference)
     if not (folder / CARD_FILE).is_file():
-        raise _foreign(reference, folder)
+        raise _foreign(reference)
     try:
         card = ModelCard.model_validate_json((folder / CARD_FILE).read_bytes())
     except ValidationError as error:
@@ -173,20 +171,6 @@ def find_model(work: Work, reference: str, effects: bool = False) -> StoredModel
     return replace(found, sealed=sealed.holds(work.home, found.file, card.seal))
 
 
-def foreign_file(work: Work, reference: str) -> Path:
-    """The file of a model that was logged by MLflow alone, if it is of a format that can be read.
-
-    Raises:
-        ToolFailure: it is a pickle, say, or a model of ours.
-    """
-    _, handle, folder = _folder_of(work, reference)
-    if (folder / CARD_FILE).is_file():
-        raise ToolFailure(f"{handle} has a card, which names its dataset and target", "Leave both out.")
-    if (found := _readable_in(folder)) is None:
-        raise _foreign(reference, folder)
-    return found
-
-
 def _folder_of(work: Work, reference: str) -> tuple[str, str, Path]:
     """`models:/m-…` or `local:…`, the handle to show for it, and the folder with its files."""
     if is_local(reference):
@@ -197,7 +181,7 @@ def _folder_of(work: Work, reference: str) -> tuple[str, str, Path]:
         uri, handle = locate(client, reference)
         identity = uri.removeprefix("models:/")
         location = client.get_logged_model(identity).artifact_location
-    return uri, handle, _local(work, location, identity)
+    return uri, handle, local_copy(work, location, identity)
 
 
 def _as_logged(work: Work, folder: Path) -> tuple[str, str, Path] | None:
@@ -211,19 +195,10 @@ def _as_logged(work: Work, folder: Path) -> tuple[str, str, Path] | None:
     return uri, handle, folder
 
 
-def _readable_in(folder: Path) -> Path | None:
-    """The file that holds the model itself, which MLflow calls `model.*`."""
-    return next((file for suffix in READABLE if (file := folder / f"model{suffix}").is_file()), None)
-
-
-def _foreign(reference: str, folder: Path) -> ToolFailure:
-    said = f"{reference} was not saved by this server: no card says what it takes"
-    if _readable_in(folder):
-        return ToolFailure(said, f"log_model(model={reference!r}, dataset=…, target=…) takes it in.")
-    held = ", ".join(sorted(file.name for file in folder.glob("*.*")) if folder.is_dir() else []) or "no file"
+def _foreign(reference: str) -> ToolFailure:
     return ToolFailure(
-        f"{said}, and its folder holds no format that is safe to load ({held[:200]})",
-        "Log it by mlflow.sklearn with serialization_format='skops', by mlflow.xgboost, or train it with train_model.",
+        f"{reference} was not saved by this server: no card says what it takes",
+        f"import_model(model={reference!r}, dataset=…) takes it in.",
     )
 
 
@@ -346,8 +321,11 @@ def _pinned(names: tuple[str, ...] = REQUIREMENTS) -> list[str]:
     return pins
 
 
-def _local(work: Work, location: str, model_id: str) -> Path:
+def local_copy(work: Work, location: str, name: str) -> Path:
     """The folder of a model: the live one if it is local, else a copy that is fetched once.
+
+    Args:
+        name: of the copy.
 
     Raises:
         ToolFailure: it lies where artifacts may not.
@@ -355,9 +333,9 @@ def _local(work: Work, location: str, model_id: str) -> Path:
     if folder := local_folder(location):
         require_artifacts(work.settings, location)
         return folder
-    target = work.home / "cache" / "models" / model_id
+    target = work.home / "cache" / "models" / name
     if not target.is_dir():
-        draft = target.with_name(f".{model_id}")
+        draft = target.with_name(f".{name}")
         with translated():
             fetched(artifacts_at(work.settings, location), "", draft, MAX_BYTES)
         draft.rename(target)

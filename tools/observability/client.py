@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, Literal
 
-from ..errors import unknown
+from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Edge as StoredEdge
 from ..lineage import Lineage
@@ -19,6 +19,7 @@ from ..tracing.ids import trace_of
 from ..tracing.score import Score
 from ..tracing.span import Span, current
 from ..tracing.store.reader import TraceFilter, TraceReader
+from ..tracking.noted import RUN, noted_edges
 from .models import Edge, LineageGraph, SpanNode, TraceLine, TraceTree
 
 Detail = Literal["short", "full"]
@@ -94,6 +95,9 @@ def of_caller(work: Work, **more: Any) -> TraceFilter:
 def get_lineage(work: Work, handle: str, limit: int) -> LineageGraph:
     lineage = Lineage(work.home)
     ancestors, descendants = lineage.ancestors(handle, limit), lineage.descendants(handle, limit)
+    noted, notes = _noted(work, [handle, *(edge.parent for edge in ancestors)])
+    ancestors += [edge for edge in noted if edge.child.startswith(RUN) or edge.child == handle][:limit]
+    descendants += [edge for edge in noted if edge.parent == handle and edge not in descendants][:limit]
     if not ancestors and not descendants:
         raise unknown("handle with a history", handle, lineage.nodes())
     nodes = sorted({handle, *(end for edge in (*ancestors, *descendants) for end in (edge.child, edge.parent))})
@@ -102,7 +106,16 @@ def get_lineage(work: Work, handle: str, limit: int) -> LineageGraph:
         ancestors=_edges(ancestors),
         descendants=_edges(descendants),
         deleted=sorted(lineage.deleted(nodes)),
+        notes=notes,
     )
+
+
+def _noted(work: Work, handles: list[str]) -> tuple[list[StoredEdge], list[str]]:
+    """What MLflow has noted of the runs among some handles, or why it cannot be asked."""
+    try:
+        return noted_edges(work, dict.fromkeys(handles)), []
+    except ToolFailure as failure:
+        return [], [f"what MLflow has noted of runs is left out: {failure}"]
 
 
 def _edges(edges: list[StoredEdge]) -> list[Edge]:

@@ -133,9 +133,13 @@ class Edge(BaseModel):
 
 
 class LineageGraph(BaseModel):
-    """What made a thing (ancestors) and what used it (descendants), nearest first; `deleted` are those of them gone."""
+    """What made a thing (ancestors) and what used it (descendants), nearest first; `deleted` are those of them gone.
+
+    What MLflow alone has noted is by MLflow, and its datasets are `input:<name>@<digest>`.
+    """
 
     handle: str
     ancestors: list[Edge]
     descendants: list[Edge]
     deleted: list[str] = []
+    notes: list[str] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..slices import Slice
 
 SLICE = Slice(
-    floor=4,
+    floor=5,
     extra="observability",
     libraries=("opik", "anthropic"),
     handles=("trace",),

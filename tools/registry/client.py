@@ -15,7 +15,7 @@ from ..modeling.local import is_local, set_logged
 from ..modeling.pipelines import scores
 from ..modeling.record import TrainingRecord, read_record
 from ..modeling.rows import Rows, trained_rows
-from ..modeling.store import StoredModel, find_model, foreign_file, load_effect_model, load_pipeline
+from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..modeling.store import log_model as store_model
 from ..paging import Page, page
 from ..runtime.work import Work
@@ -24,8 +24,7 @@ from ..tracking.client import end_run, log_run, require_running, start_run
 from ..tracking.connection import everything, opened
 from ..tracking.models import cut, fit
 from ..undo import deletes
-from ..user_files import readable
-from .files import read_model
+from .foreign.shown import foreign_view
 from .models import CheckResult, LoggedModel, LogRequest, ModelLine, ModelVersion, RegisteredModel, Stage
 from .stages import history_of
 from .versions import ALONE, LISTED, bare_name, changing, check_name, read_versions, require_loadable
@@ -91,18 +90,10 @@ def _version_of(
 
 
 def log_model(work: Work, request: LogRequest) -> LoggedModel:
-    """Log a trained model, or one from a file, in a run that has not ended, and register it if a name is given."""
-    if bool(request.model) == bool(request.path):
-        raise ToolFailure(
-            "one model is logged at a time", "Pass either `model`, or `path` with `dataset` and `target`."
-        )
-    if bool(request.dataset) != bool(request.target) or (request.path and not request.dataset):
-        raise ToolFailure(
-            "a model file does not say what it predicts", "Pass the `dataset` and `target` it was made for."
-        )
+    """Log a trained model in a run that has not ended, and register it if a name is given."""
     if request.name:
         check_name(request.name)
-    taken = _taken_in(work, request)
+    taken = _taken_in(work, request.model)
     card, record = taken.card, taken.record
     run, own = _run_for(work, request, taken)
     if taken.unlogged and record:
@@ -151,18 +142,13 @@ class TakenIn:
     unlogged: bool = False
 
 
-def _taken_in(work: Work, request: LogRequest) -> TakenIn:
-    """A model with a dataset and a target beside it is one that MLflow alone has logged."""
-    if request.model and not request.dataset:
-        source = find_model(work, request.model)
-        card, record = source.card, read_record(source.folder)
-        sample = design(resolve(work, card.dataset).frame(card.names).head(CHECK_ROWS), card)
-        parents = [source.uri, *(record.parents if record else [])]
-        rows = trained_rows(work, source.folder, card)
-        return TakenIn(load_pipeline(source), card, sample, parents, rows, record, is_local(source.uri))
-    file = foreign_file(work, request.model) if request.model else readable(work.settings, request.path)
-    pipeline, card, sample = read_model(work, file, request.preprocessor, request.dataset, request.target)
-    return TakenIn(pipeline, card, sample, [request.model or f"file:{file}", card.dataset])
+def _taken_in(work: Work, reference: str) -> TakenIn:
+    source = find_model(work, reference)
+    card, record = source.card, read_record(source.folder)
+    sample = design(resolve(work, card.dataset).frame(card.names).head(CHECK_ROWS), card)
+    parents = [source.uri, *(record.parents if record else [])]
+    rows = trained_rows(work, source.folder, card)
+    return TakenIn(load_pipeline(source), card, sample, parents, rows, record, is_local(source.uri))
 
 
 def list_models(work: Work, limit: int, cursor: str) -> Page[ModelLine]:
@@ -217,7 +203,8 @@ def _described(work: Work, found: RegisteredModel, check: bool) -> RegisteredMod
         raise
     except ToolFailure as failure:
         failed = CheckResult(loaded=False, error=failure.message) if check else None
-        return found.model_copy(update={"notes": [str(failure)], "check": failed})
+        told = {"notes": [str(failure)], "check": failed, "foreign": foreign_view(work, handle)}
+        return found.model_copy(update=told)
     about = {
         "algorithm": stored.card.algorithm,
         "target": stored.card.target,

@@ -41,13 +41,20 @@ class StageChange(BaseModel):
 
 
 class LogRequest(BaseModel):
-    """Either `model`, or `path` with `dataset` and `target`; a model of MLflow alone needs both as well."""
+    model: str
+    run: str
+    name: str
+
+
+class ImportRequest(BaseModel):
+    """Either `model` or `path`; `target` and `classes` may be empty where they can be told."""
 
     model: str
     path: str
     preprocessor: str
     dataset: str
     target: str
+    classes: list[str]
     run: str
     name: str
 
@@ -65,6 +72,15 @@ class LoggedModel(BaseModel):
     undo: str | None = None
 
 
+class ImportedModel(LoggedModel):
+    """A model from elsewhere as one of ours. `source` stays as it is; `checked` says on which rows both agree."""
+
+    target: str
+    source: str
+    checked: str
+    notes: list[str] = []
+
+
 class CheckResult(BaseModel):
     """Whether the model was loaded in a worker, and what it predicted for rows of its training data."""
 
@@ -74,12 +90,29 @@ class CheckResult(BaseModel):
     error: str | None = None
 
 
+class ForeignModel(BaseModel):
+    """A model that plain MLflow has logged, as it describes itself: `inputs` and `outputs` are types by name.
+
+    `example` says whether rows were logged with it, `refused` why import_model does not take it.
+    """
+
+    source: str
+    flavors: list[str]
+    inputs: dict[str, str] = {}
+    outputs: dict[str, str] = {}
+    example: bool
+    owner: str | None = None
+    mlflow: str = ""
+    files: list[str] = []
+    refused: str | None = None
+
+
 class RegisteredModel(BaseModel):
     """A registered model, and what the first of its versions takes and gives.
 
     That is the named one, else the one in Production, else the newest; the others follow, newest first. `omitted`
     counts those that are not shown, `history` holds the last changes of stage, newest first, and `notes` say why the
-    version cannot be used.
+    version cannot be used. `foreign` is what can be told of one that was not made here.
     """
 
     name: str
@@ -92,6 +125,7 @@ class RegisteredModel(BaseModel):
     classes: list[Label] = []
     inputs: list[Feature] = []
     check: CheckResult | None = None
+    foreign: ForeignModel | None = None
     notes: list[str] = []
 
 

@@ -11,8 +11,11 @@ from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Group, Metric, Registered, Run
 from . import client, promotion, stages
+from .foreign import client as foreign
 from .models import (
     GateName,
+    ImportedModel,
+    ImportRequest,
     LoggedModel,
     LogRequest,
     ModelLine,
@@ -29,23 +32,31 @@ NAMES = "A-Z, a-z, 0-9, _, -, ."
 
 async def log_model(
     context: Injected,
-    model: Annotated[
-        str,
-        Field(description="A trained model, or one of plain MLflow with dataset and target."),
-    ] = "",
-    path: Annotated[str, Field(description="Or a file: .skops, or .ubj/.json of XGBoost.")] = "",
-    preprocessor: Annotated[str, Field(description=".skops transformer before the file's model.")] = "",
-    dataset: Annotated[str, Field(description="What the file's model was made for.")] = "",
-    target: str = "",
+    model: Annotated[str, Field(description="models:/m-… or local:<name>")],
     run: Run = "",
     name: Annotated[str, Field(description="Registers it.")] = "",
 ) -> LoggedModel:
-    """Log a model in an MLflow run and optionally register it."""
-    request = LogRequest(
-        model=model, path=path, preprocessor=preprocessor, dataset=dataset, target=target, run=run,
-        name=name,
+    """Log a trained model in an MLflow run and optionally register it."""
+    return await context.call(client.log_model, LogRequest(model=model, run=run, name=name))
+
+
+async def import_model(
+    context: Injected,
+    dataset: Annotated[str, Field(description="Its training rows.")],
+    model: Annotated[str, Field(description="A model of plain MLflow: version, models:/m-… or run:<id>.")] = "",
+    path: Annotated[str, Field(description="Or a file: .skops, .ubj/.json of XGBoost, .lgb of LightGBM.")] = "",
+    preprocessor: Annotated[str, Field(description=".skops transformer before it.")] = "",
+    target: str = "",
+    classes: Annotated[list[str] | None, Field(description="In the order of its scores.")] = None,
+    run: Run = "",
+    name: Annotated[str, Field(description="Registers it.")] = "",
+) -> ImportedModel:
+    """Make a model trained elsewhere usable here (evaluate, explain, promote, serve); the original stays as it is."""
+    request = ImportRequest(
+        model=model, path=path, preprocessor=preprocessor, dataset=dataset, target=target, classes=classes or [],
+        run=run, name=name,
     )  # fmt: skip
-    return await context.call(client.log_model, request)
+    return await context.call(foreign.import_model, request)
 
 
 async def register_model(
@@ -121,6 +132,7 @@ TOOLSET = Toolset(
     description="Registered models, versions, stages.",
     tools=(
         writes(log_model, "Log model"),
+        writes(import_model, "Import model"),
         writes(register_model, "Register model", idempotent=True),
         reads(list_models, "List models"),
         reads(get_model, "Get model"),

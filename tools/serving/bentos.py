@@ -64,7 +64,7 @@ def find_bento(work: Work, text: str) -> Bento:
         hint = f"Pass one of {', '.join(choices[:8])}."
         raise NeedsChoice(f"{text!r} has {len(versions)} versions", hint, text, choices)
     folder = _bentos(work) / name / (wanted or versions[0])
-    if (found := _packaged(folder)) is None:
+    if (found := packaged_in(folder)) is None:
         raise ToolFailure(f"{text} was not packaged by this server", "Package its model with package_model.")
     return found
 
@@ -72,7 +72,7 @@ def find_bento(work: Work, text: str) -> Bento:
 def packaged(work: Work) -> list[Bento]:
     """All bentos of ours."""
     folders = (_bentos(work).joinpath(*tag.split(":")) for tag in _tags(work))
-    return [found for folder in folders if (found := _packaged(folder))]
+    return [found for folder in folders if (found := packaged_in(folder))]
 
 
 def model_folder(work: Work, spec: ServiceSpec) -> Path:
@@ -86,7 +86,7 @@ def require_whole(work: Work, bento: Bento) -> None:
     Raises:
         ToolFailure: it is not what this version packages, or not a model that is opened here.
     """
-    if damage := _damage(work, bento):
+    if damage := damage_of(work, bento):
         again = call("package_model", model=bento.spec.model_handle, name=bento.spec.name)
         raise ToolFailure(damage, f"Package it again: {again}")
     file, card = (model_folder(work, bento.spec) / name for name in (MODEL_FILE, CARD_FILE))
@@ -94,7 +94,7 @@ def require_whole(work: Work, bento: Bento) -> None:
     read_model(file, bento.handle, sealed.holds(work.home, file, seal))
 
 
-def _damage(work: Work, bento: Bento) -> str:
+def damage_of(work: Work, bento: Bento) -> str:
     """What of a bento is something else than what would be packaged now, empty if nothing is."""
     if not _is_our_code(bento):
         return f"the code of {bento.handle} is not what this version packages"
@@ -124,7 +124,7 @@ def _what_runs(bento: Bento) -> object:
     return cast("dict[str, object]", content).get("service") if isinstance(content, dict) else None
 
 
-def _packaged(folder: Path) -> Bento | None:
+def packaged_in(folder: Path) -> Bento | None:
     spec = folder / "src" / SPEC_FILE
     if not spec.is_file() or not (folder / BENTO_FILE).is_file():
         return None
@@ -153,7 +153,7 @@ def make_bento(work: Work, request: PackageRequest) -> Made:
     spec = _spec(model, request)
     _require_free(work, spec)
     folder = _bentos(work) / spec.name / spec.version
-    if (found := _packaged(folder)) and not _damage(work, found):
+    if (found := packaged_in(folder)) and not damage_of(work, found):
         return Made(found, model.handle, built=False)
     files = {_written_as(name, spec): _code(source) for name, source in CODE.items()}
     build(work, model, spec, Source(_module(spec), files))

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..distributions import PROJECT
 from ..errors import ToolFailure
 from ..locks import Busy, locked
 from ..modeling.card import CARD_FILE, MODEL_FILE, digest
@@ -60,7 +61,8 @@ def _store_model(work: Work, model: StoredModel, spec: ServiceSpec, aside: Path)
         return
     metadata = {"sha256": spec.sha256, "model": spec.model_uri, "algorithm": spec.algorithm}
     store = ModelStore(private_folder(aside / "models"))
-    with bentoml.models.create(spec.model_tag, metadata=metadata, _model_store=store) as made:
+    labels = {"algorithm": spec.algorithm, "made_by": PROJECT}
+    with bentoml.models.create(spec.model_tag, labels=labels, metadata=metadata, _model_store=store) as made:
         for name in (MODEL_FILE, CARD_FILE):
             shutil.copy(model.folder / name, made.path_of(name))
     _take_place(aside / "models", place)
@@ -84,7 +86,7 @@ def _build(work: Work, spec: ServiceSpec, source: Source, aside: Path) -> None:
             version=spec.version,
             build_ctx=str(context),
             include=["*.py", SPEC_FILE],
-            labels={"content": spec.content, "algorithm": spec.algorithm},
+            labels={"content": spec.content, "algorithm": spec.algorithm, "made_by": PROJECT},
             description=f"{spec.algorithm} for {spec.target}, from {spec.model_uri}",
             python={"packages": spec.packages, "lock_packages": False},
             _bento_store=BentoStore(private_folder(aside / "bentos")),

@@ -38,6 +38,23 @@ class ServiceSpec(BaseModel):
     content: str = ""
 
 
+StoredKind = Literal["bento", "model"]
+
+
+class StoredLine(BaseModel):
+    """A bento or a model in BentoML's store. `ours` was packaged here; `why` it cannot be deployed."""
+
+    name: str
+    kind: StoredKind
+    ours: bool
+    model: str | None = None
+    service: str
+    created: str
+    labels: dict[str, str] = {}
+    deployable: bool
+    why: str | None = None
+
+
 class PackageRequest(BaseModel):
     model: str
     name: str

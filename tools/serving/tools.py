@@ -12,7 +12,7 @@ from ..paging import Cursor, Limit, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Bento, Dataset, Endpoint, Model
-from . import batch, client
+from . import batch, client, stored
 from .joined import asked
 from .models import (
     BatchRequest,
@@ -31,6 +31,7 @@ from .models import (
     RollbackRequest,
     Row,
     Stopped,
+    StoredLine,
     Traffic,
 )
 
@@ -51,6 +52,11 @@ async def package_model(
     """Package a model with its preprocessing as a bento; the same model as the same."""
     request = PackageRequest(model=model, name=name, version=version, batchable=batchable)
     return await context.submit(client.package_model, request, wait_s)
+
+
+async def list_bentos(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[StoredLine]:
+    """List all bentos and models of BentoML's store, and why one cannot be deployed."""
+    return await context.call(stored.list_bentos, limit, cursor)
 
 
 async def deploy_model(
@@ -141,6 +147,7 @@ TOOLSET = Toolset(
     description="Package models and serve them.",
     tools=(
         writes(package_model, "Package model", job="short", idempotent=True),
+        reads(list_bentos, "List bentos"),
         writes(deploy_model, "Deploy model", job="short", destructive=True),
         writes(set_traffic, "Set traffic", idempotent=True),
         reads(predict, "Predict"),

@@ -42,7 +42,10 @@ class Experiment(BaseModel):
 
 
 class Run(BaseModel):
-    """A run. `duration_s` is None while it runs; `models` were logged in it; `omitted` says what is not shown."""
+    """A run. `duration_s` is None while it runs; `models` were logged in it; `omitted` says what is not shown.
+
+    `datasets` are name@digest, as MLflow has noted them as its inputs.
+    """
 
     run: str
     name: str
@@ -55,6 +58,7 @@ class Run(BaseModel):
     metrics: dict[str, float]
     tags: dict[str, str]
     models: list[str] = []
+    datasets: list[str] = []
     omitted: str | None = None
     notes: list[str] = []
     undo: str | None = None

@@ -40,6 +40,7 @@ def run_view(run: RunRecord, experiment: str, names: Sequence[str]) -> Run:
         metrics=fit(metrics, METRIC_CHARS),
         tags=fit(_cut_all(tags, length), TAG_CHARS),
         models=models if names else models[:MODELS],
+        datasets=[cut(each, NAME_CHARS) for each in run.datasets[:MODELS]],
         notes=_notes(run),
     )
     left = {
@@ -48,6 +49,7 @@ def run_view(run: RunRecord, experiment: str, names: Sequence[str]) -> Run:
         "tags": _rest(tags, shown.tags),
         "long values": [] if names else [*_longer(params), *_longer(tags)],
         "models": models[len(shown.models) :],
+        "datasets": run.datasets[MODELS:],
     }
     shown.omitted = _left_out(left, _not_finite(run))
     return shown

@@ -17,6 +17,7 @@ from mlops_mcp.tools.tracing.span import Span, Tracer
 from mlops_mcp.tools.tracing.store.reader import TraceFilter
 from mlops_mcp.tools.tracing.store.rows import span_of
 from mlops_mcp.tools.tracing.store.writer import TraceStore
+from mlops_mcp.tools.tracking.client import get_run, search_runs, start_run
 
 
 def _record(work: Work) -> str:
@@ -234,3 +235,38 @@ def test_lineage_goes_both_ways_and_survives_a_circle(work: Work) -> None:
     graph = client.get_lineage(work, "b", 50)
     assert {edge.parent for edge in graph.ancestors} == {"a", "b", "c"}
     assert {edge.child for edge in graph.descendants} == {"a", "b", "c"}
+
+
+@pytest.mark.slow
+def test_a_run_of_plain_code_has_the_datasets_and_models_that_mlflow_has_noted(work: Work) -> None:
+    import mlflow
+    import pandas as pd
+    from mlflow import sklearn
+    from sklearn.linear_model import LinearRegression
+
+    start_run(work, "plain", "", {})
+    mlflow.set_experiment("plain")
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "y": [2.0, 4.0, 6.0]})
+    with mlflow.start_run() as made:
+        rows = mlflow.data.from_pandas(frame, name="loans", targets="y")
+        mlflow.log_input(rows, "training")
+        fitted = LinearRegression().fit(frame[["x"]], frame["y"])
+        uri = sklearn.log_model(fitted, name="m", serialization_format="skops", pip_requirements=[]).model_uri
+    run, noted = f"run:{made.info.run_id}", f"loans@{rows.digest}"
+    graph = client.get_lineage(work, run, 10)
+    assert [(edge.child, edge.parent, edge.by) for edge in graph.ancestors] == [(run, f"input:{noted}", "MLflow")]
+    assert [(edge.child, edge.parent) for edge in graph.descendants] == [(uri, run)]
+    shown = get_run(work, run)
+    assert (shown.datasets, shown.models) == ([noted], [uri])
+    found = search_runs(work, "plain", "dataset.name = 'loans'", "", 5, "").items
+    assert [line.run for line in found] == [run]
+    Lineage(work.home).record("model:ours/1", [run], "import_model")
+    above = client.get_lineage(work, "model:ours/1", 10)
+    assert [edge.parent for edge in above.ancestors] == [run, f"input:{noted}"]
+
+
+def test_lineage_is_shown_without_what_mlflow_has_noted_where_it_is_away(without_backends: Work) -> None:
+    Lineage(without_backends.home).record("models:/m-1", ["run:ab"], "train_model")
+    graph = client.get_lineage(without_backends, "models:/m-1", 10)
+    assert [edge.parent for edge in graph.ancestors] == ["run:ab"]
+    assert "left out" in graph.notes[0]

@@ -23,6 +23,7 @@ from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import batch, client, endpoints, processes
 from mlops_mcp.tools.serving.endpoint_tokens import token_of
 from mlops_mcp.tools.serving.models import BatchRequest, Deployed, RollbackRequest, Row
+from mlops_mcp.tools.serving.stored import list_bentos
 
 from ...waiting import until
 from .conftest import (
@@ -49,6 +50,15 @@ def test_packaging_a_model_again_is_the_same_bento_and_builds_nothing(served: Se
     again = packaged(served.work, served.old.model, "credit")
     assert (again.bento, again.built, served.old.built) == (served.old.bento, False, True)
     assert served.new.bento != served.old.bento
+
+
+def test_what_was_packaged_here_is_listed_with_its_labels_and_can_be_deployed(served: Served) -> None:
+    found = {line.name: line for line in list_bentos(served.work, 100, "").items}
+    for made in (served.old, served.new):
+        line = found[made.bento]
+        assert (line.ours, line.deployable, line.why, line.model) == (True, True, None, made.model)
+        assert line.labels["made_by"] == "mlops-mcp"
+    assert all(line.ours and not line.deployable for line in found.values() if line.kind == "model")
 
 
 def test_a_version_that_holds_something_else_is_not_overwritten(served: Served) -> None:

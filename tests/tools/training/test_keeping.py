@@ -57,7 +57,7 @@ def evaluate(work: Work, folder: Path, model: str) -> float | None:
 
 
 def log(work: Work, model: str, **more: str) -> Any:
-    parts = dict.fromkeys(("path", "preprocessor", "dataset", "target", "run", "name"), "")
+    parts = dict.fromkeys(("run", "name"), "")
     return log_model(work, LogRequest(model=model, **parts | more))
 
 

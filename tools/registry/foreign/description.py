@@ -1,0 +1,116 @@
+"""What a model of MLflow says of itself in its `MLmodel`: read as data, so that nothing of it is run.
+
+The format is that of MLflow's documentation, "MLflow Models: Storage Format".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from ...errors import ToolFailure
+
+FILE = "MLmodel"
+MAX_BYTES = 4 << 20
+# The flavors whose files hold one model that can be taken in, the most telling first.
+FLAVORS = ("sklearn", "xgboost", "lightgbm", "catboost")
+# How each form is told by the end of its file's name.
+FORMS = {
+    ".skops": "skops", ".ubj": "xgboost", ".json": "xgboost", ".xgb": "xgboost", ".lgb": "lightgbm", ".txt": "lightgbm",
+    ".cb": "catboost", ".cbm": "catboost", ".pkl": "pickle", ".pickle": "pickle",
+}  # fmt: skip
+OPAQUE = ("pickle", "catboost")
+
+
+class Description(BaseModel):
+    """The parts of an `MLmodel` that are used here."""
+
+    flavors: dict[str, dict[str, JsonValue]] = {}
+    signature: dict[str, JsonValue] | None = None
+    saved_input_example_info: dict[str, JsonValue] | None = None
+    mlflow_version: str = ""
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The type of each column, or of each tensor, by its name; those without one are counted."""
+        return self._columns("inputs")
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return self._columns("outputs")
+
+    def _columns(self, side: str) -> dict[str, str]:
+        try:
+            found: object = json.loads(str((self.signature or {}).get(side) or "[]"))
+        except (ValueError, RecursionError):
+            return {}
+        columns = cast("list[object]", found) if isinstance(found, list) else []
+        known = [cast("dict[str, Any]", each) for each in columns if isinstance(each, dict)]
+        return {str(each.get("name", number)): _type(each) for number, each in enumerate(known)}
+
+
+def _type(column: Mapping[str, Any]) -> str:
+    spec = column.get("tensor-spec")
+    if isinstance(spec, dict):
+        known = cast("dict[str, Any]", spec)
+        return f"{known.get('dtype')}{known.get('shape')}"
+    return str(column.get("type", "any"))
+
+
+@dataclass(frozen=True)
+class Readable:
+    """The file that holds a model itself, and the form that it has."""
+
+    file: Path
+    form: str
+
+
+def read_description(folder: Path) -> Description:
+    """Raises ToolFailure if the folder holds no model of MLflow that can be read."""
+    file = folder / FILE
+    if not file.is_file():
+        raise ToolFailure("its folder holds no MLmodel, so it is no model of MLflow", "Pass its file as `path`.")
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise ToolFailure(f"its MLmodel has more than {MAX_BYTES} bytes", "Log it again.")
+        return Description.model_validate(yaml.safe_load(file.read_bytes()))
+    except (OSError, yaml.YAMLError, ValidationError, ValueError, RecursionError) as error:
+        raise ToolFailure(f"its MLmodel cannot be read: {type(error).__name__}", "Log it again.") from error
+
+
+def readable_in(folder: Path, described: Description) -> Readable:
+    """The file to take in.
+
+    Raises:
+        ToolFailure: no flavor of it holds one, or it names a file elsewhere.
+    """
+    for flavor in FLAVORS:
+        said = described.flavors.get(flavor)
+        named = said.get("pickled_model") or said.get("data") if said else None
+        if isinstance(named, str):
+            return Readable(_inside(folder, named), form_of(named))
+    flavors = ", ".join(described.flavors)[:200] or "no flavor"
+    raise ToolFailure(
+        f"a model of {flavors} cannot be taken in: {', '.join(FLAVORS)} can",
+        "python_function alone is code of its own, which is not run here. Train one with train_model.",
+    )
+
+
+def form_of(name: str) -> str:
+    """Raises ToolFailure for a file of a form that is not opened."""
+    if found := FORMS.get(Path(name).suffix):
+        return found
+    raise ToolFailure(f"{Path(name).name} has no format that is opened", f"Opened: {', '.join(FORMS)}.")
+
+
+def _inside(folder: Path, named: str) -> Path:
+    file = folder / named
+    if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
+        raise ToolFailure(f"its MLmodel names {named[:100]!r}, which its folder does not hold", "Log it again.")
+    return file
