@@ -168,11 +168,11 @@ def in_parts() -> list[Any]:
 def rest() -> list[Any]:
     """The crew is lost in the middle: what it leaves is done here."""
     crew, notes, found = ForkedCrew(2), list[str](), list[Any]()
-    for item, answer in answered(crew, Doubler(), ["leader", 1, 2, 3, 4, 5, 6], lambda item: item, notes):
+    for item, said in answered(crew, Doubler(), ["leader", 1, 2, 3, 4, 5, 6], lambda item: item, notes):
         if item == "leader":
-            os.kill(answer, signal.SIGKILL)
+            os.kill(said, signal.SIGKILL)
         else:
-            found.append([item, answer])
+            found.append([item, said])
     crew.close()
     return [found, notes]
 
@@ -211,13 +211,13 @@ def test_who_asks_is_told_that_the_leader_has_died() -> None:
 
 
 def test_items_come_in_their_order_and_one_that_kills_twice_is_told() -> None:
-    *found, notes, told = apart("in_parts")
+    *found, notes, told = apart(__name__, "in_parts")
     assert found == [[item, 2 * item + 2] for item in range(9)]
     assert (notes, told) == ([], "part kill could not be done: its process died (SIGKILL)")
 
 
 def test_what_a_lost_crew_has_left_is_done_here() -> None:
-    assert apart("rest") == [[[item, 2 * item] for item in range(1, 7)], [ALL_LOST]]
+    assert apart(__name__, "rest") == [[[item, 2 * item] for item in range(1, 7)], [ALL_LOST]]
 
 
 def test_a_crew_that_is_closed_leaves_no_process_behind() -> None:
