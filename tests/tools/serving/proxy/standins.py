@@ -138,8 +138,9 @@ async def proxied(folder: Path, haproxy: bool = False) -> AsyncGenerator[Proxied
 
 def kill_front(place: Path) -> None:
     for process in psutil.Process().children():
-        if str(place) in process.cmdline():
-            kill(process.pid)
+        with contextlib.suppress(psutil.ZombieProcess):  # what another test has not waited for
+            if str(place) in process.cmdline():
+                kill(process.pid)
 
 
 def deployment(identity: str, port: int, percent: int, pid: int = 0) -> Deployment:
