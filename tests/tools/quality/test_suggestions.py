@@ -87,6 +87,19 @@ def test_suggested_rules_say_what_the_data_show(work: Work, store: Store, accoun
     assert all(rule.reason for rule in made.expectations)
 
 
+@pytest.mark.parametrize(
+    ("begin", "characters", "regex"),
+    [("A-", "0123456789", r"^A\-\d{3}$"), ("", "ABCDEFGHIJ", "^[A-Z]{3}$"), ("", "abcdefghij", None),
+     ("A-", "٠١٢٣٤٥٦٧٨٩", None), ("", "ÀÉÎÕÜÇÑØÅÆ", None)],
+)  # fmt: skip
+def test_a_way_of_writing_is_suggested_where_all_are_digits_or_capitals_of_ascii(
+    work: Work, store: Store, begin: str, characters: str, regex: str | None
+) -> None:
+    texts = [begin + "".join(characters[int(digit)] for digit in f"{number:03d}") for number in range(ROWS)]
+    found = reasons(suggest_suite(work, store(pd.DataFrame({"account": texts})), ""), work, "match_regex")
+    assert (found["account"].kwargs["regex"] if found else None) == regex
+
+
 def test_a_second_suggestion_of_a_name_is_its_next_version(work: Work, store: Store, accounts: pd.DataFrame) -> None:
     first = suggest_suite(work, store(accounts), "rules")
     assert suggest_suite(work, store(accounts), "rules").version == first.version == 1
