@@ -203,6 +203,8 @@ def test_an_experiment_is_known_by_its_number_and_a_model_by_all_that_stands_for
         client.create_registered_model("credit")
         client.create_model_version("credit", f"models:/{logged.model_id}", model_id=logged.model_id)
         client.set_registered_model_alias("credit", "champion", "1")
+        client.create_registered_model("elsewhere")
+        client.create_model_version("elsewhere", f"file://{work.home}/nowhere")
     every = {f"models:/{logged.model_id}", "model:credit/1", "model:credit@champion", f"run:{run}"}
     texts = ["credit", "model:credit", "models:/credit/1", "model:credit@champion", f"models:/{logged.model_id}"]
     names = of_registry.other_names(work, [*texts, logged.model_id, "model:credit/2", "other", "run:none", "\ud800"])
@@ -212,3 +214,5 @@ def test_an_experiment_is_known_by_its_number_and_a_model_by_all_that_stands_for
     below = of_registry.other_names(work, paths)
     assert (below[paths[0]], set(below[paths[1]])) == ([f"run:{run}"], every)
     assert [names[each] for each in ("model:credit/2", "other", "run:none", "\ud800")] == [[]] * 4
+    # A version of a file has no logged model, and so no run.
+    assert "model:elsewhere/1" in of_registry.other_names(work, ["elsewhere"])["elsewhere"]
