@@ -1,12 +1,16 @@
 """What a server settles before it promises anything."""
 
+import gc
 import os
+import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
 from mlops_mcp.config.errors import SettingsError
 from mlops_mcp.config.load import load
+from mlops_mcp.server import cli
 from mlops_mcp.server.transports import require_home
 from mlops_mcp.server.web import allowed_hosts
 
@@ -57,3 +61,18 @@ def test_hosts_are_answered_with_and_without_a_port(environ: dict[str, str]) -> 
     assert {"127.0.0.1", "127.0.0.1:*", "[::1]", "[::1]:*", "mlops.example.org", "mlops.example.org:*"} <= set(hosts)
     assert "ml.example.org:8443" in hosts
     assert "ml.example.org:8443:*" not in hosts
+
+
+def test_a_thread_hands_the_interpreter_over_soon_once_a_server_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen = list[float]()
+    monkeypatch.setattr("mlops_mcp.server.transports.serve", lambda *_: seen.append(sys.getswitchinterval()))
+    before = sys.getswitchinterval()
+    try:
+        cli._serve(Namespace(transport="stdio"), load({"MLOPS_HOME": str(tmp_path), "MLOPS_CONFIG": os.devnull}))  # pyright: ignore[reportPrivateUsage]
+    finally:
+        sys.setswitchinterval(before)
+        gc.unfreeze()
+    assert seen == [pytest.approx(cli.HANDOVER_S)]
+    assert before > 2 * cli.HANDOVER_S

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ..data.store import resolve
@@ -15,18 +16,19 @@ from ..modeling.folds import numbered, repeated, units_of
 from ..modeling.frame import design
 from ..modeling.guards import guarded, off
 from ..modeling.metrics import Metric, defined, metric_named
-from ..modeling.pipelines import fit, scores
+from ..modeling.pipelines import scores
 from ..modeling.prepared import Prepared, Question, held_out_rows, prepare
 from ..modeling.rows import overlap, rows_of, shared, trained_rows, training_frame
 from ..modeling.shipped import canonical
 from ..modeling.store import load_pipeline
 from ..modeling.target import guess
 from ..modeling.telling import telling
+from ..runtime.crew import spread
+from ..runtime.desk import answered
 from ..runtime.work import Work
 from .candidates import Candidate, check_tasks
+from .fits import Fits, Fitted
 from .models import CompareRequest
-from .nested import searched
-from .objective import Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,8 +61,9 @@ class Entry:
 class Contest:
     """`base` are the rows to fit on, `sizes` the rows fitted and scored of each fold, `dummy` scores without features.
 
-    `held` are the places of the rows scored on each fold of the first round, in which no row is scored twice. With test
-    rows, `truth`, `clusters` and the dummy's prediction are theirs, and there are no folds.
+    `truths` are the targets of the rows scored on each fold, `held` the places of those of the first round, in which no
+    row is scored twice. With test rows, `truth`, `clusters` and the dummy's prediction are theirs, and there are no
+    folds.
     """
 
     base: Prepared
@@ -70,6 +73,7 @@ class Contest:
     notes: list[str]
     sizes: list[tuple[int, int]] = field(default_factory=list)
     held: list[np.ndarray] = field(default_factory=list)
+    truths: list[np.ndarray] = field(default_factory=list)
     dummy: list[float | None] = field(default_factory=list)
     truth: np.ndarray | None = None
     clusters: np.ndarray | None = None
@@ -109,17 +113,67 @@ def score_on_folds(work: Work, request: CompareRequest, contest: Contest, each: 
     cut = repeated(base.frame, base.strata, base.units, request.time, request.folds, request.seed, request.repeats)
     contest.scored_on = f"{cut.said} of {base.source.handle}"
     contest.notes += cut.notes
-    for number, (fitted, held) in enumerate(cut.pairs, start=1):
-        if work.out_of_time():
-            contest.notes.append(f"time was up after {number - 1} of {len(cut.pairs)} folds, which are compared")
-            break
-        if number <= len(cut.pairs) // cut.rounds:
-            contest.held.append(held)
-        _score_fold(work, request, contest, fitted, held, (number, len(cut.pairs)))
-        if number >= FEWEST_FOLDS and contest.running:
-            each()
-    if len(contest.sizes) < FEWEST_FOLDS:
+    fits = _fits(work, request, contest, contest.entries, cut.pairs)
+    with spread(work, len(cut.pairs) * len(contest.entries)) as crew:
+        told = answered(crew, fits, _asked(work, contest, len(cut.pairs)), lambda place: place, contest.notes)
+        for fold, of_fold in groupby(told, lambda each: each[0][0]):
+            _note_fold(contest, cut.pairs[fold], in_first_round=fold < len(cut.pairs) // cut.rounds)
+            for (_, number), fitted in of_fold:
+                _note_fit(work, contest, contest.entries[number], fitted)
+            if fold + 1 >= FEWEST_FOLDS and contest.running:
+                each()
+    if contest.running and len(contest.sizes) < FEWEST_FOLDS:
         raise ToolFailure("time was up before two folds were scored", "Allow more time, or fewer candidates or trials.")
+
+
+def _fits(
+    work: Work,
+    request: CompareRequest,
+    contest: Contest,
+    entries: Sequence[Entry],
+    cut: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> Fits:
+    designs = [(entry.card, entry.features) for entry in entries]
+    return Fits(contest.base, contest.metric, request, work.settings.runtime.job_threads, designs, cut)
+
+
+def _asked(work: Work, contest: Contest, folds: int) -> Iterator[tuple[int, int]]:
+    """The places of each fold, and of each candidate that has not failed yet, until the time is up."""
+    for fold in range(folds):
+        if work.out_of_time():
+            contest.notes.append(f"time was up after {fold} of {folds} folds, which are compared")
+            return
+        for number, entry in enumerate(contest.entries):
+            if not entry.error:
+                done = fold + number / len(contest.entries)
+                work.progress(done, folds, f"fold {fold + 1} of {folds}: {entry.candidate.label}")
+                yield fold, number
+
+
+def _note_fold(contest: Contest, cut: tuple[np.ndarray, np.ndarray], in_first_round: bool) -> None:
+    base, (fitted, held) = contest.base, cut
+    contest.sizes.append((len(fitted), len(held)))
+    contest.held += [held] if in_first_round else []
+    contest.truths.append(base.target[held])
+    guessed = guess(base.card, base.target[fitted], len(held))
+    contest.dummy.append(defined(contest.metric, contest.truths[-1], guessed))
+
+
+def _note_fit(work: Work, contest: Contest, entry: Entry, fitted: Fitted) -> None:
+    """What came of a candidate on the fold that was noted last; of one that has failed before, nothing counts."""
+    if entry.error:
+        return
+    span = work.tracer.start("fit and score", candidate=entry.candidate.label, fold=len(contest.sizes))
+    span.start = fitted.began
+    if fitted.error:
+        span.fail(fitted.error)
+    work.tracer.finish(span, at=fitted.ended)
+    entry.seconds += fitted.ended - fitted.began
+    entry.error = fitted.error
+    if fitted.answers is not None:
+        entry.scores.append(defined(contest.metric, contest.truths[-1], fitted.answers))
+        entry.told += [fitted.answers] if len(contest.held) == len(contest.sizes) else []
+        entry.tuned += [fitted.tuned] if fitted.tuned is not None else []
 
 
 def score_on_rows(work: Work, request: CompareRequest, contest: Contest, test: str) -> None:
@@ -170,54 +224,15 @@ def _entry(candidate: Candidate, base: Prepared, as_it_is: bool) -> Entry:
     return Entry(candidate, card, base.features if as_it_is else design(base.frame, own))
 
 
-def _score_fold(
-    work: Work,
-    request: CompareRequest,
-    contest: Contest,
-    fitted: np.ndarray,
-    held: np.ndarray,
-    place: tuple[int, int],
-) -> None:
-    base, metric, running = contest.base, contest.metric, contest.running
-    contest.sizes.append((len(fitted), len(held)))
-    truth = base.target[held]
-    contest.dummy.append(defined(metric, truth, guess(base.card, base.target[fitted], len(held))))
-    for number, entry in enumerate(running):
-        done = place[0] - 1 + number / len(running)
-        work.progress(done, place[1], f"fold {place[0]} of {place[1]}: {entry.candidate.label}")
-        began = time.perf_counter()
-        try:
-            with work.tracer.span("fit and score", candidate=entry.candidate.label, fold=place[0]):
-                answer = _fitted(work, request, contest, entry, fitted, entry.features.iloc[held])
-                entry.scores.append(defined(metric, truth, answer))
-                entry.told += [answer] if len(contest.held) == len(contest.sizes) else []
-        except ToolFailure as failure:
-            entry.error = str(failure)
-        entry.seconds += time.perf_counter() - began
-
-
-def _fitted(
-    work: Work, request: CompareRequest, contest: Contest, entry: Entry, fitted: np.ndarray, asked: pd.DataFrame
-) -> np.ndarray:
-    """The answers to some rows of a model fitted on others, among which its parameters are searched first."""
-    base, threads = contest.base, work.settings.runtime.job_threads
-    rows, card = Rows(entry.features, base.target, base.units).take(fitted), entry.card
-    if request.n_trials:
-        found = searched(
-            card, contest.metric, base.frame.iloc[fitted], rows, request.time, request.n_trials, request.seed,
-            threads,
-        )  # fmt: skip
-        entry.tuned.append(found)
-        card = card.model_copy(update={"params": card.params | dict(found)})
-    return scores(fit(card, rows.features, rows.target, threads, rows.units), asked, card)
-
-
 def _predicted(work: Work, request: CompareRequest, contest: Contest, entry: Entry, frame: pd.DataFrame) -> np.ndarray:
     import numpy as np
 
     stored, base = entry.candidate.stored, contest.base
     if stored is None:
-        return _fitted(work, request, contest, entry, np.arange(len(base.target)), design(frame, base.card))
+        fits = _fits(work, request, contest, [entry], ())
+        answers, tuned = fits.on(0, np.arange(len(base.target)), design(frame, base.card))
+        entry.tuned += [tuned] if tuned is not None else []
+        return answers
     return _aligned(scores(load_pipeline(stored), design(frame, stored.card), stored.card), stored.card, base.card)
 
 

@@ -25,7 +25,8 @@ from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import TrainRequest
 from mlops_mcp.tools.tuning.client import tune_model
-from mlops_mcp.tools.tuning.models import TuneRequest
+from mlops_mcp.tools.tuning.compare import compare_models
+from mlops_mcp.tools.tuning.models import CompareRequest, TuneRequest
 from mlops_mcp.tools.tuning.scoring import Alone
 from mlops_mcp.tools.tuning.storage import find_study
 
@@ -144,4 +145,21 @@ def test_rows_are_explained_on_a_cluster_as_by_one_process(
     request = ExplainRequest(model=model, dataset=rows, rows=300, label="", seed=0)
     here, there = (explain_model(each, request).model_dump(exclude={"explanation", "undo"}) for each in (work, away))
     assert [place for _, place in asked] == [(0, 120), (120, 240), (240, 300)]
+    assert here == there
+
+
+def test_candidates_are_compared_on_a_cluster_as_by_one_process(
+    work: Work, away: Work, rows: str, asked: list[Any]
+) -> None:
+    # One that cannot be fitted is told, and the others go on.
+    bad = {"algorithm": "RandomForest", "params": {"max_depth": "deep"}}
+    candidates = ["LogisticRegression", bad, "XGBoost"]
+    request = CompareRequest.model_validate(
+        {"dataset": rows, "target": "y", "candidates": candidates, "metric": "auc", "folds": 3}
+    )
+    changing = {"comparison", "seconds", "run", "undo"}
+    here, there = (compare_models(each, request).model_dump(exclude=changing) for each in (work, away))
+    assert {place for _, place in asked} >= {(fold, number) for fold in range(3) for number in (0, 2)}
+    for each in (*here["candidates"], *there["candidates"]):
+        del each["seconds"]
     assert here == there

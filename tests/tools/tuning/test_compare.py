@@ -165,7 +165,7 @@ def test_parameters_are_searched_inside_each_fit_and_never_by_the_rows_that_scor
         seen.append(set(part["number"]))
         return search(card, metric, part, *rest)
 
-    monkeypatch.setattr("mlops_mcp.tools.tuning.contest.searched", watched)
+    monkeypatch.setattr("mlops_mcp.tools.tuning.fits.searched", watched)
     found = compare(work, store(rows), LINEAR, n_trials=3, exclude=["number"], repeats=1)
     assert len(seen) == 3
     assert all(len(part) == 120 for part in seen)
