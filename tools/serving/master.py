@@ -17,8 +17,8 @@ from ..landlock import DEVICES, Reach, confine, confines, needed_to_run
 from .answerlog import FOLDER
 
 CONTROL, EVENTS = "ipc://control", "ipc://events"
-# BentoML's own: sooner, the first look of circus meets workers that are not up.
-CHECK_DELAY_S = 10
+# BentoML's own: sooner, the first look of circus meets workers that are not up. Later ones start what has died.
+CHECK_DELAY_S, LATER_MS = 10, 1000
 # BentoML looks for a free one, and lets it go.
 ANY_PORT = 0
 
@@ -35,13 +35,23 @@ def main(folder: str, *arguments: str) -> None:
     from bentoml._internal.utils import circus
     from bentoml_cli.cli import cli
 
-    def arbiter(watchers: Any, *, threaded: bool = False, **more: Any) -> Any:
-        assert not threaded
-        options = {"check_delay": CHECK_DELAY_S, **more}
-        return circus.Arbiter(watchers, endpoint=CONTROL, pubsub_endpoint=EVENTS, **options)
-
-    circus.create_standalone_arbiter = arbiter
+    circus.create_standalone_arbiter = _arbiter
     cli.main(args=["serve", *arguments], prog_name="bentoml")
+
+
+def _arbiter(watchers: Any, *, threaded: bool = False, **more: Any) -> Any:
+    """What circus makes, with sockets of ours, and more attentive once all is up."""
+    from bentoml._internal.utils.circus import Arbiter
+
+    class Attentive(Arbiter):  # type: ignore[misc]
+        def manage_watchers(self) -> Any:
+            controller: Any = self.ctrl
+            controller.caller.callback_time = LATER_MS
+            return super().manage_watchers()
+
+    assert not threaded
+    options = {"check_delay": CHECK_DELAY_S, **more}
+    return Attentive(watchers, endpoint=CONTROL, pubsub_endpoint=EVENTS, **options)
 
 
 def _reach(folder: Path, port: int) -> Reach:

@@ -147,6 +147,16 @@ def test_when_haproxy_dies_callers_wait_and_when_our_own_relay_does_they_notice_
     assert (len(fronts(places)), places.port()) == (1, port)
 
 
+def test_calls_are_counted_whoever_passes_them_on(work: Work, places: Places) -> None:
+    port = handle.ensure(work)
+    assert [ask(port) for _ in range(5)] == [200] * 5
+    until(lambda: handle.figures(work, "old").requests == 5)
+    found = handle.figures(work, "old")
+    assert (found.errors, found.in_flight) == (0, 0)
+    assert (found.p99_ms or 0) >= (found.p50_ms or 0) > 0
+    assert handle.drained(work, "old")
+
+
 def test_after_the_death_of_both_the_next_one_gives_the_endpoint_its_address_back(work: Work, places: Places) -> None:
     port = handle.ensure(work)
     for pid in (process_of(places, ".keeper"), process_of(places, ".relay_process")):
