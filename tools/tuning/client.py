@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..data.store import with_handles
-from ..errors import ToolFailure
+from ..errors import ToolFailure, Unavailable
 from ..handles import check_name, parse
 from ..lineage import Lineage
 from ..modeling.algorithms import algorithm
@@ -63,12 +63,20 @@ def _tuned(work: Work, request: TuneRequest, crew: Crew | None) -> Tuned:
 
         found = Found(study, objective, space, scored_on, trials.before, notes, loaded)
 
+        reached: list[Tuned] = []
+
         def so_far() -> Tuned:
             record(work.home, _as_search(study, objective.card, request, space))
-            return found.told(log.run, time.monotonic() - began)
+            reached[:] = [found.told(log.run, time.monotonic() - began)]
+            return reached[0]
 
         scoring = scoring_of(objective, crew)
-        Driver(work, trials, scoring, log, request.n_trials, objective.parts, so_far).run()
+        try:
+            Driver(work, trials, scoring, log, request.n_trials, objective.parts, so_far).run()
+        except Unavailable as failure:
+            if not reached:
+                raise
+            return _cut_short(log, reached[0], failure)
         Lineage(work.home).record(f"study:{name}", [objective.card.dataset, request.validation], "tune_model")
         (score, notes), made = found.judged(), so_far()
         notes = [*scoring.notes, *notes, *made.notes]
@@ -78,6 +86,13 @@ def _tuned(work: Work, request: TuneRequest, crew: Crew | None) -> Tuned:
             made = made.model_copy(update={"undo": found.undo(log.run, made.model)})
         log.close(study)
     return made
+
+
+def _cut_short(log: TrialLog, reached: Tuned, failure: Unavailable) -> Tuned:
+    """The best so far of a search whose database has gone away, which its study still has when that is back."""
+    log.end(reached.study.removeprefix("study:"), reached.best_value)
+    why = f"ended early with the best so far: {failure.message}; tune_model(study={reached.study!r}) goes on"
+    return reached.model_copy(update={"notes": [why, *reached.notes]})
 
 
 def get_study(work: Work, study: str) -> Study:

@@ -47,7 +47,10 @@ class TrialLog:
         log_part(self.work, self.run, self.experiment, part)
 
     def close(self, study: Study) -> None:
-        log_run(self.work, self.run, {}, {f"best_{self.metric}": study.best_value}, 0, {"study": study.study_name})
+        self.end(study.study_name, study.best_value)
+
+    def end(self, study: str, best: float) -> None:
+        log_run(self.work, self.run, {}, {f"best_{self.metric}": best}, 0, {"study": study})
         end_run(self.work, self.run, "FINISHED")
 
 

@@ -15,15 +15,17 @@ from ..locks import locked
 from ..runtime.work import Work
 from ..tracing.redaction import redact
 from ..tracking.backend import probe
+from .patient import SETTING, Patience, patient
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
 
-SETTING = "optuna.study_storage"
 SCHEMA = "mlops_mcp_optuna"
 # Any fixed number: whoever makes the schema takes this lock first.
 LOCK = 0x6F7074756E61
+# Who only reads is told soon.
+AT_ONCE = Patience(most_s=2.0)
 
 
 @contextmanager
@@ -39,17 +41,22 @@ def driving(work: Work, name: str) -> Generator[BaseStorage]:
     with locked(driver(work, name), 0, busy, "Wait for it, or use another name."):
         if not work.settings.study_storage:
             repair(path)
-        yield open_storage(work, name)
+        yield open_storage(work, name, Patience())
 
 
-def open_storage(work: Work, name: str) -> BaseStorage:
-    """The configured database, or the journal of one study."""
+def open_storage(work: Work, name: str, patience: Patience = AT_ONCE) -> BaseStorage:
+    """The configured database, or the journal of one study.
+
+    Args:
+        patience: of calls of the database when it goes away once it is opened.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if url := work.settings.study_storage:
         with _translated():
-            return optuna.storages.RDBStorage(url, engine_kwargs=work.once(_engine_of))
+            made = optuna.storages.RDBStorage(url, engine_kwargs=work.once(_engine_of))
+        return patient(made, patience)
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 
     path = str(journal(work, name))

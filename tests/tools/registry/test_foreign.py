@@ -129,7 +129,7 @@ def test_a_model_that_answers_otherwise_here_is_not_taken_in_and_leaves_nothing(
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder
 
-    rows = pd.DataFrame({"c": frame["y"].map({1: "a"}), "y": frame["y"]})
+    rows = pd.DataFrame({"c": frame["y"].map({1: "a", 0: None}).astype(object), "y": frame["y"]})
     rows.to_parquet(tmp_path / "rows.parquet")
     model = Pipeline([("pre", OneHotEncoder(handle_unknown="ignore")), ("model", LogisticRegression())])
     model.fit(rows[["c"]], rows["y"])

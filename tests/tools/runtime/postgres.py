@@ -24,16 +24,34 @@ def search_path() -> str:
 @contextmanager
 def running(folder: Path, find: Callable[[str], str]) -> Generator[str]:
     """The address of a server that listens on a socket in `folder` only, as long as the body runs."""
-    data = folder / "data"
     user = _user(folder)
-    binaries = Path(find("initdb")).parent
-    _run(user, binaries / "initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
-    _run(user, binaries / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start")
+    find("initdb")
+    _run(user, _program("initdb"), "-D", folder / "data", "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
+    start(folder)
     try:
         yield f"postgresql://tester@/postgres?host={folder}"
     finally:
-        _run(user, binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+        stop(folder, "immediate")
+
+
+def start(folder: Path) -> None:
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
+    _control(folder, "-o", options, "-l", folder / "log", "-w", "start")
+
+
+def stop(folder: Path, how: str = "fast") -> None:
+    """End the server of a folder, and with it every connection."""
+    _control(folder, "-m", how, "-w", "stop")
+
+
+def _control(folder: Path, *options: object) -> None:
+    _run(_user(folder), _program("pg_ctl"), "-D", folder / "data", *options)
+
+
+def _program(name: str) -> Path:
+    found = shutil.which(name, path=search_path())
+    assert found
+    return Path(found)
 
 
 def _user(folder: Path) -> str | None:

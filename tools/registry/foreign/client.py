@@ -80,7 +80,7 @@ def import_model(work: Work, request: ImportRequest) -> ImportedModel:
 
 
 def _of_mlflow(work: Work, reference: str) -> Origin:
-    located = locate_any(work, reference)
+    located = locate_any(work, reference, fresh=True)
     if (located.folder / CARD_FILE).is_file():
         raise ToolFailure(
             f"{located.handle} has a card already, so it is used as it is",

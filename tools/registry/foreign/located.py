@@ -35,8 +35,11 @@ class Located:
     run: str = ""
 
 
-def locate_any(work: Work, reference: str) -> Located:
+def locate_any(work: Work, reference: str, fresh: bool = False) -> Located:
     """The model behind a reference, whoever has made it.
+
+    Args:
+        fresh: fetch the files again that lie elsewhere, since what a run holds may have been logged again.
 
     Raises:
         ToolFailure: nothing of that name, or files where artifacts may not lie.
@@ -45,7 +48,7 @@ def locate_any(work: Work, reference: str) -> Located:
     with translated():
         source, handle = _source(client, reference)
         location, run = _location(client, source)
-    return Located(source, handle, _folder(work, location, source), run)
+    return Located(source, handle, _folder(work, location, source, fresh), run)
 
 
 def _source(client: MlflowClient, reference: str) -> tuple[str, str]:
@@ -97,11 +100,11 @@ def _copied(client: MlflowClient, source: str) -> str:
     return found
 
 
-def _folder(work: Work, location: str, source: str) -> Path:
-    """The live folder, or a copy; what a run holds may have been logged again, so that copy is a new one each time."""
+def _folder(work: Work, location: str, source: str, fresh: bool) -> Path:
+    """The live folder, or a copy; that of a logged model holds for good."""
     if LOGGED.fullmatch(source):
         return local_copy(work, location, source.removeprefix("models:/"))
     name = f"at-{hashlib.sha256(location.encode()).hexdigest()[:32]}"
-    if local_folder(location) is None:
+    if fresh and local_folder(location) is None:
         shutil.rmtree(work.home / "cache" / "models" / name, ignore_errors=True)
     return local_copy(work, location, name)
