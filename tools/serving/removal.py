@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..locks import locked
-from ..removal import Found, Hold, Leftover, Removal, Remover, erase, files_in, set_aside, written
+from ..removal import Found, Hold, Leftover, Removal, Remover, erase, files_in, kept, set_aside, written
 from ..runtime.work import Work
 from ..undo import call
 from . import endpoints
 from .bentos import BUILD_PATIENCE_S, Bento, find_bento, model_folder, packaged
 from .client import stop_endpoint
 from .models import EndpointFile
+from .targets.exporting import exports
 
 LATEST = "latest"
 
@@ -96,8 +97,9 @@ def _changed(folder: Path) -> float:
     return folder.stat().st_mtime
 
 
+EXPORT = kept("export", exports, "export_deployment makes one.")
 REMOVAL = Removal(
-    removers={"bento": Remover(find, remove), "endpoint": Remover(find_endpoint, remove_endpoint)},
+    removers={"bento": Remover(find, remove), "endpoint": Remover(find_endpoint, remove_endpoint), "export": EXPORT},
     holds=holds,
     leftovers=leftovers,
 )
