@@ -269,6 +269,20 @@ class BentomlSettings(Section):
     proxy: Literal["auto", "builtin", "haproxy"]
 
 
+DNS = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+
+
+class KubernetesSettings(Section):
+    """Where exported deployments run. `gateway` is a Gateway, as name or namespace/name."""
+
+    context: str
+    config: str
+    namespace: Annotated[str, Field(pattern=rf"^{DNS}$")]
+    registry: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._:/-]*[a-z0-9]$|^$")]
+    gateway: Annotated[str, Field(pattern=rf"^({DNS}/)?{DNS}$|^$")]
+    domain: Annotated[str, Field(pattern=rf"^{DNS}(\.{DNS})*$|^$")]
+
+
 class Settings(Section):
     """Everything that can be configured; paths that were left empty resolve below `home`."""
 
@@ -285,6 +299,7 @@ class Settings(Section):
     feast: FeastSettings
     optuna: OptunaSettings
     bentoml: BentomlSettings
+    kubernetes: KubernetesSettings
 
     @property
     def trace_store(self) -> Path:

@@ -45,11 +45,15 @@ class Call:
         return self.scope, self.tool, self.key
 
 
+def store_of(home: Path, timeout_s: float = TIMEOUT_S) -> Store:
+    return Store(home / "answers.db", SCHEMA, WHAT, upgrade=_upgrade, timeout_s=timeout_s)
+
+
 class AnswerTable:
     """Shared by all servers of a state folder; blocking. All methods raise StorageError."""
 
     def __init__(self, home: Path, keep_days: float, timeout_s: float = TIMEOUT_S) -> None:
-        self._store = Store(home / "answers.db", SCHEMA, WHAT, upgrade=_upgrade, timeout_s=timeout_s)
+        self._store = store_of(home, timeout_s)
         self._server = ServerLock(home / "servers")
         self._expiry = Expiry(keep_days)
         self._pruned = -PRUNE_EVERY_S

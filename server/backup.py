@@ -34,7 +34,7 @@ PURPOSE = "backup"
 
 def backup(settings: Settings, file: str, force: bool) -> int:
     """Write the state folder to a file, which holds its secret key and tokens; the exit code is 2 when that fails."""
-    return _told(lambda: _backup(settings, Path(file).absolute(), force))
+    return told(lambda: written(settings, Path(file).absolute(), force))
 
 
 def restore(settings: Settings, file: str, force: bool, foreign: bool = False) -> int:
@@ -45,10 +45,10 @@ def restore(settings: Settings, file: str, force: bool, foreign: bool = False) -
     Args:
         foreign: take also what the installation that is here cannot have written, or is not known to have.
     """
-    return _told(lambda: _restore(settings, Path(file).absolute(), force, foreign))
+    return told(lambda: _restore(settings, Path(file).absolute(), force, foreign))
 
 
-def _told(run: Callable[[], list[str]]) -> int:
+def told(run: Callable[[], list[str]]) -> int:
     try:
         print("\n".join(run()))
     except (ToolFailure, OSError) as error:
@@ -57,7 +57,8 @@ def _told(run: Callable[[], list[str]]) -> int:
     return 0
 
 
-def _backup(settings: Settings, target: Path, force: bool) -> list[str]:
+def written(settings: Settings, target: Path, force: bool) -> list[str]:
+    """Write the state folder to a file; what is said of it. Raises ToolFailure or OSError."""
     home = settings.home.resolve()
     if not home.is_dir():
         raise ToolFailure(f"there is no state folder {home}", "Name it with --home.")
@@ -105,7 +106,7 @@ def _restore(settings: Settings, archive: Path, force: bool, foreign: bool) -> l
     present = [each for each in home.iterdir() if not each.name.startswith(BEFORE)]
     if present and not force:
         raise ToolFailure(f"{home} is not empty", "Pass --force to set what is in it aside, or name another --home.")
-    _require_unused(home)
+    require_unused(home, "restore")
     draft = home / f"{RESTORING}{uuid.uuid4().hex}"
     draft.mkdir(mode=0o700)
     try:
@@ -145,11 +146,11 @@ def _require_own(home: Path, held: Manifest) -> None:
     )
 
 
-def _require_unused(home: Path) -> None:
+def require_unused(home: Path, then: str) -> None:
     """A server would go on with the files that it has open; of one in another container only its lock is seen."""
     for lock in (*home.glob("servers/*.lock"), *home.glob("jobs/*.lock")):
         if alive.held(lock):
-            raise ToolFailure(f"a server or a job holds {lock}", "End it, and the endpoints, then restore again.")
+            raise ToolFailure(f"a server or a job holds {lock}", f"End it, and the endpoints, then {then} again.")
     for process in psutil.process_iter():
         try:
             used = process.pid != os.getpid() and any(
@@ -158,7 +159,7 @@ def _require_unused(home: Path) -> None:
         except (psutil.Error, OSError):
             continue
         if used:
-            raise ToolFailure(f"process {process.pid} uses {home}", "End it, and the endpoints, then restore again.")
+            raise ToolFailure(f"process {process.pid} uses {home}", f"End it, and the endpoints, then {then} again.")
 
 
 def _exchanged(home: Path, draft: Path, present: list[Path]) -> list[str]:

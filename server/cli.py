@@ -177,6 +177,14 @@ def _add_state(commands: Any) -> None:
     restore.add_argument("--force", action="store_true", help="set aside what is in the folder")
     restore.add_argument("--foreign", action="store_true", help="take one that this installation did not write")
     restore.set_defaults(run=_restore)
+    upgrade = commands.add_parser("upgrade", help="bring what older versions wrote up to this one, after a backup")
+    upgrade.add_argument("file", nargs="?", default="", metavar="FILE", help="where the backup is written first")
+    upgrade.add_argument("--mlflow", action="store_true", help="also the database of MLflow")
+    upgrade.add_argument(
+        "--backed-up", action="store_true", help="of a database elsewhere, which FILE does not hold, there is a backup"
+    )
+    upgrade.add_argument("--dry-run", action="store_true", help="show what would change and write nothing")
+    upgrade.set_defaults(run=_upgrade)
 
 
 class _Version(argparse.Action):
@@ -375,6 +383,12 @@ def _restore(options: argparse.Namespace, loaded: Loaded) -> int:
     from .backup import restore
 
     return restore(loaded.settings, options.file, options.force, options.foreign)
+
+
+def _upgrade(options: argparse.Namespace, loaded: Loaded) -> int:
+    from .upgrade import Request, upgrade
+
+    return upgrade(loaded.settings, Request(options.file, options.mlflow, options.backed_up, options.dry_run))
 
 
 def _demo(options: argparse.Namespace, loaded: Loaded) -> int:

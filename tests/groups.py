@@ -24,6 +24,7 @@ TOGETHER = {
     "tests/tools/tracking/test_straight.py": "cluster",
     "tests/tools/tuning/test_databases.py": "cluster",
     "tests/tools/serving/test_doors.py": "serving",
+    "tests/tools/serving/targets/test_exporting.py": "serving",
     "tests/tools/serving/test_serving.py": "serving",
 }
 # The groups that take longest, longest first; every other module is a group of its own.

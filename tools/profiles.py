@@ -77,7 +77,8 @@ AGENTS = (
         (
             "list_models", "get_model", "get_latest_version", "promote_model", "rollback_model", "transition_stage",
             "package_model", "list_bentos", "deploy_model", "set_traffic", "predict", "list_endpoints", "get_endpoint",
-            "get_endpoint_logs", "rollback_endpoint", "stop_endpoint", "get_lineage", "delete", *JOBS,
+            "get_endpoint_logs", "rollback_endpoint", "stop_endpoint", "export_deployment", "apply_deployment",
+            "get_lineage", "delete", *JOBS,
         ),
     ),
     AgentProfile(

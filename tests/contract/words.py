@@ -129,6 +129,10 @@ WORDS: dict[str, Word] = {
     # Serving and the registry
     "replicas": plain(WHOLE, "processes of an endpoint"),
     "resources": Word(OBJECT, "what a process may use"),
+    "export": Word(TEXT, "what export_deployment wrote"),
+    "withdraw": Word(TRUTH, "whether an export is taken away where it was applied"),
+    "platform": plain(TEXT, "what a deployment is exported for"),
+    "traffic": Word(OBJECT, "the percentages of calls by bento or model"),
     "percent": Word(WHOLE, "a share of calls"),
     "log_sample": Word(NUMBER, "how much of what an endpoint is asked is logged"),
     "canary": plain(OBJECT, "how a new bento proves itself before it gets all calls"),

@@ -86,7 +86,7 @@ def deploy_model(work: Work, request: DeployRequest) -> Deployed:
 def deploy(work: Work, request: DeployRequest, ports: Iterator[int]) -> Deployed:
     name = endpoints.endpoint_name(request.endpoint)
     require_bentoml(work)
-    bento, model = _bento(work, request.bento)
+    bento, model = bento_of(work, request.bento)
     require_whole(work, bento)
     threads, memory = max(1, int(request.resources.cpu)), size(request.resources.memory)
     plan = Plan(name, bento, request.replicas, threads, memory, model, request.log_sample)
@@ -223,7 +223,7 @@ def _to_stop(work: Work, text: str) -> EndpointFile:
         return EndpointFile(endpoint=endpoints.endpoint_name(text))
 
 
-def _bento(work: Work, text: str) -> tuple[Bento, str]:
+def bento_of(work: Work, text: str) -> tuple[Bento, str]:
     """The bento of that name, or the one of a model, which is packaged on the way; and the model that it is of."""
     if not text.startswith(MODELS):
         bento = find_bento(work, text)

@@ -14,6 +14,9 @@ from typing import Any
 # SHA-256 of the token, in hexadecimal: what a service knows of it. Without, the service is run by somebody else, who
 # guards it: his platform asks for its health and is the one that lets callers in.
 TOKEN_DIGEST = "MLOPS_ENDPOINT_TOKEN_SHA256"
+# The names, with commas between, by which callers know a service that another platform runs (`*`: any); without, it is
+# this machine's alone. That platform asks for its health, and bears no token.
+HOSTS = "MLOPS_ENDPOINT_HOSTS"
 # Some 10,000 rows of a hundred features.
 MAX_BODY, MOST_PASSED = 16 << 20, 64 << 20
 # Digits of a length that nobody sends.
@@ -44,12 +47,14 @@ class Guard:
     Args:
         digest: of the token; empty: nobody is asked for one.
         posts: the routes that rows are sent to.
+        hosts: by which names it is known, with commas between; empty: those of this machine.
     """
 
-    def __init__(self, app: App, digest: str, posts: tuple[str, ...]) -> None:
+    def __init__(self, app: App, digest: str, posts: tuple[str, ...], hosts: str = "") -> None:
         self._app = app
         self._digest = digest
         self._posts = posts
+        self._elsewhere = tuple(name.strip().lower() for name in hosts.split(",") if name.strip())
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -64,17 +69,23 @@ class Guard:
         return await self._app(scope, _again(body, receive), send)
 
     def _require_allowed(self, scope: Mapping[str, Any]) -> None:
-        if self._digest:
+        if self._digest and not (self._elsewhere and scope["path"] in HEALTH):
             self._require_token(_header(scope, b"authorization"))
-            if _host(_header(scope, b"host")) not in HERE:
-                raise Refused(421, "this endpoint answers on this machine alone: Host must be 127.0.0.1 or localhost")
-            origin = _header(scope, b"origin")
-            if origin and _host(origin.partition("://")[2]) not in HERE:
-                raise Refused(403, "a page of another origin may not ask this endpoint")
+            self._require_host(_host(_header(scope, b"host")), _header(scope, b"origin"))
         self._require_route(scope["path"], scope["method"])
         kind = _header(scope, b"content-type").partition(";")[0].strip().lower()
         if scope["method"] == "POST" and kind != "application/json":
             raise Refused(415, "send rows as JSON, with Content-Type: application/json")
+
+    def _require_host(self, host: str, origin: str) -> None:
+        names = self._elsewhere or HERE
+        if host not in names and "*" not in names:
+            where = (
+                "by its own names" if self._elsewhere else "on this machine alone: Host must be 127.0.0.1 or localhost"
+            )
+            raise Refused(421, f"this endpoint answers {where}")
+        if origin and _host(origin.partition("://")[2]) not in names:
+            raise Refused(403, "a page of another origin may not ask this endpoint")
 
     def _require_token(self, given: str) -> None:
         token = given[len(SCHEME) :].strip() if given.lower().startswith(SCHEME) else ""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..locks import locked
-from ..removal import Found, Hold, Leftover, Removal, Remover, erase, files_in, set_aside, written
+from ..removal import Found, Hold, Leftover, Removal, Remover, erase, files_in, kept, set_aside, written
 from ..runtime.work import Work
 from ..undo import call
 from . import endpoints
@@ -14,6 +14,7 @@ from .bentos import Bento, find_bento, model_folder, packaged
 from .building import LATEST, PATIENCE_S
 from .client import stop_endpoint
 from .models import EndpointFile
+from .targets.exporting import exports
 
 
 def find(work: Work, text: str) -> Found:
@@ -95,8 +96,9 @@ def _changed(folder: Path) -> float:
     return folder.stat().st_mtime
 
 
+EXPORT = kept("export", exports, "export_deployment makes one.")
 REMOVAL = Removal(
-    removers={"bento": Remover(find, remove), "endpoint": Remover(find_endpoint, remove_endpoint)},
+    removers={"bento": Remover(find, remove), "endpoint": Remover(find_endpoint, remove_endpoint), "export": EXPORT},
     holds=holds,
     leftovers=leftovers,
 )

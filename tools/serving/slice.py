@@ -11,8 +11,8 @@ SLICE = Slice(
     libraries=("bentoml",),
     needs=("bentoml", "sklearn"),
     stands_on=("modeling",),
-    handles=("bento", "endpoint"),
-    removes=("bento", "endpoint"),
+    handles=("bento", "endpoint", "export"),
+    removes=("bento", "endpoint", "export"),
     # It starts processes, sees and ends them: those of another worker too, which Landlock would hide from one that is
     # held (ptrace(2) reaches no process outside of one's own domain, and /proc tells no more of it).
     reach="anything",

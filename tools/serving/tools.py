@@ -34,10 +34,14 @@ from .models import (
     StoredLine,
     Traffic,
 )
+from .targets import applying, exporting
+from .targets.answers import Applied, ApplyRequest, Exported, ExportRequest, Platform
 
 MAX_ROWS = 100
 # A schema of its own would cost as much as half a tool.
 CANARY = "steps: [percent, …], hold_s, max_error_rate, max_p99_ms: else back"
+LIMITS = "Per replica: {cpu, memory: 2Gi}"
+Limited = Annotated[Resources | None, WithJsonSchema({"type": "object", "description": LIMITS})]
 Proving = Annotated[Canary | None, WithJsonSchema({"type": "object", "description": CANARY})]
 
 
@@ -137,6 +141,32 @@ async def rollback_endpoint(context: Injected, endpoint: Endpoint, wait_s: Wait 
     return await context.submit(client.rollback_endpoint, RollbackRequest(endpoint=endpoint), wait_s, once=True)
 
 
+async def export_deployment(
+    context: Injected,
+    platform: Platform,
+    name: NewName,
+    traffic: Annotated[dict[str, Percent], Field(description="{bento or model: percent}")],
+    replicas: Annotated[int, Field(ge=1, le=100)] = 1,
+    resources: Limited = None,
+    wait_s: Wait = None,
+) -> JobView[Exported]:
+    """Write what others serve bentos with: contexts of images, and manifests for Kubernetes."""
+    request = ExportRequest(
+        platform=platform, name=name, traffic=traffic, replicas=replicas, resources=resources or Resources()
+    )
+    return await context.submit(exporting.export_deployment, request, wait_s)
+
+
+async def apply_deployment(
+    context: Injected,
+    export: Annotated[str, Field(description="export:<id>")],
+    withdraw: Annotated[bool, Field(description="Delete it there.")] = False,
+    wait_s: Wait = None,
+) -> JobView[Applied]:
+    """Apply an export to the Kubernetes cluster of the settings."""
+    return await context.submit(applying.apply_deployment, ApplyRequest(export=export, withdraw=withdraw), wait_s)
+
+
 async def stop_endpoint(context: Injected, endpoint: Endpoint) -> Stopped:
     """End all processes of an endpoint. Its bentos stay."""
     return await context.call(client.stop_endpoint, endpoint)
@@ -156,6 +186,8 @@ TOOLSET = Toolset(
         reads(get_endpoint, "Get endpoint"),
         reads(get_endpoint_logs, "Get endpoint logs"),
         writes(rollback_endpoint, "Roll back endpoint", job="short", destructive=True),
+        writes(export_deployment, "Export deployment", job="short", idempotent=True),
+        writes(apply_deployment, "Apply deployment", job="short", destructive=True, idempotent=True, open_world=True),
         writes(stop_endpoint, "Stop endpoint", destructive=True, idempotent=True),
     ),
 )

@@ -299,7 +299,10 @@ def _import_request_headers() -> None:
 def _failure(error: MlflowException) -> ToolFailure:
     text = str(error.message).strip().splitlines()[0][:400]
     if "out-of-date database schema" in text:
-        return ToolFailure("the MLflow store is older than MLflow", "Run: mlflow db upgrade <tracking URI>")
+        return ToolFailure(
+            "the MLflow store is older than MLflow",
+            "Run: mlops-mcp upgrade BACKUP --mlflow, or mlflow db upgrade <tracking URI>",
+        )
     if error.error_code == "INTERNAL_ERROR" and "API request" in text:
         return Unavailable(f"the MLflow server failed: {text}", "See the setting mlflow.tracking_uri.")
     return ToolFailure(

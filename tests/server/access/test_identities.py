@@ -26,8 +26,8 @@ from .conftest import Door, opened
 TOOLS = [name for names in wire.index().values() for name in names]
 # Worked out by hand from what each tool does: these end or replace what others stand on, or move what all are served.
 ADMIN = {
-    "clean_up", "delete", "deploy_model", "promote_model", "rollback_endpoint", "rollback_model", "set_traffic",
-    "stop_endpoint", "transition_stage",
+    "apply_deployment", "clean_up", "delete", "deploy_model", "promote_model", "rollback_endpoint", "rollback_model",
+    "set_traffic", "stop_endpoint", "transition_stage",
 }  # fmt: skip
 
 WRITING: tuple[tuple[str, dict[str, Any]], ...] = (("cancel", {}), ("update", {"inputResponses": {}}))

@@ -40,6 +40,7 @@ async def asked(
     method: str = "POST",
     body: tuple[bytes, ...] = (b"{}",),
     digest: str = DIGEST,
+    hosts: str = "",
 ) -> tuple[int, dict[str, Any], list[bytes]]:
     """The status, the body, and what reached the service."""
     service, sent, pieces = Service(), list[Message](), _messages(body)
@@ -54,7 +55,7 @@ async def asked(
         "type": "http", "path": path, "method": method,
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
     }  # fmt: skip
-    await Guard(service, digest, ROUTES)(scope, receive, send)
+    await Guard(service, digest, ROUTES, hosts)(scope, receive, send)
     return sent[0]["status"], json.loads(sent[1]["body"]), service.bodies
 
 
@@ -160,3 +161,36 @@ async def test_a_bento_that_is_run_elsewhere_asks_for_no_token_and_is_bounded_al
 
 def test_a_service_answers_to_the_names_of_this_machine_that_a_server_answers_to() -> None:
     assert tuple(f"[{name}]" if ":" in name else name for name in OWN_HOSTS) == guard.HERE
+
+
+ELSEWHERE = "loans.example.org, loans-v1.ml.svc"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+async def test_a_platform_that_runs_a_service_asks_for_its_health_by_any_name_without_a_token(path: str) -> None:
+    status, _, reached = await asked(("host", "10.1.2.3:3000"), path=path, method="GET", hosts=ELSEWHERE)
+    assert (status, len(reached)) == (200, 1)
+    assert (await asked(("host", "10.1.2.3:3000"), path=path, method="GET"))[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "hosts", "status"),
+    [
+        ((BEARER, JSON, ("host", "loans.example.org")), ELSEWHERE, 200),
+        ((BEARER, JSON, ("host", "LOANS-v1.ml.svc:3000")), ELSEWHERE, 200),
+        ((BEARER, JSON, ("host", "anything.example.org")), "*", 200),
+        ((BEARER, JSON, ("host", "other.example.org")), ELSEWHERE, 421),
+        ((BEARER, JSON, HERE), ELSEWHERE, 421),
+        ((BEARER, JSON), ELSEWHERE, 421),
+        ((JSON, ("host", "loans.example.org")), ELSEWHERE, 401),
+        ((JSON, ("host", "anything.example.org")), "*", 401),
+        ((BEARER, JSON, ("host", "loans.example.org"), ("origin", "https://evil.example")), ELSEWHERE, 403),
+        ((BEARER, JSON, ("host", "loans.example.org"), ("origin", "https://evil.example")), "*", 403),
+        ((BEARER, JSON, ("host", "loans.example.org"), ("origin", "https://loans.example.org")), ELSEWHERE, 200),
+    ],
+)
+async def test_a_service_elsewhere_answers_by_its_own_names_and_to_its_token_alone(
+    headers: tuple[tuple[str, str], ...], hosts: str, status: int
+) -> None:
+    found, _, reached = await asked(*headers, hosts=hosts)
+    assert (found, len(reached)) == (status, int(status == 200))

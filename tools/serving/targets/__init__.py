@@ -1,0 +1,1 @@
+"""Bentos made ready for where they are served by others: images, a Kubernetes cluster."""

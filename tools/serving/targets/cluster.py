@@ -1,0 +1,129 @@
+"""A Kubernetes cluster that the settings name: apply there what was exported, and take it away again."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ....config.settings import KubernetesSettings
+from ...errors import ToolFailure, Unavailable, require
+
+# Where each kind lies in the API.
+PLACES = {
+    "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments/{name}",
+    "Service": "/api/v1/namespaces/{namespace}/services/{name}",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets/{name}",
+    "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/{name}",
+}
+# Calls go to a version only once all of it is there.
+ORDER = tuple(PLACES)
+MANAGER = "mlops-mcp"
+PATIENCE_S = (5, 30)
+
+
+def apply(settings: KubernetesSettings, folder: Path) -> list[str]:
+    """Apply the manifests of a folder on the server's side; what was applied, as `kind/name`.
+
+    Raises:
+        ToolFailure: no cluster is configured, or it refuses one of them; the message names those before.
+        Unavailable: it does not answer.
+    """
+    done: list[str] = []
+    with _client(settings) as api:
+        for manifest in manifests_of(folder):
+            query = [("fieldManager", MANAGER), ("fieldValidation", "Strict"), ("force", "true")]
+            with _told(settings, manifest, done):
+                _asked(api, "PATCH", manifest, query, manifest)
+            done.append(title(manifest))
+    return done
+
+
+def withdraw(settings: KubernetesSettings, folder: Path) -> list[str]:
+    """Delete what the manifests of a folder describe, the route first; what was there.
+
+    Raises:
+        ToolFailure: no cluster is configured, or it refuses.
+        Unavailable: it does not answer.
+    """
+    from kubernetes.client.exceptions import NotFoundException
+
+    gone: list[str] = []
+    with _client(settings) as api:
+        for manifest in reversed(manifests_of(folder)):
+            with _told(settings, manifest, gone):
+                try:
+                    _asked(api, "DELETE", manifest, [("propagationPolicy", "Foreground")], None)
+                except NotFoundException:
+                    continue
+            gone.append(title(manifest))
+    return gone
+
+
+def manifests_of(folder: Path) -> list[dict[str, Any]]:
+    """Those of a folder, in the order in which they are applied."""
+    found = [yaml.safe_load(file.read_bytes()) for file in sorted(folder.glob("*.yaml"))]
+    return sorted(found, key=lambda each: ORDER.index(each["kind"]))
+
+
+def title(manifest: dict[str, Any]) -> str:
+    return f"{manifest['kind']}/{manifest['metadata']['name']}"
+
+
+@contextmanager
+def _client(settings: KubernetesSettings) -> Generator[Any]:
+    if not settings.context:
+        raise ToolFailure(
+            "no cluster is configured", "Set kubernetes.context, or run the commands that export_deployment told."
+        )
+    require("kubernetes")
+    from kubernetes.config import ConfigException, new_client_from_config
+
+    try:
+        api = new_client_from_config(settings.config or None, settings.context, persist_config=False)
+    except ConfigException as error:
+        hint = "It is looked for in kubernetes.config, else where kubectl does."
+        raise ToolFailure(f"there is no context {settings.context!r}: {error}", hint) from error
+    with api:
+        yield api
+
+
+@contextmanager
+def _told(settings: KubernetesSettings, manifest: dict[str, Any], done: list[str]) -> Generator[None]:
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    before = f"; done before: {', '.join(done)}" if done else ""
+    try:
+        yield
+    except ApiException as error:
+        said = " ".join(_words(error.body))[:400] or error.reason
+        raise ToolFailure(f"the cluster refuses {title(manifest)} ({error.status}): {said}{before}") from error
+    except HTTPError as error:
+        hint = f"It is the one of kubernetes.context ({settings.context}). Call again: what is there stays."
+        raise Unavailable(f"the cluster does not answer{before}: {str(error)[:200]}", hint) from error
+
+
+def _words(body: object) -> Iterator[str]:
+    """What a Status of the API says; it is JSON, which YAML holds."""
+    try:
+        status = yaml.safe_load(body) if isinstance(body, str | bytes) else None
+    except yaml.YAMLError:
+        return
+    if isinstance(status, dict):
+        yield str(status.get("message", ""))
+
+
+def _asked(api: Any, method: str, manifest: dict[str, Any], query: list[tuple[str, str]], body: object) -> None:
+    place = PLACES[manifest["kind"]].format_map(manifest["metadata"])
+    headers = {"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"}
+    asked = api.param_serialize(
+        method, place, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"]
+    )
+    answer = api.call_api(*asked, _request_timeout=PATIENCE_S)
+    answer.read()
+    api.response_deserialize(answer, {"2XX": "object"})

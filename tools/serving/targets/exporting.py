@@ -1,0 +1,209 @@
+"""Write a folder from which others serve: the context of an image for each bento, and manifests of a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from shlex import quote
+
+import yaml
+
+from ...errors import ToolFailure, unknown
+from ...handles import check_name, parse
+from ...lineage import Lineage
+from ...modeling.card import digest
+from ...removal import files_in
+from ...runtime.work import Work
+from ...storage.state_files import private_folder
+from ...undo import deletes
+from ..bentos import Bento, require_bentoml, require_whole
+from ..client import bento_of
+from ..planning import size
+from . import names
+from .answers import Exported, ExportedFile, ExportRequest, Manifest
+from .image import write_context
+from .manifests import Version, manifests, secret_of
+
+# kubectl reads every file of the folder that it is given, so manifests have one of their own.
+CONTEXTS, MANIFESTS, INDEX = "images", "manifests", "export.json"
+MARK = 12
+
+
+def exports(work: Work) -> Path:
+    return work.home / "exports"
+
+
+def export_deployment(work: Work, request: ExportRequest) -> Exported:
+    """Write it all, unless it is there: a folder is called after what it holds.
+
+    Raises:
+        ToolFailure: the percentages do not add up, or a bento is not what was packaged.
+    """
+    name = check_name(request.name, "deployment")
+    _require_whole_traffic(request)
+    require_bentoml(work)
+    bentos = [bento_of(work, text)[0] for text in request.traffic]
+    if len({each.handle for each in bentos}) < len(bentos):
+        raise ToolFailure("a bento stands twice in traffic", "Give each one its share once.")
+    for each in bentos:
+        require_whole(work, each)
+    shares = zip(bentos, request.traffic.values(), strict=True)
+    versions = [_version(work, request, each, percent) for each, percent in shares]
+    folder, made = _written(work, request, name, bentos, versions)
+    handle = f"export:{folder.name}"
+    Lineage(work.home).record(handle, [each.handle for each in bentos], "export_deployment")
+    return _told(work, Manifest.model_validate_json((folder / INDEX).read_bytes()), folder, made)
+
+
+def find_export(work: Work, text: str) -> tuple[Path, Manifest]:
+    """The folder of an export, and what it holds.
+
+    Raises:
+        ToolFailure: there is none of that name, or a file of it is not what was exported.
+    """
+    name = parse(text, "export").name
+    folder = exports(work) / name
+    if not (folder / INDEX).is_file():
+        known = (f"export:{each.parent.name}" for each in sorted(exports(work).glob(f"[!.]*/{INDEX}")))
+        raise unknown("export", text, known, "export_deployment makes one.")
+    if wrong := changed(folder):
+        raise ToolFailure(f"{wrong} of {text} is not what was exported", "Export it again: it is then written anew.")
+    return folder, Manifest.model_validate_json((folder / INDEX).read_bytes())
+
+
+def changed(folder: Path) -> str:
+    """A file that is not as it was listed, or is listed nowhere; empty if there is none."""
+    listed = {each.path: each.sha256 for each in Manifest.model_validate_json((folder / INDEX).read_bytes()).files}
+    found = {path.relative_to(folder).as_posix(): path for path in files_in([folder]) if path != folder / INDEX}
+    wrong = (path for path in listed.keys() | found.keys() if path not in found or path not in listed)
+    return next(wrong, "") or next((path for path in listed if digest(found[path]) != listed[path]), "")
+
+
+def _require_whole_traffic(request: ExportRequest) -> None:
+    if not request.traffic:
+        raise ToolFailure("traffic is empty", "Pass {bento: 100}; package_model makes a bento.")
+    if (total := sum(request.traffic.values())) != 100:
+        raise ToolFailure(f"the shares of traffic add up to {total}", "They have to add up to 100.")
+
+
+def _version(work: Work, request: ExportRequest, bento: Bento, percent: int) -> Version:
+    spec = bento.spec
+    return Version(
+        name=request.name,
+        namespace=work.settings.kubernetes.namespace,
+        bento=bento.handle,
+        model=spec.model_uri,
+        version=spec.version,
+        image=names.image(work.settings.kubernetes.registry, spec.name, spec.version),
+        percent=percent,
+        replicas=request.replicas,
+        cpu=request.resources.cpu,
+        memory=size(request.resources.memory),
+    )
+
+
+def _written(
+    work: Work, request: ExportRequest, name: str, bentos: list[Bento], versions: list[Version]
+) -> tuple[Path, bool]:
+    """The folder, and whether it was made now. What another call writes at the same time is the same."""
+    private_folder(exports(work))
+    building = exports(work) / f".{uuid.uuid4().hex}"
+    try:
+        _fill(work, request, name, building, bentos, versions)
+        content = hashlib.sha256((building / INDEX).read_bytes()).hexdigest()[:MARK]
+        folder = exports(work) / f"{name}-{request.platform}-{content}"
+        if folder.is_dir() and not changed(folder):
+            return folder, False
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder, _placed(building, folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _placed(building: Path, folder: Path) -> bool:
+    """Give a folder its name; false if another call that wrote the same was faster."""
+    try:
+        os.rename(building, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        return False
+    return True
+
+
+def _fill(
+    work: Work, request: ExportRequest, name: str, folder: Path, bentos: list[Bento], versions: list[Version]
+) -> None:
+    for bento in bentos:
+        write_context(work, bento, folder / CONTEXTS / names.versioned(bento.spec.name, bento.spec.version))
+    if request.platform == "kubernetes":
+        (folder / MANIFESTS).mkdir()
+        for file, content in manifests(work.settings.kubernetes, versions).items():
+            (folder / MANIFESTS / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    index = Manifest(
+        platform=request.platform,
+        name=name,
+        traffic={each.bento: each.percent for each in versions},
+        images={each.bento: each.image for each in versions},
+        files=[_file(folder, each) for each in sorted(files_in([folder]))],
+    )
+    (folder / INDEX).write_text(index.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _file(folder: Path, path: Path) -> ExportedFile:
+    return ExportedFile(path=path.relative_to(folder).as_posix(), sha256=digest(path), bytes=path.stat().st_size)
+
+
+def _told(work: Work, index: Manifest, folder: Path, made: bool) -> Exported:
+    handle = f"export:{folder.name}"
+    shown = [each for each in index.files if not each.path.startswith(f"{CONTEXTS}/") or _is_dockerfile(each.path)]
+    return Exported(
+        export=handle,
+        platform=index.platform,
+        folder=str(folder),
+        traffic=index.traffic,
+        images=index.images,
+        files=shown,
+        commands=[*_building(folder, index), *_applying(work, folder, index)],
+        made=made,
+        notes=_notes(work, index, made),
+        undo=deletes(handle) if made else None,
+    )
+
+
+def _is_dockerfile(path: str) -> bool:
+    return path.count("/") == 2 and path.endswith("/Dockerfile")
+
+
+def _building(folder: Path, index: Manifest) -> Iterator[str]:
+    for bento, image in index.images.items():
+        name, _, version = bento.removeprefix("bento:").partition(":")
+        context = folder / CONTEXTS / names.versioned(name, version)
+        yield f"docker build --tag {image} {quote(str(context))}"
+        if "/" in image:
+            yield f"docker push {image}"
+
+
+def _applying(work: Work, folder: Path, index: Manifest) -> Iterator[str]:
+    if index.platform != "kubernetes":
+        return
+    settings = work.settings.kubernetes
+    kubectl = f"kubectl{f' --context {quote(settings.context)}' if settings.context else ''} -n {settings.namespace}"
+    sealed = '"$(printf %s "$TOKEN" | sha256sum | cut -d" " -f1)"'
+    yield f"{kubectl} create secret generic {secret_of(index.name)} --from-literal=sha256={sealed}"
+    yield f"{kubectl} apply --server-side -f {quote(str(folder / MANIFESTS))}"
+
+
+def _notes(work: Work, index: Manifest, made: bool) -> list[str]:
+    notes = [] if made else ["this was exported before; nothing was written"]
+    if index.platform == "docker":
+        return [*notes, "the services ask for no token unless MLOPS_ENDPOINT_TOKEN_SHA256 holds the SHA-256 of one"]
+    if not work.settings.kubernetes.registry:
+        notes.append("kubernetes.registry is not set: the images have no registry that a cluster could pull from")
+    if not work.settings.kubernetes.gateway:
+        notes.append("kubernetes.gateway is not set: there is no route, so nothing shares the calls by these weights")
+    return notes
