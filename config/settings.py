@@ -252,6 +252,7 @@ class GreatExpectationsSettings(Section):
 
 class FeastSettings(Section):
     repo_path: str
+    write_repository: bool
     project: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 
 

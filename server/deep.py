@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ..config.feast_file import is_repository
 from ..config.settings import Settings
 from ..tools.runtime.outcome import outcome_of
 from ..tools.runtime.work import Work
@@ -35,13 +36,22 @@ def _questions(settings: Settings) -> list[Question]:
         "jobs": _jobs,
         "traces": lambda _: _sqlite(settings.trace_store),
         "mlflow": _registry,
-        "feast": lambda _: _sqlite(settings.feast_home / "online.db"),
+        "feast": _features,
         "optuna": _study,
         "bentoml": lambda _: _file(settings.bentoml_home),
         "dask": _task,
     }
+    only_read = {"feast"} if is_repository(settings) else set[str]()
     asked = [
-        replace(question, ask=partial(_both, question.ask, partial(tries[question.name], settings)))
+        replace(
+            question,
+            ask=partial(
+                _both,
+                question.ask,
+                partial(tries[question.name], settings),
+                "read" if question.name in only_read else "written and read",
+            ),
+        )
         if question.name in tries
         else question
         for question in questions(settings)
@@ -52,13 +62,13 @@ def _questions(settings: Settings) -> list[Question]:
     ]
 
 
-def _both(look: Callable[[], str], write: Callable[[], None]) -> str:
+def _both(look: Callable[[], str], write: Callable[[], None], done: str) -> str:
     """Raises NotCreated for what is not there yet: to look at it must not make it."""
     try:
         said = f"{look()}; "
     except NotChecked:
         said = ""
-    return f"{said}{_took(write)}"
+    return f"{said}{_took(write, done)}"
 
 
 def _artifacts(settings: Settings) -> str:
@@ -67,18 +77,28 @@ def _artifacts(settings: Settings) -> str:
     return _took(partial(_artifact, settings))
 
 
-def _took(write: Callable[[], None]) -> str:
+def _took(write: Callable[[], None], done: str = "written and read") -> str:
     began = time.perf_counter()
     outcome = outcome_of(write)
     if outcome.failure:
         raise ProbeFailed(str(outcome.failure))
     if outcome.crash:
         raise ProbeFailed(" ".join(f"{outcome.crash.type}: {outcome.crash.message}".split())[:300])
-    return f"written and read in {(time.perf_counter() - began) * 1e3:.0f} ms, with what is imported for it"
+    return f"{done} in {(time.perf_counter() - began) * 1e3:.0f} ms, with what is imported for it"
 
 
 def _work(settings: Settings) -> Work:
     return Work(settings, Tracer(lambda _span: None))
+
+
+def _features(settings: Settings) -> None:
+    """The stores of a team are only read: what was written there others would find."""
+    if not is_repository(settings):
+        return _sqlite(settings.feast_home / "online.db")
+    from ..tools.features.client import list_features
+
+    list_features(_work(settings), "", 1, "")
+    return None
 
 
 def _file(folder: Path) -> None:

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ..config.feast_file import is_repository
 from ..config.settings import Settings
+from ..tools.errors import ToolFailure
+from ..tools.features.team.configuration import configuration
 from ..tools.storage.database import reading
 from ..tools.tracing.opik.outbox import status
 from ..tools.tracing.redaction import redact
@@ -84,7 +87,7 @@ def questions(settings: Settings) -> list[Question]:
         *_cluster(settings),
         Question("traces", str(settings.trace_store), ours, partial(_traces, settings)),
         _store("mlflow", settings.tracking_uri, "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"),
-        Question("feast", str(feast), "feast.repo_path (FEAST_REPO_PATH)", partial(_registry, feast)),
+        Question("feast", str(feast), "feast.repo_path (FEAST_REPO_PATH)", partial(_features, settings)),
         _optuna(settings),
         Question("bentoml", str(bentoml), "bentoml.home (BENTOML_HOME)", partial(_folder, bentoml)),
         *_opik(settings),
@@ -239,11 +242,24 @@ def _folder(path: Path) -> str:
     return "writable"
 
 
-def _registry(folder: Path) -> str:
+def _features(settings: Settings) -> str:
+    folder = settings.feast_home
+    if is_repository(settings):
+        return _of_team(settings)
     _folder(folder)
-    if (folder / "feature_store.yaml").is_file():
-        raise ProbeFailed("a Feast repository of its own, which is neither read nor written: name another folder")
     registries = sorted(folder.glob("registry*.db"))
     if not registries:
         raise NotCreated
     return _sqlite(registries[0])
+
+
+def _of_team(settings: Settings) -> str:
+    """What the file of a team's repository names; its stores are asked by who uses them."""
+    try:
+        found = configuration(settings.feast_home)
+    except ToolFailure as failure:
+        raise ProbeFailed(str(failure)) from None
+    if not found.has_sql_registry and not Path(found.registry["path"]).is_file():
+        raise ProbeFailed(f"a team's repository whose registry {found.registry['path']} is missing: feast apply")
+    written = "may be written" if settings.feast.write_repository else "is read only"
+    return f"a team's repository, which {written}: project {found.project}, online {found.online['type']}"

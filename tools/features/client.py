@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from ...config.feast_file import is_repository
 from ..data.store import save_parts
 from ..errors import ToolFailure
 from ..paging import Page, page
@@ -29,6 +30,7 @@ from .online import MAX_ROWS, keys_of, materialize, moment, online_row, reading_
 from .register import Registered, register_one, register_view
 from .registry import is_unused, opened, registered
 from .statistics import describe
+from .team import client as team
 from .values import read
 from .views import Definition, all_views, find_view, requested
 
@@ -63,6 +65,8 @@ def _registered(work: Work, made: Registered) -> View:
 
 def list_features(work: Work, view: str, limit: int, cursor: str) -> Page[View]:
     """All views in brief, or one in full; a store that nobody has used is left unmade."""
+    if is_repository(work.settings):
+        return team.list_features(work, view, limit, cursor)
     if is_unused(work) and not view:
         return Page(items=[], total=0)
     with opened(work) as store:
@@ -74,6 +78,8 @@ def list_features(work: Work, view: str, limit: int, cursor: str) -> Page[View]:
 
 def get_historical_features(work: Work, request: JoinRequest) -> FeatureJoin:
     """A new dataset: all rows and columns of the old one, and the features beside them."""
+    if is_repository(work.settings):
+        return team.get_historical_features(work, request)
     rows = rows_of(work, request.dataset, request.timestamp_column)
     with opened(work) as store:
         wanted = requested(all_views(store), request.features)
@@ -97,6 +103,8 @@ def get_historical_features(work: Work, request: JoinRequest) -> FeatureJoin:
 
 def materialize_features(work: Work, request: MaterializeRequest) -> Materialized:
     """Copy the newest values of views to the online store."""
+    if is_repository(work.settings):
+        return team.materialize_features(work, request)
     start, end = moment(request.start, "start"), moment(request.end, "end")
     if start and start > (end or datetime.now(UTC)):
         raise ToolFailure(f"start {request.start} is after end {request.end or 'now'}", "Swap them.")
@@ -122,6 +130,8 @@ def get_online_features(
 ) -> OnlineFeatures:
     if not 1 <= len(rows) <= MAX_ROWS:
         raise ToolFailure(f"{len(rows)} rows", f"Ask for 1 to {MAX_ROWS} rows at a time.")
+    if is_repository(work.settings):
+        return team.get_online_features(work, features, rows, full_feature_names)
     with opened(work) as store:
         wanted = requested(registered(work, store), features)
         notes = [note for view, _ in wanted for note in _freshness(work, view)]
@@ -141,6 +151,8 @@ def get_online_features(
 
 
 def get_feature_statistics(work: Work, view: str, limit: int, cursor: str) -> ViewStatistics:
+    if is_repository(work.settings):
+        return team.get_feature_statistics(work, view, limit, cursor)
     with opened(work) as store:
         definition = find_view(store, view)
     part = page(list(definition.features), limit, cursor)

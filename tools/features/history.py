@@ -151,16 +151,20 @@ def output_names(rows: Rows, wanted: Sequence[tuple[Definition, list[str]]], ful
     Raises:
         ToolFailure: two columns would have the same name.
     """
+    names = [[f"{view.name}__{name}" if full else name for name in features] for view, features in wanted]
+    taken_once(rows, names, full)
+    return names
+
+
+def taken_once(rows: Rows, names: Sequence[Sequence[str]], full: bool) -> None:
+    """Raises ToolFailure where a column of these views, or of the rows, would have the name of another one."""
     taken = set(rows.schema.names)
-    for view, features in wanted:
-        for feature in features:
-            name = f"{view.name}__{feature}" if full else feature
-            if name in taken:
-                where = rows.source.handle if name in rows.schema.names else "two views"
-                hint = "Leave the feature out." if full else "Pass full_feature_names=true."
-                raise ToolFailure(f"{name} would exist twice: it is also in {where}", hint)
-            taken.add(name)
-    return [[f"{view.name}__{name}" if full else name for name in features] for view, features in wanted]
+    for name in (name for part in names for name in part):
+        if name in taken:
+            where = rows.source.handle if name in rows.schema.names else "two views"
+            hint = "Leave the feature out." if full else "Pass full_feature_names=true."
+            raise ToolFailure(f"{name} would exist twice: it is also in {where}", hint)
+        taken.add(name)
 
 
 def summary(name: str, values: pa.ChunkedArray) -> AddedColumn:

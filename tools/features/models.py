@@ -11,16 +11,18 @@ RowStatus = Literal["found", "partly", "unknown", "expired"]
 
 
 class View(BaseModel):
-    """A feature view: columns of a dataset that are looked up by a key as of a time."""
+    """A feature view: columns of a dataset, or of a team's own source, that are looked up by a key as of a time."""
 
     view: str
+    kind: Literal["view", "service"] = "view"
     dataset: str
+    source: str | None = None
     entity: str
-    entity_type: DType
+    entity_type: str
     timestamp_column: str
     created_timestamp_column: str | None = None
     ttl_days: Annotated[float | None, Field(description="null: a value never gets too old.")] = None
-    features: dict[str, DType]
+    features: dict[str, str]
     description: str = ""
     feature_descriptions: dict[str, str] | None = None
     online_until: Annotated[str | None, Field(description="End of the data that online reads see.")] = None
@@ -42,7 +44,7 @@ class ViewMatch(BaseModel):
     """How many rows got a value from a view, and why the others did not.
 
     `created_later`: rows before whose time lies a newer value that was created only after it; they got the one known
-    then, or none.
+    then, or none. `unexplained`: rows without a value of which the store of a team does not say why.
     """
 
     view: str
@@ -52,6 +54,7 @@ class ViewMatch(BaseModel):
     before_first_value: int = 0
     older_than_ttl: int = 0
     created_later: int = 0
+    unexplained: int = 0
     oldest_match_days: float | None = None
 
 
@@ -90,7 +93,7 @@ class MaterializedView(BaseModel):
     start: str
     end: str
     keys: int
-    left_out_after_end: int
+    left_out_after_end: int | None
     seconds: float
 
 
@@ -122,9 +125,9 @@ class FeatureStatistics(BaseModel):
     """One feature over all rows; numbers without their infinite values, text with its most frequent ones."""
 
     name: str
-    dtype: DType
+    dtype: str
     missing: int
-    unique: int
+    unique: int | None
     infinite: int | None = None
     mean: float | None = None
     std: float | None = None

@@ -118,7 +118,7 @@ def keys_of(view: Definition, rows: Sequence[Mapping[str, JsonValue]]) -> list[J
             raise ToolFailure(
                 f"row {number} has no {view.entity}, the key of {view.handle}", f"It has {', '.join(row)}."
             )
-        key = _key(view, row[view.entity])
+        key = typed_key(view.entity_type, row[view.entity])
         if key is None:
             raise ToolFailure(
                 f"row {number}: {view.entity} is {view.entity_type}, not {row[view.entity]!r}", "Pass that type."
@@ -127,13 +127,13 @@ def keys_of(view: Definition, rows: Sequence[Mapping[str, JsonValue]]) -> list[J
     return keys
 
 
-def _key(view: Definition, given: JsonValue) -> JsonValue:
-    """The key in the type of the view; None if it is none."""
-    if view.entity_type == "string":
+def typed_key(kind: str, given: JsonValue) -> JsonValue:
+    """The key in the type of its column; None if it is none."""
+    if kind == "string":
         return given if isinstance(given, str) else None
     if isinstance(given, str) and DIGITS.fullmatch(given):
         given = int(given)
-    bits = 63 if view.entity_type == "int64" else 31
+    bits = 31 if kind == "int32" else 63
     return given if type(given) is int and -(2**bits) <= given < 2**bits else None
 
 
@@ -149,9 +149,9 @@ def online_row(
         states.append("unknown" if stored is None else "expired" if late else "found")
         times[view.handle] = stored.time.isoformat() if stored else None
         usable = stored.values if stored and not late else {}
-        values |= {column: _plain(usable.get(feature)) for feature, column in columns.items()}
+        values |= {column: plain(usable.get(feature)) for feature, column in columns.items()}
     status: RowStatus = states[0] if len(set(states)) == 1 else "partly"
-    keys = {view.entity: _plain(row[view.entity]) for view, _, _ in parts}
+    keys = {view.entity: plain(row[view.entity]) for view, _, _ in parts}
     return OnlineRow(status=status, key=keys, values=values, as_of=times)
 
 
@@ -165,7 +165,8 @@ def reading_notes(view: Definition, names: Sequence[str], found: Sequence[Stored
     return notes
 
 
-def _plain(value: Any) -> JsonValue:
+def plain(value: Any) -> JsonValue:
+    """A value as JSON has it."""
     if isinstance(value, float):
         return finite(value)
     return value.isoformat() if isinstance(value, datetime) else exact(value)

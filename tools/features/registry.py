@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...config.feast_file import FILE, is_repository
 from ...config.settings import Settings
 from ..errors import ToolFailure, Unavailable, require
 from ..locks import locked
@@ -22,8 +23,6 @@ from .views import Definition, all_views
 # Feast executes what these tables hold as soon as somebody lists or joins views.
 CODE_TABLES = ("on_demand_feature_views", "stream_feature_views")
 KEY_VERSION = 3
-# Marks the repositories of `feast init`; our own has none.
-CONFIGURATION = "feature_store.yaml"
 # Values in one transaction: other writers wait for its end.
 BATCH = 50_000
 PATIENCE_S = 20.0
@@ -42,7 +41,7 @@ def opened(work: Work) -> Generator[Any]:
         _require_folder(work.settings)
         _refuse_code(_registry(work.settings))
         yield work.once(_open)
-    except _database_errors() as error:
+    except database_errors() as error:
         raise Unavailable(
             f"the feature store cannot be used: {str(error).splitlines()[0][:200]}",
             f"It lies in {work.settings.feast_home} (setting feast.repo_path); another process may be writing.",
@@ -93,7 +92,7 @@ def is_unused(work: Work) -> bool:
     require("feast")
     if "://" in work.settings.feast.repo_path:
         return False
-    _refuse_repository(work.settings.feast_home)
+    _refuse_repository(work.settings)
     file = _registry(work.settings)
     return not file.exists() and all(each.is_dir() for each in file.parents if each.exists())
 
@@ -208,7 +207,7 @@ def imported() -> Any:
     return feast
 
 
-def _database_errors() -> tuple[type[BaseException], ...]:
+def database_errors() -> tuple[type[BaseException], ...]:
     try:
         import duckdb
         from sqlalchemy.exc import SQLAlchemyError
@@ -223,7 +222,7 @@ def _require_folder(settings: Settings) -> None:
             f"feast.repo_path is {redact(settings.feast.repo_path)}, which is no folder",
             "Set it (FEAST_REPO_PATH) to a folder: the registry is a file in it. Tools that use no features work on.",
         )
-    _refuse_repository(settings.feast_home)
+    _refuse_repository(settings)
     try:
         settings.feast_home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -233,13 +232,14 @@ def _require_folder(settings: Settings) -> None:
         ) from error
 
 
-def _refuse_repository(folder: Path) -> None:
-    """A team's own repository has another registry and other stores: nobody would see views in ours."""
-    if (folder / CONFIGURATION).is_file():
+def _refuse_repository(settings: Settings) -> None:
+    """Views of ours would be sources in our state folder, which nobody else of the team can read."""
+    if is_repository(settings):
         raise ToolFailure(
-            f"{folder} is a Feast repository of its own ({CONFIGURATION}), which is neither read nor written here",
-            "Set feast.repo_path (FEAST_REPO_PATH) to another folder, or leave it empty; load_dataset reads the "
-            "repository's Parquet files, and register_features makes views of them.",
+            f"{settings.feast_home} is the Feast repository of a team ({FILE}): its views are read, and none is "
+            "registered or deleted there",
+            "Its own feast apply does that; to have views of your own, set feast.repo_path (FEAST_REPO_PATH) to "
+            "another folder, or leave it empty.",
         )
 
 

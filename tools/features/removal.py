@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from ...config.feast_file import is_repository
 from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Lineage
@@ -61,7 +62,12 @@ def remove_online(work: Work, found: Found) -> None:
 
 
 def holds(work: Work, handles: Collection[str]) -> Iterator[Hold]:
-    """A view reads the file of its dataset. Feast is only asked where the lineage knows of views."""
+    """A view reads the file of its dataset. Feast is only asked where the lineage knows of views.
+
+    Those of a team read sources of their own.
+    """
+    if is_repository(work.settings):
+        return
     datasets = [handle for handle in handles if handle.startswith("dataset:")]
     lineage = Lineage(work.home)
     if not any(edge.child.startswith("features:") for each in datasets for edge in lineage.descendants(each)):

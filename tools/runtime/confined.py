@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ...config.feast_file import is_read_only
 from ...config.settings import Settings
 from ..landlock import DEVICES, Reach, confine, confines, needed_to_run
 from ..slices import SLICES, held_to
@@ -57,7 +58,8 @@ def reach_of(settings: Settings, network: bool) -> Reach:
     home = Path.home()
     credentials = tuple(home / name for name in CREDENTIALS) if network else ()
     changes = (*settings.roots, *_folders(settings), *_temporary(), *_caches(home))
-    return Reach((*needed_to_run(), *credentials), changes, tcp=network)
+    read = (settings.feast_home,) if is_read_only(settings) else ()
+    return Reach((*needed_to_run(), *credentials, *read), changes, tcp=network)
 
 
 def _is_remote(settings: Settings) -> bool:
@@ -80,7 +82,9 @@ def _read(settings: Settings) -> Iterator[str]:
 
 
 def _folders(settings: Settings) -> Iterator[Path]:
-    yield from (settings.home, settings.gx_home, settings.feast_home, settings.bentoml_home)
+    yield from (settings.home, settings.gx_home, settings.bentoml_home)
+    if not is_read_only(settings):
+        yield settings.feast_home
     for address in _addresses(settings):
         if _scheme(address) in FOLDERS:
             yield Path(unquote(urlsplit(address).path)).expanduser().absolute()

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from ...config.feast_file import named_variables
 from ...config.load import BETWEEN_PROCESSES
 from ...config.settings import Settings
 from ..platforms import environment_block
@@ -42,7 +43,8 @@ def inherited(environ: Mapping[str, str], settings: Settings | None = None) -> d
         settings: which backends there are, whose secrets stay; without, none does.
     """
     prefixes = (*PREFIXES, *(_of_backends(settings) if settings else ()))
-    return {name: value for name, value in environ.items() if _is_kept(name, prefixes)}
+    of_team = named_variables(settings) if settings else ()
+    return {name: value for name, value in environ.items() if name in of_team or _is_kept(name, prefixes)}
 
 
 def _is_kept(name: str, prefixes: tuple[str, ...]) -> bool:
