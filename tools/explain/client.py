@@ -36,7 +36,7 @@ from .models import (
     PredictionExplanation,
 )
 from .shown import leading, plain, room_beside
-from .values import Explained, ShapValues, joined, mean_interactions, shap_values
+from .values import Explained, Paired, ShapValues, joined, mean_of, shap_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,11 +138,15 @@ def explain_interactions(work: Work, request: ExplainRequest) -> Interactions:
     work.progress(1, 2, f"interactions of {len(features)} rows")
     pipeline = load_pipeline(model)
     found = shap_values(pipeline, card, features, features.head(0))
-    pairs = mean_interactions(pipeline, card, features, found)
+    paired, of_cluster = Paired(pipeline, card, features, found.values), list[str]()
+    with spread(work, len(paired.blocks)) as crew:
+        told = answered(crew, paired, paired.blocks, lambda block: block, of_cluster)
+        pairs = mean_of(paired, found, (sums for _, sums in told))
     # Of two classes with one margin, both have the same means.
     every = pairs.mean_abs if label is None or found.mirrored else pairs.mean_abs[..., label : label + 1]
     ranked, main = _ranked(every.mean(axis=2), card.names)
     notes = [*_notes(card, label, len(features), source.info.rows), *remarks(found.link), *surprises(features, card)]
+    notes += of_cluster
     room, count, text = room_beside(notes), len(card.names), _text(card, label)
     leaders, alone = leading(ranked, room * 2 // 3), leading(main, room // 3)
     return Interactions(

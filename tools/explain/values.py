@@ -5,7 +5,7 @@ Nothing is answered that does not add up: the values to the model's margin, the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Of the contributions, and of the sum itself, which XGBoost adds up in single precision.
 TOLERANCE, ROUNDING = 1e-4, 1e-5
-# Interactions of so many numbers are in memory at a time.
-PAIRS_AT_ONCE = 20_000_000
+# Interactions of so many numbers are in memory at a time, and of so many rows.
+PAIRS_AT_ONCE, PAIR_ROWS = 20_000_000, 500
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,46 @@ class PairValues:
     additivity_error: float
 
 
-def mean_interactions(
-    pipeline: Pipeline, card: ModelCard, features: pd.DataFrame, found: ShapValues
-) -> PairValues:  # fmt: skip
+@dataclass(frozen=True)
+class PairSums:
+    """Sums of |interactions| over some rows, and by how much at most they miss the values of a row."""
+
+    total: np.ndarray
+    missed: float
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What is asked about blocks of rows; `values` are the SHAP values of all of them."""
+
+    pipeline: Pipeline
+    card: ModelCard
+    features: pd.DataFrame
+    values: np.ndarray
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        """The places of the first row of each block, and of the one after its last."""
+        numbers = len(sources(self.pipeline[:-1], self.card)) ** 2 * self.values.shape[2]
+        size, rows = min(PAIR_ROWS, max(1, PAIRS_AT_ONCE // max(1, numbers))), len(self.features)
+        return [(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+    def get_ready(self) -> None:
+        """Nothing is the same for all rows."""
+
+    def answer(self, question: tuple[int, int]) -> PairSums:
+        import numpy as np
+
+        model, encoder, rows = self.pipeline[-1], self.pipeline[:-1], slice(*question)
+        origins, width = sources(encoder, self.card), len(self.card.names)
+        columns = encoder.transform(self.features.iloc[rows])
+        once = fold(pair_values(model, algorithm(self.card.algorithm), columns), origins, width)
+        pairs = fold(once.swapaxes(1, 2), origins, width)
+        missed = float(np.abs(pairs.sum(axis=2) - self.values[rows]).max())
+        return PairSums(np.abs(pairs).sum(axis=0), missed)
+
+
+def mean_interactions(pipeline: Pipeline, card: ModelCard, features: pd.DataFrame, found: ShapValues) -> PairValues:
     """Mean |SHAP interaction values| of a tree model.
 
     Args:
@@ -159,28 +196,28 @@ def mean_interactions(
     Raises:
         ToolFailure: they do not.
     """
+    paired = Paired(pipeline, card, features, found.values)
+    return mean_of(paired, found, map(paired.answer, paired.blocks))
+
+
+def mean_of(paired: Paired, found: ShapValues, blocks: Iterable[PairSums]) -> PairValues:
+    """The mean over all blocks of rows. Raises as `mean_interactions`."""
     import numpy as np
 
-    model, encoder, entry = pipeline[-1], pipeline[:-1], algorithm(card.algorithm)
-    origins, width = sources(encoder, card), len(card.names)
-    total, missed = np.zeros((width, width, found.values.shape[2])), 0.0
-    for rows in _batches(len(features), len(origins) ** 2 * found.values.shape[2]):
-        once = fold(pair_values(model, entry, encoder.transform(features.iloc[rows])), origins, width)
-        pairs = fold(once.swapaxes(1, 2), origins, width)
-        missed = max(missed, float(np.abs(pairs.sum(axis=2) - found.values[rows]).max()))
-        total += np.abs(pairs).sum(axis=0)
+    width, card, misses = len(paired.card.names), paired.card, list[float]()
+    total = np.zeros((width, width, found.values.shape[2]))
+    for block in blocks:
+        misses.append(block.missed)
+        total += block.total
+    missed = float(np.max(misses))  # NaN if any of them is
     if not missed <= TOLERANCE * np.abs(found.values).max() + ROUNDING * np.abs(found.raw).max():
+        of_categories = algorithm(card.algorithm).library == "lightgbm" and card.categories
         raise ToolFailure(
             f"the interactions of {card.algorithm} miss its SHAP values by {missed:.3g}, so they explain nothing"
-            + (": those of splits on categories are wrong" if entry.library == "lightgbm" and card.categories else ""),
+            + (": those of splits on categories are wrong" if of_categories else ""),
             "Train XGBoost or RandomForest to see interactions; explain_model works for this one.",
         )
-    return PairValues(total / len(features), missed)
-
-
-def _batches(rows: int, numbers: int) -> Iterator[slice]:
-    size = max(1, PAIRS_AT_ONCE // max(1, numbers))
-    return (slice(start, start + size) for start in range(0, rows, size))
+    return PairValues(total / len(paired.features), missed)
 
 
 def fold(values: np.ndarray, origins: Sequence[int], width: int) -> np.ndarray:

@@ -12,7 +12,8 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.data.store import resolve
 from mlops_mcp.tools.explain import client as explain
-from mlops_mcp.tools.explain.client import explain_model
+from mlops_mcp.tools.explain import values
+from mlops_mcp.tools.explain.client import explain_interactions, explain_model
 from mlops_mcp.tools.explain.models import ExplainRequest
 from mlops_mcp.tools.runtime.crew import CrewLost
 from mlops_mcp.tools.runtime.dask.crew import ClusterCrew
@@ -163,3 +164,15 @@ def test_candidates_are_compared_on_a_cluster_as_by_one_process(
     for each in (*here["candidates"], *there["candidates"]):
         del each["seconds"]
     assert here == there
+
+
+def test_interactions_are_of_a_cluster_as_of_one_process(
+    work: Work, away: Work, rows: str, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "PAIR_ROWS", 120)
+    model = train_model(work, TrainRequest(dataset=rows, target="y", algorithm="XGBoost")).model
+    request = ExplainRequest(model=model, dataset=rows, rows=300, label="", seed=0)
+    here, there = (explain_interactions(each, request) for each in (work, away))
+    assert [place for _, place in asked] == [(0, 120), (120, 240), (240, 300)]
+    assert here.pairs == there.pairs
+    assert (here.main_effects, here.additivity_error) == (there.main_effects, there.additivity_error)
