@@ -35,7 +35,9 @@ def _stored(home: Path) -> Iterator[tuple[StoredKind, Path, str]]:
     """The folders `<name>/<version>` that hold a description; BentoML's `latest` is a file beside them."""
     for kind, place, file in PLACES:
         folders = (home / place).glob("*/*") if (home / place).is_dir() else ()
-        yield from ((kind, each, file) for each in sorted(folders) if (each / file).is_file())
+        for each in sorted(folders):
+            if (each / file).is_file():
+                yield kind, each, file
 
 
 def _line(work: Work, kind: StoredKind, folder: Path, file: str) -> StoredLine:

@@ -242,13 +242,14 @@ def test_a_run_of_plain_code_has_the_datasets_and_models_that_mlflow_has_noted(w
     import mlflow
     import pandas as pd
     from mlflow import sklearn
+    from mlflow.data.pandas_dataset import from_pandas
     from sklearn.linear_model import LinearRegression
 
     start_run(work, "plain", "", {})
     mlflow.set_experiment("plain")
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "y": [2.0, 4.0, 6.0]})
     with mlflow.start_run() as made:
-        rows = mlflow.data.from_pandas(frame, name="loans", targets="y")
+        rows = from_pandas(frame, name="loans", targets="y")
         mlflow.log_input(rows, "training")
         fitted = LinearRegression().fit(frame[["x"]], frame["y"])
         uri = sklearn.log_model(fitted, name="m", serialization_format="skops", pip_requirements=[]).model_uri

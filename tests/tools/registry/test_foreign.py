@@ -227,7 +227,8 @@ def test_a_version_of_mlflow_alone_is_shown_with_what_it_says_of_itself(
 ) -> None:
     import mlflow
     from mlflow.models import infer_signature
-    from mlflow.pyfunc import PythonModel, log_model
+    from mlflow.pyfunc import log_model
+    from mlflow.pyfunc.model import PythonModel
 
     rows = frame[["x", "z"]].head(3)
     fitted = linear(frame)

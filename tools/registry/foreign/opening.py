@@ -103,6 +103,7 @@ def _xgboost(content: bytes, name: str) -> Opened:
 def _lightgbm(content: bytes, name: str) -> Opened:
     require("lightgbm")
     import lightgbm
+    import numpy as np
 
     try:
         text = content.decode("ascii")
@@ -110,7 +111,7 @@ def _lightgbm(content: bytes, name: str) -> Opened:
         booster = lightgbm.Booster(model_str=text)
     except (*UNREADABLE, lightgbm.basic.LightGBMError) as error:
         raise _no_model(name, "text of LightGBM", error) from error
-    return Opened(_of_booster(booster, text), booster.predict)
+    return Opened(_of_booster(booster, text), lambda rows: np.asarray(booster.predict(rows)))
 
 
 def _of_booster(booster: Any, text: str) -> Any:
