@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+# Values that are compared at once.
+BLOCK = 1 << 20
 SEED, FACTOR, MISSING = 0x345678, 0x9E3779B97F4A7C15, 0x5BD1E995
 
 
@@ -46,8 +48,11 @@ def kinds_of(values: np.ndarray) -> int:
     """How many distinct values there are; sorting takes the memory of one copy, a table of many that of several."""
     import numpy as np
 
-    ordered = np.sort(values)
-    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + 1 if len(ordered) else 0
+    ordered, kinds = np.sort(values), min(len(values), 1)
+    for start in range(0, len(ordered) - 1, BLOCK):
+        some = ordered[start : start + BLOCK + 1]
+        kinds += int(np.count_nonzero(some[1:] != some[:-1]))
+    return kinds
 
 
 def repeated(hashes: np.ndarray) -> np.ndarray:

@@ -94,11 +94,14 @@ def _codes(column: pa.ChunkedArray) -> Sequence[object]:
 
 
 def without_missing(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column itself where nothing is missing, so that it is not in memory twice."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = column.drop_null()
-    return known.filter(pc.invert(pc.is_nan(known))) if pa.types.is_floating(known.type) else known
+    known = column.drop_null() if column.null_count else column
+    if not pa.types.is_floating(known.type) or not pc.any(pc.is_nan(known)).as_py():
+        return known
+    return known.filter(pc.invert(pc.is_nan(known)))
 
 
 def unique(known: pa.ChunkedArray) -> int:
