@@ -86,6 +86,7 @@ def _described(folder: Path) -> Outcome:
 CHILD = """
 import json, resource, sys
 from mlops_mcp.config.load import load
+from mlops_mcp.tools.data.client import split_dataset
 from mlops_mcp.tools.data.description import describe_dataset
 from mlops_mcp.tools.data.query import query_dataset
 from mlops_mcp.tools.quality.client import create_suite, validate_dataset
@@ -93,7 +94,8 @@ from mlops_mcp.tools.quality.models import Expectation
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 home, handle, task = sys.argv[1:]
-work = Work(load({"MLOPS_HOME": home}, {"data.query_memory_mb": 512}).settings, Tracer(lambda _: None))
+given = {"data.query_memory_mb": 512, "data.max_mb": 8192, "data.query_timeout_s": 600}
+work = Work(load({"MLOPS_HOME": home}, given).settings, Tracer(lambda _: None))
 def rule(kind, **kwargs):
     return Expectation(type=f"expect_column_{kind}", kwargs=kwargs)
 if task == "validate":
@@ -104,8 +106,12 @@ if task == "validate":
 elif task == "query":
     made = query_dataset(work, f'SELECT id % 10 AS part, sum(x1) AS total FROM "{handle}" GROUP BY 1 ORDER BY 1', "")
     answer = made.rows
+elif task == "copy":
+    answer = query_dataset(work, f'SELECT *, x1 + x2 AS total FROM "{handle}"', "").rows
+elif task == "split":
+    answer = split_dataset(work, handle, "random", "", 0.15, 0.15, 0).test.rows
 else:
-    answer = describe_dataset(work, handle, ["x3"], 20, "").columns[0].unique
+    answer = [column.unique for column in describe_dataset(work, handle, [], 20, "").columns]
 print(json.dumps([answer, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10]))
 """
 
@@ -167,6 +173,27 @@ def _big_load(folder: Path) -> Outcome:
     )
 
 
+def _big_parquet(folder: Path) -> Outcome:
+    """Four groups of rows, larger than we write them."""
+    path, told = folder / "big.parquet", list[str]()
+    random = ", ".join(f"random() AS x{k}" for k in range(19))
+    rows = f"SELECT i AS id, {random} FROM range({LARGE_ROWS}) t(i)"
+    duckdb.execute(f"COPY ({rows}) TO '{path}' (ROW_GROUP_SIZE {LARGE_ROWS // 4})")
+
+    def child() -> None:
+        command = [sys.executable, "-c", LOADER, str(folder / "home"), str(folder), str(path)]
+        told.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    took = seconds(child)
+    rows_read, peak = json.loads(told[0].splitlines()[-1])
+    return Outcome(
+        took,
+        None,
+        rows_read == LARGE_ROWS and peak <= LIMIT_MB,
+        f"peak {peak} MB of {LIMIT_MB}, {path.stat().st_size >> 20} MB of Parquet",
+    )
+
+
 def _parts() -> Any:
     import numpy as np
     import pyarrow as pa
@@ -182,8 +209,9 @@ CASES = [
     Case("data again", "the same path once more", "the first time", "parsed once", _again),
     Case("data describe", "one column of 1e6 x 20", "DuckDB", "reads one column", _described),
     Case("data big load", "a CSV of 3.4 GB into the store", "DuckDB", f"{LIMIT_MB} MB", _big_load),
+    Case("data big parquet", "a Parquet file of 3 GB into the store", "-", f"{LIMIT_MB} MB", _big_parquet),
     *(
         Case(f"data big {task}", f"{task} a dataset of 3 GB", "-", f"{LIMIT_MB} MB", partial(_large, task))
-        for task in ("validate", "query", "describe")
+        for task in ("validate", "query", "copy", "describe", "split")
     ),
 ]

@@ -111,7 +111,7 @@ ROWS: dict[str, tuple[Callable[[Work], None], Callable[[Work], object]]] = {
 }
 
 
-def _run(fill: Callable[[Work], None], ask: Callable[[Work], object], folder: Path) -> Outcome:
+def measured(fill: Callable[[Work], None], ask: Callable[[Work], object], folder: Path) -> Outcome:
     work = Work(load({"MLOPS_HOME": str(folder)}).settings, Tracer(lambda _: None))
     fill(work)
     first = seconds(lambda: ask(work))
@@ -126,7 +126,7 @@ CASES = [
         f"{SPANS:,} spans, {JOBS:,} jobs, {DATASETS:,} datasets",
         "nothing",
         "0.3 s",
-        partial(_run, *row),
+        partial(measured, *row),
     )
     for name, row in ROWS.items()
 ]

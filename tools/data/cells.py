@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import ToolFailure
 from .models import ColumnKind, ReadOptions
 from .moments import Times, epoch_of, from_epoch, times_by, times_of, times_of_day
 from .numerals import Decimal, Numbers, numbers_of
+from .pieces import GROUP, Stored, pieces_of
 from .plain import MISSING, PEEK, plain_values
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ class Convention:
 
 @dataclass(frozen=True)
 class Column:
-    """A column as read; `said` is what has to be told about it, by the text that precedes its name."""
+    """A column as read; `said` is what has to be told about it, by the text that precedes its name.
+
+    Text of a stored column comes in pieces, of which `values` has none.
+    """
 
     values: pa.ChunkedArray
     said: tuple[str, ...] = ()
@@ -53,19 +57,26 @@ class Column:
     undecided: Undecided = ""
     decimal: Decimal = ""
     day_first: bool | None = None
+    texts: Callable[[], Iterable[pa.ChunkedArray]] | None = None
+
+    @property
+    def pieces(self) -> Iterable[pa.ChunkedArray]:
+        return self.texts() if self.texts else (self.values,)
 
 
 @dataclass(frozen=True)
 class Cells:
     """The distinct texts of a column and where they stand."""
 
-    column: pa.ChunkedArray
+    column: pa.ChunkedArray | Stored
     missing: Sequence[str]
 
     @cached_property
     def encoded(self) -> pa.DictionaryArray:
         import pyarrow as pa
 
+        if isinstance(self.column, Stored):
+            return _encoded(self.column)
         encoded = self.column.dictionary_encode()
         if not encoded.num_chunks:
             return pa.array([], pa.string()).dictionary_encode()
@@ -109,6 +120,13 @@ class Cells:
 
         return pa.chunked_array([values.take(self.encoded.indices)])
 
+    def placed_by_pieces(self, values: pa.Array) -> Iterator[pa.ChunkedArray]:
+        import pyarrow as pa
+
+        places = self.encoded.indices
+        for start in range(0, len(places), GROUP):
+            yield pa.chunked_array([values.take(places.slice(start, GROUP))])
+
     def strange(self, values: pa.Array) -> pa.Array:
         """Which known words have no value."""
         import pyarrow.compute as pc
@@ -140,7 +158,21 @@ class Cells:
         return f"{self.known - bad:,} of {self.known:,} cells are {what}; not: {', '.join(shown)}{more}"
 
 
-def read_column(column: pa.ChunkedArray, convention: Convention, missing: Sequence[str]) -> Column:
+def _encoded(column: Stored) -> pa.DictionaryArray:
+    """The distinct texts in the order of their first cells, gathered piece by piece."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known, places = pa.array([], column.type), list[pa.Array]()
+    for piece in column.pieces():
+        own = Cells(piece, ()).encoded
+        new = own.dictionary.filter(pc.invert(pc.is_in(own.dictionary, value_set=known)))
+        known = pa.concat_arrays([known, new])
+        places.append(pc.index_in(own.dictionary, value_set=known).take(own.indices))
+    return pa.DictionaryArray.from_arrays(pa.concat_arrays(places), known)
+
+
+def read_column(column: pa.ChunkedArray | Stored, convention: Convention, missing: Sequence[str]) -> Column:
     """The column with the type that all its cells have; text where they have none in common."""
     import pyarrow as pa
 
@@ -163,7 +195,7 @@ def missing_words(options: ReadOptions, usual: Sequence[str] = MISSING) -> tuple
 
 
 def as_kind(
-    name: str, column: pa.ChunkedArray, kind: ColumnKind, convention: Convention, options: ReadOptions
+    name: str, column: pa.ChunkedArray | Stored, kind: ColumnKind, convention: Convention, options: ReadOptions
 ) -> Column:
     """The column with the type that was asked for.
 
@@ -195,10 +227,13 @@ def as_kind(
     return _checked(name, cells, found, numbers.values, "numbers", options)
 
 
-def look_at(column: pa.ChunkedArray) -> tuple[str, str]:
+def look_at(column: pa.ChunkedArray | Stored) -> tuple[str, str]:
     """For text of numbers or times: what all cells are; or how many are, and which are not."""
     import pyarrow as pa
 
+    head = Cells(column.slice(0, FIRST), MISSING).words
+    if len(head) - head.null_count >= PEEK and _wordy(head):
+        return "", ""  # the first words of all are those of the first cells
     cells = Cells(column, MISSING)
     if _wordy(cells.words) or not cells.known:
         return "", ""
@@ -207,22 +242,45 @@ def look_at(column: pa.ChunkedArray) -> tuple[str, str]:
     return "" if pa.types.is_string(kind) else "times" if pa.types.is_temporal(kind) else "numbers", found.doubt
 
 
-def _plain_text(column: pa.ChunkedArray, missing: Sequence[str]) -> Column | None:
+def _plain_text(column: pa.ChunkedArray | Stored, missing: Sequence[str]) -> Column | None:
     """Text of many values without spaces around them, which the first cells tell: the rest is not told apart."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     words = Cells(column.slice(0, FIRST), missing).words
     if len(words) - words.null_count < PEEK or not _truths(words, TRUTHS).null_count > words.null_count:
         return None
-    spaced = (pc.any(pc.not_equal(chunk, pc.utf8_trim_whitespace(chunk))).as_py() for chunk in column.chunks)
-    if not _wordy(words) or any(spaced):
+    if not _wordy(words) or any(_spaced(chunk) for piece in pieces_of(column) for chunk in piece.chunks):
         return None
+    marked = sum(_marked(piece, missing) for piece in pieces_of(column))
+    if isinstance(column, Stored):
+        return Column(column.slice(0, 0), marked=marked, texts=partial(_pieces_without, column, missing))
+    return Column(_without(column, missing), marked=marked)
+
+
+def _spaced(chunk: pa.Array) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.not_equal(chunk, pc.utf8_trim_whitespace(chunk))).as_py())
+
+
+def _marked(column: pa.ChunkedArray, missing: Sequence[str]) -> int:
+    """How many cells are written, and mean missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     gone = pc.is_in(column, value_set=pa.array(missing, column.type))
-    if not pc.any(gone).as_py():
-        return Column(column)
-    marked = pc.sum(pc.and_(gone, pc.not_equal(column, ""))).as_py() or 0
-    return Column(pc.if_else(gone, pa.scalar(None, column.type), column), marked=marked)
+    return pc.sum(pc.and_(gone, pc.not_equal(column, ""))).as_py() or 0
+
+
+def _without(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    gone = pc.is_in(column, value_set=pa.array(missing, column.type))
+    return pc.if_else(gone, pa.scalar(None, column.type), column) if pc.any(gone).as_py() else column
+
+
+def _pieces_without(column: Stored, missing: Sequence[str]) -> Iterator[pa.ChunkedArray]:
+    for piece in column.pieces():
+        yield _without(piece, missing)
 
 
 def _wordy(words: pa.Array) -> bool:
@@ -282,6 +340,9 @@ def _text(cells: Cells, reason: str, kept: bool = False) -> Column:
         said.append(f"spaces around text {'stripped' if stripped else 'kept'}")
     marked = cells.cells(pc.and_(cells.words.is_null(), pc.not_equal(pc.utf8_trim_whitespace(raw), "")))
     values = pc.if_else(cells.words.is_null(), pa.scalar(None, raw.type), raw)
+    if isinstance(cells.column, Stored):
+        texts = partial(cells.placed_by_pieces, values)
+        return Column(pa.chunked_array([], values.type), tuple(said), marked=marked, texts=texts)
     return Column(cells.placed(values), tuple(said), marked=marked)
 
 

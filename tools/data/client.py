@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..errors import ToolFailure
 from ..paging import Page, page
 from ..runtime.work import Work
 from ..undo import deletes
+from ..user_files import readable
 from .bounds import few, named
-from .models import DatasetInfo, DatasetLine, ReadOptions, SharedRows, Split, SplitPart
-from .profile import comparable
-from .shared import shared_rows, sharing
-from .split import (
-    Shares,
-    Strategy,
-    by_chance,
-    by_class,
-    by_time,
-    ends,
-    positive_rate,
-    require_groups,
-    straddling,
-    together,
-)
-from .store import Dataset, load_file, load_source, resolve, save, stored
+from .folder import holds_parquet
+from .kinship import shared, straddling, together
+from .models import DatasetInfo, DatasetLine, LoadRequest, ReadOptions, Split, SplitPart
+from .pieces import grouped
+from .readers import normalise
+from .rows import Rows
+from .split import Shares, Strategy, by_chance, by_class, by_time, ends, positive_rate, require_groups
+from .store import Dataset, discard, load_file, load_source, resolve, save, save_parts, stored, unfinished
 from .synthetic import Kind, generate
 
 if TYPE_CHECKING:
@@ -35,6 +29,8 @@ SYNTHETIC = "synthetic_"
 SHOWN_COLUMNS = 60
 SHOWN_SOURCE = 100
 NAME_LENGTH = 63
+# Bytes of files that are loaded by a job: some seconds of work, on a slow machine a minute.
+LONG = 128 << 20
 
 
 def load_dataset(
@@ -50,6 +46,22 @@ def load_dataset(
     left_out = [f"{more} more columns; describe_dataset pages through all"] if more else []
     said = {"columns": shown, "notes": [*info.notes, *left_out]}
     return info.model_copy(update=said)
+
+
+def is_long(work: Work, path: str) -> bool:
+    """Whether to load a file may take longer than a call may; False where it cannot be read, which is said later."""
+    try:
+        source = readable(work.settings, path, holds_parquet)
+    except ToolFailure:
+        return False
+    files = source.rglob("*") if source.is_dir() else (source,)
+    return sum(file.stat().st_size for file in files if file.is_file()) > LONG
+
+
+def load_large_file(work: Work, request: LoadRequest) -> DatasetInfo:
+    """`load_dataset` as a job, which leaves nothing behind when it is ended."""
+    work.afterwards(discard, unfinished(work))
+    return load_dataset(work, request.path, request.name, request.options)
 
 
 def _sources(work: Work) -> str:
@@ -97,50 +109,37 @@ def split_dataset(
     _check_split(strategy, column, validation, test, group)
     source, shares = resolve(work, dataset), Shares(validation, test)
     source.require([name for name in (column, group, target) if name])
-    table = source.table()
-    if not table.num_rows:
+    if not source.info.rows:
         raise ToolFailure(f"{source.handle} has no rows to split", "Pass another dataset; list_datasets shows all.")
-    units, kept = together(table, strategy, group)
+    rows = Rows.of(source, None)
+    units, kept = together(rows, strategy, group)
     if group:
         require_groups(group, units, shares)
-    labels, notes = _labels(table, strategy, column, units, shares, seed, bool(group))
-    if missing := [part for part in shares.parts if not (labels == part).any()]:
+    labels, notes = _labels(rows, strategy, column, units, shares, seed, bool(group))
+    del units
+    if missing := [part for place, part in enumerate(shares.parts) if not (labels == place).any()]:
         why = "Use larger shares, or a column with more values: whole groups and equal times stay in one part."
         if group and strategy == "time":
             why = "The groups go on for too long: leave `group` out, or split by it alone."
         raise ToolFailure(f"the split leaves no rows for {', '.join(missing)}", why)
-    made = {part: _part(work, source, table, labels == part, part, strategy, column) for part in shares.parts}
+    made = {
+        part: _part(work, source, rows, labels == place, part, strategy, column)
+        for place, part in enumerate(shares.parts)
+    }
     parts, new = (
         {part: shown for part, (shown, _) in made.items()},
         [shown.dataset for shown, new in made.values() if new],
     )
-    shared, said = _shared(table, labels, shares, target or (column if strategy == "stratified" else ""))
-    astride = straddling(table.to_pandas(), labels, strategy, group)
+    found, said = shared(rows, labels, shares, target or (column if strategy == "stratified" else ""))
+    astride = straddling(rows, labels, shares, strategy, group)
     return Split(
         train=parts["train"],
         validation=parts.get("validation"),
         test=parts["test"],
-        shared=shared,
+        shared=found,
         notes=[*notes, *kept, *said, *astride],
         undo=deletes(*new) if new else None,
     )
-
-
-def _shared(
-    table: pa.Table, labels: np.ndarray, shares: Shares, target: str
-) -> tuple[dict[str, SharedRows], list[str]]:
-    """What each later part has of an earlier one, and notes on it."""
-    plain = [field.name for field in table.schema if comparable(field.type)]
-    if not plain:
-        return {}, []
-    frame, found, notes = table.select(plain).to_pandas(), dict[str, SharedRows](), list[str]()
-    parts = {part: frame[labels == part] for part in shares.parts}
-    for place, part in enumerate(shares.parts):
-        for earlier in shares.parts[:place]:
-            shared = shared_rows(parts[earlier], parts[part], target)
-            found[f"{part} in {earlier}"] = shared
-            notes += sharing(shared, len(parts[part]), part, earlier)
-    return found, notes
 
 
 def _check_split(strategy: Strategy, column: str, validation: float, test: float, group: str) -> None:
@@ -162,25 +161,35 @@ def _check_split(strategy: Strategy, column: str, validation: float, test: float
 
 
 def _labels(
-    table: pa.Table, strategy: Strategy, column: str, units: np.ndarray, shares: Shares, seed: int, grouped: bool
+    rows: Rows, strategy: Strategy, column: str, units: np.ndarray, shares: Shares, seed: int, by_group: bool
 ) -> tuple[np.ndarray, list[str]]:
     if strategy == "time":
-        return by_time(column, table.column(column), shares, units if grouped else None)
+        return by_time(column, rows.column(column), shares, units if by_group else None)
     if strategy == "stratified":
-        return by_class(column, table.column(column), units, shares, seed)
+        return by_class(column, rows.column(column), units, shares, seed)
     return by_chance(units, shares, seed), []
 
 
 def _part(
-    work: Work, source: Dataset, table: pa.Table, chosen: np.ndarray, label: str, strategy: Strategy, column: str
+    work: Work, source: Dataset, rows: Rows, chosen: np.ndarray, label: str, strategy: Strategy, column: str
 ) -> tuple[SplitPart, bool]:
     """One part, and whether it was not there before."""
     import pyarrow as pa
 
-    rows = table.filter(pa.array(chosen))
     name = f"{source.name[: NAME_LENGTH - len(label) - 1]}_{label}"
-    made = save(work, rows, name, [source.handle], "split_dataset")
-    first, last = ends(column, rows.column(column)) if strategy == "time" else (None, None)
-    rate = positive_rate(rows.column(column)) if strategy == "stratified" else None
-    part = SplitPart(dataset=made.handle, rows=rows.num_rows, first=first, last=last, positive_rate=rate)
+    made = save_parts(work, grouped(_chosen(rows, chosen)), name, [source.handle], "split_dataset")
+    told = rows.column(column).filter(pa.array(chosen)) if strategy in ("time", "stratified") else None
+    first, last = ends(column, told) if told is not None and strategy == "time" else (None, None)
+    rate = positive_rate(told) if told is not None and strategy == "stratified" else None
+    part = SplitPart(dataset=made.handle, rows=made.info.rows, first=first, last=last, positive_rate=rate)
     return part, made.new
+
+
+def _chosen(rows: Rows, chosen: np.ndarray) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    start = 0
+    for part in rows.parts(rows.column_names):
+        kept = part.filter(pa.array(chosen[start : start + len(part)]))
+        start += len(part)
+        yield normalise(kept)[0]

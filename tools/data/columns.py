@@ -16,6 +16,7 @@ from .cells import Column, Convention, as_kind, in_parallel, look_at, missing_wo
 from .models import ColumnKind, ReadOptions
 from .moments import epoch_of, from_epoch
 from .numerals import EITHER, POINT, Decimal
+from .pieces import Stored, pieces_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +34,7 @@ class Texts(Protocol):
     @property
     def column_names(self) -> list[str]: ...
 
-    def column(self, name: str, /) -> pa.ChunkedArray: ...
+    def column(self, name: str, /) -> pa.ChunkedArray | Stored: ...
 
 
 Keep = Callable[[str, Column], Column]
@@ -93,12 +94,12 @@ def retyped(table: pa.Table, options: ReadOptions) -> tuple[pa.Table, list[str]]
     return table, [*notes_on(columns), *hints(table, [name for name in table.column_names if name not in columns])]
 
 
-def hints(table: pa.Table, names: Sequence[str]) -> list[str]:
+def hints(table: Texts, names: Sequence[str]) -> list[str]:
     """The columns of text that hold numbers or times, all or nearly; a text is left as it is."""
     import pyarrow as pa
 
-    texts = [name for name in names if pa.types.is_string(table.schema.field(name).type)]
-    seen = {name: look_at(table.column(name)) for name in texts}
+    texts = ((name, table.column(name)) for name in names)
+    seen = {name: look_at(column) for name, column in texts if pa.types.is_string(column.type)}
     whole = dict[str, list[str]]()
     for name, (kind, _) in seen.items():
         if kind:
@@ -142,8 +143,9 @@ def _settled(table: Texts, columns: Mapping[str, Column], convention: Convention
     import pyarrow.compute as pc
 
     marks: set[Decimal] = {column.decimal for column in columns.values() if column.decimal}
-    plain = [table.column(name) for name, column in columns.items() if _pointed(column)] if separator == ";" else []
-    if any(pc.any(pc.match_substring_regex(pc.utf8_ltrim(text, "+-"), POINT)).as_py() for text in plain):
+    plain = [name for name, column in columns.items() if _pointed(column)] if separator == ";" else []
+    texts = (pc.utf8_ltrim(piece, "+-") for name in plain for piece in pieces_of(table.column(name)))
+    if any(pc.any(pc.match_substring_regex(text, POINT)).as_py() for text in texts):
         marks.add(".")
     firsts = {column.day_first for column in columns.values() if column.day_first is not None}
     decimal: Decimal = convention.decimal
@@ -171,8 +173,11 @@ def _thousands(table: Texts, columns: Mapping[str, Column]) -> list[str]:
     """Columns of nothing but 1.234: where semicolons separate, as with decimal commas, that may be a thousand."""
     import pyarrow.compute as pc
 
-    found = [name for name, column in columns.items() if _pointed(column) and not column.said]
-    return [name for name in found if pc.any(pc.match_substring_regex(table.column(name), EITHER)).as_py()]
+    def has(name: str) -> bool:
+        pieces = pieces_of(table.column(name))
+        return any(pc.any(pc.match_substring_regex(piece, EITHER)).as_py() for piece in pieces)
+
+    return [name for name, column in columns.items() if _pointed(column) and not column.said and has(name)]
 
 
 def _question(table: Texts, undecided: Mapping[str, str]) -> ToolFailure:

@@ -14,12 +14,15 @@ from ..runtime.work import Work
 from .alone import SCORED_ROWS, Score, scored
 from .bounds import named, percent
 from .columns import hints
+from .hashes import kinds_of, repeated
 from .identity import KINDS_OF_ROWS, LOOKED_AT_COLUMNS, LOOKED_AT_ROWS, likely_group
 from .models import ColumnProfile, DatasetProfile, TargetProfile
-from .profile import comparable, duplicates, hashes_of, identifies, profile
+from .profile import comparable, identifies
+from .rows import Rows
 from .store import Dataset, resolve
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
@@ -49,11 +52,11 @@ def describe_dataset(
     source = resolve(work, dataset)
     source.require([target] if target else [])
     names = list(source.require(columns)) or source.info.columns
-    table = source.table([*dict.fromkeys([*names, *([target] if target else [])])] if columns else None)
+    table = Rows.of(source, [*dict.fromkeys([*names, *([target] if target else [])])] if columns else None)
     told, scores = _scored(work, table, target, names)
     chosen = _chosen(names, target, scores, limit, cursor)
     top = 5 if len(chosen.items) <= 10 else 3
-    profiles = [_profile(name, table, top, scores) for name in chosen.items]
+    profiles = [_profile(work, name, table, top, scores) for name in chosen.items]
     repeats = Repeats(None, None, None, 0) if columns else _repeats(table, profiles, target)
     return DatasetProfile(
         dataset=source.handle,
@@ -69,7 +72,7 @@ def describe_dataset(
             *_on_repeats(repeats, table.num_rows),
             *_notes(table, profiles, target),
             *([UNCOMPARED] if columns else _grouped(table, target)),
-            *hints(table, chosen.items),
+            *hints(table.texts, chosen.items),
             *_cut(source, chosen, target),
         ],
         next_cursor=chosen.next_cursor,
@@ -77,7 +80,7 @@ def describe_dataset(
 
 
 def _scored(
-    work: Work, table: pa.Table, target: str, names: Sequence[str]
+    work: Work, table: Rows, target: str, names: Sequence[str]
 ) -> tuple[TargetProfile | None, dict[str, Score]]:
     if not target:
         return None, {}
@@ -85,18 +88,17 @@ def _scored(
         return scored(_drawn(table, [*dict.fromkeys([*names, target])], target), target, names)
 
 
-def _drawn(table: pa.Table, names: Sequence[str], target: str) -> pd.DataFrame:
+def _drawn(table: Rows, names: Sequence[str], target: str) -> pd.DataFrame:
     """The rows of which some are scored: all of the rare classes, since more than their share is drawn."""
     import numpy as np
 
-    part = table.select(list(names))
-    if part.num_rows <= 5 * SCORED_ROWS:
-        return part.to_pandas()
-    random = np.random.default_rng(0).permutation(part.num_rows)
-    labels = part.column(target).to_pandas().iloc[random]
+    if table.num_rows <= 5 * SCORED_ROWS:
+        return table.head(names, table.num_rows).to_pandas()
+    random = np.random.default_rng(0).permutation(table.num_rows)
+    labels = table.column(target).to_pandas().iloc[random]
     place = labels.groupby(labels, dropna=False).cumcount() if labels.nunique() <= 100 else np.arange(len(labels))
     first = np.argsort(np.asarray(place), kind="stable")[: 5 * SCORED_ROWS]
-    return part.take(np.sort(random[first])).to_pandas()
+    return table.take(names, np.sort(random[first])).to_pandas()
 
 
 def _chosen(names: Sequence[str], target: str, scores: Mapping[str, Score], limit: int, cursor: str) -> Page[str]:
@@ -110,42 +112,41 @@ def _chosen(names: Sequence[str], target: str, scores: Mapping[str, Score], limi
     return page([target, *(name for name in ordered if name != target)] if target else ordered, limit, cursor)
 
 
-def _profile(name: str, table: pa.Table, top: int, scores: Mapping[str, Score]) -> ColumnProfile:
-    found = profile(name, table.column(name), top)
+def _profile(work: Work, name: str, table: Rows, top: int, scores: Mapping[str, Score]) -> ColumnProfile:
+    found = table.profile(work, name, top)
     return (
         found.model_copy(update={"score": scores[name].value, "leak": scores[name].leak}) if name in scores else found
     )
 
 
-def _repeats(table: pa.Table, profiles: Sequence[ColumnProfile], target: str) -> Repeats:
-    import numpy as np
-    import pandas as pd
-
-    numbering = [name for name in table.column_names if _numbers_rows(table.column(name))]
+def _repeats(table: Rows, profiles: Sequence[ColumnProfile], target: str) -> Repeats:
+    numbering = [name for name in table.column_names if table.numbers_rows(name)]
     known = {column.name: column.unique for column in profiles}
-    whole = 0 if numbering or table.num_rows in known.values() else duplicates(table)
+    whole = 0 if numbering or table.num_rows in known.values() else _duplicates(table.hashes(table.column_names))
     kept = [name for name in table.column_names if name not in numbering and name != target]
-    hashes = hashes_of(table.select(kept)) if len(kept) > 1 else None
+    hashes = table.hashes(kept) if len(kept) > 1 else None
     if hashes is None or not len(hashes):
         return Repeats(whole, None if table.num_rows else 0, None, 0)
-    features = pd.Series(hashes)
-    distinct = int(features.nunique())
-    labels = hashes_of(table.select([target])) if target else None
-    conflicting = None
-    if labels is not None:
-        kinds = pd.Series(labels).groupby(hashes).transform("nunique")
-        conflicting = int(np.count_nonzero(kinds > 1))
+    distinct = kinds_of(hashes)
+    conflicting = _conflicting(table, hashes, target) if target else None
     return Repeats(whole, len(hashes) - distinct, conflicting, distinct)
 
 
-def _numbers_rows(column: pa.ChunkedArray) -> bool:
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _duplicates(hashes: np.ndarray | None) -> int | None:
+    return None if hashes is None else len(hashes) - kinds_of(hashes)
 
-    kind = column.type
-    if len(column) < 2 or not (pa.types.is_integer(kind) or pa.types.is_string(kind)) or column.null_count:
-        return False
-    return len(pc.unique(column.slice(0, 1000))) == min(len(column), 1000) and len(pc.unique(column)) == len(column)
+
+def _conflicting(table: Rows, hashes: np.ndarray, target: str) -> int | None:
+    """How many rows have the hash of one with another target; None where targets cannot be compared."""
+    import numpy as np
+    import pandas as pd
+
+    labels = table.hashes([target])
+    if labels is None:
+        return None
+    some = repeated(hashes)
+    kinds = pd.Series(labels[some]).groupby(hashes[some]).transform("nunique")
+    return int(np.count_nonzero(kinds > 1))
 
 
 def _leaks(scores: Mapping[str, Score], target: str, told: TargetProfile | None) -> list[str]:
@@ -171,7 +172,7 @@ def _on_repeats(repeats: Repeats, rows: int) -> list[str]:
     return notes
 
 
-def _notes(table: pa.Table, profiles: list[ColumnProfile], target: str) -> list[str]:
+def _notes(table: Rows, profiles: list[ColumnProfile], target: str) -> list[str]:
     rows, kinds = table.num_rows, dict(zip(table.column_names, table.schema.types, strict=True))
     keys = [column.name for column in profiles if rows > 1 and column.unique == rows and identifies(kinds[column.name])]
     holes = [f"{column.name} {percent(column.missing, rows)}" for column in profiles if column.missing]
@@ -193,10 +194,10 @@ def _times(kinds: Mapping[str, pa.DataType]) -> list[str]:
     return [name for name, kind in kinds.items() if pa.types.is_timestamp(kind)]
 
 
-def _grouped(table: pa.Table, target: str) -> list[str]:
+def _grouped(table: Rows, target: str) -> list[str]:
     """The column that says which rows belong together, with how many of them there are."""
     plain = [field.name for field in table.schema if comparable(field.type)][:LOOKED_AT_COLUMNS]
-    looked = table.select(plain).slice(0, LOOKED_AT_ROWS).to_pandas()
+    looked = table.head(plain, LOOKED_AT_ROWS).to_pandas()
     name = likely_group(looked, [target]) if plain and table.num_rows else ""
     if not name:
         return []

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from ..estimates import Estimate, Statistic, Verdict
+from ..runtime.models import JobView, Progress, State
 
 ColumnKind = Literal["text", "number", "time", "boolean"]
 Cell = bool | int | float | str | None
@@ -61,6 +62,41 @@ class DatasetInfo(BaseModel):
     notes: list[str] = []
     sql: str | None = None
     undo: str | None = None
+
+
+class LoadRequest(BaseModel):
+    """A file to load, which may be large."""
+
+    path: str
+    name: str = ""
+    options: ReadOptions | None = None
+
+
+class Loaded(BaseModel):
+    """A dataset as DatasetInfo; while a large file is being read its job instead, which `next` waits for."""
+
+    dataset: str | None = None
+    rows: int | None = None
+    columns: list[str] | None = None
+    source: str | None = None
+    created: str | None = None
+    notes: list[str] = []
+    sql: str | None = None
+    undo: str | None = None
+    job: str | None = None
+    state: State | None = None
+    progress: Progress | None = None
+    error: str | None = None
+    next: str | None = None
+
+    @classmethod
+    def of(cls, seen: DatasetInfo | JobView[DatasetInfo]) -> Loaded:
+        if isinstance(seen, DatasetInfo):
+            return cls.model_validate(seen.model_dump())
+        found = seen.result.model_dump() if seen.result else {}
+        notes = [*found.get("notes", []), *(seen.notes or [])]
+        told = seen.model_dump(include={"job", "state", "progress", "error", "next"})
+        return cls.model_validate(found | told | {"notes": notes})
 
 
 class QueryResult(BaseModel):

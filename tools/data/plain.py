@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .numerals import Decimal, proves_point
+from .pieces import Stored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,23 +65,80 @@ class _Look:
         return not self.others.translate(None, EXPONENTS)
 
 
-def plain_values(column: pa.ChunkedArray, decimal: Decimal, missing: Sequence[str]) -> Plain | None:
+@dataclass(frozen=True)
+class _Seen:
+    """The known cells of a column, piece by piece, each with a look at them; what is in memory is looked at once."""
+
+    column: pa.ChunkedArray | Stored
+    missing: Sequence[str]
+
+    @cached_property
+    def _whole(self) -> tuple[pa.ChunkedArray, _Look]:
+        assert not isinstance(self.column, Stored)
+        return self._of(self.column)
+
+    def __iter__(self) -> Iterator[tuple[pa.ChunkedArray, _Look]]:
+        if isinstance(self.column, Stored):
+            yield from map(self._of, self.column.pieces())
+        else:
+            yield self._whole
+
+    def _of(self, piece: pa.ChunkedArray) -> tuple[pa.ChunkedArray, _Look]:
+        look = _looked_at(piece)
+        return _known(piece, self.missing, look), look
+
+    def read(self, values_of: Callable[[pa.ChunkedArray, _Look], pa.ChunkedArray | None]) -> pa.ChunkedArray | None:
+        """All cells as values; None where some piece has none, or nothing is known."""
+        import pyarrow as pa
+
+        found, empty = list[pa.ChunkedArray | int](), True
+        for known, look in self:
+            if known.null_count == len(known):
+                found.append(len(known))
+                continue
+            if (values := values_of(known, look)) is None:
+                return None
+            found.append(values)
+            empty, kind = False, values.type
+        if empty:
+            return None
+        chunks = (pa.chunked_array([pa.nulls(each, kind)]) if isinstance(each, int) else each for each in found)
+        return pa.chunked_array([chunk for each in chunks for chunk in each.chunks], kind)
+
+    def without_powers(self) -> Iterator[pa.ChunkedArray]:
+        """The cells that have no exponent and no plus."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        for known, look in self:
+            yield known.filter(pc.invert(pa.array(look.marked))) if look.marked.any() else known
+
+
+def plain_values(column: pa.ChunkedArray | Stored, decimal: Decimal, missing: Sequence[str]) -> Plain | None:
     """The cells as whole numbers, digits with points, or ISO-8601 times; None unless all are plainly so."""
+    head = column.slice(0, PEEK)
+    if _is_wordy(head, missing):
+        return None
+    seen = _Seen(column, missing)
+    if (whole := seen.read(_whole)) is not None:
+        return Plain(whole)
+    if decimal != "," and (real := _real(seen)):
+        return real
+    times = seen.read(_times) if _is_dated(_without(head, missing)) else None
+    return None if times is None else Plain(times)
+
+
+def _whole(known: pa.ChunkedArray, look: _Look) -> pa.ChunkedArray | None:
     import pyarrow as pa
 
-    if _is_wordy(column, missing):
-        return None
-    look = _looked_at(column)
-    known = _known(column, missing, look)
-    if known.null_count == len(known):
-        return None
     whole = cast(known, pa.int64())
-    if whole is not None and (look.whole or _returns(whole, known)):
-        return Plain(whole)
-    if decimal != "," and (real := _real(known, look)):
-        return real
-    times = cast(known, pa.timestamp("us")) if _is_dated(known) else None
-    return None if times is None else Plain(times)
+    return whole if whole is not None and (look.whole or _returns(whole, known)) else None
+
+
+def _times(known: pa.ChunkedArray, _: _Look) -> pa.ChunkedArray | None:
+    import pyarrow as pa
+
+    return cast(known, pa.timestamp("us"))
 
 
 def cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
@@ -192,28 +251,58 @@ def _returns(whole: pa.ChunkedArray, known: pa.ChunkedArray) -> bool:
     return bool(pc.all(pc.equal(pc.cast(whole, known.type), known)).as_py())
 
 
-def _real(known: pa.ChunkedArray, look: _Look) -> Plain | None:
+def _real(seen: _Seen) -> Plain | None:
     """Digits with points. Where some end with a zero, few and differing decimals are those of versions."""
+    marks = set[str]()
+
+    def real(known: pa.ChunkedArray, look: _Look) -> pa.ChunkedArray | None:
+        marks.update(_marks(known, look))
+        return _finite(known, look)
+
+    values = seen.read(real)
+    if values is None:
+        return None
+    if not marks & {"zeros", "code"}:
+        return Plain(values)
+    decimals = [_decimals(cells) for cells in seen.without_powers() if cells.null_count < len(cells)]
+    low, high = min((low for low, _ in decimals), default=1), max((high for _, high in decimals), default=1)
+    if "powers" not in marks:
+        return None if 0 < low < high <= FEW_DECIMALS else Plain(values, "." if _proven(seen) else "")
+    if _has_nan(values):
+        return None  # a word such as NAN, which is none of the usual ones
+    # Then those of the cells with an exponent change nothing.
+    return Plain(values, ".") if (low == 0 or high > FEW_DECIMALS) and _proven(seen) else None
+
+
+def _marks(known: pa.ChunkedArray, look: _Look) -> Iterator[str]:
+    """What the cells have of which a closer look is taken: exponents, codes and zeros at the end."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if look.marked.any():
+        powers = known.filter(pa.array(look.marked)).drop_null()
+        yield from ("powers",) if len(powers) else ()
+        yield from ("code",) if pc.any(pc.match_substring_regex(powers, CODE)).as_py() else ()
+    if look.points and pc.any(pc.and_(pc.ends_with(known, "0"), pc.match_substring(known, "."))).as_py():
+        yield "zeros"
+
+
+def _finite(known: pa.ChunkedArray, look: _Look) -> pa.ChunkedArray | None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     real = cast(known, pa.float64())
-    if real is None or pc.any(pc.is_inf(real)).as_py() or _is_odd(known, look):
-        return None
-    marked = pa.array(look.marked) if look.marked.any() else None
-    powers = known.filter(marked).drop_null() if marked is not None else known.slice(0, 0)
-    zeros = look.points and pc.any(pc.and_(pc.ends_with(known, "0"), pc.match_substring(known, "."))).as_py()
-    if not zeros and not pc.any(pc.match_substring_regex(powers, CODE)).as_py():
-        return Plain(real)
-    if not len(powers):
-        low, high = _decimals(known)
-        return None if 0 < low < high <= FEW_DECIMALS else Plain(real, "." if proves_point(known) else "")
-    if pc.any(pc.is_nan(real)).as_py():
-        return None  # a word such as NAN, which is none of the usual ones
-    others = known.filter(pc.invert(marked))
-    low, high = _decimals(others) if others.null_count < len(others) else (1, 1)
-    # Then those of the cells with an exponent change nothing.
-    return Plain(real, ".") if (low == 0 or high > FEW_DECIMALS) and proves_point(others) else None
+    return None if real is None or pc.any(pc.is_inf(real)).as_py() or _is_odd(known, look) else real
+
+
+def _has_nan(values: pa.ChunkedArray) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.is_nan(values)).as_py())
+
+
+def _proven(seen: _Seen) -> bool:
+    return any(proves_point(cells) for cells in seen.without_powers())
 
 
 def _decimals(known: pa.ChunkedArray) -> tuple[int, int]:

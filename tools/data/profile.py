@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..numbers import exact, finite, rounded
+from .hashes import kinds_of
 from .models import ColumnProfile
 
 if TYPE_CHECKING:
@@ -27,12 +28,16 @@ def profile(name: str, column: pa.ChunkedArray, top: int) -> ColumnProfile:
 
     kind = column.type
     known = without_missing(column)
-    base = {"name": name, "type": str(kind)[:TYPE_LENGTH], "missing": len(column) - len(known)}
+    base = described(name, kind, len(column) - len(known))
     if pa.types.is_string(kind) or pa.types.is_boolean(kind):
         return ColumnProfile.model_validate(base | _values(known, top))
     if not comparable(kind):
         return ColumnProfile.model_validate(base)
-    return ColumnProfile.model_validate(base | {"unique": _unique(known)} | (_range(known) if len(known) else {}))
+    return ColumnProfile.model_validate(base | {"unique": unique(known)} | (_range(known) if len(known) else {}))
+
+
+def described(name: str, kind: pa.DataType, missing: int) -> dict[str, object]:
+    return {"name": name, "type": str(kind)[:TYPE_LENGTH], "missing": missing}
 
 
 def comparable(kind: pa.DataType) -> bool:
@@ -89,17 +94,26 @@ def _codes(column: pa.ChunkedArray) -> Sequence[object]:
 
 
 def without_missing(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column itself where nothing is missing, so that it is not in memory twice."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = column.drop_null()
-    return known.filter(pc.invert(pc.is_nan(known))) if pa.types.is_floating(known.type) else known
+    known = column.drop_null() if column.null_count else column
+    if not pa.types.is_floating(known.type) or not pc.any(pc.is_nan(known)).as_py():
+        return known
+    return known.filter(pc.invert(pc.is_nan(known)))
 
 
-def _unique(known: pa.ChunkedArray) -> int:
+def unique(known: pa.ChunkedArray) -> int:
+    """By sorting where that can be: Arrow's table of many distinct numbers takes gigabytes."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    return int(pc.count_distinct(known).as_py()) if len(known) else 0
+    whole = _as_whole(known)
+    if not len(known) or not (pa.types.is_integer(whole.type) or pa.types.is_floating(whole.type)):
+        return int(pc.count_distinct(known).as_py()) if len(known) else 0
+    values = whole.to_numpy()
+    return kinds_of(values.view(f"u{values.dtype.itemsize}"))
 
 
 def _values(known: pa.ChunkedArray, top: int) -> dict[str, object]:
@@ -107,14 +121,18 @@ def _values(known: pa.ChunkedArray, top: int) -> dict[str, object]:
     import pyarrow.compute as pc
 
     values, counts = pc.value_counts(known).flatten()
-    if not len(values):
-        return {"unique": 0}
+    first = np.argsort(-counts.to_numpy(), kind="stable")[:top].tolist()
+    return valued(len(values), [(values[index].as_py(), counts[index].as_py()) for index in first])
+
+
+def valued(unique: int, most: Iterable[tuple[object, int]]) -> dict[str, object]:
+    """How many values there are, and the most frequent ones, shortened."""
     found = dict[str, int]()
-    for index in np.argsort(-counts.to_numpy(), kind="stable")[:top].tolist():
-        text = str(values[index].as_py())
+    for value, count in most:
+        text = str(value)
         label = text if len(text) <= VALUE_LENGTH else f"{text[: VALUE_LENGTH - 1]}…"
-        found[label] = found.get(label, 0) + counts[index].as_py()
-    return {"unique": len(values), "top": found}
+        found[label] = found.get(label, 0) + count
+    return {"unique": unique, "top": found} if unique else {"unique": 0}
 
 
 def _range(known: pa.ChunkedArray) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 from ..errors import ToolFailure
 from ..runtime.work import Work
 from .bounds import few, named
+from .columnar import columnar
 from .models import QueryResult
 from .preview import ROWS, first_rows
 from .readers import plain_names
-from .sandbox import lock, run, sandbox
+from .sandbox import lock, run_into, sandbox
 from .statement import query_of
-from .store import Dataset, looks_like_path, resolve, save
+from .store import Dataset, looks_like_path, resolve, save, save_parts, spilling
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,19 +33,51 @@ def query_dataset(work: Work, sql: str, name: str) -> QueryResult:
     Raises:
         ToolFailure: it is no single query, is wrong, names what is no dataset, or exceeds a limit.
     """
-    with sandbox(work.settings) as connection:
-        statement = query_of(connection, sql)
-        sources = {table: _dataset(work, table) for table in statement.datasets}
-        views = _views(sources)
-        lock(connection, views)
-        with work.tracer.span("duckdb", tables=len(views)):
-            table, renamed = plain_names(run(connection, sql, work.settings.data))
-    notes = ["it reads the clock or draws identifiers: run again, it may return others"] if statement.timely else []
-    notes += _durations(sources)
-    notes += renamed if table.num_rows else [*renamed, "it returns no rows"]
-    parents = list(dict.fromkeys(source.handle for source in sources.values()))
-    made = save(work, table, name or _named_after(list(sources.values())), parents, "query_dataset", notes, sql)
+    with spilling(work) as folder:
+        file = folder / "rows.parquet"
+        with sandbox(work.settings) as connection:
+            statement = query_of(connection, sql)
+            sources = {table: _dataset(work, table) for table in statement.datasets}
+            views = _views(sources)
+            lock(connection, views)
+            with work.tracer.span("duckdb", tables=len(views)):
+                rows = run_into(connection, sql, work.settings.data, file)
+        # What the connection holds is given back before the rows are stored.
+        notes = ["it reads the clock or draws identifiers: run again, it may return others"] if statement.timely else []
+        notes += _durations(sources)
+        parents = list(dict.fromkeys(source.handle for source in sources.values()))
+        made = _kept(work, rows, file, Result(name or _named_after(list(sources.values())), parents, notes, sql))
     return _told(made, parents)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the rows of a query are stored as."""
+
+    name: str
+    parents: list[str]
+    notes: list[str]
+    sql: str
+
+
+def _kept(work: Work, rows: pa.Table | None, file: Path, result: Result) -> Dataset:
+    """The rows as a dataset, be they in memory or in the file."""
+    by = "query_dataset"
+    if rows is None:
+        with file.open("rb") as spilled:
+            if found := columnar("the result", spilled):
+                notes = [*result.notes, *found.renamed, *found.notes]
+                return save_parts(work, found.parts(), result.name, result.parents, by, notes, result.sql)
+        rows = _read(file)
+    table, renamed = plain_names(rows)
+    notes = [*result.notes, *renamed, *([] if table.num_rows else ["it returns no rows"])]
+    return save(work, table, result.name, result.parents, by, notes, result.sql)
+
+
+def _read(file: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(file).read()
 
 
 def _dataset(work: Work, table: str) -> Dataset:

@@ -79,8 +79,8 @@ def normalise(table: pa.Table) -> tuple[pa.Table, list[str]]:
         raise ToolFailure("the file has no columns", "Check the file.")
     columns, left_out, changed = dict[str, pa.ChunkedArray](), list[str](), dict[str, list[str]]()
     for field in table.schema:
-        target = _plain(field.type)
-        column, same = _cast(table.column(field.name), target)
+        target = plain_kind(field.type)
+        column, same = plain_cast(table.column(field.name), target)
         if column is None:
             left_out.append(field.name)
             continue
@@ -93,7 +93,7 @@ def normalise(table: pa.Table) -> tuple[pa.Table, list[str]]:
     return pa.table(columns), notes + ([f"left out, since binary: {named(left_out)}"] if left_out else [])
 
 
-def _cast(column: pa.ChunkedArray, target: pa.DataType) -> tuple[pa.ChunkedArray | None, bool]:
+def plain_cast(column: pa.ChunkedArray, target: pa.DataType) -> tuple[pa.ChunkedArray | None, bool]:
     """The column as the type, and whether its meaning stayed; None for bytes that are no text."""
     import pyarrow as pa
 
@@ -109,13 +109,13 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType) -> tuple[pa.ChunkedArray
         return column.cast(target, safe=False), False
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
+def plain_kind(kind: pa.DataType) -> pa.DataType:
     import pyarrow as pa
 
     if pa.types.is_dictionary(kind):
-        return _plain(kind.value_type)
+        return plain_kind(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):
-        return _plain(kind.storage_type)
+        return plain_kind(kind.storage_type)
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or _is_binary(kind):
         return pa.string()
     if pa.types.is_decimal(kind):

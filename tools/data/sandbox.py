@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 100_000
+# More bytes than these wait on disk to be stored.
+HELD = 128 << 20
 LEFT_S = 600.0
 # What no Parquet file holds, and Arrow as bytes that only DuckDB understands.
 UNSTORABLE = ("INTERVAL", "UNION", "BIT", "BIGNUM", "VARINT", "GEOMETRY", "TIME WITH TIME ZONE")
@@ -106,21 +109,76 @@ def run(connection: duckdb.DuckDBPyConnection, sql: str, data: DataSettings) -> 
     Raises:
         ToolFailure: the query is wrong, takes too long, or returns too much or what cannot be stored.
     """
+    with _batches(connection, sql, data) as reader:
+        return bounded(reader.schema, reader, data)
+
+
+def run_into(connection: duckdb.DuckDBPyConnection, sql: str, data: DataSettings, file: Path) -> pa.Table | None:
+    """`run`; None where the rows are more than are held, which then are in a Parquet file."""
+    with _batches(connection, sql, data) as reader:
+        return _held_or_spilled(reader.schema, reader, data, file)
+
+
+@contextmanager
+def _batches(connection: duckdb.DuckDBPyConnection, sql: str, data: DataSettings) -> Generator[pa.RecordBatchReader]:
     import duckdb
 
     try:
         with stopped_after(data.query_timeout_s, connection.interrupt):
             relation = connection.sql(sql)
             _require_storable(relation.columns, relation.types)
-            reader = relation.to_arrow_reader(BATCH)
-            return bounded(reader.schema, reader, data)
+            yield relation.to_arrow_reader(BATCH)
     except duckdb.InterruptException:
         raise too_slow(data) from None
     except (duckdb.OutOfMemoryException, MemoryError):
-        limit = f"the query needs more than {data.query_memory_mb} MB (data.query_memory_mb)"
-        raise OutOfMemory(limit, "Filter rows, select fewer columns, or aggregate first.") from None
+        raise _too_hungry(data) from None
     except duckdb.Error as error:
-        raise ToolFailure(said(error), "DESCRIBE <dataset> lists its columns with their types.") from None
+        raise _wrong(error) from None
+    except OSError as error:
+        raise _streamed(error, data) from None
+
+
+def _streamed(error: OSError, data: DataSettings) -> Exception:
+    """What Arrow has made of an error of DuckDB while it took the rows; one of the system has a number."""
+    if error.errno is not None:
+        return error
+    kind = str(error).partition(" Error")[0].upper()
+    return too_slow(data) if kind == "INTERRUPT" else _too_hungry(data) if kind == "OUT OF MEMORY" else _wrong(error)
+
+
+def _too_hungry(data: DataSettings) -> OutOfMemory:
+    limit = f"the query needs more than {data.query_memory_mb} MB (data.query_memory_mb)"
+    return OutOfMemory(limit, "Filter rows, select fewer columns, or aggregate first.")
+
+
+def _wrong(error: Exception) -> ToolFailure:
+    return ToolFailure(said(error), "DESCRIBE <dataset> lists its columns with their types.")
+
+
+def _held_or_spilled(
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], data: DataSettings, file: Path
+) -> pa.Table | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kept, size, rest = list[pa.RecordBatch](), 0, iter(_limited(batches, data))
+    for batch in rest:
+        kept.append(batch)
+        size += batch.nbytes
+        if size > HELD:
+            break
+    else:
+        return pa.Table.from_batches(kept, schema)
+    with pq.ParquetWriter(file, schema, compression="snappy", use_dictionary=False) as writer:
+        for batch in chain(_taken(kept), rest):
+            writer.write_batch(batch)
+    return None
+
+
+def _taken(batches: list[pa.RecordBatch]) -> Generator[pa.RecordBatch]:
+    """Each is let go once it is taken."""
+    while batches:
+        yield batches.pop(0)
 
 
 def too_slow(data: DataSettings) -> ToolFailure:
@@ -161,10 +219,13 @@ def bounded(schema: pa.Schema, batches: Iterable[pa.RecordBatch], data: DataSett
     """
     import pyarrow as pa
 
-    kept, size = list[pa.RecordBatch](), 0
+    return pa.Table.from_batches(list(_limited(batches, data)), schema)
+
+
+def _limited(batches: Iterable[pa.RecordBatch], data: DataSettings) -> Generator[pa.RecordBatch]:
+    rows = size = 0
     for batch in batches:
-        kept.append(batch)
-        size += batch.nbytes
+        rows, size = rows + batch.num_rows, size + batch.nbytes
         if size > data.max_mb << 20:
-            raise too_large(data, sum(each.num_rows for each in kept))
-    return pa.Table.from_batches(kept, schema)
+            raise too_large(data, rows)
+        yield batch

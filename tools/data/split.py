@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Literal
 from ..errors import ToolFailure
 from ..numbers import finite
 from .bounds import named
-from .identity import codes, copies, likely_group
 from .profile import comparable, moment, without_missing
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     import pyarrow as pa
 
+# Rows whose ranks are in memory at once, and the label of one that is in no part.
+BLOCK, NOWHERE = 1 << 20, -1
 Strategy = Literal["random", "stratified", "group", "time"]
 LIKE_ISO = r"^\d{4}-\d\d-\d\d([ T]\d\d|$)"
 IN_ORDER = "train ends before validation begins, and that before test"
@@ -37,22 +37,41 @@ class Shares:
         return ["train", *(["validation"] if self.validation else []), "test"]
 
     def cut(self, rank: np.ndarray) -> np.ndarray:
-        """Labels of rows by their rank, which runs from above 0 to 1."""
+        """The parts of rows, by their place in `parts`, by their rank, which runs from above 0 to 1."""
         import numpy as np
 
         train_end, validation_end = 1 - self.validation - self.test, 1 - self.test
-        late = np.where(rank > validation_end + 1e-12, "test", "validation")
-        return np.where(rank > train_end + 1e-12, late, "train").astype(object)
+        labels = np.zeros(len(rank), dtype=np.int8)
+        labels[rank > train_end + 1e-12] = 1
+        labels[rank > validation_end + 1e-12] = len(self.parts) - 1
+        return labels
 
     def shuffled(self, units: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Labels of rows in a random order of their units, each of which stays in one part."""
         import numpy as np
 
-        numbers, place, sizes = np.unique(units, return_inverse=True, return_counts=True)
-        order = random.permutation(len(numbers))
-        middle = np.empty(len(numbers))
-        middle[order] = np.cumsum(sizes[order]) - (sizes[order] - 1) / 2
-        return self.cut(middle[place] / len(units))
+        place, sizes = _sizes(units)
+        order = random.permutation(len(sizes)).astype(units.dtype)
+        shuffled = sizes[order]
+        middle = np.empty(len(sizes))
+        middle[order] = np.cumsum(shuffled) - (shuffled - 1) / 2
+        del order, shuffled, sizes
+        return np.concatenate(
+            [
+                middle[:0].astype(np.int8),
+                *(self.cut(middle[place[start : start + BLOCK]] / len(units)) for start in range(0, len(units), BLOCK)),
+            ]
+        )
+
+
+def _sizes(units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The place of each row's unit among the units in their order, and how many rows each has."""
+    import numpy as np
+
+    if len(units) and (units[1:] > units[:-1]).all():
+        return np.arange(len(units), dtype=units.dtype), np.ones(len(units), dtype=np.int32)
+    _, place, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    return place, sizes
 
 
 def by_chance(units: np.ndarray, shares: Shares, seed: int) -> np.ndarray:
@@ -73,31 +92,38 @@ def by_time(
     import numpy as np
 
     times, notes = times_of(name, column)
-    _, place, counts = np.unique(times, return_inverse=True, return_counts=True)
-    middle = np.cumsum(counts) - (counts - 1) / 2
-    labels = shares.cut(middle[place] / max(len(times), 1))
-    ties = _ties(name, shares.cut(np.arange(1, len(times) + 1) / max(len(times), 1)), place)
+    ordered = np.sort(times)
+    labels = np.empty(len(times), dtype=np.int8)
+    for start in range(0, len(times), BLOCK):
+        some = times[start : start + BLOCK]
+        before, through = (np.searchsorted(ordered, some, side) for side in ("left", "right"))
+        labels[start : start + BLOCK] = shares.cut((before + through + 1) / 2 / len(times))
+    ties = _ties(name, shares, ordered)
     if groups is None:
         return labels, [IN_ORDER, *notes, *ties]
-    order = {part: number for number, part in enumerate(shares.parts)}
-    own = np.array([order[label] for label in labels.tolist()])
     numbers = np.unique(groups, return_inverse=True)[1]
-    last = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=int)
-    np.maximum.at(last, numbers, own)
-    going_on = own < last[numbers]
-    labels[going_on] = ""
+    last = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=np.int8)
+    np.maximum.at(last, numbers, labels)
+    going_on = labels < last[numbers]
+    labels[going_on] = NOWHERE
     left = [f"{going_on.sum()} rows of groups that go on into a later part are in none"] if going_on.any() else []
     return labels, [IN_ORDER, *notes, *ties, *left]
 
 
-def _ties(name: str, cut: np.ndarray, place: np.ndarray) -> list[str]:
+def _ties(name: str, shares: Shares, ordered: np.ndarray) -> list[str]:
     """How many rows have the time at which a cut by count would fall, and are kept together instead."""
     import numpy as np
 
-    ordered = np.sort(place)
-    ends = np.flatnonzero(cut[1:] != cut[:-1])
-    tied = [int((ordered == ordered[end]).sum()) for end in ends if ordered[end] == ordered[end + 1]]
-    return [f"{sum(tied)} rows share the {name} at a cut and stay in one part"] if tied else []
+    count, tied = len(ordered), 0
+    cuts = [
+        shares.cut(np.arange(start, min(start + BLOCK, count) + 1) / max(count, 1)) for start in range(1, count, BLOCK)
+    ]
+    ends = [place * BLOCK + end for place, cut in enumerate(cuts) for end in np.flatnonzero(cut[1:] != cut[:-1])]
+    for end in ends:
+        if ordered[end] == ordered[end + 1]:
+            first, last = (np.searchsorted(ordered, ordered[end], side) for side in ("left", "right"))
+            tied += int(last - first)
+    return [f"{tied} rows share the {name} at a cut and stay in one part"] if tied else []
 
 
 def by_class(
@@ -113,13 +139,13 @@ def by_class(
     _, first, place = np.unique(units, return_index=True, return_inverse=True)
     class_of = own[first][place]
     random = np.random.default_rng(seed)
-    labels, small = np.full(len(own), "train", dtype=object), list[int]()
+    labels, small = np.zeros(len(own), dtype=np.int8), list[int]()
     order, counts = np.argsort(class_of, kind="stable"), np.bincount(class_of, minlength=len(classes))
     ends = np.cumsum(counts)
     for code, (count, end) in enumerate(zip(counts.tolist(), ends.tolist(), strict=True)):
         rows = order[end - count : end]
         parts = shares.shuffled(units[rows], random) if count >= len(shares.parts) else labels[:0]
-        if set(parts) == set(shares.parts):
+        if len(np.unique(parts)) == len(shares.parts):
             labels[rows] = parts
         elif count:
             small.append(code)
@@ -127,45 +153,6 @@ def by_class(
         raise _all_too_small(name, np.bincount(own[first], minlength=len(classes)), len(own) - len(first), shares)
     too_few = named(f"{str(classes[code])[:40]!r} ({counts[code]})" for code in small)
     return labels, [f"too few rows for every part, so all in train: {too_few}"] if small else []
-
-
-def together(table: pa.Table, strategy: Strategy, group: str) -> tuple[np.ndarray, list[str]]:
-    """What stays in one part: the rows of a group, else the copies of a row, else each row; and notes on that."""
-    import numpy as np
-
-    single = np.arange(table.num_rows)
-    if group:
-        values = table.column(group).to_pandas()
-        return np.where(values.notna(), codes(values), table.num_rows + single), []
-    frame = table.to_pandas()
-    found = copies(frame)
-    notes = [f"{found.repeats} of {len(frame)} rows are copies of others"] if found.stand_out else []
-    if found.stand_out and strategy != "time":
-        return found.unit, [f"{notes[0]}; copies stay in one part"]
-    return single, notes
-
-
-def straddling(frame: pd.DataFrame, labels: np.ndarray, strategy: Strategy, group: str) -> list[str]:
-    """What lies in several parts although it seems to belong together, or to come later."""
-    import numpy as np
-    import pandas as pd
-
-    notes, name = list[str](), "" if group else likely_group(frame)
-    if name:
-        apart = pd.Series(labels).groupby(codes(frame[name])).nunique()
-        notes = [
-            f"rows of one {name} share other columns, and {int((apart > 1).sum())} of {len(apart)} lie in several "
-            f"parts: if they belong together, split with group={name!r}"
-        ]
-    times = [column for column in frame.columns if frame[column].dtype.kind == "M"] if strategy != "time" else []
-    if times:
-        last = frame.loc[labels == "test", times[0]].min()
-        later = int(np.count_nonzero(frame.loc[labels == "train", times[0]] > last))
-        notes.append(
-            f"{later} rows of train are later than the first of test by {times[0]}: if later rows are to be predicted, "
-            f"split with strategy='time', column={times[0]!r}"
-        )
-    return notes
 
 
 def ends(name: str, column: pa.ChunkedArray) -> tuple[str, str]:

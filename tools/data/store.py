@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from .bounds import named
 from .folder import holds_parquet
 from .large import is_large, read_large
 from .models import DatasetInfo, ReadOptions
+from .pieces import grouped
 from .readers import normalise, read_table, retype
 from .reads import Read, Reading
 from .sources import PREFIX, read_source, table_in
@@ -150,11 +152,34 @@ def _read_whole_or_in_parts(
     work: Work, source: Path, name: str, options: ReadOptions, parents: list[str], by: str
 ) -> Dataset:
     if is_large(source):
-        with TemporaryDirectory(dir=private_folder(work.home / "queries"), ignore_cleanup_errors=True) as folder:
-            if found := read_large(source, options, Path(folder)):
+        with spilling(work) as folder, read_large(source, options, folder, work.progress) as found:
+            if found:
                 return save_parts(work, found.parts, name, parents, by, found.notes)
     table, notes = read_table(source, options, work.settings.data.max_mb)
     return save(work, table, name, parents, by, notes)
+
+
+@contextmanager
+def spilling(work: Work) -> Generator[Path]:
+    """A folder for what is on its way into the store; old ones go with those of queries."""
+    above = private_folder(work.home / "queries")
+    with TemporaryDirectory(prefix=unfinished(work), dir=above, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def unfinished(work: Work) -> str:
+    """What the names of unfinished things of this process begin with, if it is that of a job."""
+    return f"{work.job}-{os.getpid()}-" if work.job else ""
+
+
+def discard(work: Work, mark: str) -> None:
+    """Delete the `unfinished` things of a job that has been ended."""
+    if not re.fullmatch("[0-9A-Za-z-]+-", mark):
+        return
+    for folder in (work.home / "queries").glob(f"{mark}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for draft in datasets(work).glob(f".{ROWS}.{mark}*"):
+        draft.unlink(missing_ok=True)
 
 
 def _there(work: Work, read: Read) -> Dataset | None:
@@ -225,7 +250,13 @@ def changing(work: Work) -> AbstractContextManager[None]:
 
 
 def save_parts(
-    work: Work, parts: Iterable[pa.Table], name: str, parents: Iterable[str], by: str, notes: Sequence[str] = ()
+    work: Work,
+    parts: Iterable[pa.Table],
+    name: str,
+    parents: Iterable[str],
+    by: str,
+    notes: Sequence[str] = (),
+    sql: str | None = None,
 ) -> Dataset:
     """`save` for rows that come some at a time, in tables of the same plain columns, of which there is at least one."""
     import pyarrow.parquet as pq
@@ -238,14 +269,14 @@ def save_parts(
             for part in parts:
                 writer = writer or stack.enter_context(pq.ParquetWriter(draft, part.schema, **_layout(part.schema)))
                 writer.write_table(part)
-        return _stored(work, draft, name, _Origin(list(parents), by, list(notes)))
+        return _stored(work, draft, name, _Origin(list(parents), by, list(notes), sql))
 
 
 @contextmanager
 def _draft(work: Work) -> Generator[Path]:
     name = private_folder(datasets(work)) / ROWS
     remove_old_drafts(name)
-    with draft_of(name) as draft:
+    with draft_of(name.with_name(f"{ROWS}.{mark}") if (mark := unfinished(work)) else name) as draft:
         yield draft
 
 
@@ -339,8 +370,10 @@ def _write(table: pa.Table, draft: Path) -> None:
 
     os.close(private_file(draft))
     try:
-        # However many pieces it came in, the same rows make the same file.
-        pq.write_table(table.combine_chunks(), draft, **_layout(table.schema))
+        with pq.ParquetWriter(draft, table.schema, **_layout(table.schema)) as writer:
+            # However many pieces it came in, the same rows make the same file.
+            for group in grouped([table]):
+                writer.write_table(group)
     except pa.ArrowNotImplementedError as error:
         raise ToolFailure(
             f"a column cannot be stored: {error}", "Cast it, e.g. to VARCHAR, or leave it out."

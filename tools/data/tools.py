@@ -17,6 +17,8 @@ from .models import (
     DatasetInfo,
     DatasetLine,
     DatasetProfile,
+    Loaded,
+    LoadRequest,
     QueryResult,
     ReadOptions,
     Split,
@@ -42,9 +44,13 @@ async def load_dataset(
         str, Field(description="Database of data.sources; source:<name>/<table> goes where a dataset goes.")
     ] = "",
     sql: Annotated[str, Field(description="One SELECT, for `source`.")] = "",
-) -> DatasetInfo:
+    wait_s: Wait = None,
+) -> Loaded:
     """Load a file, or rows of a database, as an immutable dataset; its notes say how it was read."""
-    return await context.call(client.load_dataset, path, name, options, source, sql)
+    if path and not source and await context.call(client.is_long, path):
+        request = LoadRequest(path=path, name=name, options=options)
+        return Loaded.of(await context.submit(client.load_large_file, request, wait_s))
+    return Loaded.of(await context.call(client.load_dataset, path, name, options, source, sql))
 
 
 async def query_dataset(
@@ -121,7 +127,7 @@ TOOLSET = Toolset(
     name="data",
     description="Load, query, generate, describe, compare and split datasets.",
     tools=(
-        writes(load_dataset, "Load dataset", idempotent=True),
+        writes(load_dataset, "Load dataset", idempotent=True, job="long"),
         writes(query_dataset, "Query dataset", idempotent=True),
         writes(generate_dataset, "Generate dataset", idempotent=True),
         reads(list_datasets, "List datasets"),

@@ -152,7 +152,8 @@ def predict(work: Work, endpoint: str, rows: list[Row], known: OnlineFeatures | 
 def list_endpoints(work: Work, limit: int, cursor: str) -> Page[EndpointLine]:
     """What runs, as seen from its processes."""
     chosen = page(endpoints.names(work), limit, cursor)
-    lines = [line_of(work, name) for name in chosen.items if endpoints.exists(work, name)]
+    running = processes.running(work)
+    lines = [line_of(work, name, running) for name in chosen.items if endpoints.exists(work, name)]
     return Page(items=lines, total=chosen.total, next_cursor=chosen.next_cursor)
 
 

@@ -148,7 +148,7 @@ def _told(work: Work, name: str, serving: Deployment, traffic: dict[str, int], n
         replicas=serving.replicas,
         traffic=traffic,
         ready_seconds=0,
-        memory_mb=processes.memory_mb(work, name, serving),
+        memory_mb=processes.memory_mb(name, serving, processes.running(work)),
         memory_limit_mb=serving.limit_mb,
         notes=[TOKEN_NOTE.format(name=name), *notes],
         next=f"predict(endpoint={f'endpoint:{name}'!r}, rows=[{{feature: value}}])",

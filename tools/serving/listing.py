@@ -11,6 +11,7 @@ from ..undo import call
 from . import endpoints, processes
 from .connection import is_ready
 from .endpoint_tokens import known_token
+from .marks import Running
 from .models import (
     Deployment,
     DeploymentLine,
@@ -27,13 +28,15 @@ from .proxy import handle
 LOG_CHARACTERS = 4000
 
 
-def line_of(work: Work, name: str) -> EndpointLine:
+def line_of(work: Work, name: str, running: Running | None = None) -> EndpointLine:
+    """Args: `running` are the processes of all endpoints, which who asks for several lines looks up once."""
+    seen = processes.running(work) if running is None else running
     try:
         state = endpoints.read(work, name)
     except endpoints.Damaged as damaged:
         url, notes = handle.address(work, name), [str(damaged)]
         return EndpointLine(endpoint=f"endpoint:{name}", state="dead", url=url, traffic={}, deployments=[], notes=notes)
-    lines = [_deployment_line(work, name, each) for each in state.deployments]
+    lines = [_deployment_line(work, name, each, seen) for each in state.deployments]
     found = _state(lines)
     notes = [] if found in ("ready", "starting") else [f"Deploy it again: {redeploy(state)}"]
     return EndpointLine(
@@ -105,7 +108,7 @@ def redeploy(state: EndpointFile) -> str:
     return call("deploy_model", bento=bento, endpoint=f"endpoint:{state.endpoint}")
 
 
-def _deployment_line(work: Work, name: str, deployment: Deployment) -> DeploymentLine:
+def _deployment_line(work: Work, name: str, deployment: Deployment, running: Running) -> DeploymentLine:
     alive = master(work, name, deployment) is not None
     answers = deployment.ready and alive and is_ready(deployment.port, known_token(work.home, name))
     up: State = "ready" if answers else "starting"
@@ -114,7 +117,7 @@ def _deployment_line(work: Work, name: str, deployment: Deployment) -> Deploymen
         state=up if alive else "dead",
         percent=deployment.percent,
         replicas=deployment.replicas,
-        memory_mb=processes.memory_mb(work, name, deployment),
+        memory_mb=processes.memory_mb(name, deployment, running),
         memory_limit_mb=deployment.limit_mb,
         started=deployment.started,
     )

@@ -5,12 +5,14 @@ Its number may be another one's by now, and when it was started is told too coar
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 MARK = "MLOPS_ENDPOINT_MARK"
 HOME = "MLOPS_ENDPOINT_HOME"
+Running = Mapping[tuple[str, str], Sequence[psutil.Process]]
 
 
 def mark_of(endpoint: str, identity: str) -> str:

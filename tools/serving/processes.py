@@ -28,7 +28,7 @@ from .endpoint_tokens import digest_of, known_token, made_token
 from .endpoints import folder, identities
 from .guard import TOKEN_DIGEST
 from .inherited import inherited
-from .marks import HOME, MARK, found, home_of, lives, mark_of
+from .marks import HOME, MARK, Running, found, home_of, lives, mark_of
 from .models import Deployment, data_limit
 from .proxy import handle
 from .proxy.places import HOST
@@ -105,10 +105,15 @@ def master(work: Work, endpoint: str, deployment: Deployment) -> psutil.Process 
     return None
 
 
-def memory_mb(work: Work, endpoint: str, deployment: Deployment) -> int:
+def running(work: Work) -> Running:
+    """All live processes of endpoints; to find them every process of the machine is looked at."""
+    return found(work.home)
+
+
+def memory_mb(endpoint: str, deployment: Deployment, running: Running) -> int:
     """Resident memory of all its processes; pages they share count in each."""
     total = 0
-    for process in _found(work, endpoint).get(deployment.id, []):
+    for process in running.get((endpoint, deployment.id), []):
         try:
             total += process.memory_info().rss
         except psutil.Error:

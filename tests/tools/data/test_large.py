@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from mlops_mcp.tools.data import large
+from mlops_mcp.tools.data import columnar, large, pieces
+from mlops_mcp.tools.data.cells import Convention, read_column
 from mlops_mcp.tools.data.models import ReadOptions
+from mlops_mcp.tools.data.plain import MISSING
 from mlops_mcp.tools.data.store import load_file
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.work import Work
@@ -98,3 +104,82 @@ def test_an_open_quote_is_told_by_its_line(work: Work, tmp_path: Path) -> None:
     path.write_text("id,v\n" + _rows("1") + '60,"open\n' + _rows("2"))
     with pytest.raises(ToolFailure, match="the quote in line 62 is not closed"):
         load_file(work, str(path), "")
+
+
+def _odd(rows: int) -> pa.Table:
+    """Columns of which most are stored as another type, and one as none; text that is numbers in all but one cell."""
+    numbers = np.arange(rows)
+    seconds = pa.array(numbers * 1_000_000_000, pa.timestamp("ns"))
+    return pa.table(
+        {
+            "id ": numbers,
+            "fine": pa.array([*range(rows - 1), 10**12 + 7], pa.int64()).cast(pa.timestamp("ns")),
+            "at": seconds,
+            "day": pa.array(numbers.astype("int32"), pa.date32()),
+            "huge": pa.array([Decimal(10) ** (30 if place == rows - 1 else 3) for place in range(rows)]),
+            "city": pa.array([("Basel", "Zürich", None)[place % 3] for place in range(rows)]).dictionary_encode(),
+            "text": pa.array([str(place) if place else "n.k." for place in range(rows)]),
+            "bytes": pa.array([b"\xff" if place == rows - 1 else b"a" for place in range(rows)]),
+            "pair": pa.array([{"a": place} for place in range(rows)]),
+        }
+    )
+
+
+def test_a_parquet_file_in_parts_is_the_dataset_that_it_is_as_a_whole(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(_odd(700), path, row_group_size=300)
+    for module, name, value in ((pieces, "STEP", 64), (columnar, "STEP", 64), (pieces, "PIECE", 100)):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(pieces, "GROUP", 256)
+    whole = load_file(work, str(path), "whole")
+    monkeypatch.setattr(large, "LARGE", 1)
+    monkeypatch.setattr("mlops_mcp.tools.data.store.read_table", None)
+    parts = load_file(work, str(path), "parts")
+    assert parts.path == whole.path
+    assert parts.info.notes == whole.info.notes
+    assert len(parts.info.notes) > 5
+    assert pq.ParquetFile(parts.path).num_row_groups == 3
+
+
+UNLIKE_PARQUET: dict[str, tuple[pa.Table, ReadOptions]] = {
+    "no rows": (pa.table({"id": pa.array([], pa.int64())}), ReadOptions()),
+    "one name twice": (pa.table([pa.array([1]), pa.array([2])], names=["id", "id"]), ReadOptions()),
+    "types that are asked for": (pa.table({"id": ["1", "2"]}), ReadOptions(types={"id": "number"})),
+}
+
+
+@pytest.mark.parametrize(("rows", "options"), UNLIKE_PARQUET.values(), ids=UNLIKE_PARQUET)
+def test_a_parquet_file_about_which_more_is_to_say_is_read_at_once(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: pa.Table, options: ReadOptions
+) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(rows, path)
+    whole = load_file(work, str(path), "whole", options)
+    monkeypatch.setattr(large, "LARGE", 1)
+    again = load_file(work, str(path), "again", options)
+    assert (again.path, again.info.notes) == (whole.path, whole.info.notes)
+
+
+def test_of_a_column_no_more_than_a_piece_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of text, which is what does not fit; numbers take eight bytes each."""
+    path = tmp_path / "text.parquet"
+    cells = [f"word{chr(97 + place % 26)}{place}x" for place in range(20_000)]
+    pq.write_table(pa.table({"text": cells}), path)
+    monkeypatch.setattr(pieces, "PIECE", 500)
+    read = read_column(pieces.Stored(path, 0, pa.string(), len(cells)), Convention(), MISSING)
+    sizes = [len(piece) for piece in read.pieces]
+    assert (max(sizes), sum(sizes), len(read.values)) == (500, 20_000, 0)
+    assert [cell for piece in read.pieces for cell in piece.to_pylist()] == cells
+
+
+def test_groups_are_the_same_however_rows_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "STEP", 10)
+    monkeypatch.setattr(pieces, "GROUP", 40)
+    monkeypatch.setattr(pieces, "GROUP_BYTES", 700)
+    rows = pa.table({"text": ["x" * (50 if place < 30 else 1) for place in range(200)]})
+    cuts = [[rows], [rows.slice(start, 7) for start in range(0, 200, 7)], [rows.slice(0, 0), rows]]
+    groups = [[len(group) for group in pieces.grouped(parts)] for parts in cuts]
+    assert groups == [[20, 40, 40, 40, 40, 20]] * 3
+    assert [len(group) for group in pieces.grouped([rows.slice(0, 0)])] == [0]

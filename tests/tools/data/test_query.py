@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mlops_mcp.tools.data import query, sandbox
 from mlops_mcp.tools.data.models import QueryResult
 from mlops_mcp.tools.data.query import query_dataset
 from mlops_mcp.tools.data.statement import query_of
@@ -286,3 +287,23 @@ def test_rows_that_hold_no_number_are_found_though_the_limits_of_a_file_leave_th
     save(work, pa.table({"id": [1, 2, 3], "x": [1.0, math.nan, 2.0]}), "real", [], "test")
     answer = query_dataset(work, f"select id from real where {condition} order by id", "")
     assert [row["id"] for row in rows(work, answer)] == ids
+
+
+def test_rows_that_wait_on_disk_are_stored_as_those_in_memory(
+    work: Work, loans: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = (
+        "select range as id, date '2024-01-01' + range::int as day, sum(range) over (order by range) as whole,"
+        " case when range < 4000 then 1::hugeint else 10::hugeint ^ 20 end as huge, 'x' as \" text \""
+        " from range(5000) order by id"
+    )
+    held = query_dataset(work, sql, "held")
+    monkeypatch.setattr(sandbox, "HELD", 1000)
+    monkeypatch.setattr(sandbox, "BATCH", 1000)
+    read = list[object]()
+    monkeypatch.setattr(query, "save", lambda *given: read.append(given))
+    spilled = query_dataset(work, sql, "spilled")
+    assert resolve(work, spilled.dataset).path == resolve(work, held.dataset).path
+    assert (spilled.notes, spilled.columns, read) == (held.notes, held.columns, [])
+    assert held.notes
+    assert not list((work.home / "queries").iterdir())

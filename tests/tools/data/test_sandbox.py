@@ -172,6 +172,22 @@ def test_a_query_without_end_is_ended(work: Work, sql: str) -> None:
         query_dataset(bounded(work, query_timeout_s=0.5), sql, "")
 
 
+LATE = {
+    "the time is up": ("select n, hash(n) as h from range(100000000000) t(n)", r"longer than 0\.5 s"),
+    "a cell cannot be cast": (
+        "select (case when n = 900000 then 'x' else '1' end)::int as n from range(1000000) t(n)",
+        "^Could not convert string 'x' to INT32",
+    ),
+}
+
+
+@pytest.mark.parametrize(("sql", "said"), LATE.values(), ids=LATE)
+def test_what_goes_wrong_while_rows_come_is_said_as_before_they_do(work: Work, sql: str, said: str) -> None:
+    with pytest.raises(ToolFailure, match=said):
+        query_dataset(bounded(work, query_timeout_s=0.5 if "0\\.5" in said else 60, max_mb=1_000_000), sql, "")
+    assert not list((work.home / "queries").iterdir())
+
+
 def test_a_query_prints_nothing(work: Work, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ToolFailure):
         query_dataset(bounded(work, query_timeout_s=4), "select sum(hash(x)) as s from range(9000000000) t(x)", "")

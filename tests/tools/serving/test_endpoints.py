@@ -7,7 +7,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -269,6 +269,22 @@ def test_a_list_of_endpoints_changes_nothing(work: Work) -> None:
     before = files(work)
     assert client.list_endpoints(work, 20, "").total == 1
     assert files(work) == before
+
+
+def test_a_list_of_many_endpoints_looks_at_the_processes_of_the_machine_once(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        endpoints.write(work, EndpointFile(endpoint=name, deployments=[deployment("1", 50), deployment("2", 50)]))
+    looks, every = list[None](), psutil.process_iter
+
+    def counted() -> Iterator[psutil.Process]:
+        looks.append(None)
+        return every()
+
+    monkeypatch.setattr(psutil, "process_iter", counted)
+    assert len(client.list_endpoints(work, 20, "").items) == 3
+    assert len(looks) == 1
 
 
 def test_a_deployment_that_did_not_come_to_its_end_leaves_what_was_there_before(work: Work) -> None:
