@@ -21,7 +21,7 @@ import pandas as pd
 
 from .case import Case, Outcome
 
-ROWS, TRIALS, SEEDS, POINTS = 1_500, 40, 1, 3
+ROWS, TRIALS, SEEDS, POINTS = 1_000, 30, 1, 3
 
 READY = """
 import json, os, sys, time

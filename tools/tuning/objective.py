@@ -150,12 +150,10 @@ class PredictionObjective:
     def sizes(self) -> list[tuple[int, int]]:
         return [(len(fitted), len(scored)) for fitted, scored in self.cuts.targets]
 
-    @cached_property
+    @property
     def baseline(self) -> list[float | None]:
-        """Of the class shares, or the mean, of the rows fitted on; asked after each point of a search."""
-        return [
-            defined(self.metric, scored, guess(self.card, fitted, len(scored))) for fitted, scored in self.cuts.targets
-        ]
+        """Of the class shares, or the mean, of the rows fitted on."""
+        return self._baseline
 
     def check(self, space: Mapping[str, Any]) -> None:
         check_parameters(algorithm(self.card.algorithm), self.card.task, space)
@@ -194,6 +192,13 @@ class PredictionObjective:
 
     def _of(self, params: dict[str, Any]) -> ModelCard:
         return self.card.model_copy(update={"params": self.card.params | params})
+
+    @cached_property
+    def _baseline(self) -> list[float | None]:
+        """Asked for after each point of a search."""
+        return [
+            defined(self.metric, scored, guess(self.card, fitted, len(scored))) for fitted, scored in self.cuts.targets
+        ]
 
     @cached_property
     def _encoded(self) -> list[Part]:

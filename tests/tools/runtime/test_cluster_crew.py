@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,24 @@ def test_a_worker_that_is_killed_costs_its_question_which_another_answers_and_th
     assert "the cluster lost tcp://" in note
     with connected(on_cluster, PATIENCE_S) as client:  # its nanny starts another one, for the tests to come
         client.wait_for_workers(2, timeout=600)
+
+
+def test_a_question_comes_before_jobs_that_wait_for_a_worker(
+    crew: Crew, on_cluster: Settings, hard: Any, tmp_path: Path
+) -> None:
+    first, others = str(tmp_path / "first"), str(tmp_path / "others")
+    with connected(on_cluster, PATIENCE_S) as client, ThreadPoolExecutor(1) as apart:
+        running = [client.submit(hard.wait_for, first, pure=False) for _ in range(2)]
+        of_client: Any = client
+        until(lambda: sum(map(len, of_client.processing().values())) == 2)
+        waiting = [client.submit(hard.wait_for, others, pure=False) for _ in range(4)]
+        crew.ask(4)
+        Path(first).touch()
+        try:
+            assert apart.submit(said, crew).result(600) == (4, 8)
+        finally:
+            Path(others).touch()
+        client.gather([*running, *waiting])
 
 
 async def test_the_work_that_waits_for_a_crew_leaves_its_place_to_a_member(

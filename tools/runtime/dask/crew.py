@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 FOLDER = "crews"
+# Jobs that wait for a worker do not keep one that has begun waiting for its answers.
+BEFORE_JOBS = 1
 # The scheduler has just started the job, so it lives; it may be busy.
 PATIENCE_S = 30.0
 # Files of subjects that no question has touched for so long belong to jobs that were killed.
@@ -46,8 +48,6 @@ def cluster_crew(work: Work, most: int) -> Generator[ClusterCrew]:
     with connected(work.settings, PATIENCE_S) as client:
         threads = sum(worker.threads for worker in workers_of(client))
         crew = ClusterCrew(client, work, max(1, min(most, threads)))
-        # The work itself only waits from now on: its place among the tasks of its worker is for questions.
-        work.reporter.say(SPREAD, "")
         try:
             yield crew
         finally:
@@ -99,9 +99,12 @@ class ClusterCrew:
             os.utime(self._errand.subject)
         self._tickets += 1
         key, asked = f"{key_of(self._mark)}-{self._tickets}", pickle.dumps(question)
-        future = self.client.submit(answer, self._errand, asked, key=key, pure=False, retries=0)
+        future = self.client.submit(answer, self._errand, asked, key=key, pure=False, retries=0, priority=BEFORE_JOBS)
         self._asked[key] = future, question
         future.add_done_callback(self._ended.put)
+        if self._tickets == 1:
+            # The work itself only waits from now on: its place among the tasks of its worker is for questions.
+            self.work.reporter.say(SPREAD, "")
 
     def hear(self) -> tuple[Any, Outcome | Died]:
         future = self._ended.get()
@@ -109,11 +112,11 @@ class ClusterCrew:
         return question, _said(future)
 
     def close(self) -> None:
-        for future, _ in self._asked.values():
-            future.cancel()
-        if self._errand is not None:
-            with suppress(OSError):  # of a cluster that is gone, whose members end by themselves
+        # The members of a cluster that is gone end by themselves.
+        if self._errand is not None and self.client.status == "running":
+            with suppress(OSError):
                 self.client.run(dismiss, self._mark, wait=False, on_error="ignore")
+        if self._errand is not None:
             Path(self._errand.subject).unlink(missing_ok=True)
 
     def _begun(self, key: str, worker: str) -> None:
@@ -124,11 +127,22 @@ class ClusterCrew:
             self._lost[before] += 1
 
 
+@contextmanager
+def _translated() -> Generator[None]:
+    """Raises CrewLost for a scheduler that is gone."""
+    from distributed.client import ClosedClientError
+
+    try:
+        yield
+    except (OSError, ClosedClientError) as error:
+        raise CrewLost from error
+
+
 def _said(future: Future[bytes]) -> Outcome | Died:
     if future.status == "finished":
         said: Outcome | Died = pickle.loads(future.result())
         return said
-    error = future.exception() if future.status == "error" else None
+    error: Any = future.exception() if future.status == "error" else None
     if type(error).__name__ == "KilledWorker":  # one worker after the other has died over it
         return Died(-9)
     raise CrewLost from error

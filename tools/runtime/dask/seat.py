@@ -27,6 +27,10 @@ MEMBERS = "mlops_members"
 RESTED = 0
 
 
+class Unwanted(Exception):
+    """Nobody waits for the answer any more, or not from this worker."""
+
+
 @dataclass(frozen=True)
 class Errand:
     """What members are for: a crew's mark, the function of its job and its settings as `stored`, the subject's file."""
@@ -39,12 +43,15 @@ class Errand:
 
 def answer(errand: Errand, question: bytes) -> bytes:
     """Have one question answered by a member on this worker: what came of it, pickled."""
-    from distributed import get_worker
+    from distributed import Reschedule, get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
     worker.log_event(errand.mark, [key, worker.address])
-    return _members_of(worker).answer(errand, question, lambda: executes(worker, str(key)))
+    try:
+        return _members_of(worker).answer(errand, question, lambda: executes(worker, str(key)))
+    except Unwanted:  # by whoever has gone; a worker that closes leaves it to another one
+        raise Reschedule from None
 
 
 async def dismiss(mark: str, dask_worker: Worker) -> None:
@@ -87,12 +94,15 @@ class Member:
         return cls(mark, process, ours)
 
     def answer(self, question: bytes, wanted: Callable[[], bool]) -> bytes | int:
-        """What it says; how it ended, if it did so instead."""
+        """What it says; how it ended, if it did so instead. Raises Unwanted."""
         try:
             self.connection.send_bytes(question)
             while not self.connection.poll(LOOK_EVERY_S):
-                if not wanted() or self.process.poll() is not None:
+                if self.process.poll() is not None:
                     return self.end()
+                if not wanted():
+                    self.end()
+                    raise Unwanted
             return self.connection.recv_bytes()
         except (EOFError, OSError):
             return self.end()
