@@ -108,7 +108,11 @@ Servers = Mapping[tuple[str, str], Server]
 
 
 class Silent(Exception):
-    """No HAProxy answers."""
+    """There is no HAProxy."""
+
+
+class Slow(Silent):
+    """There is one, but it does not answer: a second one would take half of its calls."""
 
 
 class Front:
@@ -133,6 +137,8 @@ class Front:
         async with self._one:
             try:
                 await self._tell()
+            except Slow:
+                raise
             except Silent:
                 await self._start()
                 await self._tell()
@@ -141,6 +147,8 @@ class Front:
         """The calls that it has given to a deployment, and that are not answered yet."""
         try:
             rows = csv.DictReader((await say("show stat -1 4 -1")).removeprefix("# ").splitlines())
+        except Slow:
+            return 1  # perhaps; whoever waits asks again
         except Silent:
             return 0
         return sum(int(row["scur"]) for row in rows if row["svname"] == deployment)
@@ -273,7 +281,8 @@ async def say(command: str) -> str:
     """What it answers to a command.
 
     Raises:
-        Silent: nobody does.
+        Silent: nobody is there.
+        Slow: somebody is.
     """
     try:
         async with asyncio.timeout(ANSWER_S):
@@ -283,8 +292,10 @@ async def say(command: str) -> str:
                 return (await reader.read()).decode("utf-8", "replace")
             finally:
                 writer.close()
-    except (OSError, TimeoutError) as error:
+    except (FileNotFoundError, ConnectionError) as error:
         raise Silent(str(error)) from error
+    except (OSError, TimeoutError) as error:
+        raise Slow(str(error)) from error
 
 
 def _mapped(said: str) -> dict[str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from mlops_mcp.tools.errors import Unavailable
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving.proxy import handle
-from mlops_mcp.tools.serving.proxy.haproxy import BACKENDS, Calls, Server, changes
+from mlops_mcp.tools.serving.proxy.haproxy import BACKENDS, Calls, Front, Server, Slow, changes
 from mlops_mcp.tools.serving.proxy.orders import Orders
 from mlops_mcp.tools.serving.proxy.start import SETTINGS_VARIABLE, behind_haproxy
 from mlops_mcp.tools.serving.proxy.table import Backend, Route
@@ -70,6 +72,22 @@ def test_endpoints_that_find_no_place_go_to_the_relay() -> None:
     many = {f"e{number}": route(100) for number in range(len(BACKENDS) + 3)}
     placed = [line.split() for line in told(many) if line.startswith("add map")]
     assert sorted(line[-1] for line in placed) == sorted(BACKENDS)
+
+
+async def test_one_that_is_slow_is_not_taken_for_none_and_nobody_takes_its_place(
+    tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mlops_mcp.tools.serving.proxy.haproxy.ANSWER_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket(socket.AF_UNIX) as admin:
+        front = Front(tmp_path, Orders(work.home / "endpoints", "token"), listening)
+        assert await front.in_flight("d0") == 0
+        admin.bind("admin.sock")
+        admin.listen()
+        with pytest.raises(Slow):
+            await front.look()
+        assert await front.in_flight("d0") == 1
+    assert not (tmp_path / "haproxy.cfg").exists()
 
 
 def test_only_what_reached_a_deployment_is_counted_of_it(work: Work) -> None:
