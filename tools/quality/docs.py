@@ -130,7 +130,8 @@ def _keep(context: Any, validation: Validation, when: datetime) -> None:
         run_id=RunIdentifier(run_name=run_name(validation), run_time=when),
         batch_identifier=BATCH,
     )
-    result: Any = expectationSuiteValidationResultSchema.load(escaped(as_result(validation, when)))
+    said: Any = escaped(as_result(validation, when))
+    result: Any = expectationSuiteValidationResultSchema.load(said)
     context.validation_results_store.set(key, result)
 
 
