@@ -248,6 +248,7 @@ class GreatExpectationsSettings(Section):
     context_root: str
     datasource_name: str
     default_suites: dict[str, str]
+    write_results: bool
 
 
 class FeastSettings(Section):

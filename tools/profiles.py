@@ -37,9 +37,9 @@ AGENTS = (
         "Makes data that can be trusted: loaded, validated, joined with features, split.",
         (
             "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "suggest_suite", "create_suite",
-            "get_suite", "list_suites", "validate_dataset", "get_validation", "register_features",
-            "list_features", "get_historical_features", "get_feature_statistics", "split_dataset", "get_lineage",
-            "delete", *JOBS,
+            "get_suite", "list_suites", "validate_dataset", "get_validation", "create_data_docs",
+            "register_features", "list_features", "get_historical_features", "get_feature_statistics",
+            "split_dataset", "get_lineage", "delete", *JOBS,
         ),
     ),
     AgentProfile(

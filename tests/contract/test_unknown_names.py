@@ -38,6 +38,7 @@ CALLS: dict[str, tuple[Arguments, Arguments]] = {
     "suggest_suite": NO_DATA,
     "list_expectations": ({"search": "nothing"}, {"cursor": "nothing"}),
     "get_validation": ({"validation": "validation:nothing"}, {"validation": "nothing"}),
+    "create_data_docs": ({"limit": -1}, {"limit": "nothing"}),
     "get_suite": ({"suite": "suite:nothing"}, {"suite": "nothing"}),
     "list_suites": ({"cursor": "nothing"}, {"nothing": 1}),
     "get_default_suite": ({"task": "nothing"}, {"task": ""}),

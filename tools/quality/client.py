@@ -20,6 +20,7 @@ from .engine import Judged, run
 from .library import Engine
 from .models import Condition, Expectation, RuleResult, StoredSuite, Suite, SuiteInfo, Validation, Verdict
 from .plain import shortened
+from .published import publish
 from .rows import conditions_for
 from .rules import checked
 from .subject import Subject, subject_of
@@ -141,6 +142,7 @@ def _shortened(whole: Validation, detail: Detail) -> Validation:
 
 
 def _keep(work: Work, whole: Validation, suite: StoredSuite) -> None:
+    publish(work.settings, whole)
     folder = validations(work)
     folder.mkdir(parents=True, exist_ok=True)
     path: Path = folder / f"{whole.validation.partition(':')[2]}.json"

@@ -137,6 +137,22 @@ class StoredValidation(BaseModel):
     undo: str | None = None
 
 
+class DocsRequest(BaseModel):
+    """How many of the newest validations to show."""
+
+    limit: int
+
+
+class DataDocs(BaseModel):
+    """A static site on the disk of the server: open `path` in a browser. It fetches and runs nothing."""
+
+    path: str
+    pages: int
+    suites: int
+    validations: int
+    notes: list[str] = []
+
+
 class SuggestedRule(Expectation):
     """A rule and what in the data it comes from."""
 

@@ -9,6 +9,7 @@ from ..handles import parse
 from ..removal import Found, Gone, Removal, Remover, erase, kept
 from ..runtime.work import Work
 from .client import validations
+from .published import withdraw
 from .suites import SuiteStore
 
 
@@ -45,6 +46,13 @@ def remove(work: Work, found: Found) -> None:
     SuiteStore(work.settings).gone(there[0].parent.name)
 
 
+def remove_validation(work: Work, found: Found) -> None:
+    """What a project shows of it goes first."""
+    for handle in found.handles:
+        withdraw(work.settings, handle)
+    KEPT.remove(work, found)
+
+
 def _built_in(text: str) -> ToolFailure:
     return ToolFailure(
         f"{text} is built in, or belongs to the Great Expectations project",
@@ -52,9 +60,10 @@ def _built_in(text: str) -> ToolFailure:
     )
 
 
+KEPT = kept("validation", validations, "validate_dataset makes one.")
 REMOVAL = Removal(
     removers={
         "suite": Remover(find, remove),
-        "validation": kept("validation", validations, "validate_dataset makes one."),
+        "validation": Remover(KEPT.find, remove_validation),
     }
 )

@@ -7,12 +7,15 @@ from typing import Annotated
 from pydantic import Field
 
 from ..paging import Cursor, Limit, Page
+from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Dataset
 from ..vocabulary import Suite as SuiteHandle
-from . import client, failures, kinds, suggest
+from . import client, docs, failures, kinds, suggest
 from .models import (
     Condition,
+    DataDocs,
+    DocsRequest,
     Expectation,
     ExpectationType,
     StoredValidation,
@@ -94,6 +97,15 @@ async def get_validation(
     return await context.call(failures.get_validation, validation, rule, limit, cursor)
 
 
+async def create_data_docs(
+    context: Injected,
+    limit: Annotated[int, Field(ge=0, le=100, description="Newest validations to show.")] = 20,
+    wait_s: Wait = None,
+) -> JobView[DataDocs]:
+    """Build Great Expectations' static site of all suites and validations."""
+    return await context.submit(docs.create_data_docs, DocsRequest(limit=limit), wait_s)
+
+
 TOOLSET = Toolset(
     name="quality",
     description="Data validation by suites of rules.",
@@ -106,5 +118,6 @@ TOOLSET = Toolset(
         reads(get_default_suite, "Get default suite"),
         writes(validate_dataset, "Validate dataset", idempotent=True),
         writes(get_validation, "Get validation", idempotent=True),
+        writes(create_data_docs, "Create data docs", job="short", idempotent=True),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -84,7 +84,7 @@ def made(folder: Path, registry: str) -> Path:
 
 
 @contextmanager
-def inside(folder: Path) -> Iterator[None]:
+def inside(folder: Path) -> Generator[None]:
     """Feast's own commands run in the folder of a repository."""
     before = Path.cwd()
     os.chdir(folder)

@@ -17,6 +17,7 @@ from ...runtime.work import Work
 from ...storage.state_files import private_folder
 from ..history import parts, rows_of, summary
 from ..models import (
+    DType,
     FeatureJoin,
     FeatureStatistics,
     JoinRequest,
@@ -116,12 +117,14 @@ def get_feature_statistics(work: Work, view: str, limit: int, cursor: str) -> Vi
 
 def _ends(view: TeamView, table: pa.Table) -> tuple[datetime, datetime]:
     """From when to when there are values."""
-    import pyarrow.compute as pc
+    from pyarrow import compute
 
-    found: dict[str, datetime | None] = pc.min_max(in_utc(table.column(view.timestamp))).as_py()
-    if not (found["min"] and found["max"]):
+    arrow: Any = compute
+    found: dict[str, datetime | None] = arrow.min_max(in_utc(table.column(view.timestamp))).as_py()
+    first, last = found["min"], found["max"]
+    if first is None or last is None:
         raise ToolFailure(f"{view.handle} has no rows with a time", f"Its source is {view.source}.")
-    return found["min"], found["max"]
+    return first, last
 
 
 def materialize_features(work: Work, request: MaterializeRequest) -> Materialized:
@@ -185,8 +188,8 @@ def _require_written(team: Team, view: TeamView, newest: pa.Table) -> None:
 
 
 def _described(frame: Any, name: str, dtype: str) -> FeatureStatistics:
-    ours = next((each for each in FEAST_NAMES if each == dtype), None)
-    if ours:
+    kinds: dict[str, DType] = {each: each for each in FEAST_NAMES}
+    if ours := kinds.get(dtype):
         return describe(frame[name], ours)
     return FeatureStatistics(name=name, dtype=dtype, missing=int(frame[name].isna().sum()), unique=None)
 

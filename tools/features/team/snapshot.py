@@ -168,7 +168,8 @@ def _of_postgres(url: str, project: str) -> dict[str, list[bytes]]:
     import psycopg
 
     address = url.replace("postgresql+psycopg://", "postgresql://", 1)
-    with closing(psycopg.connect(address, connect_timeout=CONNECT_S)) as database:
+    connection: Any = psycopg.connect(address, connect_timeout=CONNECT_S)
+    with closing(connection) as database:
         database.read_only = True
         present = {
             row[0]
