@@ -124,10 +124,11 @@ def stepped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
     left: pa.Table | None = None
     for part in parts:
-        left = part if left is None else pa.concat_tables([left, part])
-        while len(left) > STEP:
-            yield left.slice(0, STEP)
-            left = left.slice(STEP)
+        rest = part if left is None else pa.concat_tables([left, part])
+        while len(rest) > STEP:
+            yield rest.slice(0, STEP)
+            rest = rest.slice(STEP)
+        left = rest
     if left is not None:
         yield left
 

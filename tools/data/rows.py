@@ -50,7 +50,7 @@ class Rows:
         names = schema.names if columns is None else columns
         held = source.info.rows * len(names) <= HELD_CELLS
         fields = [schema.field(name) for name in names]
-        return cls(source.path, pa.schema(fields), source.info.rows, source.table(names) if held else None)
+        return cls(source.path, pa.schema(fields), source.info.rows, source.table(columns) if held else None)
 
     @property
     def column_names(self) -> list[str]:
