@@ -17,7 +17,7 @@ from ..runtime.work import Work
 from .columns import Texts
 from .hashes import hashes_by_parts, kinds_of
 from .models import ColumnProfile
-from .pieces import STEP, StoredColumns, opened_parquet
+from .pieces import STEP, StoredColumns, batches_of, opened_parquet
 from .profile import comparable, described, hashes_of, profile, unique, valued
 from .sandbox import parquet, sandbox
 from .store import Dataset
@@ -168,5 +168,5 @@ class Rows:
             yield self.table.select(list(names))
             return
         with opened_parquet(self.path) as file:
-            for batch in file.iter_batches(STEP, columns=list(names)):
+            for batch in batches_of(file, STEP, names):
                 yield pa.Table.from_batches([batch]).select(list(names))
