@@ -51,7 +51,9 @@ def studied(work: Work) -> None:
     import optuna
 
     lots = random.Random(0)
-    ranges = {f"p{place}": optuna.distributions.FloatDistribution(0, 1) for place in range(5)}
+    ranges: dict[str, optuna.distributions.BaseDistribution] = {
+        f"p{place}": optuna.distributions.FloatDistribution(0, 1) for place in range(5)
+    }
     for number in range(STUDIES):
         name = f"study{number}"
         journal(work, name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from .bounds import named
 from .columns import hints
 from .extents import require_cells, require_extents
-from .pieces import STEP, Stored, grouped, opened_parquet
+from .pieces import STEP, Stored, batches_of, grouped, opened_parquet
 from .readers import plain_cast, plain_kind, plain_names, told
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Columnar:
         import pyarrow as pa
 
         with told(self.name), opened_parquet(self.file) as file:
-            for batch in file.iter_batches(STEP):
+            for batch in batches_of(file, STEP):
                 table = pa.Table.from_batches([batch]).rename_columns(self.column_names)
                 require_extents(self.name, table)
                 yield table

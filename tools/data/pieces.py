@@ -27,6 +27,12 @@ def opened_parquet(source: Path | BinaryIO) -> Generator[pq.ParquetFile]:
         yield file
 
 
+def batches_of(file: pq.ParquetFile, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """All rows, group by group: asked for all groups at once, Arrow keeps what it has read until the last one."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(rows, row_groups=[group], columns=columns and list(columns))
+
+
 @dataclass(frozen=True)
 class Stored:
     """A column of a Parquet file, by its place there, of which some rows are read at a time."""
@@ -44,7 +50,7 @@ class Stored:
 
         with opened_parquet(self.source) as file:
             name = file.schema_arrow.names[self.place]
-            for batch in file.iter_batches(PIECE, columns=[name]):
+            for batch in batches_of(file, PIECE, [name]):
                 # What the piece before has needed would be kept for later ones.
                 pa.default_memory_pool().release_unused()
                 yield pa.chunked_array([batch.column(name)])
@@ -124,10 +130,11 @@ def stepped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
     left: pa.Table | None = None
     for part in parts:
-        left = part if left is None else pa.concat_tables([left, part])
-        while len(left) > STEP:
-            yield left.slice(0, STEP)
-            left = left.slice(STEP)
+        rest = part if left is None else pa.concat_tables([left, part])
+        while len(rest) > STEP:
+            yield rest.slice(0, STEP)
+            rest = rest.slice(STEP)
+        left = rest
     if left is not None:
         yield left
 

@@ -91,7 +91,7 @@ class _Seen:
         """All cells as values; None where some piece has none, or nothing is known."""
         import pyarrow as pa
 
-        found, empty = list[pa.ChunkedArray | int](), True
+        found: list[pa.ChunkedArray | int] = []
         for known, look in self:
             if known.null_count == len(known):
                 found.append(len(known))
@@ -99,8 +99,8 @@ class _Seen:
             if (values := values_of(known, look)) is None:
                 return None
             found.append(values)
-            empty, kind = False, values.type
-        if empty:
+        kind = next((each.type for each in found if not isinstance(each, int)), None)
+        if kind is None:
             return None
         chunks = (pa.chunked_array([pa.nulls(each, kind)]) if isinstance(each, int) else each for each in found)
         return pa.chunked_array([chunk for each in chunks for chunk in each.chunks], kind)

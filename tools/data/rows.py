@@ -17,7 +17,7 @@ from ..runtime.work import Work
 from .columns import Texts
 from .hashes import hashes_by_parts, kinds_of
 from .models import ColumnProfile
-from .pieces import STEP, StoredColumns, opened_parquet
+from .pieces import STEP, StoredColumns, batches_of, opened_parquet
 from .profile import comparable, described, hashes_of, profile, unique, valued
 from .sandbox import parquet, sandbox
 from .store import Dataset
@@ -50,7 +50,7 @@ class Rows:
         names = schema.names if columns is None else columns
         held = source.info.rows * len(names) <= HELD_CELLS
         fields = [schema.field(name) for name in names]
-        return cls(source.path, pa.schema(fields), source.info.rows, source.table(names) if held else None)
+        return cls(source.path, pa.schema(fields), source.info.rows, source.table(columns) if held else None)
 
     @property
     def column_names(self) -> list[str]:
@@ -168,5 +168,5 @@ class Rows:
             yield self.table.select(list(names))
             return
         with opened_parquet(self.path) as file:
-            for batch in file.iter_batches(STEP, columns=list(names)):
+            for batch in batches_of(file, STEP, names):
                 yield pa.Table.from_batches([batch]).select(list(names))
