@@ -23,7 +23,7 @@ SLICES: Mapping[str, str] = MappingProxyType(
 KINDS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         **dict.fromkeys(("dataset", "current", "validation", "test", "path", "sql"), ("dataset",)),
-        **dict.fromkeys(("model", "candidate", "candidates", "bento", "run", "runs"), ("model",)),
+        **dict.fromkeys(("model", "candidate", "candidates", "bento", "traffic", "run", "runs"), ("model",)),
         "experiment": ("experiment",),
         "reference": ("dataset", "model"),
         **dict.fromkeys(("handle", ANY), ("dataset", "experiment", "model")),

@@ -17,5 +17,5 @@ SLICE = Slice(
     # held (ptrace(2) reaches no process outside of one's own domain, and /proc tells no more of it).
     reach="anything",
     # They open what others have made, and look after no process.
-    files_only=("client:package_model", "batch:predict_dataset"),
+    files_only=("client:package_model", "batch:predict_dataset", "targets.exporting:export_deployment"),
 )

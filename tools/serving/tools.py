@@ -150,7 +150,7 @@ async def export_deployment(
     resources: Limited = None,
     wait_s: Wait = None,
 ) -> JobView[Exported]:
-    """Write what others serve bentos with: contexts of images, and manifests for Kubernetes."""
+    """Write what others serve bentos with: images, manifests, configuration."""
     request = ExportRequest(
         platform=platform, name=name, traffic=traffic, replicas=replicas, resources=resources or Resources()
     )

@@ -34,7 +34,7 @@ def test_only_who_looks_after_other_processes_is_held_to_nothing() -> None:
 def test_a_job_that_looks_after_no_process_is_held_in_whatever_slice() -> None:
     jobs = {name: [function_of(f"{OURS}.{name}.{each}") for each in declared(name).files_only] for name in SLICES}
     assert {name: [each.__name__ for each in found] for name, found in jobs.items() if found} == {
-        "serving": ["package_model", "predict_dataset"]
+        "serving": ["package_model", "predict_dataset", "export_deployment"]
     }
     assert {held_to("serving", reference_of(each)) for each in jobs["serving"]} == {"files"}
     assert held_to("serving", f"{OURS}.serving.client:deploy_model") == held_to("serving") == "anything"

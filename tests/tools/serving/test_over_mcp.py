@@ -66,6 +66,16 @@ async def test_a_model_goes_from_training_to_predictions_and_nothing_of_it_is_le
         packed = await answer(client, "package_model", model=model, wait_s=50)
         assert (packed["result"]["built"], packed["result"]["bento"]) == (False, deployed["result"]["bento"])
 
+        # What others serve it with is written by a job that reaches files alone, and deleted as all things are.
+        exported = await answer(
+            client, "export_deployment", platform="kubernetes", name="credit", traffic={model: 100}, wait_s=50
+        )
+        assert exported["result"]["traffic"] == {deployed["result"]["bento"]: 100}
+        folder = Path(exported["result"]["folder"])
+        assert (folder / "manifests").is_dir()
+        await answer(client, "delete", handle=exported["result"]["export"], dry_run=False)
+        assert not folder.exists()
+
         found = await answer(client, "predict", endpoint="credit", rows=[LOAN, {**LOAN, "loan_intent": "NEVER SEEN"}])
         assert (found["bento"], found["classes"]) == (deployed["result"]["bento"], [0, 1])
         assert [round(sum(row), 9) for row in found["probabilities"]] == [1, 1]

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from ..models import Percent, Resources
 
-Platform = Literal["docker", "kubernetes"]
+Platform = Literal["docker", "kubernetes", "bentocloud"]
 
 
 class ExportRequest(BaseModel):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ...errors import ToolFailure
 from ...runtime.work import Work
 from ...undo import call
 from . import cluster
-from .answers import Applied, ApplyRequest
+from .answers import Applied, ApplyRequest, Platform
 from .exporting import MANIFESTS, find_export
+
+ELSEWHERE: Mapping[Platform, str] = {
+    "docker": "images are built by an engine of yours",
+    "bentocloud": "who deploys to BentoCloud is who has logged in there",
+}
 
 
 def apply_deployment(work: Work, request: ApplyRequest) -> Applied:
@@ -17,8 +24,8 @@ def apply_deployment(work: Work, request: ApplyRequest) -> Applied:
         ToolFailure: no cluster is configured, it refuses, or the export is not for one.
     """
     folder, index = find_export(work, request.export)
-    if index.platform == "docker":
-        raise ToolFailure("images are built by an engine of yours", "Run the commands that export_deployment told.")
+    if refusal := ELSEWHERE.get(index.platform):
+        raise ToolFailure(refusal, "Run the commands that export_deployment told.")
     handle, settings = f"export:{folder.name}", work.settings.kubernetes
     change = cluster.withdraw if request.withdraw else cluster.apply
     done = change(settings, folder / MANIFESTS)

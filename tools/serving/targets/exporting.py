@@ -11,7 +11,9 @@ from pathlib import Path
 from shlex import quote
 
 import yaml
+from pydantic import JsonValue
 
+from ....config.settings import KubernetesSettings
 from ...errors import ToolFailure, unknown
 from ...handles import check_name, parse
 from ...lineage import Lineage
@@ -24,12 +26,16 @@ from ..bentos import Bento, require_bentoml, require_whole
 from ..client import bento_of
 from ..planning import size
 from . import names
-from .answers import Exported, ExportedFile, ExportRequest, Manifest
+from .answers import Exported, ExportedFile, ExportRequest, Manifest, Platform
+from .cloud import configuration
 from .image import write_context
 from .manifests import Version, manifests, secret_of
 
 # kubectl reads every file of the folder that it is given, so manifests have one of their own.
 CONTEXTS, MANIFESTS, INDEX = "images", "manifests", "export.json"
+CLOUD = "bentocloud.yaml"
+# For these images are built by others; BentoCloud builds its own.
+IMAGES: tuple[Platform, ...] = ("docker", "kubernetes")
 MARK = 12
 
 
@@ -138,20 +144,30 @@ def _placed(building: Path, folder: Path) -> bool:
 def _fill(
     work: Work, request: ExportRequest, name: str, folder: Path, bentos: list[Bento], versions: list[Version]
 ) -> None:
-    for bento in bentos:
+    folder.mkdir(mode=0o700)
+    for bento in bentos if request.platform in IMAGES else ():
         write_context(work, bento, folder / CONTEXTS / names.versioned(bento.spec.name, bento.spec.version))
-    if request.platform == "kubernetes":
-        (folder / MANIFESTS).mkdir()
-        for file, content in manifests(work.settings.kubernetes, versions).items():
-            (folder / MANIFESTS / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    for path, content in _documents(work.settings.kubernetes, request.platform, versions).items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     index = Manifest(
         platform=request.platform,
         name=name,
         traffic={each.bento: each.percent for each in versions},
-        images={each.bento: each.image for each in versions},
+        images={each.bento: each.image for each in versions if request.platform in IMAGES},
         files=[_file(folder, each) for each in sorted(files_in([folder]))],
     )
     (folder / INDEX).write_text(index.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _documents(
+    settings: KubernetesSettings, platform: Platform, versions: list[Version]
+) -> dict[str, dict[str, JsonValue]]:
+    """What the platform is told, by path in the folder."""
+    if platform == "bentocloud":
+        return {CLOUD: configuration(versions)}
+    found = manifests(settings, versions) if platform == "kubernetes" else {}
+    return {f"{MANIFESTS}/{name}": content for name, content in found.items()}
 
 
 def _file(folder: Path, path: Path) -> ExportedFile:
@@ -189,6 +205,11 @@ def _building(folder: Path, index: Manifest) -> Iterator[str]:
 
 
 def _applying(work: Work, folder: Path, index: Manifest) -> Iterator[str]:
+    if index.platform == "bentocloud":
+        home = f"BENTOML_HOME={quote(str(work.settings.bentoml_home))} bentoml"
+        # Canaries too: `apply` pushes the bento of the deployment alone.
+        yield from (f"{home} push {bento.removeprefix('bento:')}" for bento in index.traffic)
+        yield f"{home} deployment apply --config-file {quote(str(folder / CLOUD))}"
     if index.platform != "kubernetes":
         return
     settings = work.settings.kubernetes
@@ -200,6 +221,8 @@ def _applying(work: Work, folder: Path, index: Manifest) -> Iterator[str]:
 
 def _notes(work: Work, index: Manifest, made: bool) -> list[str]:
     notes = [] if made else ["this was exported before; nothing was written"]
+    if index.platform == "bentocloud":
+        return [*notes, "the commands need `bentoml cloud login`, or BENTO_CLOUD_API_KEY and BENTO_CLOUD_API_ENDPOINT"]
     if index.platform == "docker":
         return [*notes, "the services ask for no token unless MLOPS_ENDPOINT_TOKEN_SHA256 holds the SHA-256 of one"]
     if not work.settings.kubernetes.registry:

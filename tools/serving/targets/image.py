@@ -21,6 +21,7 @@ OPENMP = """\
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 """
+# What is kept here is for its owner alone, and keeps its mode in an image: so it is given to who runs there.
 DOCKERFILE = """\
 FROM python:{python}-slim-bookworm
 
@@ -29,7 +30,7 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 BENTOML_DO_NOT_TRACK=True BENTO
 WORKDIR {place}
 COPY {requirements} {constraints} ./
 RUN pip install --no-cache-dir --requirement {requirements} --constraint {constraints}
-COPY bento ./
+COPY --chown={user}:{user} bento ./
 USER {user}:{user}
 EXPOSE {port}
 ENTRYPOINT ["python", "-m", "bentoml", "serve", "{place}", "--host", "0.0.0.0", "--port", "{port}"]

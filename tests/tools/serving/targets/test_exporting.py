@@ -44,6 +44,7 @@ def exported(served: Served, platform: Platform = "kubernetes", **traffic: int) 
 @dataclass(frozen=True)
 class Running:
     url: str
+    folder: Path
 
 
 @pytest.fixture(scope="module")
@@ -52,22 +53,23 @@ def running(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Generat
     folder = Path(exported(served, "docker").folder)
     (context,) = (folder / "images").iterdir()
     text = (context / "Dockerfile").read_text(encoding="utf-8")
-    entry = json.loads(re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)[0])
+    entry: list[str] = json.loads(re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)[0])
     place = tmp_path_factory.mktemp("image")
+    assert "COPY --chown=1034:1034 bento ./" in text
     shutil.copytree(context / "bento", place / "bento")
     port = next(free_ports())
     swapped = {"python": sys.executable, "/home/bentoml/bento": str(place / "bento"), "0.0.0.0": "127.0.0.1"}
     command = [swapped.get(each, each) for each in entry[:-1]] + [str(port)]
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(place),
-        "BENTOML_HOME": str(place / "home"), "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_HOME": str(place / "home"), "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1",
         "MLOPS_ENDPOINT_TOKEN_SHA256": hashlib.sha256(TOKEN.encode()).hexdigest(),
         "MLOPS_ENDPOINT_HOSTS": "127.0.0.1,loans.example.org",
     }  # fmt: skip
     with (place / "log.txt").open("wb") as log:
         process = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
-            found = Running(f"http://127.0.0.1:{port}")
+            found = Running(f"http://127.0.0.1:{port}", place / "bento")
             until(lambda: process.poll() is None and _ready(found))
             yield found
         finally:
@@ -88,6 +90,12 @@ def test_an_image_answers_as_the_endpoint_does_and_asks_for_its_token(served: Se
     assert (status, answer["predictions"], answer["probabilities"]) == (200, here.predictions, here.probabilities)
     assert post(f"{running.url}/predict", {"rows": served.rows[:1]})[0] == 401
     assert ask(f"{running.url}/metrics")[0] == 401
+
+
+def test_an_image_writes_nothing_where_its_files_are(served: Served, running: Running) -> None:
+    (context,) = (Path(exported(served, "docker").folder) / "images").iterdir()
+    kept = {path.relative_to(context / "bento") for path in (context / "bento").rglob("*")}
+    assert {path.relative_to(running.folder) for path in running.folder.rglob("*")} == kept
 
 
 def test_every_file_is_listed_with_its_digest_and_what_was_written_before_is_not_written_again(served: Served) -> None:
@@ -129,6 +137,19 @@ def test_the_dockerfile_passes_a_linter_and_ends_as_nobody_in_particular(served:
     assert (linted.returncode, linted.stdout) == (0, "")
     lines = Path(files[0]).read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("USER")] == ["USER 1034:1034"]
+
+
+def test_bentocloud_is_told_in_one_file_and_gets_the_bento_of_each_version_first(served: Served) -> None:
+    made = exported(served, "bentocloud", old=90, new=10)
+    assert [each.path for each in made.files] == ["bentocloud.yaml"]
+    told = yaml.safe_load(Path(made.folder, "bentocloud.yaml").read_bytes())
+    assert f"bento:{told['bento']}" == served.old.bento
+    assert [command.split()[-1] for command in made.commands[:2]] == [
+        each.bento.removeprefix("bento:") for each in (served.old, served.new)
+    ]
+    assert made.commands[2].endswith(f"deployment apply --config-file {made.folder}/bentocloud.yaml")
+    with pytest.raises(ToolFailure, match="who has logged in there"):
+        apply_deployment(served.work, ApplyRequest(export=made.export))
 
 
 def test_an_image_holds_what_is_installed_here_down_to_the_last_library(served: Served) -> None:
