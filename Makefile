@@ -8,7 +8,7 @@ MCPB = $(NODE) .node/node_modules/@anthropic-ai/mcpb/dist/cli/cli.js
 PACKAGES := config examples package prompts resources server tools
 PYTEST := $(BIN)/pytest
 # Whole groups of modules in so many processes (tests/groups.py).
-PROCESSES ?= 3
+PROCESSES ?= 4
 # Clients that do not go together in one environment (tests/clients/requirements-*.in).
 CLIENTS := conversions first second crewai
 

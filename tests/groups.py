@@ -1,4 +1,4 @@
-"""Which tests run in the same process, and in which order, when there are several processes (`pytest -n 3`)."""
+"""Which tests run in the same process, and in which order, when there are several processes (`pytest -n 4`)."""
 
 from __future__ import annotations
 
@@ -34,11 +34,17 @@ LONGEST = (
     "tests/tools/training/test_traps.py",
     "serving",
     "tests/integration/test_operations.py",
+    "tests/tools/serving/proxy/test_relay.py",
     "tests/tools/training/test_training.py",
     "tests/integration/test_demo.py",
+    "tests/tools/serving/test_interrupted.py",
+    "tests/tools/training/test_guards.py",
+    "tests/tools/upkeep/test_undo.py",
+    "tests/tools/tuning/test_compare.py",
     "tests/tools/explain/test_explain.py",
     "tests/tools/tuning/test_tuning.py",
     "tests/opik/test_shipper.py",
+    "tests/tools/serving/proxy/test_keeping.py",
     "tests/tools/tuning/test_effect_tuning.py",
     "tests/integration/test_long_work.py",
     "tests/tools/causal/test_causal.py",

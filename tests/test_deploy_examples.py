@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -20,6 +21,7 @@ from mlops_mcp.config.load import IN_A_FILE, VARIABLES, Loaded, load
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "examples/deploy"
+LINTER = Path(sys.executable).with_name("hadolint")
 ROUTE = json.loads((ROOT / "tests/tools/serving/targets/httproute.json").read_text(encoding="utf-8"))
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -143,7 +145,7 @@ def test_the_pods_run_with_no_rights_and_find_what_they_mount() -> None:
 
 
 def test_the_dockerfile_passes_a_linter_and_copies_what_the_package_is_made_of() -> None:
-    linted = subprocess.run(["hadolint", str(DEPLOY / "Dockerfile")], capture_output=True, text=True, check=False)
+    linted = subprocess.run([LINTER, str(DEPLOY / "Dockerfile")], capture_output=True, text=True, check=False)
     assert (linted.returncode, linted.stdout) == (0, "")
     kept = re.findall(r"^!(\S+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
     assert all((ROOT / each).exists() for each in kept)

@@ -11,6 +11,8 @@ from mlops_mcp.tools.slices import SLICES
 
 ROOT = Path(__file__).parent.parent
 ITSELF = "package"
+# What a team copies out of a clone, and no program reads.
+OF_THE_REPOSITORY = "examples/deploy"
 PACKAGES = ("config", "examples", "prompts", "resources", "server", "tools")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -28,7 +30,11 @@ def test_every_folder_with_source_is_a_package_and_is_shipped() -> None:
 def test_every_file_that_is_no_source_is_shipped_with_its_package() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["*"]
     files = (file for package in PACKAGES for file in (ROOT / package).rglob("*") if file.is_file())
-    others = [file for file in files if file.suffix not in (".py", ".pyc")]
+    others = [
+        file
+        for file in files
+        if file.suffix not in (".py", ".pyc") and not file.is_relative_to(ROOT / OF_THE_REPOSITORY)
+    ]
     packages = {file.parent for package in PACKAGES for file in (ROOT / package).rglob("__init__.py")}
     shipped = {found for package in packages for pattern in patterns for found in package.glob(pattern)}
     assert [str(file.relative_to(ROOT)) for file in others if file not in shipped] == []

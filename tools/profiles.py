@@ -37,9 +37,9 @@ AGENTS = (
         "Makes data that can be trusted: loaded, validated, joined with features, split.",
         (
             "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "suggest_suite", "create_suite",
-            "get_suite", "list_suites", "validate_dataset", "get_validation", "create_data_docs",
-            "register_features", "list_features", "get_historical_features", "get_feature_statistics",
-            "split_dataset", "get_lineage", "delete", *JOBS,
+            "get_suite", "list_suites", "validate_dataset", "get_validation", "register_features",
+            "list_features", "get_historical_features", "get_feature_statistics", "split_dataset", "get_lineage",
+            "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -75,7 +75,7 @@ AGENTS = (
         "Model deployer",
         "Takes an approved version to an endpoint and moves traffic to it.",
         (
-            "list_models", "get_model", "get_latest_version", "promote_model", "rollback_model", "transition_stage",
+            "list_models", "get_model", "promote_model", "rollback_model", "transition_stage",
             "package_model", "list_bentos", "deploy_model", "set_traffic", "predict", "list_endpoints", "get_endpoint",
             "get_endpoint_logs", "rollback_endpoint", "stop_endpoint", "export_deployment", "apply_deployment",
             "get_lineage", "delete", *JOBS,
@@ -88,8 +88,8 @@ AGENTS = (
         (
             "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
             "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "compare_runs",
-            "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", "compare_datasets", "clean_up",
-            *JOBS,
+            "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", "compare_datasets",
+            "create_data_docs", "clean_up", *JOBS,
         ),
     ),
     AgentProfile(
