@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from pydantic import ValidationError
 
+from ...config.document import decoded, parse
+from ...config.errors import SettingsError
 from ..distributions import PROJECT
 from ..paging import Page, page
 from ..runtime.work import Work
@@ -71,8 +72,8 @@ def _description(file: Path) -> tuple[dict[str, Any], str]:
     try:
         if file.stat().st_size > MAX_BYTES:
             return {}, f"its {file.name} has more than {MAX_BYTES} bytes"
-        return _mapping(yaml.safe_load(file.read_bytes())), ""
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        return _mapping(parse(decoded(file.read_bytes(), file), file.name)), ""
+    except (OSError, SettingsError) as error:
         return {}, f"its {file.name} cannot be read: {type(error).__name__}"
 
 

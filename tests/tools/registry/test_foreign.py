@@ -23,6 +23,8 @@ from mlops_mcp.tools.tracking.client import search_runs, start_run
 from .imported import allowing, answers, everything_in, laid_rows, linear, logged_by_mlflow, of_sklearn, taken
 
 pytestmark = pytest.mark.slow
+# A few lines that stand for a million values.
+BOMB = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]" for n in range(6)]
 Trained = Callable[[pd.DataFrame], Any]
 
 
@@ -266,6 +268,7 @@ def test_a_description_that_is_broken_or_leads_away_is_told(work: Work, tmp_path
         ("flavors: {sklearn: {pickled_model: /etc/passwd}}", "does not hold"),
         ("flavors: {}", "no flavor"),
         ("- 1", "cannot be read"),
+        ("\n".join(BOMB), "cannot be read"),
     ):
         (folder / "MLmodel").write_text(content)
         shown = client.get_model(work, "model:broken/1", 5, False).foreign

@@ -53,7 +53,13 @@ def test_bentos_and_models_of_others_are_listed_with_why_they_are_not_deployed_a
     assert everything_in(work.settings.bentoml_home) == before
 
 
-@pytest.mark.parametrize("content", ["a: [", "!!python/object/apply:os.system [x]", "\x00"])
+# A few lines that stand for a million values.
+BOMB = (
+    "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]" for n in range(6)) + "\nlabels: {l: *a5}"
+)
+
+
+@pytest.mark.parametrize("content", ["a: [", "!!python/object/apply:os.system [x]", "\x00", BOMB])
 def test_a_description_that_cannot_be_read_hides_no_other(work: Work, content: str) -> None:
     laid(work, "bentos", "broken:one", "bento.yaml", content)
     laid(work, "bentos", "summarization:one", "bento.yaml", yaml.safe_dump(BENTO))

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from ....config.document import decoded, parse
+from ....config.errors import SettingsError
 from ...errors import ToolFailure
 
 FILE = "MLmodel"
@@ -79,8 +80,9 @@ def read_description(folder: Path) -> Description:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise ToolFailure(f"its MLmodel has more than {MAX_BYTES} bytes", "Log it again.")
-        return Description.model_validate(yaml.safe_load(file.read_bytes()))
-    except (OSError, yaml.YAMLError, ValidationError, ValueError, RecursionError) as error:
+        # Aliases count as often as they are used: a few lines could stand for more than there is memory.
+        return Description.model_validate(parse(decoded(file.read_bytes(), file), FILE))
+    except (OSError, SettingsError, ValidationError) as error:
         raise ToolFailure(f"its MLmodel cannot be read: {type(error).__name__}", "Log it again.") from error
 
 
