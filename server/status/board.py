@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...config.settings import Settings
+from ...tools.legible import legible
 from ...tools.serving.models import EndpointView, Version
 from ..probes import Backend
 from .snapshot import JobLine, Snapshot, TraceLine, look
@@ -52,7 +53,7 @@ def rendered(found: Snapshot) -> RenderableType:
     """One table per kind of thing; what there is none of is said in a line."""
     return Group(
         Text(f"{found.home}   {found.taken}", style="dim"),
-        *(Text(f"problem: {problem}", style="red") for problem in found.problems),
+        *(Text(legible(f"problem: {problem}"), style="red") for problem in found.problems),
         _table("backends", ("name", "where", "ms", ""), map(_backend, found.backends)),
         _table(f"jobs: {_counted(found.states)}", ("job", "tool", "state", "s", "by", ""), map(_job, found.jobs)),
         _table(
@@ -68,9 +69,9 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Renderabl
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, no_wrap=bool(column), overflow="fold", header_style="dim")
-    # What comes from data or callers is text and no markup.
+    # What comes from data or callers is text: no markup, and nothing that a terminal obeys.
     for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*(Text(legible(cell)) if isinstance(cell, str) else cell for cell in row))
     return Group(Text(""), table if table.row_count else Text(title, style="bold"))
 
 
@@ -110,7 +111,7 @@ def _share(version: Version) -> str:
 
 
 def _coloured(state: str, text: str = "") -> Text:
-    return Text(text or state, style=COLOURS.get(state, ""))
+    return Text(legible(text or state), style=COLOURS.get(state, ""))
 
 
 def _ago(seconds: float) -> str:

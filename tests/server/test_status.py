@@ -58,6 +58,25 @@ def test_jobs_that_run_come_first_then_those_that_wait_then_those_that_have_ende
     assert "abcdefghij" not in said
 
 
+def test_what_callers_name_things_obeys_no_terminal(settings: Settings) -> None:
+    with Tracer((store := TraceStore(settings.trace_store, 16)).put).span("a\x1b]0;title\x07\x1b[2Jb"):
+        pass
+    store.close()
+    table = table_of(settings)
+    table.finish(run_of(settings), 1, End("failed", error="no\x1b[8mthing"))
+    said = printed(settings)
+    assert "\x1b]" not in said
+    assert "\x1b[2J" not in said
+    assert "\x1b[8m" not in said
+    assert "nothing" in said
+
+
+def run_of(settings: Settings) -> str:
+    identity = table_of(settings).insert(new_job("first")).id
+    run(settings, identity)
+    return identity
+
+
 def test_a_store_that_cannot_be_read_is_a_problem_and_the_rest_is_shown(settings: Settings, tmp_path: Path) -> None:
     settings.home.mkdir(parents=True)
     (settings.home / "jobs.db").write_text("no database" * 500)
