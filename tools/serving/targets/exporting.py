@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 
 import yaml
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from ....config.settings import KubernetesSettings
 from ...errors import ToolFailure, unknown
@@ -83,7 +83,11 @@ def find_export(work: Work, text: str) -> tuple[Path, Manifest]:
 
 def changed(folder: Path) -> str:
     """A file that is not as it was listed, or is listed nowhere; empty if there is none."""
-    listed = {each.path: each.sha256 for each in Manifest.model_validate_json((folder / INDEX).read_bytes()).files}
+    try:
+        index = Manifest.model_validate_json((folder / INDEX).read_bytes())
+    except (OSError, ValidationError):
+        return INDEX
+    listed = {each.path: each.sha256 for each in index.files}
     found = {path.relative_to(folder).as_posix(): path for path in files_in([folder]) if path != folder / INDEX}
     wrong = (path for path in listed.keys() | found.keys() if path not in found or path not in listed)
     return next(wrong, "") or next((path for path in listed if digest(found[path]) != listed[path]), "")

@@ -209,3 +209,7 @@ def test_only_what_was_exported_is_applied_and_only_to_a_cluster_that_is_configu
     with pytest.raises(ToolFailure, match=f"{route.name} .* is not what was exported"):
         apply_deployment(served.work, ApplyRequest(export=made.export))
     assert exported(served, old=60, new=40).made
+    Path(made.folder, "export.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ToolFailure, match=r"export\.json .* is not what was exported"):
+        apply_deployment(served.work, ApplyRequest(export=made.export))
+    assert exported(served, old=60, new=40).made
