@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from ....config.settings import KubernetesSettings
 from ...errors import ToolFailure, Unavailable, require
+from .manifests import MANAGED_BY, MANAGER
 
 # Where each kind lies in the API.
 PLACES = {
@@ -22,29 +24,50 @@ PLACES = {
 }
 # Calls go to a version only once all of it is there.
 ORDER = tuple(PLACES)
-MANAGER = "mlops-mcp"
+# Which export an object is of; the route of a name is the same object in each export of it.
+OF_EXPORT = "mlops-mcp/export"
+# No export is called so.
+FOREIGN = "?"
 PATIENCE_S = (5, 30)
 
 
-def apply(settings: KubernetesSettings, folder: Path) -> list[str]:
-    """Apply the manifests of a folder on the server's side; what was applied, as `kind/name`.
+@dataclass(frozen=True)
+class Change:
+    """Objects as `kind/name`: those that were changed, and those that were left since they are another export's.
+
+    `before` are the exports whose objects were there, empty for what was applied by hand; `new` tells that none was.
+    """
+
+    done: list[str]
+    left: list[str]
+    before: list[str]
+    new: bool
+
+
+def apply(settings: KubernetesSettings, folder: Path, export: str) -> Change:
+    """Apply the manifests of a folder on the server's side, each marked as of this export.
 
     Raises:
-        ToolFailure: no cluster is configured, or it refuses one of them; the message names those before.
+        ToolFailure: no cluster is configured, an object of that name is not of ours, or it refuses one of them; the
+            message names those before.
         Unavailable: it does not answer.
     """
     done: list[str] = []
     with _client(settings) as api:
+        owners = {title(each): _owner(settings, api, each, done) for each in manifests_of(folder)}
+        _require_ours(owners)
         for manifest in manifests_of(folder):
             query = [("fieldManager", MANAGER), ("fieldValidation", "Strict"), ("force", "true")]
             with _told(settings, manifest, done):
-                _asked(api, "PATCH", manifest, query, manifest)
+                _asked(api, "PATCH", manifest, query, _marked(manifest, export))
             done.append(title(manifest))
-    return done
+    # Of those whose calls it took over the route comes last.
+    before = list(dict.fromkeys(each for each in reversed(owners.values()) if each is not None))
+    return Change(done, [], before, new=not before)
 
 
-def withdraw(settings: KubernetesSettings, folder: Path) -> list[str]:
-    """Delete what the manifests of a folder describe, the route first; what was there.
+def withdraw(settings: KubernetesSettings, folder: Path, export: str) -> Change:
+    """Delete what the manifests of a folder describe, the route first, unless another export has it by now.
 
     Raises:
         ToolFailure: no cluster is configured, or it refuses.
@@ -52,16 +75,50 @@ def withdraw(settings: KubernetesSettings, folder: Path) -> list[str]:
     """
     from kubernetes.client.exceptions import NotFoundException
 
-    gone: list[str] = []
+    gone, left = list[str](), list[str]()
     with _client(settings) as api:
         for manifest in reversed(manifests_of(folder)):
+            owner = _owner(settings, api, manifest, gone)
+            if owner not in (None, "", export):
+                left.append(title(manifest))
+            if owner not in ("", export):
+                continue
             with _told(settings, manifest, gone):
                 try:
                     _asked(api, "DELETE", manifest, [("propagationPolicy", "Foreground")], None)
                 except NotFoundException:
                     continue
             gone.append(title(manifest))
-    return gone
+    return Change(gone, left, [], new=False)
+
+
+def _owner(settings: KubernetesSettings, api: Any, manifest: dict[str, Any], done: list[str]) -> str | None:
+    """The export that an object is of, FOREIGN if none of ours has made it; None where there is none of its name."""
+    from kubernetes.client.exceptions import NotFoundException
+
+    with _told(settings, manifest, done):
+        try:
+            found = _asked(api, "GET", manifest, [], None)
+        except NotFoundException:
+            return None
+    said: dict[str, Any] = found.get("metadata") or {}
+    if (said.get("labels") or {}).get(MANAGED_BY) != MANAGER:
+        return FOREIGN
+    return str((said.get("annotations") or {}).get(OF_EXPORT, ""))
+
+
+def _require_ours(owners: Mapping[str, str | None]) -> None:
+    if foreign := [name for name, owner in owners.items() if owner == FOREIGN]:
+        raise ToolFailure(
+            f"{', '.join(foreign)} of the cluster was not made by this server, so it stays as it is",
+            "Export under another name.",
+        )
+
+
+def _marked(manifest: dict[str, Any], export: str) -> dict[str, Any]:
+    metadata = manifest["metadata"]
+    annotations = {**metadata.get("annotations", {}), OF_EXPORT: export}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
 def manifests_of(folder: Path) -> list[dict[str, Any]]:
@@ -118,7 +175,7 @@ def _words(body: object) -> Iterator[str]:
         yield str(status.get("message", ""))
 
 
-def _asked(api: Any, method: str, manifest: dict[str, Any], query: list[tuple[str, str]], body: object) -> None:
+def _asked(api: Any, method: str, manifest: dict[str, Any], query: list[tuple[str, str]], body: object) -> Any:
     place = PLACES[manifest["kind"]].format_map(manifest["metadata"])
     headers = {"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"}
     asked = api.param_serialize(
@@ -126,4 +183,4 @@ def _asked(api: Any, method: str, manifest: dict[str, Any], query: list[tuple[st
     )
     answer = api.call_api(*asked, _request_timeout=PATIENCE_S)
     answer.read()
-    api.response_deserialize(answer, {"2XX": "object"})
+    return api.response_deserialize(answer, {"2XX": "object"}).data

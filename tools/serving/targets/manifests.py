@@ -18,7 +18,7 @@ Manifest = dict[str, JsonValue]
 LEAST_MB = 200 + REPLICA_MB
 # Pods beyond those asked for, at most, once their processors are this busy in percent.
 GROWTH, BUSY = 4, 70
-MANAGER = "mlops-mcp"
+MANAGED_BY, MANAGER = "app.kubernetes.io/managed-by", "mlops-mcp"
 DIGEST_KEY = "sha256"
 ENDING_S = 30
 
@@ -71,7 +71,7 @@ def hosts(settings: KubernetesSettings, version: Version) -> list[str]:
 
 
 def _labels(version: Version) -> dict[str, JsonValue]:
-    return {"app.kubernetes.io/managed-by": MANAGER, "app.kubernetes.io/version": version.version, **_own(version)}
+    return {MANAGED_BY: MANAGER, "app.kubernetes.io/version": version.version, **_own(version)}
 
 
 def _own(version: Version) -> dict[str, JsonValue]:
@@ -205,7 +205,7 @@ def _route(settings: KubernetesSettings, versions: Sequence[Version]) -> Manifes
         matches: list[JsonValue] = [{"path": {"type": "PathPrefix", "value": f"/{name}"}}]
         filters: list[JsonValue] = [{"type": "URLRewrite", "urlRewrite": rewrite}]
         spec["rules"] = [{"matches": matches, "filters": filters, "backendRefs": backends}]
-    labels: Manifest = {"app.kubernetes.io/managed-by": MANAGER}
+    labels: Manifest = {MANAGED_BY: MANAGER}
     metadata: Manifest = {"name": name, "namespace": settings.namespace, "labels": labels}
     return {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": spec}
 
