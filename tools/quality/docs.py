@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import JsonValue, ValidationError
 
 from ..errors import ToolFailure
+from ..locks import locked
 from ..runtime.work import Work
 from ..storage.state_files import own_folder
 from .client import validations
@@ -37,6 +38,7 @@ GUARD = (
 )
 ASSETS = ("static",)
 LISTED = 50
+PATIENCE_S = 60.0
 
 
 def create_data_docs(work: Work, request: DocsRequest) -> DataDocs:
@@ -51,7 +53,7 @@ def create_data_docs(work: Work, request: DocsRequest) -> DataDocs:
         pages = [_plain(page) for page in sorted(site.rglob("*.html"))]
         for folder in ASSETS:
             shutil.rmtree(site / folder, ignore_errors=True)
-        _replace(site, target)
+        put_in_place(site, target)
     shown = {part: len(list((target / part).rglob("*.html"))) for part in ("expectations", "validations")}
     wanted = {"expectations": len(suites), "validations": len(found)}
     return DataDocs(
@@ -142,10 +144,12 @@ def _plain(page: Path) -> Path:
     return page
 
 
-def _replace(site: Path, target: Path) -> None:
+def put_in_place(site: Path, target: Path) -> None:
+    """Two that build at the same time would take away what the other one copies."""
     own_folder(target.parent)
     draft = target.with_name(f"{target.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(site, draft)
-    shutil.rmtree(target, ignore_errors=True)
-    draft.replace(target)
+    with locked(target.with_name(f"{target.name}.lock"), PATIENCE_S, "another call builds the site"):
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(site, draft)
+        shutil.rmtree(target, ignore_errors=True)
+        draft.replace(target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.quality import client, published
-from mlops_mcp.tools.quality.docs import FETCHED, create_data_docs
+from mlops_mcp.tools.quality.docs import FETCHED, create_data_docs, put_in_place
 from mlops_mcp.tools.quality.models import DocsRequest, Expectation, Validation
 from mlops_mcp.tools.quality.results import as_result, escaped
 from mlops_mcp.tools.runtime.work import Work
@@ -49,6 +50,18 @@ def frame() -> pd.DataFrame:
 def judged(work: Work, store: Store) -> Validation:
     client.create_suite(work, "ours", RULES)
     return client.validate_dataset(work, store(frame()), "suite:ours", "", [], "full")
+
+
+def test_sites_that_are_built_side_by_side_replace_each_other_whole(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    for number in range(200):
+        page = made / str(number) / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text("x")
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: put_in_place(made, tmp_path / "home" / "data_docs"), range(12)))
+    assert len(list((tmp_path / "home" / "data_docs").rglob("*.html"))) == 200
+    assert not (tmp_path / "home" / "data_docs.new").exists()
 
 
 @pytest.mark.slow
