@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -305,6 +307,18 @@ def test_a_repository_to_which_nothing_was_applied_is_empty_and_stays_so(tmp_pat
     with pytest.raises(ToolFailure, match="unknown feature view"):
         client.get_online_features(work, ["x"], [{"k": 1}])
     assert [path.name for path in repository.rglob("*")] == ["feature_store.yaml"]
+
+
+def test_a_message_in_a_database_that_is_none_is_told(tmp_path: Path) -> None:
+    repository = tmp_path / "bad"
+    repository.mkdir()
+    text = "project: team\nregistry:\n  registry_type: sql\n  path: sqlite:///r.db\n"
+    (repository / "feature_store.yaml").write_text(text)
+    with closing(sqlite3.connect(repository / "r.db")) as database, database:
+        database.execute("create table entities (project_id, entity_proto)")
+        database.execute("insert into entities values ('team', x'ff')")
+    with pytest.raises(ToolFailure, match="table entities holds what is no message of Feast"):
+        client.list_features(opened(repository, tmp_path), "", 10, "")
 
 
 @pytest.mark.parametrize("block", ["registry: bad.db", "registry:\n  registry_type: sql\n  path: sqlite:///bad.db"])

@@ -117,16 +117,23 @@ def _keep_services(configured: Configuration, given: Registry, kept: Registry, w
 
 def _of_file(path: Path) -> Registry:
     from feast.protos.feast.core.Registry_pb2 import Registry
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
         return Registry.FromString(path.read_bytes())
     except FileNotFoundError:
         return Registry()
-    except (OSError, DecodeError) as error:
+    except (OSError, _undecodable()) as error:
         said = getattr(error, "strerror", None) or "it is no registry file of Feast"
         hint = "registry_type: sql is for a database; feast apply writes a file."
         raise ToolFailure(f"the registry {path} cannot be read: {said}", hint) from None
+
+
+def _undecodable() -> type[Exception]:
+    """What is raised for bytes that are no message."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    found: type[Exception] = DecodeError
+    return found
 
 
 def _of_database(configured: Configuration) -> Registry:
@@ -137,7 +144,11 @@ def _of_database(configured: Configuration) -> Registry:
         target = getattr(found, next(field for name, _, field in TABLES if name == table))
         for message in messages:
             made = target.add()
-            made.ParseFromString(message)
+            try:
+                made.ParseFromString(message)
+            except _undecodable():
+                said = f"the registry of the team cannot be read: its table {table} holds what is no message of Feast"
+                raise ToolFailure(said, "feast apply writes it.") from None
             if table != "projects":
                 made.spec.project = configured.project  # Feast leaves it out of what it puts in anew
     return found
