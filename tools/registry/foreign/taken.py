@@ -192,8 +192,9 @@ def _try(pipeline: Pipeline, rows: pd.DataFrame, card: ModelCard) -> None:
     try:
         pipeline.predict_proba(rows) if card.classes else pipeline.predict(rows)
     except unable() as error:
+        said = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise ToolFailure(
-            f"the model cannot predict rows of {card.dataset}: {str(error).splitlines()[0][:200]}",
+            f"the model cannot predict rows of {card.dataset}: {said}",
             "Pass the preprocessor it was trained behind, as a skops file.",
         ) from error
 
