@@ -46,7 +46,10 @@ async def _call(client: Client, meta: dict[str, str], tool: str, **arguments: An
     result = await client.call_tool(tool, arguments, meta=meta)  # type: ignore[arg-type]
     if result.is_error or not isinstance(result.structured_content, dict):
         raise RuntimeError(f"{tool}: {result.content}")
-    return result.structured_content
+    found = result.structured_content
+    if found.get("state") in ("queued", "running"):
+        return await _call(client, meta, "get_job", job=found["job"], wait_s=50)
+    return found
 
 
 if __name__ == "__main__":

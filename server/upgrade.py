@@ -98,7 +98,9 @@ def _change(path: Path, opener: Callable[[Path], None]) -> str:
         try:
             opener(copy)
         except (StorageError, sqlite3.Error) as error:
-            raise ToolFailure(f"{path} cannot be brought up: {error}") from error
+            raise ToolFailure(
+                f"{path} cannot be brought up: {error}", "Nothing was written. A backup has it, or set it aside."
+            ) from error
         return _words(before, _shape(copy))
 
 

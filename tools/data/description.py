@@ -19,7 +19,7 @@ from .identity import KINDS_OF_ROWS, LOOKED_AT_COLUMNS, LOOKED_AT_ROWS, likely_g
 from .models import ColumnProfile, DatasetProfile, TargetProfile
 from .profile import comparable, identifies
 from .rows import Rows
-from .store import Dataset, resolve
+from .store import resolve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ def describe_dataset(
             *_notes(table, profiles, target),
             *([UNCOMPARED] if columns else _grouped(table, target)),
             *hints(table.texts, chosen.items),
-            *_cut(source, chosen, target),
+            *_cut(chosen, target),
         ],
         next_cursor=chosen.next_cursor,
     )
@@ -206,7 +206,7 @@ def _grouped(table: Rows, target: str) -> list[str]:
     return [f"{name} ({each}) looks like a group: other columns are the same in its rows; split_dataset keeps it whole"]
 
 
-def _cut(source: Dataset, chosen: Page[str], target: str) -> list[str]:
+def _cut(chosen: Page[str], target: str) -> list[str]:
     if not chosen.next_cursor:
         return []
     first = "those that tell most of the target first, " if target else ""

@@ -12,8 +12,8 @@ import pytest
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime import proctree
-from mlops_mcp.tools.runtime.crew import Crew, Died, crew_of
-from mlops_mcp.tools.runtime.dask.crew import PATIENCE_S
+from mlops_mcp.tools.runtime.crew import Crew, CrewLost, Died, crew_of
+from mlops_mcp.tools.runtime.dask.crew import PATIENCE_S, ClusterCrew
 from mlops_mcp.tools.runtime.dask.engine import connected
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.submission import Submission
@@ -110,6 +110,14 @@ def test_a_worker_that_is_killed_costs_its_question_which_another_answers_and_th
     assert "the cluster lost tcp://" in note
     with connected(on_cluster, PATIENCE_S) as client:  # its nanny starts another one, for the tests to come
         client.wait_for_workers(2, timeout=600)
+
+
+def test_a_scheduler_that_is_given_up_takes_no_more_questions_so_that_the_caller_goes_on_alone(crew: Crew) -> None:
+    assert isinstance(crew, ClusterCrew)
+    of_client: Any = crew.client
+    of_client.close()
+    with pytest.raises(CrewLost):
+        crew.ask(4)
 
 
 def test_a_question_comes_before_jobs_that_wait_for_a_worker(

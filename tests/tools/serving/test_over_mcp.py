@@ -15,6 +15,7 @@ from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.serving.marks import HOME
 
 from ...conftest import connected, finished
+from ...waiting import eventually
 
 LOANS = Path(__file__).parents[3] / "examples/credit_risk/loan_table.parquet"
 LOAN = {
@@ -95,10 +96,11 @@ async def test_a_model_goes_from_training_to_predictions_and_nothing_of_it_is_le
             states = [each["state"] for each in listed["items"][0]["deployments"]]
             assert (await answer(client, "get_job", job=job["job"], wait_s=0))["state"] in ("queued", "running")
         await answer(client, "cancel_job", job=job["job"])
-        while states != ["ready"]:  # what it has started is ended by a process of its own
+        while states != ["ready"]:
             listed = await answer(client, "list_endpoints")
             states = [each["state"] for each in listed["items"][0]["deployments"]]
-        assert serving_processes(home) == 2
+        # What it has started is ended by a process of its own.
+        await eventually(lambda: serving_processes(home) == 2)
         assert (await answer(client, "predict", endpoint="credit", rows=[LOAN]))["bento"] == found["bento"]
 
     # Neither does the end of the server end it.

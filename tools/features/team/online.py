@@ -38,7 +38,7 @@ def answer(team: Team, wanted: Asked, rows: Sequence[Mapping[str, JsonValue]], f
     names = _names(wanted, full)
     now = datetime.now(UTC)
     found = [_row(wanted, key, number, columns, names, now) for number, key in enumerate(keys)]
-    return OnlineFeatures(rows=found, notes=[*_notes(wanted, found), *_never(wanted)])
+    return OnlineFeatures(rows=found, notes=[*_notes(found), *_never(wanted)])
 
 
 def _keys(wanted: Asked, row: Mapping[str, JsonValue], number: int) -> Iterator[tuple[str, JsonValue]]:
@@ -126,7 +126,7 @@ def _state(part: Part, columns: Sequence[Column], number: int, now: datetime) ->
     return "expired" if late else "found", newest.isoformat()
 
 
-def _notes(wanted: Asked, rows: Sequence[OnlineRow]) -> list[str]:
+def _notes(rows: Sequence[OnlineRow]) -> list[str]:
     lacking = sum(row.status in ("unknown", "partly") for row in rows)
     late = sum(row.status == "expired" for row in rows)
     notes = [f"{lacking} of {len(rows)} rows lack values: see status"] if lacking else []

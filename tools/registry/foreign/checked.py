@@ -89,7 +89,8 @@ def _before(taken: Taken, opened: Opened, preprocessor: object, rows: pd.DataFra
 
 def _cannot(taken: Taken, error: Exception, who: str) -> ToolFailure:
     said = (str(error) or type(error).__name__).splitlines()[0][:200]
-    return ToolFailure(f"{who} cannot predict rows of {taken.card.dataset}: {said}")
+    hint = "Pass the rows that it was trained on as `dataset`, and what stood before it as `preprocessor`."
+    return ToolFailure(f"{who} cannot predict rows of {taken.card.dataset}: {said}", hint)
 
 
 def _comparable(answers: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def _location(client: MlflowClient, source: str) -> tuple[str, str]:
         return source, ""
     run_id, _, path = source.removeprefix(OF_RUN).partition("/")
     if not path or ".." in PurePosixPath(path).parts:
-        raise ToolFailure(f"{source[:200]} names no model of a run")
+        raise ToolFailure(f"{source[:200]} names no model of a run", "get_run shows the models of one.")
     run = client.get_run(run_id)
     outputs = [each.model_id for each in run.outputs.model_outputs] if run.outputs else []
     for logged in (client.get_logged_model(each) for each in outputs):

@@ -150,7 +150,9 @@ def _catboost(content: bytes, name: str) -> Opened:
 
 def _no_model(name: str, what: str, error: Exception) -> ToolFailure:
     said = (str(error) or type(error).__name__).splitlines()[0]
-    return ToolFailure(f"{name} is no {what}: {said[:200]}")
+    return ToolFailure(
+        f"{name} is no {what}: {said[:200]}", "Save it again with its library, under a name of that format."
+    )
 
 
 READERS: dict[str, Callable[[bytes, str], Opened]] = {

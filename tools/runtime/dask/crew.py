@@ -99,7 +99,10 @@ class ClusterCrew:
             os.utime(self._errand.subject)
         self._tickets += 1
         key, asked = f"{key_of(self._mark)}-{self._tickets}", pickle.dumps(question)
-        future = self.client.submit(answer, self._errand, asked, key=key, pure=False, retries=0, priority=BEFORE_JOBS)
+        with _translated():
+            future = self.client.submit(
+                answer, self._errand, asked, key=key, pure=False, retries=0, priority=BEFORE_JOBS
+            )
         self._asked[key] = future, question
         future.add_done_callback(self._ended.put)
         if self._tickets == 1:

@@ -159,7 +159,8 @@ def _told(settings: KubernetesSettings, manifest: dict[str, Any], done: list[str
         yield
     except ApiException as error:
         said = " ".join(_words(error.body))[:400] or error.reason
-        raise ToolFailure(f"the cluster refuses {title(manifest)} ({error.status}): {said}{before}") from error
+        hint = "Call again once that is mended; withdraw=True takes away what is there."
+        raise ToolFailure(f"the cluster refuses {title(manifest)} ({error.status}): {said}{before}", hint) from error
     except HTTPError as error:
         hint = f"It is the one of kubernetes.context ({settings.context}). Call again: what is there stays."
         raise Unavailable(f"the cluster does not answer{before}: {str(error)[:200]}", hint) from error

@@ -168,7 +168,9 @@ def test_a_refusal_is_told_in_the_words_of_the_cluster_with_what_was_done_before
     there: Cluster, exported: Path, tmp_path: Path
 ) -> None:
     there.refused = {"httproutes"}
-    with pytest.raises(ToolFailure, match=r"refuses HTTPRoute/loans \(403\): .* is forbidden; done before: Deployment"):
+    with pytest.raises(
+        ToolFailure, match=r"refuses HTTPRoute/loans \(403\): .* is forbidden; done before: Deployment.*withdraw=True"
+    ):
         cluster.apply(configured(tmp_path, there.port), exported, "canary")
 
 
