@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from ...config.settings import Settings
 from ...tools.errors import ToolFailure
 from ...tools.runtime.jobs.launch import table_of
@@ -88,6 +90,8 @@ def look(settings: Settings, shown: int = SHOWN) -> Snapshot:
             return what()
         except ToolFailure as failure:
             problems.append(redact(str(failure)))
+        except ValidationError as error:
+            problems.append(f"a row of the job table is damaged: {redact(str(error))[:WORDS]}")
         except (OSError, sqlite3.Error) as error:
             problems.append(redact(str(storage_error("the trace store", settings.trace_store, error))))
         return none

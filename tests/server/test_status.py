@@ -94,6 +94,15 @@ def test_a_store_that_cannot_be_read_is_a_problem_and_the_rest_is_shown(settings
     assert show(settings, 1, once=True, as_json=False) == 1
 
 
+def test_a_damaged_row_is_a_problem_and_no_crash(settings: Settings) -> None:
+    table = table_of(settings)
+    row = table.insert(new_job("first"))
+    run(settings, row.id)
+    table.note(row.id, 1, "progress", "{")
+    (problem,) = look(settings).problems
+    assert "job table is damaged" in problem
+
+
 def test_an_endpoint_is_shown_with_the_share_and_state_of_each_bento(settings: Settings) -> None:
     work = Work(settings, Tracer(lambda _span: None))
     dead = Deployment(id="a", bento="bento:tree:1", model="model:tree/1", pid=2**22 + 1, port=9, started="", replicas=1,
