@@ -160,7 +160,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
         if file.is_file() and file.suffix != ".pyc" and not file.is_relative_to(ROOT / OF_THE_REPOSITORY)
     }
     assert {name for name in names if name.startswith("mlops_mcp/")} == source
-    assert built.wheel.stat().st_size < 2_000_000
+    assert built.wheel.stat().st_size < 2_500_000
 
 
 @pytest.mark.slow
