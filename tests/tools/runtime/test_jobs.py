@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from mlops_mcp.config.settings import Settings
@@ -27,6 +26,7 @@ from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 from mlops_mcp.tools.tracing.store.writer import TraceStore
 
+from ...processes import variables_of, words_of
 from ...waiting import eventually
 from .conftest import ended, with_runtime
 
@@ -130,7 +130,7 @@ async def test_cancelling_kills_the_whole_tree_and_keeps_the_progress(jobs: Jobs
     row = await jobs.submit(Submission("tune_model", long.family, long.Request(folder=str(tmp_path))))
     mark = mark_of(row.id, 1)
     await eventually(lambda: logged(tmp_path))
-    await eventually(lambda: sum("sleep(600)" in " ".join(process.cmdline()) for process in proctree.marked(mark)) >= 2)
+    await eventually(lambda: sum("sleep(600)" in words_of(process) for process in proctree.marked(mark)) >= 2)
     row = await jobs.cancel(row.id)
     assert proctree.marked(mark) == []
     assert row.state == "cancelled"
@@ -358,10 +358,8 @@ async def test_the_environment_of_a_job_shows_no_settings_to_its_children(
 ) -> None:
     row = await jobs.submit(Submission("x", long.family, long.Request(folder=str(tmp_path))))
     await eventually(lambda: logged(tmp_path))
-    children = await eventually(
-        lambda: [p for p in proctree.marked(mark_of(row.id, 1)) if "sleep(600)" in " ".join(p.cmdline())]
-    )
-    environments = [child.environ() for child in children if psutil.pid_exists(child.pid)]
+    children = await eventually(lambda: [p for p in proctree.marked(mark_of(row.id, 1)) if "sleep(600)" in words_of(p)])
+    environments = [found for child in children if (found := variables_of(child))]
     await jobs.cancel(row.id)
     assert environments
     assert all("MLOPS_JOB_SETTINGS" not in environment for environment in environments)

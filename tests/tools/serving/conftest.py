@@ -28,6 +28,7 @@ from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import TrainRequest
 
 from ...conftest import PATIENT
+from ...processes import variables_of
 
 ROOT = Path(__file__).parents[3]
 LOANS = ROOT / "examples/credit_risk/loan_table.parquet"
@@ -136,12 +137,12 @@ def marks(served: Served, endpoint: str) -> list[str]:
     found: list[str] = []
     for pid in serving_processes(served.work):
         process = psutil.Process(pid)
-        found += [process.environ()[MARK]] if marked(process, endpoint) else []
+        found += [variables_of(process)[MARK]] if marked(process, endpoint) else []
     return found
 
 
 def marked(process: psutil.Process, endpoint: str) -> bool:
-    return process.environ()[MARK].startswith(f"{endpoint}.")
+    return variables_of(process).get(MARK, "").startswith(f"{endpoint}.")
 
 
 def post(url: str, content: Any, token: str = "") -> tuple[int, Any]:

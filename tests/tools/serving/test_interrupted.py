@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,8 @@ async def ended(standing: Standing, row: JobRow, how: str) -> None:
         await standing.jobs.cancel(row.id)
         return
     for process in proctree.marked(mark_of(row.id, row.attempt)):
-        process.send_signal(signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
     await eventually(lambda: not proctree.marked(mark_of(row.id, row.attempt)))
 
 

@@ -21,6 +21,7 @@ from mlops_mcp.tools.serving.proxy.places import Places
 from mlops_mcp.tools.serving.proxy.start import HAPROXY, installed
 
 from ....conftest import unable
+from ....processes import words_of
 from ....waiting import until
 from ..conftest import kill
 from .standins import deployment, write
@@ -52,7 +53,7 @@ def work(request: pytest.FixtureRequest, work: Work) -> Work:
 def fronts(places: Places) -> list[int]:
     """The processes of HAProxy."""
     ours = str(places.folder)
-    return [each.pid for each in relays(places) if ours in each.cmdline()]
+    return [each.pid for each in relays(places) if ours in words_of(each).split()]
 
 
 @pytest.fixture
