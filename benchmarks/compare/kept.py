@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from uuid import uuid4
 
 import pyarrow as pa
@@ -23,8 +21,7 @@ from mlops_mcp.tools.serving.models import Deployment, EndpointFile, Event, Serv
 from mlops_mcp.tools.tuning import studies
 from mlops_mcp.tools.tuning.storage import journal, open_storage
 
-from .case import Case
-from .many import measured
+from .many import Rows, cases
 
 ENDPOINTS, STUDIES, TRIALS, VALIDATIONS, BENTOS = 100, 100, 100, 1_000, 300
 
@@ -99,7 +96,7 @@ def _validation(work: Work) -> object:
     return failures.get_validation(work, f"validation:{newest.stem}", 0, 20, "")
 
 
-ROWS: dict[str, tuple[Callable[[Work], None], Callable[[Work], object]]] = {
+ROWS: Rows = {
     "endpoints": (deployed, lambda work: serving.list_endpoints(work, 20, "40")),
     "endpoint": (deployed, lambda work: serving.get_endpoint(work, "endpoint-50")),
     "studies": (studied, lambda work: studies.list_studies(work, 20, "40")),
@@ -108,13 +105,4 @@ ROWS: dict[str, tuple[Callable[[Work], None], Callable[[Work], object]]] = {
     "bento": (packed, lambda work: find_bento(work, "bento:m150")),
 }
 
-CASES = [
-    Case(
-        f"many-{name}",
-        f"{ENDPOINTS} endpoints, {STUDIES} studies, {VALIDATIONS:,} validations, {BENTOS} bentos",
-        "nothing",
-        "0.3 s",
-        partial(measured, *row),
-    )
-    for name, row in ROWS.items()
-]
+CASES = cases(ROWS, f"{ENDPOINTS} endpoints, {STUDIES} studies, {VALIDATIONS:,} validations, {BENTOS} bentos")

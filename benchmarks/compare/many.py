@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -98,7 +98,8 @@ def _pages_of_jobs(work: Work) -> list[object]:
     return [table.recent(21, Position(JOBS / 2, "x")), table.recent(21, None, "failed"), table.count("done")]
 
 
-ROWS: dict[str, tuple[Callable[[Work], None], Callable[[Work], object]]] = {
+Rows = Mapping[str, tuple[Callable[[Work], None], Callable[[Work], object]]]
+ROWS: Rows = {
     "traces newest": (traced, lambda work: observability.search_traces(work, "", False, 20, "")),
     "traces by a rare name": (traced, lambda work: observability.search_traces(work, "nothing", False, 20, "")),
     "traces of one caller": (traced, lambda work: observability.search_traces(_of_ann(work), "", False, 20, "")),
@@ -120,13 +121,9 @@ def measured(fill: Callable[[Work], None], ask: Callable[[Work], object], folder
     )
 
 
-CASES = [
-    Case(
-        f"many-{name}",
-        f"{SPANS:,} spans, {JOBS:,} jobs, {DATASETS:,} datasets",
-        "nothing",
-        "0.3 s",
-        partial(measured, *row),
-    )
-    for name, row in ROWS.items()
-]
+def cases(rows: Rows, size: str) -> list[Case]:
+    """One for each list: what fills the stores, and the question."""
+    return [Case(f"many-{name}", size, "nothing", "0.3 s", partial(measured, *row)) for name, row in rows.items()]
+
+
+CASES = cases(ROWS, f"{SPANS:,} spans, {JOBS:,} jobs, {DATASETS:,} datasets")
