@@ -37,7 +37,7 @@ from .joining import join, output_names
 from .online import answer
 from .repository import Team, note_interval, opened_team, require_writable
 from .rows import all_rows, newest_rows
-from .views import TeamView, asked, named, shown, shown_service
+from .views import TeamView, shown, shown_service
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,15 +51,15 @@ TRIED = 5
 
 def list_features(work: Work, view: str, limit: int, cursor: str) -> Page[View]:
     with opened_team(work) as team:
-        if view and view.removeprefix("features:") not in team.services:
-            items = [shown(named(team.views, team.services, team.withheld, view))]
+        if view and view.removeprefix("features:") not in team.catalog.services:
+            items = [shown(team.catalog.view(view))]
         elif view:
-            items = [shown_service(team.services[view.removeprefix("features:")])]
+            items = [shown_service(team.catalog.services[view.removeprefix("features:")])]
         else:
-            items = [*map(shown, team.views.values()), *map(shown_service, team.services.values())]
+            items = [*map(shown, team.catalog.views.values()), *map(shown_service, team.catalog.services.values())]
         part = page(items, limit, cursor)
-        if part.items and not view and team.notes:
-            part.items[0] = part.items[0].model_copy(update={"notes": [*part.items[0].notes, *team.notes]})
+        if part.items and not view and team.catalog.notes:
+            part.items[0] = part.items[0].model_copy(update={"notes": [*part.items[0].notes, *team.catalog.notes]})
     return Page(items=part.items, total=part.total, next_cursor=part.next_cursor)
 
 
@@ -67,7 +67,7 @@ def get_historical_features(work: Work, request: JoinRequest) -> FeatureJoin:
     """A new dataset: all rows and columns of the old one, and what Feast joins to them."""
     rows, full = rows_of(work, request.dataset, request.timestamp_column), request.full_feature_names
     with opened_team(work) as team:
-        wanted = asked(team.views, team.services, team.withheld, request.features)
+        wanted = team.catalog.asked(request.features)
         names = output_names(rows, wanted, full)
         joined, matches = join(work, team, rows, wanted, names, full)
     added = [name for part in names for name in part]
@@ -91,12 +91,12 @@ def get_online_features(
     work: Work, features: Sequence[str], rows: Sequence[Mapping[str, JsonValue]], full: bool
 ) -> OnlineFeatures:
     with opened_team(work) as team:
-        return answer(team, asked(team.views, team.services, team.withheld, features), rows, full)
+        return answer(team, team.catalog.asked(features), rows, full)
 
 
 def get_feature_statistics(work: Work, view: str, limit: int, cursor: str) -> ViewStatistics:
     with opened_team(work) as team:
-        found = named(team.views, team.services, team.withheld, view)
+        found = team.catalog.view(view)
         part = page(list(found.features), limit, cursor)
         table = all_rows(work, team, found, part.items)
     frame, keys = table.to_pandas(types_mapper=_whole()), list(found.keys)
@@ -133,8 +133,8 @@ def materialize_features(work: Work, request: MaterializeRequest) -> Materialize
     start, end = moment(request.start, "start"), moment(request.end, "end")
     done = Materialized(views=[], notes=["written to the team's own online store, which cannot be undone"])
     with opened_team(work) as team:
-        names = request.views or [view.name for view in team.views.values() if view.online]
-        views = [named(team.views, team.services, team.withheld, name) for name in dict.fromkeys(names)]
+        names = request.views or [view.name for view in team.catalog.views.values() if view.online]
+        views = [team.catalog.view(name) for name in dict.fromkeys(names)]
         if not views:
             raise ToolFailure("the repository has no view for the online store", "feast apply makes one.")
         for number, view in enumerate(views):
@@ -182,7 +182,7 @@ def _require_written(team: Team, view: TeamView, newest: pa.Table) -> None:
     rows = [row for row in rows if None not in row.values()]
     if not rows:
         return
-    wanted = asked(team.views, {}, {}, [view.name])
+    wanted = team.catalog.asked([view.name])
     if missing := sum(row.status == "unknown" for row in answer(team, wanted, rows, full=True).rows):
         raise ToolFailure(f"{missing} of {len(rows)} keys of {view.handle} were not written", "Call it again.")
 

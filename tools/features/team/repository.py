@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from ...storage.state_files import private_folder, replaced
 from ..registry import PATIENCE_S, database_errors, imported
 from .configuration import Configuration, configuration
 from .snapshot import snapshot
-from .views import TeamService, TeamView, services_of, views_of
+from .views import Catalog
 
 SETTING = "feast.write_repository"
 
@@ -29,13 +29,7 @@ class Team:
 
     configured: Configuration
     store: Any
-    views: Mapping[str, TeamView]
-    services: Mapping[str, TeamService]
-    withheld: Mapping[str, str]
-
-    @property
-    def notes(self) -> list[str]:
-        return [f"{name} {reason}, so it is left out" for name, reason in sorted(self.withheld.items())]
+    catalog: Catalog
 
 
 @contextmanager
@@ -83,7 +77,7 @@ def _team(work: Work, configured: Configuration) -> Team:
         if not file.is_file() or file.read_bytes() != content:
             replaced(file, content)
     store = _store(work, configured, file, content)
-    return Team(configured, store, views_of(store), services_of(store), found.withheld)
+    return Team(configured, store, Catalog.of(store, found.withheld))
 
 
 def _store(work: Work, configured: Configuration, file: Path, content: bytes) -> Any:

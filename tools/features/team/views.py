@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -61,16 +61,6 @@ class TeamService:
     """Feast's own object, which it takes in place of names."""
 
 
-def views_of(store: Any) -> dict[str, TeamView]:
-    return {view.name: _read(view) for view in sorted(store.list_feature_views(), key=lambda view: str(view.name))}
-
-
-def services_of(store: Any) -> dict[str, TeamService]:
-    views = views_of(store)
-    services = sorted(store.list_feature_services(), key=lambda service: str(service.name))
-    return {service.name: _service(service, views) for service in services}
-
-
 def shown(view: TeamView) -> View:
     """A view in the form in which ours are shown."""
     return View(
@@ -120,58 +110,81 @@ class Asked:
         return {part.keys[key]: kind for part in self.parts for key, kind in part.view.keys.items()}
 
 
-def asked(
-    views: Mapping[str, TeamView],
-    services: Mapping[str, TeamService],
-    withheld: Mapping[str, str],
-    references: Sequence[str],
-) -> Asked:
-    """What `view:feature`, `view` and `service` references name.
+@dataclass(frozen=True)
+class Catalog:
+    """What a repository has, by name; of what is withheld, the reason."""
 
-    Raises:
-        ToolFailure: nothing is requested, something does not exist or is withheld, or a service with other names of its
-            own is not alone.
-    """
-    if not references:
-        raise ToolFailure("no features are requested", "Pass e.g. ['view:feature'], or ['view'] for all of a view.")
-    found: dict[str, list[str]] = {}
-    for reference in references:
-        name, _, feature = reference.removeprefix("features:").partition(":")
-        if name not in views and name in services and not feature:
-            service = services[name]
-            if len(references) == 1:
-                return Asked(service.owned, service.parts)
-            if not all(part.is_plain for part in service.parts):
-                raise ToolFailure(f"{name} gives its views other names or keys", "Ask for this service alone.")
-            wanted = [(part.view, list(part.features)) for part in service.parts]
-        else:
-            view = named(views, services, withheld, name)
-            wanted = [(view, [feature] if feature and feature != "*" else list(view.features))]
-        for view, names in wanted:
-            if strange := [each for each in names if each not in view.features]:
+    views: Mapping[str, TeamView]
+    services: Mapping[str, TeamService]
+    withheld: Mapping[str, str]
+
+    @classmethod
+    def of(cls, store: Any, withheld: Mapping[str, str]) -> Catalog:
+        """What Feast lists, in the order of the names."""
+        views = {view.name: _read(view) for view in _sorted(store.list_feature_views())}
+        services = {each.name: _service(each, views) for each in _sorted(store.list_feature_services())}
+        return cls(views, services, withheld)
+
+    @property
+    def notes(self) -> list[str]:
+        return [f"{name} {reason}, so it is left out" for name, reason in sorted(self.withheld.items())]
+
+    def view(self, text: str) -> TeamView:
+        """The view behind `features:<view>` or its bare name.
+
+        Raises:
+            ToolFailure: there is no such view, it is a service, or it is withheld.
+        """
+        name = parse(text, "features").name
+        if name in self.views:
+            return self.views[name]
+        if name in self.withheld:
+            said = f"{name} {self.withheld[name]}"
+            raise ToolFailure(said, "The other views of the repository are used as they are.")
+        if name in self.services:
+            raise ToolFailure(f"{name} is a feature service", f"Its views: {_views_in(self.services[name])}.")
+        hint = "list_features shows what the repository has."
+        raise unknown("feature view", text, (*self.views, *self.services), hint)
+
+    def asked(self, references: Sequence[str]) -> Asked:
+        """What `view:feature`, `view` and `service` references name.
+
+        Raises:
+            ToolFailure: nothing is requested, something does not exist or is withheld, or a service with other names of
+                its own is not alone.
+        """
+        if not references:
+            raise ToolFailure("no features are requested", "Pass e.g. ['view:feature'], or ['view'] for all of a view.")
+        if len(references) == 1 and (service := self._service(references[0])):
+            return Asked(service.owned, service.parts)
+        found: dict[str, list[str]] = {}
+        for view, names in (each for reference in references for each in self._wanted(reference)):
+            if strange := [name for name in names if name not in view.features]:
                 raise unknown(f"feature of {view.name}", strange[0], view.features)
             chosen = found.setdefault(view.name, [])
-            chosen.extend(each for each in names if each not in chosen)
-    parts = tuple(Part(views[name], name, tuple(names), _same(views[name])) for name, names in found.items())
-    return Asked([f"{part.called}:{name}" for part in parts for name in part.features], parts)
+            chosen.extend(name for name in names if name not in chosen)
+        views = [self.views[name] for name in found]
+        parts = tuple(Part(view, view.name, tuple(found[view.name]), _same(view)) for view in views)
+        return Asked([f"{part.called}:{name}" for part in parts for name in part.features], parts)
+
+    def _wanted(self, reference: str) -> list[tuple[TeamView, Sequence[str]]]:
+        """Of each view that one of several references names, the features."""
+        if service := self._service(reference):
+            if not all(part.is_plain for part in service.parts):
+                raise ToolFailure(f"{service.name} gives its views other names or keys", "Ask for this service alone.")
+            return [(part.view, part.features) for part in service.parts]
+        name, _, feature = reference.removeprefix("features:").partition(":")
+        view = self.view(name)
+        return [(view, [feature] if feature and feature != "*" else list(view.features))]
+
+    def _service(self, reference: str) -> TeamService | None:
+        """The one that is named, unless a view is."""
+        name, _, feature = reference.removeprefix("features:").partition(":")
+        return None if feature or name in self.views else self.services.get(name)
 
 
-def named(
-    views: Mapping[str, TeamView], services: Mapping[str, TeamService], withheld: Mapping[str, str], text: str
-) -> TeamView:
-    """The view behind `features:<view>` or its bare name.
-
-    Raises:
-        ToolFailure: there is no such view, it is a service, or it is withheld.
-    """
-    name = parse(text, "features").name
-    if name in views:
-        return views[name]
-    if name in withheld:
-        raise ToolFailure(f"{name} {withheld[name]}", "The other views of the repository are used as they are.")
-    if name in services:
-        raise ToolFailure(f"{name} is a feature service", f"Its views: {_views_in(services[name])}.")
-    raise unknown("feature view", text, (*views, *services), "list_features shows what the repository has.")
+def _sorted(items: Iterable[Any]) -> list[Any]:
+    return sorted(items, key=lambda each: str(each.name))
 
 
 def _views_in(service: TeamService) -> str:
