@@ -16,8 +16,8 @@ from ..modeling.frame import design
 from ..modeling.inputs import surprises
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..numbers import finite
-from ..runtime.crew import spread
-from ..runtime.desk import answered
+from ..runtime.dispatcher import answered
+from ..runtime.pool import spread
 from ..runtime.work import Work
 from ..tracing.ids import uuid7
 from ..undo import deletes
@@ -139,8 +139,8 @@ def explain_interactions(work: Work, request: ExplainRequest) -> Interactions:
     pipeline = load_pipeline(model)
     found = shap_values(pipeline, card, features, features.head(0))
     paired, of_cluster = Paired(pipeline, card, features, found.values), list[str]()
-    with spread(work, len(paired.blocks)) as crew:
-        told = answered(crew, paired, paired.blocks, lambda block: block, of_cluster)
+    with spread(work, len(paired.blocks)) as pool:
+        told = answered(pool, paired, paired.blocks, lambda block: block, of_cluster)
         pairs = mean_of(paired, found, (sums for _, sums in told))
     # Of two classes with one margin, both have the same means.
     every = pairs.mean_abs if label is None or found.mirrored else pairs.mean_abs[..., label : label + 1]
@@ -240,11 +240,11 @@ def _values(work: Work, model: StoredModel, features: pd.DataFrame) -> tuple[Sha
     linear = algorithm(model.card.algorithm).explainer == "linear"
     subject = Explained(pipeline, model.card, features, _background(work, model) if linear else features.head(0))
     starts, notes = range(0, len(features), BLOCK_ROWS), list[str]()
-    with spread(work, len(starts)) as crew:
-        if crew is None:
+    with spread(work, len(starts)) as pool:
+        if pool is None:
             return shap_values(pipeline, model.card, features, subject.background), []
         ends = (min(start + BLOCK_ROWS, len(features)) for start in starts)
-        blocks = answered(crew, subject, zip(starts, ends, strict=True), lambda place: place, notes)
+        blocks = answered(pool, subject, zip(starts, ends, strict=True), lambda place: place, notes)
         return joined(pipeline, model.card, [told for _, told in blocks]), notes
 
 

@@ -17,8 +17,8 @@ from ..modeling.inputs import Surprises
 from ..modeling.pipelines import scores
 from ..modeling.store import StoredModel, find_model, load_effect_model, load_pipeline
 from ..paging import Page, offset_of
-from ..runtime.crew import Crew, spread
-from ..runtime.desk import answered
+from ..runtime.dispatcher import answered
+from ..runtime.pool import Pool, spread
 from ..runtime.work import Work
 from ..undo import deletes
 from . import endpoints
@@ -109,8 +109,8 @@ def predict_dataset(work: Work, request: BatchRequest) -> Predicted:
     name = request.name or slug(f"{source.name[:40]}_predictions")
     _require_columns(source, answers)
     parts = -(-source.info.rows // PART_ROWS)
-    with work.tracer.span("predict", model=model.handle, rows=source.info.rows), spread(work, parts) as crew:
-        blocks = _blocks(work, source, answers, crew, notes)
+    with work.tracer.span("predict", model=model.handle, rows=source.info.rows), spread(work, parts) as pool:
+        blocks = _blocks(work, source, answers, pool, notes)
         made = save_parts(work, _parts(blocks, answers), name, parents, "predict_dataset")
     numbers = not answers.counts and answers.bounds[0] <= answers.bounds[1]
     likeliest = sorted(answers.counts.items(), key=lambda entry: -entry[1])[:SHOWN_CLASSES]
@@ -203,7 +203,7 @@ def _answer(work: Work, model: StoredModel) -> Answer:
 
 @dataclass(frozen=True)
 class OfRows:
-    """What a crew is asked about: what a model says of a dataset's rows from a place on, and how many of them."""
+    """What a pool is asked about: what a model says of a dataset's rows from a place on, and how many of them."""
 
     answer_of: Answer
     card: ModelCard
@@ -231,15 +231,15 @@ def _require_columns(source: Dataset, answers: Answers) -> None:
 
 
 def _blocks(
-    work: Work, source: Dataset, answers: Answers, crew: Crew | None, notes: list[str]
+    work: Work, source: Dataset, answers: Answers, pool: Pool | None, notes: list[str]
 ) -> Generator[tuple[Block, np.ndarray | None]]:
-    """The rows, some at a time, and what the model says of them, if a crew has been asked."""
+    """The rows, some at a time, and what the model says of them, if a pool has been asked."""
     blocks = _read(work, source, list(dict.fromkeys([*answers.names, *answers.card.names])))
-    if crew is None:
+    if pool is None:
         yield from ((block, None) for block in blocks)
     else:
         subject = OfRows(answers.answer, answers.card, source)
-        yield from answered(crew, subject, blocks, lambda block: (block.start, block.rows.num_rows), notes)
+        yield from answered(pool, subject, blocks, lambda block: (block.start, block.rows.num_rows), notes)
 
 
 def _read(work: Work, source: Dataset, names: list[str]) -> Generator[Block]:

@@ -16,7 +16,7 @@ from ..modeling.card import ModelCard
 from ..modeling.metrics import Direction
 from ..modeling.searches import Search, record
 from ..modeling.store import require_ready
-from ..runtime.crew import Crew, crew_of
+from ..runtime.pool import Pool, pool_of
 from ..runtime.work import Work
 from .driver import Driver
 from .found import Found, best_first, directions, importance, trial_view
@@ -41,11 +41,11 @@ TOP = 5
 
 def tune_model(work: Work, request: TuneRequest) -> Tuned:
     """Search until the trials or the time are used up, on a study that can be resumed by its name."""
-    with crew_of(work, request.n_trials, work.settings.optuna.processes) as crew:
-        return _tuned(work, request, crew)
+    with pool_of(work, request.n_trials, work.settings.optuna.processes) as pool:
+        return _tuned(work, request, pool)
 
 
-def _tuned(work: Work, request: TuneRequest, crew: Crew | None) -> Tuned:
+def _tuned(work: Work, request: TuneRequest, pool: Pool | None) -> Tuned:
     began = time.monotonic()
     require_storage(work)
     require_ready(work, request.algorithm)
@@ -70,7 +70,7 @@ def _tuned(work: Work, request: TuneRequest, crew: Crew | None) -> Tuned:
             reached[:] = [found.told(log.run, time.monotonic() - began)]
             return reached[0]
 
-        scoring = scoring_of(objective, crew)
+        scoring = scoring_of(objective, pool)
         try:
             Driver(work, trials, scoring, log, request.n_trials, objective.parts, so_far).run()
         except Unavailable as failure:

@@ -23,8 +23,8 @@ from ..modeling.shipped import canonical
 from ..modeling.store import load_pipeline
 from ..modeling.target import guess
 from ..modeling.telling import telling
-from ..runtime.crew import spread
-from ..runtime.desk import answered
+from ..runtime.dispatcher import answered
+from ..runtime.pool import spread
 from ..runtime.work import Work
 from .candidates import Candidate, check_tasks
 from .fits import Fits, Fitted
@@ -114,8 +114,8 @@ def score_on_folds(work: Work, request: CompareRequest, contest: Contest, each: 
     contest.scored_on = f"{cut.said} of {base.source.handle}"
     contest.notes += cut.notes
     fits = _fits(work, request, contest, contest.entries, cut.pairs)
-    with spread(work, len(cut.pairs) * len(contest.entries)) as crew:
-        told = answered(crew, fits, _asked(work, contest, len(cut.pairs)), lambda place: place, contest.notes)
+    with spread(work, len(cut.pairs) * len(contest.entries)) as pool:
+        told = answered(pool, fits, _asked(work, contest, len(cut.pairs)), lambda place: place, contest.notes)
         for fold, of_fold in groupby(told, lambda each: each[0][0]):
             _note_fold(contest, cut.pairs[fold], in_first_round=fold < len(cut.pairs) // cut.rounds)
             for (_, number), fitted in of_fold:

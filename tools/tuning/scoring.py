@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ..errors import ToolFailure
-from ..runtime.crew import Crew, Died
-from ..runtime.desk import Desk, value
+from ..runtime.dispatcher import Dispatcher, value
+from ..runtime.pool import Died, Pool
 from .objective import EffectObjective, Objective, PredictionObjective
 from .pruning import Bars
 
@@ -92,7 +92,7 @@ class Alone:
 
 @dataclass(frozen=True)
 class OfObjective:
-    """What a crew is asked about. `threads` holds for all native code."""
+    """What a pool is asked about. `threads` holds for all native code."""
 
     objective: Objective
     threads: int
@@ -109,26 +109,26 @@ class OfObjective:
 
 @dataclass
 class SideBySide:
-    """In the processes of a crew; should they all be lost, in this one."""
+    """In the processes of a pool; should they all be lost, in this one."""
 
-    desk: Desk
+    dispatcher: Dispatcher
     alone: Alone
     _points: dict[int, Point] = field(default_factory=dict[int, Point])
 
     @property
     def width(self) -> int:
-        return self.desk.width
+        return self.dispatcher.width
 
     @property
     def notes(self) -> Sequence[str]:
-        return self.desk.notes
+        return self.dispatcher.notes
 
     def put(self, point: Point) -> None:
         self._points[point.number] = point
-        self.desk.put(point.number, point)
+        self.dispatcher.put(point.number, point)
 
     def take(self, number: int) -> Scored:
-        said, point = self.desk.take(number), self._points.pop(number)
+        said, point = self.dispatcher.take(number), self._points.pop(number)
         if said is None:
             self.alone.put(point)
             return self.alone.take(number)
@@ -138,18 +138,18 @@ class SideBySide:
         return scored
 
     def drop(self) -> Collection[int]:
-        dropped = self.desk.drop()
+        dropped = self.dispatcher.drop()
         for number in dropped:
             del self._points[number]
         return dropped
 
 
-def scoring_of(objective: Objective, crew: Crew | None) -> Scoring:
-    """By a crew that has not begun yet, or by this process."""
+def scoring_of(objective: Objective, pool: Pool | None) -> Scoring:
+    """By a pool that has not begun yet, or by this process."""
     alone = Alone(objective)
-    if crew is None:
+    if pool is None:
         return alone
-    threads, desk = crew.share(objective.threads), Desk(crew)
+    threads, dispatcher = pool.share(objective.threads), Dispatcher(pool)
     assert isinstance(objective, PredictionObjective | EffectObjective)
-    desk.begin(OfObjective(replace(objective, threads=threads), threads))
-    return SideBySide(desk, alone)
+    dispatcher.begin(OfObjective(replace(objective, threads=threads), threads))
+    return SideBySide(dispatcher, alone)

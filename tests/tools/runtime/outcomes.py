@@ -159,11 +159,11 @@ class Doubler:
         return 2 * question
 
 def crowd(work, request: Request) -> Result:
-    from mlops_mcp.tools.runtime.crew import crew_of
-    with crew_of(work, 2) as crew:
-        crew.begin(Doubler(request.folder))
-        for place in range(2): crew.ask((place, 2))
-        total = sum(crew.hear()[1].value for _ in range(2))
+    from mlops_mcp.tools.runtime.pool import pool_of
+    with pool_of(work, 2) as pool:
+        pool.begin(Doubler(request.folder))
+        for place in range(2): pool.ask((place, 2))
+        total = sum(pool.hear()[1].value for _ in range(2))
     note(request, "crowd")
     return Result(name="crowd", total=total)
 """

@@ -15,9 +15,9 @@ from mlops_mcp.tools.explain import client as explain
 from mlops_mcp.tools.explain import values
 from mlops_mcp.tools.explain.client import explain_interactions, explain_model
 from mlops_mcp.tools.explain.models import ExplainRequest
-from mlops_mcp.tools.runtime.crew import CrewLost
-from mlops_mcp.tools.runtime.dask.crew import ClusterCrew
-from mlops_mcp.tools.runtime.desk import ALL_LOST
+from mlops_mcp.tools.runtime.dask.pool import ClusterPool
+from mlops_mcp.tools.runtime.dispatcher import ALL_LOST
+from mlops_mcp.tools.runtime.pool import PoolLost
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import batch
 from mlops_mcp.tools.serving.batch import predict_dataset
@@ -51,14 +51,14 @@ def rows(tmp_path: Path) -> str:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The questions that crews on the cluster are asked."""
-    found, ask = list[Any](), ClusterCrew.ask
+    """The questions that pools on the cluster are asked."""
+    found, ask = list[Any](), ClusterPool.ask
 
-    def noted(crew: ClusterCrew, question: Any) -> None:
+    def noted(pool: ClusterPool, question: Any) -> None:
         found.append(question)
-        ask(crew, question)
+        ask(pool, question)
 
-    monkeypatch.setattr(ClusterCrew, "ask", noted)
+    monkeypatch.setattr(ClusterPool, "ask", noted)
     return found
 
 
@@ -123,15 +123,15 @@ def test_what_a_lost_cluster_has_not_answered_is_done_by_the_job(
 ) -> None:
     monkeypatch.setattr(batch, "PART_ROWS", 70)
     model = train_model(work, TrainRequest(dataset=rows, target="y", algorithm="LogisticRegression")).model
-    hear, heard = ClusterCrew.hear, list[Any]()
+    hear, heard = ClusterPool.hear, list[Any]()
 
-    def once(crew: ClusterCrew) -> Any:
+    def once(pool: ClusterPool) -> Any:
         if heard:
-            raise CrewLost
-        heard.append(hear(crew))
+            raise PoolLost
+        heard.append(hear(pool))
         return heard[0]
 
-    monkeypatch.setattr(ClusterCrew, "hear", once)
+    monkeypatch.setattr(ClusterPool, "hear", once)
     here, there = (predict_dataset(each, BatchRequest(model=model, dataset=rows)) for each in (work, away))
     assert ALL_LOST in there.notes
     pd.testing.assert_frame_equal(resolve(work, here.dataset).frame(), resolve(work, there.dataset).frame())

@@ -1,4 +1,4 @@
-"""Each scenario is run by this module as a program: a crew is forked only from a process without threads."""
+"""Each scenario is run by this module as a program: a pool is forked only from a process without threads."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from mlops_mcp.tools.errors import OutOfMemory, ToolFailure
 from mlops_mcp.tools.platforms import forks_warm
-from mlops_mcp.tools.runtime.crew import ForkedCrew
-from mlops_mcp.tools.runtime.desk import Crashed, Desk
+from mlops_mcp.tools.runtime.dispatcher import Crashed, Dispatcher
+from mlops_mcp.tools.runtime.pool import ForkedPool
 from mlops_mcp.tools.tuning.pruning import Bars
 from mlops_mcp.tools.tuning.scoring import Alone, OfObjective, Point, Scored, SideBySide, score
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not forks_warm(), reason="here nothing is forked
 
 @dataclass
 class Toy:
-    """Scores a point by itself, or does what it says in the processes of a crew."""
+    """Scores a point by itself, or does what it says in the processes of a pool."""
 
     here: int
     parts: int = 3
@@ -48,10 +48,10 @@ class Toy:
 
 
 def opened(size: int = 2) -> SideBySide:
-    crew, toy = ForkedCrew(size), Toy(os.getpid())
-    desk = Desk(crew)
-    desk.begin(OfObjective(toy, 1))  # type: ignore[arg-type]
-    return SideBySide(desk, Alone(toy))  # type: ignore[arg-type]
+    pool, toy = ForkedPool(size), Toy(os.getpid())
+    dispatcher = Dispatcher(pool)
+    dispatcher.begin(OfObjective(toy, 1))  # type: ignore[arg-type]
+    return SideBySide(dispatcher, Alone(toy))  # type: ignore[arg-type]
 
 
 def all_of(points: list[dict[str, Any]], *means: float) -> list[Scored]:
@@ -59,7 +59,7 @@ def all_of(points: list[dict[str, Any]], *means: float) -> list[Scored]:
     for number, params in enumerate(points):
         scoring.put(Point(number, params, Bars(True, means)))
     found = [scoring.take(number) for number in range(len(points))]
-    scoring.desk.crew.close()
+    scoring.dispatcher.pool.close()
     return found
 
 
@@ -98,7 +98,7 @@ def dropped() -> list[Any]:
         scoring.put(Point(number, {"x": 0.0}, Bars(True)))
     gone = sorted(scoring.drop())
     kept = [scoring.take(number).values[0] for number in range(4) if number not in gone]
-    scoring.desk.crew.close()
+    scoring.dispatcher.pool.close()
     return [gone, kept]
 
 

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from ...logtail import tail
 from .. import proctree
 from ..jobs.supervisor import ENDED
-from .seat import executes
+from .processes import executes
 
 if TYPE_CHECKING:
     from distributed import Client, Worker

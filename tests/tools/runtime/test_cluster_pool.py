@@ -1,4 +1,4 @@
-"""A crew on a cluster: which worker answers, and what becomes of a question whose process or worker is lost."""
+"""A pool on a cluster: which worker answers, and what becomes of a question whose process or worker is lost."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime import proctree
-from mlops_mcp.tools.runtime.crew import Crew, CrewLost, Died, crew_of
-from mlops_mcp.tools.runtime.dask.crew import PATIENCE_S, ClusterCrew
 from mlops_mcp.tools.runtime.dask.engine import connected
+from mlops_mcp.tools.runtime.dask.pool import PATIENCE_S, ClusterPool
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.outcome import Outcome
+from mlops_mcp.tools.runtime.pool import Died, Pool, PoolLost, pool_of
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 
@@ -34,21 +34,21 @@ def on_cluster(settings: Settings, scheduler: str) -> Settings:
 
 
 @pytest.fixture
-def crew(on_cluster: Settings, hard: Any, tmp_path: Path) -> Generator[Crew]:
-    with crew_of(Work(on_cluster, Tracer(lambda _span: None)), 9) as crew:
-        assert crew is not None
-        crew.begin(hard.Doubler(tmp_path))
-        yield crew
+def pool(on_cluster: Settings, hard: Any, tmp_path: Path) -> Generator[Pool]:
+    with pool_of(Work(on_cluster, Tracer(lambda _span: None)), 9) as pool:
+        assert pool is not None
+        pool.begin(hard.Doubler(tmp_path))
+        yield pool
 
 
-def said(crew: Crew) -> tuple[Any, Any]:
-    question, came = crew.hear()
+def said(pool: Pool) -> tuple[Any, Any]:
+    question, came = pool.hear()
     assert isinstance(came, Outcome), came
     return question, came.crash.message if came.crash else came.value
 
 
-def members(mark: str = "crew-") -> list[psutil.Process]:
-    """The processes of all crews that live."""
+def members(mark: str = "pool-") -> list[psutil.Process]:
+    """The processes of all pools that live."""
     found = list[psutil.Process]()
     for process in psutil.process_iter():
         try:
@@ -65,63 +65,63 @@ def begun(folder: Path) -> list[tuple[int, int]]:
     return [(int(member), int(worker)) for member, worker in map(str.split, lines)]
 
 
-def test_questions_are_answered_on_both_workers_and_none_is_left_behind(crew: Crew, tmp_path: Path) -> None:
-    assert crew.size == 2
+def test_questions_are_answered_on_both_workers_and_none_is_left_behind(pool: Pool, tmp_path: Path) -> None:
+    assert pool.size == 2
     for place in range(2):
-        crew.ask((place, 2))
-    assert not crew.idle
+        pool.ask((place, 2))
+    assert not pool.idle
     until(lambda: len(begun(tmp_path)) == 2)
     (tmp_path / "gate").touch()
-    assert {said(crew)[1], said(crew)[1]} == {0, 1}
+    assert {said(pool)[1], said(pool)[1]} == {0, 1}
     assert len({worker for _, worker in begun(tmp_path)}) == 2
     for number in (3, 4):
-        crew.ask(number)
-    assert sorted([said(crew), said(crew)]) == [(3, 6), (4, 8)]
-    assert list(crew.notes) == []
-    crew.close()
+        pool.ask(number)
+    assert sorted([said(pool), said(pool)]) == [(3, 6), (4, 8)]
+    assert list(pool.notes) == []
+    pool.close()
     until(lambda: not members())
-    assert not list(tmp_path.rglob("crew-*"))
+    assert not list(tmp_path.rglob("pool-*"))
 
 
-def test_a_process_that_dies_over_a_question_is_told_and_the_next_question_has_another(crew: Crew) -> None:
+def test_a_process_that_dies_over_a_question_is_told_and_the_next_question_has_another(pool: Pool) -> None:
     found = list[Any]()
     for question in ("die", "leave", "crash", 4):
-        crew.ask(question)
-        heard, came = crew.hear()
+        pool.ask(question)
+        heard, came = pool.hear()
         assert heard == question
         found.append(came.code if isinstance(came, Died) else came.crash.type if came.crash else came.value)
     assert found == [-9, 0, "KeyError", 8]
 
 
 def test_a_worker_that_is_killed_costs_its_question_which_another_answers_and_that_is_told(
-    crew: Crew, on_cluster: Settings, tmp_path: Path
+    pool: Pool, on_cluster: Settings, tmp_path: Path
 ) -> None:
     for place in range(2):
-        crew.ask((place, 2))
+        pool.ask((place, 2))
     until(lambda: len(begun(tmp_path)) == 2)
     member, worker = begun(tmp_path)[0]
     psutil.Process(worker).kill()
     # Nobody holds the other end of its connection any more.
     until(lambda: not lives(member))
     (tmp_path / "gate").touch()
-    assert {said(crew)[1], said(crew)[1]} == {0, 1}
+    assert {said(pool)[1], said(pool)[1]} == {0, 1}
     assert len(begun(tmp_path)) == 3
-    [note] = crew.notes
+    [note] = pool.notes
     assert "the cluster lost tcp://" in note
     with connected(on_cluster, PATIENCE_S) as client:  # its nanny starts another one, for the tests to come
         client.wait_for_workers(2, timeout=600)
 
 
-def test_a_scheduler_that_is_given_up_takes_no_more_questions_so_that_the_caller_goes_on_alone(crew: Crew) -> None:
-    assert isinstance(crew, ClusterCrew)
-    of_client: Any = crew.client
+def test_a_scheduler_that_is_given_up_takes_no_more_questions_so_that_the_caller_goes_on_alone(pool: Pool) -> None:
+    assert isinstance(pool, ClusterPool)
+    of_client: Any = pool.client
     of_client.close()
-    with pytest.raises(CrewLost):
-        crew.ask(4)
+    with pytest.raises(PoolLost):
+        pool.ask(4)
 
 
 def test_a_question_comes_before_jobs_that_wait_for_a_worker(
-    crew: Crew, on_cluster: Settings, hard: Any, tmp_path: Path
+    pool: Pool, on_cluster: Settings, hard: Any, tmp_path: Path
 ) -> None:
     first, others = str(tmp_path / "first"), str(tmp_path / "others")
     with connected(on_cluster, PATIENCE_S) as client, ThreadPoolExecutor(1) as apart:
@@ -129,10 +129,10 @@ def test_a_question_comes_before_jobs_that_wait_for_a_worker(
         of_client: Any = client
         until(lambda: sum(map(len, of_client.processing().values())) == 2)
         waiting = [client.submit(hard.wait_for, others, pure=False) for _ in range(4)]
-        crew.ask(4)
+        pool.ask(4)
         Path(first).touch()
         try:
-            assert apart.submit(said, crew).result(600) == (4, 8)
+            assert apart.submit(said, pool).result(600) == (4, 8)
         finally:
             Path(others).touch()
         client.gather([*running, *waiting])

@@ -1,4 +1,4 @@
-"""What a Dask worker does for a crew: it puts questions to processes of its own and ends those that are not wanted."""
+"""What a Dask worker does for a pool: it puts questions to processes of its own and ends those that are not wanted."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from multiprocessing.connection import Connection, Pipe
 from typing import TYPE_CHECKING
 
 from .. import proctree
-from ..crew import Died
+from ..pool import Died
 
 if TYPE_CHECKING:
     from distributed import Worker
 
-MEMBER = "mlops_mcp.tools.runtime.dask.member"
+MEMBER = "mlops_mcp.tools.runtime.dask.pool_process"
 LOOK_EVERY_S = 0.2
 # The attribute of a worker that holds the members on it.
 MEMBERS = "mlops_members"
@@ -33,7 +33,7 @@ class Unwanted(Exception):
 
 @dataclass(frozen=True)
 class Errand:
-    """What members are for: a crew's mark, the function of its job and its settings as `stored`, the subject's file."""
+    """What members are for: a pool's mark, the function of its job and its settings as `stored`, the subject's file."""
 
     mark: str
     settings: str
@@ -55,7 +55,7 @@ def answer(errand: Errand, question: bytes) -> bytes:
 
 
 async def dismiss(mark: str, dask_worker: Worker) -> None:
-    """End the members of a crew on a worker; a coroutine, since for others Dask waits."""
+    """End the members of a pool on a worker; a coroutine, since for others Dask waits."""
     _members_of(dask_worker).dismiss(mark)
 
 
@@ -118,7 +118,7 @@ class Member:
 
 @dataclass
 class Members:
-    """Those on one worker, of all crews; `idle` ones wait for the next question of theirs."""
+    """Those on one worker, of all pools; `idle` ones wait for the next question of theirs."""
 
     idle: dict[str, list[Member]] = field(default_factory=dict[str, list[Member]])
     gone: set[str] = field(default_factory=set[str])

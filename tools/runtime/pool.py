@@ -48,11 +48,11 @@ class Died:
         return f"its process died ({cause})"
 
 
-class CrewLost(Exception):
+class PoolLost(Exception):
     """The leader has died, or the cluster is gone, and with it every member."""
 
 
-class Crew(Protocol):
+class Pool(Protocol):
     """One question at a time is with each member; those that no member has yet are the caller's."""
 
     @property
@@ -73,15 +73,15 @@ class Crew(Protocol):
         ...
 
     def begin(self, subject: Subject) -> None:
-        """Say what all questions are about. Raises CrewLost."""
+        """Say what all questions are about. Raises PoolLost."""
         ...
 
     def ask(self, question: Any) -> None:
-        """Put a question to a member that has nothing to do. Raises CrewLost."""
+        """Put a question to a member that has nothing to do. Raises PoolLost."""
         ...
 
     def hear(self) -> tuple[Any, Outcome | Died]:
-        """Wait for the next answer: the question, and what came of it. Raises CrewLost."""
+        """Wait for the next answer: the question, and what came of it. Raises PoolLost."""
         ...
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class Crew(Protocol):
         ...
 
 
-class ForkedCrew:
+class ForkedPool:
     """Its members are processes of this machine, which share the threads of the job."""
 
     notes = ()
@@ -125,18 +125,18 @@ class ForkedCrew:
         """Let the members be forked around a subject.
 
         Raises:
-            CrewLost: the leader has died.
+            PoolLost: the leader has died.
         """
         try:
             self._orders.send_bytes(pickle.dumps(subject, protocol=pickle.HIGHEST_PROTOCOL))
         except OSError as error:
-            raise CrewLost from error
+            raise PoolLost from error
 
     def ask(self, question: Any) -> None:
         """Put a question to a member that has nothing to do.
 
         Raises:
-            CrewLost: the leader has died.
+            PoolLost: the leader has died.
         """
         seat = next(place for place in range(self.size) if place not in self._asked)
         self._tickets += 1
@@ -146,13 +146,13 @@ class ForkedCrew:
                 self._seats[seat].recv()
             self._seats[seat].send((self._tickets, question))
         except (EOFError, OSError) as error:
-            raise CrewLost from error
+            raise PoolLost from error
 
     def hear(self) -> tuple[Any, Outcome | Died]:
         """Wait for the next answer: the question, and what came of it.
 
         Raises:
-            CrewLost: the leader has died.
+            PoolLost: the leader has died.
         """
         while True:
             for ready in wait([self._seats[place] for place in self._asked]):
@@ -160,7 +160,7 @@ class ForkedCrew:
                 try:
                     ticket, said = self._seats[place].recv()
                 except (EOFError, OSError) as error:
-                    raise CrewLost from error
+                    raise PoolLost from error
                 # One that died may have left its question unread: the next member of that seat answers it, too late.
                 if place in self._asked and ticket in (0, self._asked[place][0]):
                     return self._asked.pop(place)[1], said
@@ -176,8 +176,8 @@ class ForkedCrew:
 
 
 @contextmanager
-def crew_of(work: Work, most: int, size: int = 0) -> Generator[Crew | None]:
-    """A crew for as long as the body runs; None where one is of no use or may not be forked from this process.
+def pool_of(work: Work, most: int, size: int = 0) -> Generator[Pool | None]:
+    """A pool for as long as the body runs; None where one is of no use or may not be forked from this process.
 
     Args:
         most: how many questions there will be at most.
@@ -188,32 +188,32 @@ def crew_of(work: Work, most: int, size: int = 0) -> Generator[Crew | None]:
     """
     runtime = work.settings.runtime
     here = runtime.engine == "local"
-    with _forked(min(most, size or runtime.job_threads)) if here else spread(work, min(most, size or most)) as crew:
-        yield crew
+    with _forked(min(most, size or runtime.job_threads)) if here else spread(work, min(most, size or most)) as pool:
+        yield pool
 
 
 @contextmanager
-def spread(work: Work, most: int) -> Generator[Crew | None]:
-    """A crew on the cluster; None where there is none, or for a single question. Raises Unavailable."""
+def spread(work: Work, most: int) -> Generator[Pool | None]:
+    """A pool on the cluster; None where there is none, or for a single question. Raises Unavailable."""
     if most < 2 or work.settings.runtime.engine == "local":
         yield None
         return
-    from .dask.crew import cluster_crew
+    from .dask.pool import cluster_pool
 
-    with cluster_crew(work, most) as crew:
-        yield crew
+    with cluster_pool(work, most) as pool:
+        yield pool
 
 
 @contextmanager
-def _forked(size: int) -> Generator[ForkedCrew | None]:
+def _forked(size: int) -> Generator[ForkedPool | None]:
     if size < 2 or not forks_warm() or thread_count() > 1:
         yield None
         return
-    crew = ForkedCrew(size)
+    pool = ForkedPool(size)
     try:
-        yield crew
+        yield pool
     finally:
-        crew.close()
+        pool.close()
 
 
 def _be(work: Callable[[], object]) -> NoReturn:

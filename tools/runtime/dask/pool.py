@@ -1,4 +1,4 @@
-"""A crew on a cluster: each question is a task of its own, which any worker may take.
+"""A pool on a cluster: each question is a task of its own, which any worker may take.
 
 A worker that is lost costs the questions that were with it; the scheduler gives them to others.
 """
@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...storage.state_files import private_file, private_folder
-from ..crew import CrewLost, Died, Subject
 from ..jobs.launch import stored
 from ..outcome import Outcome
+from ..pool import Died, PoolLost, Subject
 from ..work import Work
 from .engine import connected, workers_of
+from .processes import Errand, answer, dismiss
 from .runner import SPREAD, key_of
-from .seat import Errand, answer, dismiss
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-FOLDER = "crews"
+FOLDER = "pools"
 # Jobs that wait for a worker do not keep one that has begun waiting for its answers.
 BEFORE_JOBS = 1
 # The scheduler has just started the job, so it lives; it may be busy.
@@ -39,27 +39,27 @@ FORGOTTEN_S = 24 * 3600.0
 
 
 @contextmanager
-def cluster_crew(work: Work, most: int) -> Generator[ClusterCrew]:
-    """A crew of as many members as the cluster has threads, but not more than `most`.
+def cluster_pool(work: Work, most: int) -> Generator[ClusterPool]:
+    """A pool of as many members as the cluster has threads, but not more than `most`.
 
     Raises:
         Unavailable: the scheduler does not answer.
     """
     with connected(work.settings, PATIENCE_S) as client:
         threads = sum(worker.threads for worker in workers_of(client))
-        crew = ClusterCrew(client, work, max(1, min(most, threads)))
+        pool = ClusterPool(client, work, max(1, min(most, threads)))
         try:
-            yield crew
+            yield pool
         finally:
-            crew.close()
+            pool.close()
 
 
 @dataclass
-class ClusterCrew:
+class ClusterPool:
     client: Client
     work: Work
     size: int
-    _mark: str = field(default_factory=lambda: f"crew-{uuid.uuid4().hex}")
+    _mark: str = field(default_factory=lambda: f"pool-{uuid.uuid4().hex}")
     _errand: Errand | None = None
     _asked: dict[str, tuple[Future[bytes], Any]] = field(default_factory=dict[str, "tuple[Future[bytes], Any]"])
     _ended: queue.SimpleQueue[Future[bytes]] = field(default_factory=queue.SimpleQueue)
@@ -132,13 +132,13 @@ class ClusterCrew:
 
 @contextmanager
 def _translated() -> Generator[None]:
-    """Raises CrewLost for a scheduler that is gone."""
+    """Raises PoolLost for a scheduler that is gone."""
     from distributed.client import ClosedClientError
 
     try:
         yield
     except (OSError, ClosedClientError) as error:
-        raise CrewLost from error
+        raise PoolLost from error
 
 
 def _said(future: Future[bytes]) -> Outcome | Died:
@@ -148,10 +148,10 @@ def _said(future: Future[bytes]) -> Outcome | Died:
     error: Any = future.exception() if future.status == "error" else None
     if type(error).__name__ == "KilledWorker":  # one worker after the other has died over it
         return Died(-9)
-    raise CrewLost from error
+    raise PoolLost from error
 
 
 def _forget_old(folder: Path) -> None:
-    for path in folder.glob("crew-*"):
+    for path in folder.glob("pool-*"):
         if time.time() - path.stat().st_mtime > FORGOTTEN_S:
             path.unlink(missing_ok=True)

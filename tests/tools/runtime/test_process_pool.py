@@ -1,4 +1,4 @@
-"""Each scenario is run by this module as a program: a crew is forked only from a process without threads."""
+"""Each scenario is run by this module as a program: a pool is forked only from a process without threads."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from mlops_mcp.config.load import load
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.platforms import forks_warm
-from mlops_mcp.tools.runtime.crew import CrewLost, Died, ForkedCrew, crew_of
-from mlops_mcp.tools.runtime.desk import ALL_LOST, answered
+from mlops_mcp.tools.runtime.dispatcher import ALL_LOST, answered
 from mlops_mcp.tools.runtime.outcome import Outcome
+from mlops_mcp.tools.runtime.pool import Died, ForkedPool, PoolLost, pool_of
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 
@@ -48,10 +48,10 @@ class Doubler:
         return 2 * question
 
 
-def begun(size: int = 2) -> ForkedCrew:
-    crew = ForkedCrew(size)
-    crew.begin(Doubler())
-    return crew
+def begun(size: int = 2) -> ForkedPool:
+    pool = ForkedPool(size)
+    pool.begin(Doubler())
+    return pool
 
 
 def value(said: Outcome | Died) -> Any:
@@ -60,132 +60,132 @@ def value(said: Outcome | Died) -> Any:
     return said.value
 
 
-def asked(crew: ForkedCrew, question: Any) -> Any:
-    crew.ask(question)
-    heard, said = crew.hear()
+def asked(pool: ForkedPool, question: Any) -> Any:
+    pool.ask(question)
+    heard, said = pool.hear()
     assert heard == question
     return value(said)
 
 
 def every_question() -> list[list[int]]:
-    crew, left, found = begun(), list(range(20)), list[list[int]]()
+    pool, left, found = begun(), list(range(20)), list[list[int]]()
     while len(found) < 20:
-        while left and crew.idle:
-            crew.ask(left.pop())
-        question, said = crew.hear()
+        while left and pool.idle:
+            pool.ask(left.pop())
+        question, said = pool.hear()
         found.append([question, value(said)])
-    crew.close()
+    pool.close()
     return sorted(found)
 
 
 def at_once() -> int:
-    crew = begun(3)
+    pool = begun(3)
     for _ in range(3):
-        crew.ask("who")
-    assert not crew.idle
-    found = {value(crew.hear()[1]) for _ in range(3)}
-    crew.close()
+        pool.ask("who")
+    assert not pool.idle
+    found = {value(pool.hear()[1]) for _ in range(3)}
+    pool.close()
     return len(found - {os.getpid()})
 
 
 def replaced() -> list[Any]:
-    crew = begun(2)
-    crew.ask("kill")
-    crew.ask(4)
-    said = dict([crew.hear(), crew.hear()])
-    after = [asked(crew, number) for number in range(4)]
-    crew.close()
+    pool = begun(2)
+    pool.ask("kill")
+    pool.ask(4)
+    said = dict([pool.hear(), pool.hear()])
+    after = [asked(pool, number) for number in range(4)]
+    pool.close()
     return [str(said["kill"]), value(said[4]), after]
 
 
 def idle_one_replaced() -> list[Any]:
     """A member that has nothing to do is killed: the next question loses nothing by it, or is told as lost."""
-    crew = begun(2)
-    os.kill(asked(crew, "who"), signal.SIGKILL)
+    pool = begun(2)
+    os.kill(asked(pool, "who"), signal.SIGKILL)
     found = list[Any]()
     while len(found) < 6:
-        crew.ask(len(found))
-        question, said = crew.hear()
+        pool.ask(len(found))
+        question, said = pool.hear()
         assert question == len(found)
         found += [value(said)] if isinstance(said, Outcome) else []
-    crew.close()
+    pool.close()
     return found
 
 
 def lost() -> list[str]:
-    crew, found = begun(), list[str]()
-    os.kill(asked(crew, "leader"), signal.SIGKILL)
+    pool, found = begun(), list[str]()
+    os.kill(asked(pool, "leader"), signal.SIGKILL)
     try:
-        crew.ask("wait")
-        crew.hear()
-    except CrewLost:
+        pool.ask("wait")
+        pool.hear()
+    except PoolLost:
         found.append("hear")
     try:
         for _ in range(2):
-            crew.ask(1)
-            crew.hear()
-    except CrewLost:
+            pool.ask(1)
+            pool.hear()
+    except PoolLost:
         found.append("ask")
-    crew.close()
+    pool.close()
     return found
 
 
 def nothing_left() -> list[int]:
-    crew = begun(2)
-    members = [psutil.Process(asked(crew, who)) for who in ("leader", "who", "who")]
+    pool = begun(2)
+    members = [psutil.Process(asked(pool, who)) for who in ("leader", "who", "who")]
     for _ in range(2):
-        crew.ask("wait")
-    crew.close()
+        pool.ask("wait")
+    pool.close()
     _, alive = psutil.wait_procs(members, timeout=60)
     return [each.pid for each in alive]
 
 
 def told() -> list[str]:
-    crew, found = begun(), list[str]()
+    pool, found = begun(), list[str]()
     for question in ("refuse", "crash"):
-        crew.ask(question)
-        said = crew.hear()[1]
+        pool.ask(question)
+        said = pool.hear()[1]
         assert isinstance(said, Outcome)
         found.append(str(said.failure) if said.failure else said.crash.message if said.crash else "")
-    crew.close()
+    pool.close()
     return found
 
 
 def in_parts() -> list[Any]:
     """Items with their answers, in order, and what is told of one that kills whoever looks at it."""
-    crew, notes = ForkedCrew(2), list[str]()
-    found: list[Any] = [*answered(crew, Doubler(), range(9), lambda item: item + 1, notes), notes]
-    crew.close()
-    crew = ForkedCrew(2)
+    pool, notes = ForkedPool(2), list[str]()
+    found: list[Any] = [*answered(pool, Doubler(), range(9), lambda item: item + 1, notes), notes]
+    pool.close()
+    pool = ForkedPool(2)
     try:
-        list(answered(crew, Doubler(), [1, 2, 3, 4, 5], lambda item: "kill" if item == 4 else item, notes))
+        list(answered(pool, Doubler(), [1, 2, 3, 4, 5], lambda item: "kill" if item == 4 else item, notes))
     except ToolFailure as failure:
         found.append(failure.message)
-    crew.close()
+    pool.close()
     return found
 
 
 def rest() -> list[Any]:
-    """The crew is lost in the middle: what it leaves is done here."""
-    crew, notes, found = ForkedCrew(2), list[str](), list[Any]()
-    for item, said in answered(crew, Doubler(), ["leader", 1, 2, 3, 4, 5, 6], lambda item: item, notes):
+    """The pool is lost in the middle: what it leaves is done here."""
+    pool, notes, found = ForkedPool(2), list[str](), list[Any]()
+    for item, said in answered(pool, Doubler(), ["leader", 1, 2, 3, 4, 5, 6], lambda item: item, notes):
         if item == "leader":
             os.kill(said, signal.SIGKILL)
         else:
             found.append([item, said])
-    crew.close()
+    pool.close()
     return [found, notes]
 
 
 def without() -> list[bool]:
     work = Work(load({"MLOPS_HOME": os.devnull, "MLOPS_CONFIG": os.devnull}).settings, Tracer(lambda _span: None))
-    with crew_of(work, 1) as one, crew_of(work, 9, 2) as two:
+    with pool_of(work, 1) as one, pool_of(work, 9, 2) as two:
         found = [one is None, two is None]
     resting = threading.Event()
     thread = threading.Thread(target=resting.wait)
     thread.start()
-    with crew_of(work, 2, 2) as crew:
-        found.append(crew is None)
+    with pool_of(work, 2, 2) as pool:
+        found.append(pool is None)
     resting.set()
     return found
 

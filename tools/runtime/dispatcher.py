@@ -1,4 +1,4 @@
-"""Questions put to a crew one after the other, and their answers taken in whatever order they are wanted."""
+"""Questions put to a pool one after the other, and their answers taken in whatever order they are wanted."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ..errors import ToolFailure
-from .crew import Crew, CrewLost, Died, Subject
 from .outcome import Crash, Outcome
+from .pool import Died, Pool, PoolLost, Subject
 
 # What dies over a question twice does so because of the question.
 LIVES = 2
@@ -35,10 +35,10 @@ def value(said: Outcome) -> Any:
 
 
 @dataclass
-class Desk:
+class Dispatcher:
     """Twice as many questions as members are under way: who waits for the slowest has something to do meanwhile."""
 
-    crew: Crew
+    pool: Pool
     _waiting: deque[int] = field(default_factory=deque[int])
     _questions: dict[int, Any] = field(default_factory=dict[int, Any])
     _said: dict[int, Outcome | Died] = field(default_factory=dict[int, "Outcome | Died"])
@@ -47,17 +47,17 @@ class Desk:
 
     @property
     def width(self) -> int:
-        return 2 * self.crew.size
+        return 2 * self.pool.size
 
     @property
     def notes(self) -> Sequence[str]:
-        return [*self.crew.notes, *([ALL_LOST] if self._lost else [])]
+        return [*self.pool.notes, *([ALL_LOST] if self._lost else [])]
 
     def begin(self, subject: Subject) -> None:
         """Say what all questions are about."""
         try:
-            self.crew.begin(Numbered(subject))
-        except CrewLost:
+            self.pool.begin(Numbered(subject))
+        except PoolLost:
             self._lost = True
 
     def put(self, number: int, question: Any) -> None:
@@ -66,7 +66,7 @@ class Desk:
         self._hand_out()
 
     def take(self, number: int) -> Outcome | Died | None:
-        """Wait for what came of a question that was put; None for one that the crew was lost over."""
+        """Wait for what came of a question that was put; None for one that the pool was lost over."""
         while number not in self._said and not self._lost:
             self._hear()
         del self._questions[number]
@@ -81,19 +81,19 @@ class Desk:
         return dropped
 
     def _hand_out(self) -> None:
-        while self._waiting and self.crew.idle and not self._lost:
+        while self._waiting and self.pool.idle and not self._lost:
             number = self._waiting[0]
             try:
-                self.crew.ask((number, self._questions[number]))
-            except CrewLost:
+                self.pool.ask((number, self._questions[number]))
+            except PoolLost:
                 self._lost = True
             else:
                 self._waiting.popleft()
 
     def _hear(self) -> None:
         try:
-            (number, _), said = self.crew.hear()
-        except CrewLost:
+            (number, _), said = self.pool.hear()
+        except PoolLost:
             self._lost = True
             return
         self._deaths[number] += isinstance(said, Died)
@@ -118,35 +118,35 @@ class Numbered:
 
 
 def answered(
-    crew: Crew | None, subject: Subject, items: Iterable[T], question: Callable[[T], Any], notes: list[str]
+    pool: Pool | None, subject: Subject, items: Iterable[T], question: Callable[[T], Any], notes: list[str]
 ) -> Generator[tuple[T, Any]]:
     """Each item and the answer to its question, in their order; no more items are open at a time than need be.
 
     Args:
-        crew: without one, everything is answered here.
+        pool: without one, everything is answered here.
         notes: what is to be told at the end is added to it.
 
     Raises:
         ToolFailure: what kept a question from being answered, such as a process that died over it twice.
     """
-    if crew is None:
+    if pool is None:
         yield from ((item, subject.answer(question(item))) for item in items)
         return
-    desk, asked = Desk(crew), deque[tuple[int, T]]()
-    desk.begin(subject)
+    dispatcher, asked = Dispatcher(pool), deque[tuple[int, T]]()
+    dispatcher.begin(subject)
     for number, item in enumerate(items):
-        desk.put(number, question(item))
+        dispatcher.put(number, question(item))
         asked.append((number, item))
-        if len(asked) >= desk.width:
+        if len(asked) >= dispatcher.width:
             first, known = asked.popleft()
-            yield known, _answer(desk.take(first), subject, question(known))
+            yield known, _answer(dispatcher.take(first), subject, question(known))
     for first, known in asked:
-        yield known, _answer(desk.take(first), subject, question(known))
-    notes += desk.notes
+        yield known, _answer(dispatcher.take(first), subject, question(known))
+    notes += dispatcher.notes
 
 
 def _answer(said: Outcome | Died | None, subject: Subject, question: Any) -> Any:
-    """What a lost crew has left is answered here."""
+    """What a lost pool has left is answered here."""
     if isinstance(said, Died):
         raise ToolFailure(f"part {question} could not be done: {said}", "Look into these rows, or allow more memory.")
     return value(said) if said else subject.answer(question)

@@ -1,4 +1,4 @@
-"""The process of a member of a crew on a worker: it opens the subject and answers questions about it."""
+"""The process of a member of a pool on a worker: it opens the subject and answers questions about it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ...errors import Unavailable
 from ...platforms import give_way
 from ...storage.state_files import keep_files_private
 from ..confined import confine_to, slice_of
-from ..crew import Subject
 from ..jobs.launch import as_submitted, job_environment
 from ..limits import divert_standard_streams, limit_memory, make_folders, memory_mb
 from ..outcome import Outcome, outcome_of
-from .seat import RESTED, Errand
+from ..pool import Subject
+from .processes import RESTED, Errand
 
 # The worker may have no more questions, or the job may have been killed before it could say so.
 REST_S = 60.0
