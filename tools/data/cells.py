@@ -66,10 +66,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Cells:
-    """The distinct texts of a column and where they stand."""
+    """The distinct texts of a column and where they stand.
+
+    With `weights` the column has each text once, and they say how many cells hold it.
+    """
 
     column: pa.ChunkedArray | Stored
     missing: Sequence[str]
+    weights: np.ndarray | None = None
 
     @cached_property
     def encoded(self) -> pa.DictionaryArray:
@@ -99,6 +103,8 @@ class Cells:
         """How many cells hold each word."""
         import numpy as np
 
+        if self.weights is not None:
+            return self.weights
         places = self.encoded.indices.drop_null().to_numpy()
         return np.bincount(places, minlength=len(self.words))
 
@@ -174,16 +180,20 @@ def _encoded(column: Stored) -> pa.DictionaryArray:
 
 def read_column(column: pa.ChunkedArray | Stored, convention: Convention, missing: Sequence[str]) -> Column:
     """The column with the type that all its cells have; text where they have none in common."""
-    import pyarrow as pa
-
     if plain := plain_values(column, convention.decimal, missing):
         return Column(plain.values, decimal=plain.decimal)
     if words := _plain_text(column, missing):
         return words
-    cells = Cells(column, missing)
+    return read_words(Cells(column, missing), convention)
+
+
+def read_words(cells: Cells, convention: Convention) -> Column:
+    """`read_column` by the distinct texts."""
+    import pyarrow as pa
+
     if cells.words.null_count == len(cells.words):
-        return Column(pa.chunked_array([pa.nulls(len(column))]))
-    truths = _truths(cells.words, TRUTHS)
+        return Column(pa.chunked_array([pa.nulls(len(cells.column))]))
+    truths = truths_of(cells.words, TRUTHS)
     if cells.all_of(truths):
         return Column(cells.placed(truths))
     return _text(cells, "") if _wordy(cells.words) else _guessed(cells, convention)
@@ -207,7 +217,7 @@ def as_kind(
     cells = Cells(column, missing_words(options))
     if kind == "boolean":
         return _checked(
-            name, cells, Column(cells.placed(truths := _truths(cells.words, WORDS))), truths, "booleans", options
+            name, cells, Column(cells.placed(truths := truths_of(cells.words, WORDS))), truths, "booleans", options
         )
     if kind == "time" and options.time_format:
         values = times_by(cells.words, options.time_format)
@@ -244,24 +254,31 @@ def look_at(column: pa.ChunkedArray | Stored) -> tuple[str, str]:
 
 def _plain_text(column: pa.ChunkedArray | Stored, missing: Sequence[str]) -> Column | None:
     """Text of many values without spaces around them, which the first cells tell: the rest is not told apart."""
-    words = Cells(column.slice(0, FIRST), missing).words
-    if len(words) - words.null_count < PEEK or not _truths(words, TRUTHS).null_count > words.null_count:
+    if not is_various(column.slice(0, FIRST), missing):
         return None
-    if not _wordy(words) or any(_spaced(chunk) for piece in pieces_of(column) for chunk in piece.chunks):
+    if any(is_spaced(piece) for piece in pieces_of(column)):
         return None
-    marked = sum(_marked(piece, missing) for piece in pieces_of(column))
+    marked = sum(marked_cells(piece, missing) for piece in pieces_of(column))
     if isinstance(column, Stored):
         return Column(column.slice(0, 0), marked=marked, texts=partial(_pieces_without, column, missing))
-    return Column(_without(column, missing), marked=marked)
+    return Column(known_text(column, missing), marked=marked)
 
 
-def _spaced(chunk: pa.Array) -> bool:
+def is_various(head: pa.ChunkedArray, missing: Sequence[str]) -> bool:
+    """Whether the first cells hold so many words that all of the column is text."""
+    words = Cells(head, missing).words
+    many = len(words) - words.null_count >= PEEK
+    return many and truths_of(words, TRUTHS).null_count > words.null_count and _wordy(words)
+
+
+def is_spaced(column: pa.ChunkedArray) -> bool:
+    """Whether there are spaces around any text."""
     import pyarrow.compute as pc
 
-    return bool(pc.any(pc.not_equal(chunk, pc.utf8_trim_whitespace(chunk))).as_py())
+    return any(pc.any(pc.not_equal(chunk, pc.utf8_trim_whitespace(chunk))).as_py() for chunk in column.chunks)
 
 
-def _marked(column: pa.ChunkedArray, missing: Sequence[str]) -> int:
+def marked_cells(column: pa.ChunkedArray, missing: Sequence[str]) -> int:
     """How many cells are written, and mean missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -270,7 +287,8 @@ def _marked(column: pa.ChunkedArray, missing: Sequence[str]) -> int:
     return pc.sum(pc.and_(gone, pc.not_equal(column, ""))).as_py() or 0
 
 
-def _without(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
+def known_text(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
+    """The cells, null where they mean missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -280,7 +298,7 @@ def _without(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray
 
 def _pieces_without(column: Stored, missing: Sequence[str]) -> Iterator[pa.ChunkedArray]:
     for piece in column.pieces():
-        yield _without(piece, missing)
+        yield known_text(piece, missing)
 
 
 def _wordy(words: pa.Array) -> bool:
@@ -346,7 +364,7 @@ def _text(cells: Cells, reason: str, kept: bool = False) -> Column:
     return Column(cells.placed(values), tuple(said), marked=marked)
 
 
-def _truths(words: pa.Array, known: dict[str, bool]) -> pa.Array:
+def truths_of(words: pa.Array, known: dict[str, bool]) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 

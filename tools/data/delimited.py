@@ -147,7 +147,10 @@ def _table(name: str, layout: Layout, options: ReadOptions) -> tuple[pa.Table, l
     return _padded(layout), [f"{said}: padded"]
 
 
-def parsed(layout: Layout, bad: Callable[[Any], Literal["skip"]]) -> pa.Table:
+def parsed(
+    layout: Layout, bad: Callable[[Any], Literal["skip"]], blocks: Sequence[int] = BLOCKS, threads: bool = True
+) -> pa.Table:
+    """All cells as text, in chunks of as many bytes of the body as the first of `blocks` that no record exceeds."""
     import pyarrow as pa
     import pyarrow.csv as csv
 
@@ -159,12 +162,13 @@ def parsed(layout: Layout, bad: Callable[[Any], Literal["skip"]]) -> pa.Table:
         invalid_row_handler=bad,
     )
     convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    for last, block in enumerate(BLOCKS, 1):
-        read = csv.ReadOptions(column_names=names, block_size=min(block, len(layout.body) + 1))
+    for last, block in enumerate(blocks, 1):
+        size = min(block, len(layout.body) + 1)
+        read = csv.ReadOptions(column_names=names, block_size=size, use_threads=threads)
         try:
             return csv.read_csv(pa.BufferReader(layout.body), read, parse, convert)
         except pa.ArrowInvalid as error:
-            if last == len(BLOCKS) or "straddling" not in str(error):
+            if last == len(blocks) or "straddling" not in str(error):
                 raise
     raise AssertionError("unreachable")
 

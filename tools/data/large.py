@@ -7,7 +7,6 @@ reads all of it.
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,14 +16,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import ToolFailure
 from ..user_files import held
+from . import blocks
+from .blocks import UnlikeError, bodies, layout_at, require_no_blank_lines, require_text
 from .cells import Column
 from .columnar import MAGIC, columnar
 from .columns import notes_on, read_columns
-from .delimited import Quoting, Ragged, described, parsed, ragged_hint
-from .extents import require_cells, require_columns
-from .layout import Layout, layout_of
+from .delimited import Ragged, described, parsed, ragged_hint
+from .extents import require_cells
+from .layout import Layout
 from .models import ReadOptions
-from .opening import Opened, is_packed
 from .pieces import Stored, grouped, stepped
 from .readers import normalise, told
 
@@ -33,16 +33,8 @@ if TYPE_CHECKING:
 
 # Less is read at once.
 LARGE = 256 << 20
-BLOCK = 32 << 20
-# The longest record, in blocks.
-LONGEST = 4
-
 
 Tell = Callable[[float, float, str], None]
-
-
-class UnlikeError(Exception):
-    """The file can only be read as a whole."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +120,7 @@ def _spilled(name: str, file: BinaryIO, options: ReadOptions, path: Path, tell: 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    size, head = os.fstat(file.fileno()).st_size >> 20, _head(name, file, options)
-    layout = layout_of(name, head, "\t" if Path(name).suffix.lower() in (".tsv", ".tab") else ",", options)
-    require_columns(name, len(layout.names))
-    if layout.separator == " " or layout.unnamed or not layout.body:
-        raise UnlikeError
-    file.seek(file.tell() - len(layout.body))
+    size, layout = os.fstat(file.fileno()).st_size >> 20, layout_at(name, file, options, blocks.BLOCK)
     rows, schema = 0, pa.schema([(column, pa.string()) for column in layout.names])
     with pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=False) as writer:
         for part in _tables(name, file, layout, options):
@@ -143,81 +130,21 @@ def _spilled(name: str, file: BinaryIO, options: ReadOptions, path: Path, tell: 
             writer.write_table(part)
     if not rows:
         raise UnlikeError
-    return Spilled(path, replace(layout, body=b""), rows)
-
-
-def _head(name: str, file: BinaryIO, options: ReadOptions) -> bytes:
-    """The first block up to the end of a line; the file is read up to there.
-
-    Raises:
-        UnlikeError: it is packed, or no text in UTF-8.
-    """
-    head = file.read(BLOCK)
-    start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
-    head = head[: head.rfind(b"\n") + 1]
-    file.seek(len(head))
-    found = Opened(name, head[start:])
-    utf8 = not options.encoding or codecs.lookup(options.encoding).name == "utf-8"
-    if not found.data or is_packed(found.data) or found.format != "delimited" or not utf8:
-        raise UnlikeError
-    _require_text(found.data)
-    return found.data
+    return Spilled(path, layout, rows)
 
 
 def _tables(name: str, file: BinaryIO, layout: Layout, options: ReadOptions) -> Iterator[pa.Table]:
     line = layout.first_line
-    for body in _bodies(file, Quoting(layout.separator, layout.quote) if layout.quote else None):
-        _require_text(body)
+    for body in bodies(file, layout, blocks.BLOCK):
+        require_text(body)
         here, bad = replace(layout, body=body, first_line=line), Ragged()
         part = parsed(here, bad)
         if bad.rows and options.bad_rows:
             raise UnlikeError
         if bad.rows:
             raise ToolFailure(f"{name}: {described(here, bad.rows)}", ragged_hint(here, bad.rows))
-        lines = body.count(b"\n")
-        if lines + (not body.endswith(b"\n")) != part.num_rows and (b"\n\n" in body or b"\n\r\n" in body):
-            raise UnlikeError  # blank lines are counted, or belong to a cell
-        line += lines
+        line += require_no_blank_lines(body, part.num_rows)
         yield part
-
-
-def _bodies(file: BinaryIO, quoting: Quoting | None) -> Iterator[bytes]:
-    """Pieces of a file that hold whole records, without the blank lines at its end."""
-    rest = b""
-    while data := file.read(BLOCK):
-        rest += data
-        if end := _end_of_records(rest, quoting):
-            yield rest[:end]
-            rest = rest[end:]
-        elif len(rest) > LONGEST * BLOCK:
-            raise UnlikeError
-    if rest.strip(b"\r\n"):
-        if quoting and quoting.broken(rest) is not None:
-            raise UnlikeError  # who reads it all says which quote is left open, or reads it otherwise
-        yield rest.rstrip(b"\r\n") + b"\n"
-
-
-def _end_of_records(data: bytes, quoting: Quoting | None) -> int:
-    """Behind the last line that is not blank and ends outside of quotes."""
-    last = len(data[: data.rfind(b"\n") + 1].rstrip(b"\r\n"))
-    end = data.find(b"\n", last) + 1 if last else 0
-    if not quoting or quoting.quote not in data:
-        return end
-    if quoting.has_spaces(data):
-        raise UnlikeError
-    while end and (broken := quoting.broken(data[:end])) is not None:
-        end = data.rfind(b"\n", 0, broken) + 1
-    return end
-
-
-def _require_text(data: bytes) -> None:
-    """Raises UnlikeError for other text than UTF-8 in lines that end as usual."""
-    try:
-        plain = data.isascii() or bool(data.decode())
-    except UnicodeDecodeError:
-        raise UnlikeError from None
-    if not plain or b"\0" in data or data.count(b"\r") != data.count(b"\r\n") or data.startswith((b"\n", b"\r")):
-        raise UnlikeError
 
 
 def _kept_in(folder: Path, names: list[str], tell: Tell) -> Callable[[str, Column], Column]:

@@ -124,16 +124,17 @@ def _together(tables: list[pa.Table]) -> pa.Table:
     return pa.Table.from_arrays(whole, schema=schema)
 
 
-def stepped(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in tables of one step of rows each, but for the last one."""
+def stepped(parts: Iterable[pa.Table], rows: int | None = None) -> Iterator[pa.Table]:
+    """The same rows in tables of so many each, one step if it is not said, but for the last one."""
     import pyarrow as pa
 
+    step = rows or STEP
     left: pa.Table | None = None
     for part in parts:
         rest = part if left is None else pa.concat_tables([left, part])
-        while len(rest) > STEP:
-            yield rest.slice(0, STEP)
-            rest = rest.slice(STEP)
+        while len(rest) > step:
+            yield rest.slice(0, step)
+            rest = rest.slice(step)
         left = rest
     if left is not None:
         yield left

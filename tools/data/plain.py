@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -27,11 +27,13 @@ NOT_PLAIN = r"^[+-]?0\d|^-?\d{16}|^\+"
 CODE = r"^\d+[eE]"
 DIGITS_LOST = 16
 PEEK = 1000
-# All that plain numbers and times consist of.
-PLAIN_BYTES = b"0123456789.-: T"
 EXPONENTS = b"eE+"
-ZERO, NINE, MINUS = b"09-"
+ZERO, NINE, MINUS, SLASH = b"09-/"
+# All that plain numbers and times consist of: from the minus to the colon without the slash, and these.
+SPAN, PLAIN_BYTES = b":"[0] - MINUS, b" T"
 FEW_DECIMALS = 2
+# What numbers have of which a closer look is taken.
+CLOSER = frozenset(("zeros", "code"))
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,19 @@ class Plain:
 
 
 @dataclass(frozen=True)
-class _Look:
+class Look:
     """What the bytes of a column say at a glance.
 
     `others` are those of no plain number or time, and `marked` the rows that hold one of an exponent, or a plus; `led`
-    are those of which a number would lose a zero at the front, `long` those that may have too many digits; `whole` says
-    that what is a whole number is written as one; `blank` that some cells are empty.
+    are those of which a number would lose a zero at the front, `trailed` those that end with one, `long` those that may
+    have too many digits; `whole` says that what is a whole number is written as one; `blank` that some cells are empty.
     """
 
     others: bytes
-    points: bool
     blank: bool
     whole: bool
     led: np.ndarray
+    trailed: np.ndarray
     long: np.ndarray
     marked: np.ndarray
 
@@ -73,21 +75,21 @@ class _Seen:
     missing: Sequence[str]
 
     @cached_property
-    def _whole(self) -> tuple[pa.ChunkedArray, _Look]:
+    def _whole(self) -> tuple[pa.ChunkedArray, Look]:
         assert not isinstance(self.column, Stored)
         return self._of(self.column)
 
-    def __iter__(self) -> Iterator[tuple[pa.ChunkedArray, _Look]]:
+    def __iter__(self) -> Iterator[tuple[pa.ChunkedArray, Look]]:
         if isinstance(self.column, Stored):
             yield from map(self._of, self.column.pieces())
         else:
             yield self._whole
 
-    def _of(self, piece: pa.ChunkedArray) -> tuple[pa.ChunkedArray, _Look]:
-        look = _looked_at(piece)
-        return _known(piece, self.missing, look), look
+    def _of(self, piece: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Look]:
+        look = looked_at(piece)
+        return known_cells(piece, self.missing, look), look
 
-    def read(self, values_of: Callable[[pa.ChunkedArray, _Look], pa.ChunkedArray | None]) -> pa.ChunkedArray | None:
+    def read(self, values_of: Callable[[pa.ChunkedArray, Look], pa.ChunkedArray | None]) -> pa.ChunkedArray | None:
         """All cells as values; None where some piece has none, or nothing is known."""
         import pyarrow as pa
 
@@ -106,36 +108,40 @@ class _Seen:
         return pa.chunked_array([chunk for each in chunks for chunk in each.chunks], kind)
 
     def without_powers(self) -> Iterator[pa.ChunkedArray]:
-        """The cells that have no exponent and no plus."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         for known, look in self:
-            yield known.filter(pc.invert(pa.array(look.marked))) if look.marked.any() else known
+            yield without_powers(known, look)
+
+
+def without_powers(known: pa.ChunkedArray, look: Look) -> pa.ChunkedArray:
+    """The cells that have no exponent and no plus."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return known.filter(pc.invert(pa.array(look.marked))) if look.marked.any() else known
 
 
 def plain_values(column: pa.ChunkedArray | Stored, decimal: Decimal, missing: Sequence[str]) -> Plain | None:
     """The cells as whole numbers, digits with points, or ISO-8601 times; None unless all are plainly so."""
     head = column.slice(0, PEEK)
-    if _is_wordy(head, missing):
+    if is_wordy(head, missing):
         return None
     seen = _Seen(column, missing)
-    if (whole := seen.read(_whole)) is not None:
+    if (whole := seen.read(whole_values)) is not None:
         return Plain(whole)
     if decimal != "," and (real := _real(seen)):
         return real
-    times = seen.read(_times) if _is_dated(_without(head, missing)) else None
+    times = seen.read(time_values) if is_dated(without(head, missing)) else None
     return None if times is None else Plain(times)
 
 
-def _whole(known: pa.ChunkedArray, look: _Look) -> pa.ChunkedArray | None:
+def whole_values(known: pa.ChunkedArray, look: Look) -> pa.ChunkedArray | None:
     import pyarrow as pa
 
     whole = cast(known, pa.int64())
     return whole if whole is not None and (look.whole or _returns(whole, known)) else None
 
 
-def _times(known: pa.ChunkedArray, _: _Look) -> pa.ChunkedArray | None:
+def time_values(known: pa.ChunkedArray, _: Look) -> pa.ChunkedArray | None:
     import pyarrow as pa
 
     return cast(known, pa.timestamp("us"))
@@ -152,15 +158,15 @@ def cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
         return None
 
 
-def _is_wordy(column: pa.ChunkedArray, missing: Sequence[str]) -> bool:
+def is_wordy(column: pa.ChunkedArray, missing: Sequence[str]) -> bool:
     """Whether the first cells are neither numbers nor times, so that not all are."""
     import pyarrow as pa
 
-    head = _without(column.slice(0, PEEK), missing)
+    head = without(column.slice(0, PEEK), missing)
     return all(cast(head, kind) is None for kind in (pa.float64(), pa.int64(), pa.timestamp("us")))
 
 
-def _without(column: pa.ChunkedArray, words: Sequence[str]) -> pa.ChunkedArray:
+def without(column: pa.ChunkedArray, words: Sequence[str]) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -168,70 +174,83 @@ def _without(column: pa.ChunkedArray, words: Sequence[str]) -> pa.ChunkedArray:
     return pc.if_else(gone, pa.scalar(None, column.type), column)
 
 
-def _known(column: pa.ChunkedArray, missing: Sequence[str], look: _Look) -> pa.ChunkedArray:
+def known_cells(column: pa.ChunkedArray, missing: Sequence[str], look: Look) -> pa.ChunkedArray:
     """The cells that are not missing; words that cannot be among them are not looked for, which is slow."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if not (look.wordless and set(missing) <= set(MISSING)):
-        return _without(column, missing)
+        return without(column, missing)
     if not (look.blank and "" in missing):
         return column
     return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
 
 
-def _looked_at(column: pa.ChunkedArray) -> _Look:
+def looked_at(column: pa.ChunkedArray) -> Look:
     import numpy as np
 
     looks = [_look_at(chunk) for chunk in column.chunks]
-    none = np.zeros(0, dtype=bool)
-    return _Look(
+    if len(looks) == 1:
+        return looks[0]
+
+    def together(name: str) -> np.ndarray:
+        return np.concatenate([np.zeros(0, dtype=bool), *(getattr(look, name) for look in looks)])
+
+    return Look(
         others=bytes(set(b"".join(look.others for look in looks))),
-        points=any(look.points for look in looks),
         blank=any(look.blank for look in looks),
         whole=all(look.whole for look in looks),
-        led=np.concatenate([none, *(look.led for look in looks)]),
-        long=np.concatenate([none, *(look.long for look in looks)]),
-        marked=np.concatenate([none, *(look.marked for look in looks)]),
+        led=together("led"),
+        trailed=together("trailed"),
+        long=together("long"),
+        marked=together("marked"),
     )
 
 
-def _look_at(chunk: pa.Array) -> _Look:
+def _look_at(chunk: pa.Array) -> Look:
     import numpy as np
 
     text, ends = _bytes_of(chunk)
     starts, sizes = ends[:-1], np.diff(ends)
-    # So that each cell has a second byte and a third to look at, be they its own or not.
-    marks = np.frombuffer(text + b"   ", dtype=np.uint8)
+    others = _others(text)
+    # So that each cell has a byte before its end, a second and a third to look at, be they its own or not.
+    marks = np.concatenate([text, np.zeros(3, dtype=np.uint8)])
     first, second, signed = marks[starts], marks[starts + 1], np.zeros(len(chunk), dtype=bool)
-    if b"-" in text:
+    if MINUS in first:
         signed = (first == MINUS) & (sizes > 0)
         first, second = np.where(signed, second, first), np.where(signed, marks[starts + 2], second)
     digits = sizes - signed
     zero = (first == ZERO) & (digits > 0)
-    others = bytes(set(text.translate(None, PLAIN_BYTES)))
-    return _Look(
+    return Look(
         others=others,
-        points=b"." in text,
         blank=bool((sizes == 0).any()),
         whole=not (zero & (signed | (digits > 1))).any() and b"+" not in others,
         led=zero & (digits > 1) & (second >= ZERO) & (second <= NINE),
+        trailed=(marks[ends[1:] - 1] == ZERO) & (sizes > 0),
         long=digits >= DIGITS_LOST,
-        marked=_rows_with(marks, ends, others),
+        marked=_rows_with(text, ends, others),
     )
 
 
-def _bytes_of(chunk: pa.Array) -> tuple[bytes, np.ndarray]:
+def _others(text: np.ndarray) -> bytes:
+    """Which bytes there are of no plain number or time."""
+    import numpy as np
+
+    outside = text[(text - np.uint8(MINUS) > SPAN) | (text == SLASH)]
+    return bytes(set(outside.tobytes().translate(None, PLAIN_BYTES)))
+
+
+def _bytes_of(chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """The cells one after the other, and where each begins and the last one ends."""
     import numpy as np
     import pyarrow as pa
 
     _, places, held = chunk.buffers()
     if not len(chunk) or held is None:
-        return b"", np.zeros(len(chunk) + 1, dtype=np.int32)
+        return np.zeros(0, dtype=np.uint8), np.zeros(len(chunk) + 1, dtype=np.int32)
     wide = np.int64 if pa.types.is_large_string(chunk.type) else np.int32
     ends = np.frombuffer(places, dtype=wide)[chunk.offset : chunk.offset + len(chunk) + 1]
-    return bytes(memoryview(held)[ends[0] : ends[-1]]), ends - ends[0]
+    return np.frombuffer(held, dtype=np.uint8)[ends[0] : ends[-1]], ends - ends[0]
 
 
 def _rows_with(marks: np.ndarray, ends: np.ndarray, others: bytes) -> np.ndarray:
@@ -252,29 +271,39 @@ def _returns(whole: pa.ChunkedArray, known: pa.ChunkedArray) -> bool:
 
 
 def _real(seen: _Seen) -> Plain | None:
-    """Digits with points. Where some end with a zero, few and differing decimals are those of versions."""
     marks = set[str]()
 
-    def real(known: pa.ChunkedArray, look: _Look) -> pa.ChunkedArray | None:
-        marks.update(_marks(known, look))
-        return _finite(known, look)
+    def real(known: pa.ChunkedArray, look: Look) -> pa.ChunkedArray | None:
+        marks.update(marks_of(known, look))
+        return finite_values(known, look)
 
     values = seen.read(real)
     if values is None:
         return None
-    if not marks & {"zeros", "code"}:
+    if not marks & CLOSER:
         return Plain(values)
-    decimals = [_decimals(cells) for cells in seen.without_powers() if cells.null_count < len(cells)]
+    decimals = [decimals_of(cells) for cells in seen.without_powers() if cells.null_count < len(cells)]
+    mark = decimal_mark(marks, decimals, lambda: _proven(seen), lambda: has_nan(values))
+    return None if mark is None else Plain(values, mark)
+
+
+def decimal_mark(
+    marks: Set[str], decimals: Sequence[tuple[int, int]], proven: Callable[[], bool], nan: Callable[[], bool]
+) -> Decimal | None:
+    """What digits with points prove of which a closer look is taken; None where they may be no numbers.
+
+    Where some end with a zero, few and differing decimals are those of versions.
+    """
     low, high = min((low for low, _ in decimals), default=1), max((high for _, high in decimals), default=1)
     if "powers" not in marks:
-        return None if 0 < low < high <= FEW_DECIMALS else Plain(values, "." if _proven(seen) else "")
-    if _has_nan(values):
+        return None if 0 < low < high <= FEW_DECIMALS else "." if proven() else ""
+    if nan():
         return None  # a word such as NAN, which is none of the usual ones
     # Then those of the cells with an exponent change nothing.
-    return Plain(values, ".") if (low == 0 or high > FEW_DECIMALS) and _proven(seen) else None
+    return "." if (low == 0 or high > FEW_DECIMALS) and proven() else None
 
 
-def _marks(known: pa.ChunkedArray, look: _Look) -> Iterator[str]:
+def marks_of(known: pa.ChunkedArray, look: Look) -> Iterator[str]:
     """What the cells have of which a closer look is taken: exponents, codes and zeros at the end."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -283,11 +312,12 @@ def _marks(known: pa.ChunkedArray, look: _Look) -> Iterator[str]:
         powers = known.filter(pa.array(look.marked)).drop_null()
         yield from ("powers",) if len(powers) else ()
         yield from ("code",) if pc.any(pc.match_substring_regex(powers, CODE)).as_py() else ()
-    if look.points and pc.any(pc.and_(pc.ends_with(known, "0"), pc.match_substring(known, "."))).as_py():
+    # Most cells that end with a zero are whole numbers, or there are none.
+    if look.trailed.any() and pc.any(pc.match_substring(known.filter(pa.array(look.trailed)), ".")).as_py():
         yield "zeros"
 
 
-def _finite(known: pa.ChunkedArray, look: _Look) -> pa.ChunkedArray | None:
+def finite_values(known: pa.ChunkedArray, look: Look) -> pa.ChunkedArray | None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -295,7 +325,7 @@ def _finite(known: pa.ChunkedArray, look: _Look) -> pa.ChunkedArray | None:
     return None if real is None or pc.any(pc.is_inf(real)).as_py() or _is_odd(known, look) else real
 
 
-def _has_nan(values: pa.ChunkedArray) -> bool:
+def has_nan(values: pa.ChunkedArray) -> bool:
     import pyarrow.compute as pc
 
     return bool(pc.any(pc.is_nan(values)).as_py())
@@ -305,7 +335,7 @@ def _proven(seen: _Seen) -> bool:
     return any(proves_point(cells) for cells in seen.without_powers())
 
 
-def _decimals(known: pa.ChunkedArray) -> tuple[int, int]:
+def decimals_of(known: pa.ChunkedArray) -> tuple[int, int]:
     """The fewest and the most decimals of a cell."""
     found = [_decimals_of(chunk) for chunk in known.chunks if chunk.null_count < len(chunk)]
     return min(low for low, _ in found), max(high for _, high in found)
@@ -320,7 +350,7 @@ def _decimals_of(cells: pa.Array) -> tuple[int, int]:
     return limits["min"], limits["max"]
 
 
-def _is_odd(known: pa.ChunkedArray, look: _Look) -> bool:
+def _is_odd(known: pa.ChunkedArray, look: Look) -> bool:
     """Whether any cell is not plain. The pattern is slow, so that only cells are looked at that may fit it."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -333,7 +363,7 @@ def _is_odd(known: pa.ChunkedArray, look: _Look) -> bool:
     return bool(pc.any(pc.match_substring_regex(cells, NOT_PLAIN)).as_py())
 
 
-def _is_dated(known: pa.ChunkedArray) -> bool:
+def is_dated(known: pa.ChunkedArray) -> bool:
     """Whether the first cells begin as ISO-8601 does."""
     import pyarrow.compute as pc
 

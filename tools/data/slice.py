@@ -28,6 +28,7 @@ SLICE = Slice(
         "areas",
         "cells",
         "pairs",
+        "pieces",
         "far",
         "words",
         "sandbox",

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..storage.state_files import draft_of, private_file, private_folder, remove
 from ..undo import deletes
 from ..user_files import readable
 from .answers import ENDPOINT, dataset_name, lines_of, table_of
+from .blocks import UnlikeError
 from .bounds import named
 from .folder import holds_parquet
 from .large import is_large, read_large
@@ -34,6 +35,7 @@ from .pieces import grouped
 from .readers import normalise, read_table, retype
 from .reads import Read, Reading
 from .sources import PREFIX, read_source, table_in
+from .streamed import is_streamed, read_streamed
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -151,6 +153,10 @@ def load_file(
 def _read_whole_or_in_parts(
     work: Work, source: Path, name: str, options: ReadOptions, parents: list[str], by: str
 ) -> Dataset:
+    if is_streamed(source):
+        with suppress(UnlikeError), read_streamed(source, options, work.progress) as stream:
+            if stream:
+                return save_parts(work, stream.parts, name, parents, by, stream.notes)
     if is_large(source):
         with spilling(work) as folder, read_large(source, options, folder, work.progress) as found:
             if found:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Weighted = Callable[["np.ndarray"], "np.ndarray"]
 Resampled = Callable[["np.ndarray", "np.ndarray", "np.ndarray"], Weighted]
 
+# So many weights of rows are in memory at once, for as many samples as that is.
+ROW_WEIGHTS = 1 << 18
+
 
 def log_loss(truth: np.ndarray, prediction: np.ndarray, units: np.ndarray) -> Weighted:
     return _mean(log_losses(truth, prediction), units)
@@ -112,10 +115,16 @@ def average_precision(truth: np.ndarray, prediction: np.ndarray, units: np.ndarr
     positive, unit = (truth[order] == 1).astype(float), units[order]
 
     def of(weights: np.ndarray) -> np.ndarray:
-        ordered = weights[:, unit]
-        found, seen = (ordered * positive).cumsum(-1)[:, last], ordered.cumsum(-1)[:, last]
-        gained = np.diff(found, axis=-1, prepend=0)
-        return _ratio((gained * np.nan_to_num(_ratio(found, seen))).sum(-1), found[:, -1])
+        # The weights of all rows in all samples at once take gigabytes, and do not fit into a cache.
+        few = max(1, ROW_WEIGHTS // len(unit))
+        return np.concatenate([of_few(weights[start : start + few]) for start in range(0, len(weights), few)])
+
+    def of_few(weights: np.ndarray) -> np.ndarray:
+        ordered = weights.take(unit, axis=1)
+        seen = ordered.cumsum(-1).take(last, axis=1)
+        found = np.multiply(ordered, positive, out=ordered).cumsum(-1).take(last, axis=1)
+        precision = np.divide(found, seen, out=np.zeros_like(found), where=seen > 0)
+        return _ratio((np.diff(found, axis=-1, prepend=0) * precision).sum(-1), found[:, -1])
 
     return of
 

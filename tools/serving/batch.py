@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from ..data.pieces import batches_of, opened_parquet, stepped
 from ..data.store import Dataset, resolve, save_parts
 from ..errors import ToolFailure
 from ..handles import slug
@@ -219,7 +220,7 @@ class OfRows:
 @dataclass(frozen=True)
 class Block:
     start: int
-    rows: pa.RecordBatch
+    rows: pa.Table
 
 
 def _require_columns(source: Dataset, answers: Answers) -> None:
@@ -234,7 +235,7 @@ def _blocks(
     work: Work, source: Dataset, answers: Answers, pool: Pool | None, notes: list[str]
 ) -> Generator[tuple[Block, np.ndarray | None]]:
     """The rows, some at a time, and what the model says of them, if a pool has been asked."""
-    blocks = _read(work, source, list(dict.fromkeys([*answers.names, *answers.card.names])))
+    blocks = blocks_of(work, source, list(dict.fromkeys([*answers.names, *answers.card.names])))
     if pool is None:
         yield from ((block, None) for block in blocks)
     else:
@@ -242,15 +243,17 @@ def _blocks(
         yield from answered(pool, subject, blocks, lambda block: (block.start, block.rows.num_rows), notes)
 
 
-def _read(work: Work, source: Dataset, names: list[str]) -> Generator[Block]:
-    import pyarrow.parquet as pq
+def blocks_of(work: Work, source: Dataset, names: list[str]) -> Generator[Block]:
+    """The rows in their order, of which no more than a group of the file is held at once."""
+    import pyarrow as pa
 
     done, total = 0, source.info.rows
-    with pq.ParquetFile(source.path) as file:
-        for batch in file.iter_batches(PART_ROWS, columns=names or None):
+    with opened_parquet(source.path) as file:
+        tables = (pa.Table.from_batches([batch]) for batch in batches_of(file, PART_ROWS, names or None))
+        for table in stepped(tables, PART_ROWS):
             work.progress(done, total, f"row {done} of {total}")
-            yield Block(done, batch)
-            done += batch.num_rows
+            yield Block(done, table.combine_chunks())
+            done += table.num_rows
 
 
 def _parts(blocks: Iterable[tuple[Block, np.ndarray | None]], answers: Answers) -> Generator[pa.Table]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlops_mcp.tools.data import columnar, large, pieces
+from mlops_mcp.tools.data import blocks, columnar, large, pieces
 from mlops_mcp.tools.data.cells import Convention, read_column
 from mlops_mcp.tools.data.models import ReadOptions
 from mlops_mcp.tools.data.plain import MISSING
@@ -44,9 +44,9 @@ ALIKE = {
 
 
 @pytest.fixture
-def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large, "LARGE", 1)
-    monkeypatch.setattr(large, "BLOCK", BLOCK)
+    monkeypatch.setattr(blocks, "BLOCK", BLOCK)
 
 
 @pytest.mark.parametrize("text", ALIKE.values(), ids=ALIKE)
@@ -57,7 +57,7 @@ def test_what_is_read_in_blocks_is_what_is_read_at_once(
     path.write_bytes(text.encode())
     whole = load_file(work, str(path), "whole")
     monkeypatch.setattr(large, "LARGE", 1)
-    monkeypatch.setattr(large, "BLOCK", BLOCK)
+    monkeypatch.setattr(blocks, "BLOCK", BLOCK)
     monkeypatch.setattr("mlops_mcp.tools.data.store.read_table", None)
     parts = load_file(work, str(path), "parts")
     assert parts.path == whole.path
@@ -66,7 +66,7 @@ def test_what_is_read_in_blocks_is_what_is_read_at_once(
     assert not list((work.home / "queries").iterdir())
 
 
-@pytest.mark.usefixtures("blocks")
+@pytest.mark.usefixtures("in_blocks")
 def test_a_row_with_too_many_cells_is_refused_in_whichever_block_it_is(work: Work, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("id,v\n" + _rows("1") + "60,1,2\n")
@@ -93,12 +93,12 @@ def test_what_is_not_plain_enough_for_blocks_is_read_at_once(
     path.write_bytes(content)
     whole = load_file(work, str(path), "whole", options)
     monkeypatch.setattr(large, "LARGE", 1)
-    monkeypatch.setattr(large, "BLOCK", BLOCK)
+    monkeypatch.setattr(blocks, "BLOCK", BLOCK)
     again = load_file(work, str(path), "again", options)
     assert (again.path, again.info.notes) == (whole.path, whole.info.notes)
 
 
-@pytest.mark.usefixtures("blocks")
+@pytest.mark.usefixtures("in_blocks")
 def test_an_open_quote_is_told_by_its_line(work: Work, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("id,v\n" + _rows("1") + '60,"open\n' + _rows("2"))

@@ -25,13 +25,15 @@ from ...conftest import finished
 KILLED = """
 import os, signal, sys
 from mlops_mcp.config.load import load
-from mlops_mcp.tools.data import client, large
+from mlops_mcp.tools.data import blocks, client, large, streamed
 from mlops_mcp.tools.data.models import LoadRequest
 from mlops_mcp.tools.runtime.work import Reporter, Work
 from mlops_mcp.tools.tracing.span import Tracer
 
-home, roots, path, words = sys.argv[1:]
-large.LARGE = large.BLOCK = 1000
+home, roots, path, way, words = sys.argv[1:]
+large.LARGE = blocks.BLOCK = streamed.BLOCK = 1000
+if way == "in one pass":
+    streamed.LEAST, streamed.HEAD_BLOCKS = 0, 1000
 
 def die(progress):
     if words in progress.message:
@@ -47,15 +49,21 @@ def _left(work: Work) -> list[Path]:
     return [*(work.home / "queries").glob("*"), *(work.home / "datasets").glob(".rows*")]
 
 
-@pytest.mark.parametrize("words", ["MB of text read", "columns read", "rows stored"])
-def test_what_a_killed_job_leaves_is_removed_and_nothing_else(work: Work, tmp_path: Path, words: str) -> None:
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("in one pass", "MB of text read"),
+        *(("kept on disk", words) for words in ("text read", "columns read", "stored")),
+    ],
+)
+def test_what_a_killed_job_leaves_is_removed_and_nothing_else(work: Work, tmp_path: Path, way: str, words: str) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("id,v\n" + "".join(f"{place},{place / 4}\n" for place in range(1000)))
     other = [work.home / "queries" / "02K-7-x", work.home / "datasets" / ".rows.parquet.abc"]
     for each in other:
         each.parent.mkdir(parents=True, exist_ok=True)
         each.touch()
-    command = [sys.executable, "-c", KILLED, str(work.home), str(tmp_path), str(path), words]
+    command = [sys.executable, "-c", KILLED, str(work.home), str(tmp_path), str(path), way, words]
     said = json.loads(subprocess.run(command, capture_output=True, text=True).stdout)
     assert len(_left(work)) > len(other)
     function_of(said["function"])(work, *said["arguments"])

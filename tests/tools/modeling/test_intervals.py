@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scipy.stats import norm
 from sklearn import metrics as sk
 
-from mlops_mcp.tools.modeling import intervals, metrics
+from mlops_mcp.tools.modeling import intervals, metrics, resampled
 from mlops_mcp.tools.modeling.card import ModelCard
 
 Drawn = tuple[np.ndarray, np.ndarray]
@@ -165,3 +166,18 @@ def test_a_single_row_has_an_error_but_no_share_of_the_spread() -> None:
     card = ModelCard(algorithm="Ridge", task="regression", target="y", features=[], dataset="d", rows=1)
     found = metrics.measured(card, np.array([3.0]), np.array([1.0]))
     assert found.values == {"rmse": 2.0, "mae": 2.0, "r2": None}
+
+
+def test_average_precision_of_many_samples_is_that_of_each_and_takes_little_memory() -> None:
+    draw, rows, count = np.random.default_rng(0), 20_000, 500
+    share = draw.random(rows).round(2)
+    prediction, truth = np.column_stack([1 - share, share]), (draw.random(rows) < share).astype(int)
+    scored = resampled.average_precision(truth, prediction, draw.integers(0, count, rows))
+    weights = draw.integers(0, 3, (100, count)).astype(float)
+    tracemalloc.start()
+    found = scored(weights)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.tolist() == [scored(sample[None])[0] for sample in weights]
+    # The weights of all rows in all samples are 16 MB, of which there would be several.
+    assert peak < 16 << 20

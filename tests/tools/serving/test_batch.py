@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from mlops_mcp.tools.causal.client import estimate_effect
 from mlops_mcp.tools.causal.models import EffectRequest
-from mlops_mcp.tools.data.store import resolve
+from mlops_mcp.tools.data.store import resolve, save_parts
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.modeling.frame import design
@@ -220,3 +221,17 @@ def test_what_cannot_be_predicted_is_refused_and_leaves_nothing_behind(
     with pytest.raises(ToolFailure, match="unknown column"):
         predict(work, model, rows, columns=["kez"])
     assert {*before} <= {*(work.home / "datasets").iterdir()}
+
+
+def test_of_a_dataset_little_more_than_a_group_of_its_rows_is_held(work: Work) -> None:
+    groups, size = 12, 4000
+    draw = np.random.default_rng(0)
+    parts = (pa.table({f"x{place}": draw.random(size) for place in range(8)}) for _ in range(groups))
+    source = save_parts(work, parts, "groups", [], "a test")
+    before, most, rows = pa.total_allocated_bytes(), 0, list[int]()
+    for block in batch.blocks_of(work, source, ["x0", "x3", "x7"]):
+        most = max(most, pa.total_allocated_bytes() - before)
+        rows.append(block.rows.num_rows)
+    assert (sum(rows), set(rows[:-1])) == (groups * size, {70})
+    # Three columns of a group, as they are in the file and as they are read.
+    assert most < 4 * 3 * 8 * size
