@@ -14,6 +14,7 @@ TOGETHER = {
     "tests/integration/test_planted_secrets.py": "home",
     "tests/tools/backends/test_feature_stores.py": "cluster",
     "tests/tools/backends/test_matrix.py": "cluster",
+    "tests/tools/backends/test_outages.py": "cluster",
     "tests/tools/data/test_postgres_source.py": "cluster",
     "tests/tools/runtime/test_cluster_pool.py": "cluster",
     "tests/tools/runtime/test_fan_out.py": "cluster",
