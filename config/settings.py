@@ -222,6 +222,7 @@ class MlflowSettings(Section):
     experiment_prefix: str
     default_tags: dict[str, str]
     allow_pickle: bool
+    patience_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
 
 
 class OpikSettings(Section):

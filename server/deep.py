@@ -92,13 +92,12 @@ def _work(settings: Settings) -> Work:
 
 
 def _features(settings: Settings) -> None:
-    """The stores of a team are only read: what was written there others would find."""
+    """The registry and the online store of a team are only read: what was written there others would find."""
     if not is_repository(settings):
         return _sqlite(settings.feast_home / "online.db")
-    from ..tools.features.client import list_features
+    from ..tools.features.team.client import look_into
 
-    list_features(_work(settings), "", 1, "")
-    return None
+    return look_into(_work(settings))
 
 
 def _file(folder: Path) -> None:

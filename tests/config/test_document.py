@@ -63,6 +63,7 @@ def test_every_value_of_its_yaml_is_taken(tmp_path: Path) -> None:
         "experiment_prefix": "e2i_",
         "default_tags": {"platform": "e2i", "environment": "staging"},
         "allow_pickle": False,
+        "patience_s": 60.0,
     }
     assert settings.opik.api_key.get_secret_value() == "k"
     assert settings.opik.model_dump(exclude={"api_key"}) == {

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import marks
 from mlops_mcp.tools.tracing.span import Tracer
 
+from .runtime.outcomes import SOURCE
 from .runtime.postgres import running, search_path
 
 
@@ -71,3 +73,30 @@ def postgres(needs: Callable[..., str]) -> Generator[str]:
         os.chmod(folder, 0o755)
         with running(Path(folder), lambda name: needs(name, "install postgresql", path)) as address:
             yield address
+
+
+@pytest.fixture(scope="session")
+def hard_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the package `hard`."""
+    folder = tmp_path_factory.mktemp("hard")
+    file = folder / "hard" / "tools" / "outcomes" / "client.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("from __future__ import annotations\n" + SOURCE, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scheduler(hard_folder: Path) -> Generator[str]:
+    """The address of a Dask cluster of two worker processes with a thread each."""
+    from distributed import LocalCluster
+
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(hard_folder)
+    sys.path.insert(0, str(hard_folder))
+    try:
+        cluster: Any = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
+        with cluster:
+            yield str(cluster.scheduler_address)
+    finally:
+        sys.path.remove(str(hard_folder))
+        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)

@@ -22,9 +22,11 @@ from pydantic import ValidationError
 from ..errors import ToolFailure, require
 from ..lineage import Lineage
 from ..runtime.work import Work
+from ..storage.state_files import private_folder
 from ..tracking.backend import mlflow_client, require_backend, translated
-from ..tracking.client import require_running
-from ..tracking.locations import artifacts_at, fetched, local_folder, require_artifacts
+from ..tracking.client import artifact_place, require_running
+from ..tracking.locations import artifacts_at, fetched, local_folder, reached, require_artifacts
+from ..tracking.patient import patiently
 from . import sealed
 from .algorithms import algorithm
 from .card import CARD_FILE, MODEL_FILE, ModelCard, digest
@@ -113,7 +115,7 @@ def _log(work: Work, card: ModelCard, run_id: str, write: Callable[[Path, Any], 
         try:
             folder = Path(scratch) / "model"
             write(folder, logged)
-            artifacts_at(work.settings, logged.artifact_location).log_artifacts(str(folder))
+            patiently(work, lambda: _upload(work, folder, logged.artifact_location))
             _attach(client, run_id, logged.model_id)
         except BaseException:
             client.finalize_logged_model(logged.model_id, "FAILED")
@@ -122,7 +124,12 @@ def _log(work: Work, card: ModelCard, run_id: str, write: Callable[[Path, Any], 
     return f"models:/{logged.model_id}"
 
 
-def require_ready(work: Work, name: str, run: str = "") -> None:
+def _upload(work: Work, folder: Path, location: str) -> None:
+    with reached(location):
+        artifacts_at(work.settings, location).log_artifacts(str(folder))
+
+
+def require_ready(work: Work, name: str, run: str = "", experiment: str = "") -> None:
     """Look for the algorithm's library, MLflow and the run before the work that takes long, so that none is lost.
 
     Raises:
@@ -130,20 +137,20 @@ def require_ready(work: Work, name: str, run: str = "") -> None:
         ToolFailure: an unknown algorithm or run.
     """
     require(algorithm(name).library)
-    require_logging(work, run)
+    require_logging(work, run, experiment)
 
 
-def require_logging(work: Work, run: str = "") -> None:
-    """Look for MLflow, its artifacts and the run alone.
+def require_logging(work: Work, run: str = "", experiment: str = "") -> None:
+    """Look for MLflow, the run, and whether artifacts can be stored where they will lie.
 
     Raises:
         NotInstalled, Unavailable: a library is missing, or a backend does not answer.
         ToolFailure: an unknown run, or one that has ended.
     """
     require_backend(work)
-    require_artifacts(work.settings, work.settings.artifact_root)
     if run:
         require_running(work, run, "a model")
+    require_artifacts(work.settings, artifact_place(work, run, experiment))
 
 
 def find_model(work: Work, reference: str, effects: bool = False) -> StoredModel:
@@ -335,11 +342,21 @@ def local_copy(work: Work, location: str, name: str) -> Path:
         return folder
     target = work.home / "cache" / "models" / name
     if not target.is_dir():
-        draft = target.with_name(f".{name}")
+        patiently(work, lambda: _download(work, location, target))
+    return target
+
+
+def _download(work: Work, location: str, target: Path) -> None:
+    """Fetch a folder, whole or not at all; another process may do so at the same time."""
+    with tempfile.TemporaryDirectory(dir=private_folder(target.parent), prefix=".") as scratch:
+        draft = Path(scratch) / target.name
         with translated():
             fetched(artifacts_at(work.settings, location), "", draft, MAX_BYTES)
-        draft.rename(target)
-    return target
+        try:
+            draft.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
 
 
 def record_model(work: Work, uri: str, parents: list[str], tool: str) -> None:

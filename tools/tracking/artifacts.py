@@ -18,7 +18,7 @@ from ..pictures import Picture, described, shown, whole
 from ..runtime.work import Work
 from .checks import inside_run
 from .client import opened_at
-from .locations import artifacts_at, fetched
+from .locations import artifacts_at, fetched, reached
 from .models import Artifact, ArtifactLine
 
 if TYPE_CHECKING:
@@ -130,10 +130,9 @@ class _Files:
 
     def _listed(self, path: str) -> list[ArtifactLine]:
         repository, inside, before = self._place(path)
-        lines = [
-            ArtifactLine(path=before + file.path, folder=file.is_dir, size=file.file_size)
-            for file in repository.list_artifacts(inside or None)
-        ]
+        with reached(str(repository.artifact_uri)):
+            found = repository.list_artifacts(inside or None)
+        lines = [ArtifactLine(path=before + file.path, folder=file.is_dir, size=file.file_size) for file in found]
         return sorted(lines, key=lambda line: (not line.folder, line.path))
 
     def _line(self, path: str) -> ArtifactLine:

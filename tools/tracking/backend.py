@@ -13,7 +13,7 @@ import time
 import urllib.error
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from functools import cache
+from functools import cache, partial
 from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..storage.state_files import draft_of, place, private_folder, remove_old_dr
 from ..tracing.redaction import redact
 from ..urls import answered
 from . import embedded
+from .patient import patient, patiently
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,7 +59,7 @@ def mlflow_client(work: Work) -> MlflowClient:
         Unavailable: the configured server does not answer.
     """
     require_backend(work)
-    return work.once(open_client)
+    return patient(work, work.once(open_client))
 
 
 def require_backend(work: Work) -> None:
@@ -150,9 +151,12 @@ def probe(uri: str, what: str, setting: str, then: str = "What does not use it w
 
 def _probe_now_and_then(work: Work, uri: str) -> None:
     last = work.cache.get(probe)
-    if not isinstance(last, float) or time.monotonic() - last > PROBE_EVERY_S:
-        probe(uri, "the MLflow server", SETTING, WITHOUT_MLFLOW)
-        work.cache[probe] = time.monotonic()
+    if isinstance(last, float) and time.monotonic() - last < PROBE_EVERY_S:
+        return
+    ask = partial(probe, uri, "the MLflow server", SETTING, WITHOUT_MLFLOW)
+    # Whoever has answered this job before is waited for; one that is dead from the beginning is told at once.
+    patiently(work, ask) if last else ask()
+    work.cache[probe] = time.monotonic()
 
 
 def _silence(uri: str) -> str:

@@ -21,10 +21,12 @@ from ..runtime.work import Work
 from ..storage.state_files import keep_private
 from ..undo import deletes
 from ..user_files import held, readable
-from .checks import OWNER, PARENT, USER, check_tags, check_title, check_unchanged, check_values, inside_run, owned
+from . import embedded
+from .checks import OWNER, USER, check_tags, check_title, check_unchanged, check_values, inside_run, owned
 from .connection import opened
-from .locations import artifacts_at, local_folder
+from .locations import artifacts_at, local_folder, reached
 from .models import Experiment, Logged, Run, RunLine, RunStatus, cut, fit
+from .patient import patiently
 from .reading.mlflow import ThroughMlflow
 from .reading.query import Query, query_of
 from .reading.source import Runs, runs_of
@@ -74,16 +76,37 @@ def create_experiment(work: Work, name: str, tags: dict[str, str]) -> Experiment
     )
 
 
+def artifact_place(work: Work, run: str, experiment: str) -> str:
+    """Where artifacts of a run, or else of an experiment, lie or would lie.
+
+    A tracking server knows its own store: what it has for its first experiment it will have for others.
+    """
+    if embedded.path(work.settings):
+        return work.settings.artifact_root
+    with opened(work) as client:
+        if run:
+            return str(find_run(client, run).info.artifact_uri)
+        full = f"{work.settings.mlflow.experiment_prefix}{experiment or DEFAULT_EXPERIMENT}"
+        if (found := client.get_experiment_by_name(full)) is None and _has_own_store(work):
+            found = next(iter(client.search_experiments(max_results=1, order_by=["creation_time ASC"])), None)
+    return str(found.artifact_location) if found else work.settings.artifact_root
+
+
+def _has_own_store(work: Work) -> bool:
+    return work.settings.tracking_uri.startswith("http") and not work.settings.mlflow.artifact_root
+
+
 def _create(work: Work, client: MlflowClient, name: str, tags: dict[str, str]) -> bool:
     from mlflow.exceptions import MlflowException
 
     root = work.settings.artifact_root
     location = f"{root.rstrip('/')}/{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}"
-    remote = work.settings.tracking_uri.startswith("http") and not work.settings.mlflow.artifact_root
     try:
         # A tracking server knows its own artifact store; without one the default would be the working directory.
         client.create_experiment(
-            name, artifact_location=None if remote else location, tags={**work.settings.mlflow.default_tags, **tags}
+            name,
+            artifact_location=None if _has_own_store(work) else location,
+            tags={**work.settings.mlflow.default_tags, **tags},
         )
     except MlflowException as error:
         if error.error_code == "RESOURCE_ALREADY_EXISTS":
@@ -153,7 +176,7 @@ def log_artifact(work: Work, run: str, path: str, folder: str) -> Logged:
     source, place = readable(work.settings, path), inside_run(folder)
     with opened_at(work, run) as (_, found), _copied(source) as copy:
         _require_running(work, found, source.name)
-        artifacts_at(work.settings, found.info.artifact_uri or "").log_artifact(str(copy), place or None)
+        _store(work, found, copy, place)
         if top := local_folder(found.info.artifact_uri or ""):
             keep_private(top / place / source.name)  # MLflow copies what others may do with the file as well
     return Logged(run=f"run:{found.info.run_id}", artifact=f"{place}/{source.name}".lstrip("/"))
@@ -182,7 +205,17 @@ def log_file(work: Work, run: str, file: Path, folder: str = "") -> None:
     """Keep a file of ours as an artifact of a run, also of one that has ended."""
     with opened_at(work, run) as (_, found):
         _require_kept(work, found)
-        artifacts_at(work.settings, found.info.artifact_uri or "").log_artifact(str(file), folder or None)
+        _store(work, found, file, folder)
+
+
+def _store(work: Work, run: MlflowRun, file: Path, folder: str) -> None:
+    location = run.info.artifact_uri or ""
+
+    def store() -> None:
+        with reached(location):
+            artifacts_at(work.settings, location).log_artifact(str(file), folder or None)
+
+    patiently(work, store)
 
 
 def end_run(work: Work, run: str, status: RunStatus) -> Run:
@@ -202,17 +235,6 @@ def end_run(work: Work, run: str, status: RunStatus) -> Run:
                 "start_run opens a new one.",
             )
         return _view(client, found, [])
-
-
-def close_abandoned(work: Work, parent: str, own: str) -> None:
-    """Mark the runs that ended work left open as KILLED: those below `parent`, and `own` (may be empty)."""
-    with opened_at(work, parent) as (client, run):
-        found = run.info
-        below = f"tags.`{PARENT}` = '{found.run_id}' and attributes.status = 'RUNNING'"
-        for child in client.search_runs([found.experiment_id], below):
-            client.set_terminated(child.info.run_id, "KILLED")
-        if own and client.get_run(found.run_id).info.status == "RUNNING":
-            client.set_terminated(found.run_id, "KILLED")
 
 
 def get_run(work: Work, run: str, names: Sequence[str] = ()) -> Run:

@@ -10,6 +10,7 @@ from ..errors import ToolFailure, Unavailable
 from ..runtime.work import Work
 from ..tracing.redaction import redact
 from .backend import WITHOUT_MLFLOW, mlflow_client, require_backend, translated
+from .left import end_waiting
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +29,7 @@ def opened(work: Work) -> Generator[MlflowClient]:
     try:
         client = mlflow_client(work)
         with translated():
+            end_waiting(work, client)
             yield client
     except (OSError, DatabaseError) as error:
         raise unusable(work, error) from error

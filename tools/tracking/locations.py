@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ...config.settings import Settings
-from ..errors import ToolFailure, require
+from ..errors import ToolFailure, Unavailable, require
 from ..platforms import files_up_to
+from ..tracing.redaction import redact
 from ..user_files import require_public
 from .backend import WITHOUT_ARTIFACTS, probe
+from .patient import is_away
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -55,12 +59,33 @@ def fetched(repository: ArtifactRepository, path: str, folder: Path, most: int) 
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with files_up_to(most):
+        with files_up_to(most), reached(str(repository.artifact_uri)):
             return Path(repository.download_artifacts(path, str(folder)))
     except (OSError, MlflowException) as error:
         if os.strerror(errno.EFBIG) not in str(error):
             raise
         raise ToolFailure(f"{path or 'a file'} has more than the {most} bytes that are read", "Take less.") from error
+
+
+@contextmanager
+def reached(location: str) -> Generator[None]:
+    """Say what went wrong on the way to artifacts, in whichever library, in the words of a tool.
+
+    Raises:
+        Unavailable: they cannot be reached now.
+    """
+    try:
+        yield
+    except ToolFailure:
+        raise
+    except Exception as error:
+        if is_away(error):
+            said = " ".join(str(error).split())[:200]
+            raise Unavailable(
+                f"the artifacts at {redact(location)} cannot be reached: {redact(said)}",
+                f"Look at that place and the settings {SETTING}, MLFLOW_S3_ENDPOINT_URL. {WITHOUT_ARTIFACTS}",
+            ) from error
+        raise
 
 
 def require_artifacts(settings: Settings, location: str) -> None:

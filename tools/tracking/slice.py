@@ -26,5 +26,5 @@ SLICE = Slice(
     ),
     handles=("run", "experiment"),
     removes=("run", "experiment"),
-    opens=("client", "connection", "models", "backend", "locations", "checks", "parts", "noted"),
+    opens=("client", "connection", "models", "backend", "locations", "checks", "parts", "noted", "ending", "patient"),
 )

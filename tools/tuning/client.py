@@ -48,7 +48,7 @@ def tune_model(work: Work, request: TuneRequest) -> Tuned:
 def _tuned(work: Work, request: TuneRequest, pool: Pool | None) -> Tuned:
     began = time.monotonic()
     require_storage(work)
-    require_ready(work, request.algorithm)
+    require_ready(work, request.algorithm, experiment=request.experiment)
     space = read_space(request.search_space or algorithm(request.algorithm).space)
     request, loaded = with_handles(work, request, "dataset", "validation", "test")
     objective, scored_on, notes = open_objective(work, request)

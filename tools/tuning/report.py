@@ -12,7 +12,8 @@ from pydantic import JsonValue
 
 from ..runtime.work import Work
 from ..tracking.checks import PARENT
-from ..tracking.client import close_abandoned, end_run, log_run, start_run
+from ..tracking.client import end_run, log_run, start_run
+from ..tracking.ending import close_abandoned
 from ..tracking.models import RunStatus
 from ..tracking.parts import Part, experiment_of, log_part
 from .models import CompareRequest, Comparison, Contender, TuneRequest
@@ -37,7 +38,7 @@ class TrialLog:
     @classmethod
     def open(cls, work: Work, request: TuneRequest, study: str, metric: str) -> TrialLog:
         run = start_run(work, request.experiment, f"tune {request.algorithm}", {"study": study}).run
-        work.afterwards(close_abandoned, run, run)
+        work.afterwards(close_abandoned, run)
         return cls(work, run, experiment_of(work, run), metric)
 
     def add(self, trial: FrozenTrial, began: float, ended: float) -> None:
@@ -58,7 +59,7 @@ def log_comparison(work: Work, request: CompareRequest, made: Comparison) -> str
     """Log a comparison and its candidates; the handle of its run."""
     tags = {"comparison": made.comparison, "dataset": request.dataset, "scored_on": made.scored_on}
     run = start_run(work, request.experiment, f"compare {request.target}", tags).run
-    work.afterwards(close_abandoned, run, run)
+    work.afterwards(close_abandoned, run)
     params: dict[str, JsonValue] = {
         "target": request.target, "metric": made.metric, "folds": request.folds, "repeats": request.repeats,
         "n_trials": request.n_trials, "seed": request.seed, "winner": made.winner,

@@ -1,12 +1,10 @@
-"""What the tests of jobs share: hard jobs, and a Dask cluster of two worker processes."""
+"""What the tests of jobs share: hard jobs, and where they are kept and run."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,18 +23,6 @@ from mlops_mcp.tools.runtime.template.handle import Template, own_template
 from mlops_mcp.tools.runtime.template.preload import wanted
 from mlops_mcp.tools.slices import SLICES
 
-from .outcomes import SOURCE
-
-
-@pytest.fixture(scope="session")
-def hard_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the package `hard`."""
-    folder = tmp_path_factory.mktemp("hard")
-    file = folder / "hard" / "tools" / "outcomes" / "client.py"
-    file.parent.mkdir(parents=True)
-    file.write_text("from __future__ import annotations\n" + SOURCE, encoding="utf-8")
-    return folder
-
 
 @pytest.fixture
 def hard(hard_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -44,23 +30,6 @@ def hard(hard_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(hard_folder)
     monkeypatch.setenv("PYTHONPATH", str(hard_folder))
     return import_module("hard.tools.outcomes.client")
-
-
-@pytest.fixture(scope="session")
-def scheduler(hard_folder: Path) -> Generator[str]:
-    """The address of a Dask cluster of two worker processes with a thread each."""
-    from distributed import LocalCluster
-
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(hard_folder)
-    sys.path.insert(0, str(hard_folder))
-    try:
-        cluster: Any = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0")
-        with cluster:
-            yield str(cluster.scheduler_address)
-    finally:
-        sys.path.remove(str(hard_folder))
-        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -47,6 +47,8 @@ CREATED = "only values that were created by a row's time are joined (Feast's fil
 UNSAID = "why a row got no value is not told by Feast"
 # Keys that are read again once they are written.
 TRIED = 5
+# A key of each type that nobody needs to have: whether a store answers is what is asked.
+NO_KEY: Mapping[str, JsonValue] = {"string": "", "int64": 0, "int32": 0}
 
 
 def list_features(work: Work, view: str, limit: int, cursor: str) -> Page[View]:
@@ -61,6 +63,20 @@ def list_features(work: Work, view: str, limit: int, cursor: str) -> Page[View]:
         if part.items and not view and team.catalog.notes:
             part.items[0] = part.items[0].model_copy(update={"notes": [*part.items[0].notes, *team.catalog.notes]})
     return Page(items=part.items, total=part.total, next_cursor=part.next_cursor)
+
+
+def look_into(work: Work) -> None:
+    """Read the registry, and of the online store one key of one view.
+
+    Raises:
+        Unavailable: either cannot be reached.
+    """
+    with opened_team(work) as team:
+        for view in team.catalog.views.values():
+            key = {name: NO_KEY.get(kind) for name, kind in view.keys.items()}
+            if view.until and key and None not in key.values():
+                answer(team, team.catalog.asked([view.name]), [key], full=True)
+                return
 
 
 def get_historical_features(work: Work, request: JoinRequest) -> FeatureJoin:

@@ -69,11 +69,16 @@ def _asked(team: Team, wanted: Asked, keys: Sequence[Mapping[str, JsonValue]]) -
     return {
         name: Column(
             [feast_value_type_to_python_type(value) for value in result.values],
-            [status != NOT_FOUND for status in result.statuses],
+            [_is_held(*each) for each in zip(result.statuses, result.values, result.event_timestamps, strict=True)],
             [stamp.seconds for stamp in result.event_timestamps],
         )
         for name, result in zip(proto.metadata.feature_names.val, proto.results, strict=True)
     }
+
+
+def _is_held(status: int, value: Any, stamp: Any) -> bool:
+    """Of a key that Redis does not hold Feast says that it is there, without a value and a time."""
+    return status != NOT_FOUND and bool(stamp.seconds or value.WhichOneof("val"))
 
 
 def _require_file(team: Team) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,14 @@ from .views import TeamView
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Without a window Feast asks PostgreSQL for rows where nothing is said, which is no SQL.
+EVER = {"start_date": "-infinity", "end_date": "infinity"}
+
 
 def all_rows(work: Work, team: Team, view: TeamView, features: Sequence[str]) -> pa.Table:
     """Keys, time and some features of every row, older versions of a key included, by their names in the view."""
-    return _pulled(work, team, view, features, "pull_all_from_table_or_query", {})
+    window = EVER if team.configured.offline["type"] == "postgres" else {}
+    return _pulled(work, team, view, features, "pull_all_from_table_or_query", window)
 
 
 def newest_rows(work: Work, team: Team, view: TeamView, start: datetime, end: datetime) -> pa.Table:
@@ -27,7 +31,7 @@ def newest_rows(work: Work, team: Team, view: TeamView, start: datetime, end: da
 
 
 def _pulled(
-    work: Work, team: Team, view: TeamView, features: Sequence[str], how: str, window: dict[str, datetime]
+    work: Work, team: Team, view: TeamView, features: Sequence[str], how: str, window: Mapping[str, datetime | str]
 ) -> pa.Table:
     from feast.infra.offline_stores.offline_utils import get_offline_store_from_config
 

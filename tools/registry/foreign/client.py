@@ -11,7 +11,7 @@ from ...lineage import Lineage
 from ...modeling.card import CARD_FILE
 from ...modeling.store import log_model, require_logging
 from ...runtime.work import Work
-from ...tracking.client import end_run, require_running, start_run
+from ...tracking.ending import logging_run
 from ...undo import deletes
 from ...user_files import readable
 from ..client import register_model
@@ -55,13 +55,11 @@ def import_model(work: Work, request: ImportRequest) -> ImportedModel:
     before = _preprocessor(work, request.preprocessor)
     taken = take(work, model, before, Asked(request.dataset, request.target, request.classes, origin.names))
     said = check(taken, model, before, origin.example)
-    run, own = _run_for(work, request.run, f"import {taken.card.algorithm}")
-    uri = log_model(work, taken.pipeline, taken.card, run.removeprefix("run:"), taken.rows)
-    Lineage(work.home).record(uri, [origin.handle, taken.card.dataset], "import_model")
+    with logging_run(work, request.run, "", f"import {taken.card.algorithm}") as run:
+        uri = log_model(work, taken.pipeline, taken.card, run.removeprefix("run:"), taken.rows)
+        Lineage(work.home).record(uri, [origin.handle, taken.card.dataset], "import_model")
     if origin.run:
         Lineage(work.home).record(origin.handle, [f"run:{origin.run}"], "MLflow")
-    if own:
-        end_run(work, run, "FINISHED")
     version = register_model(work, uri, request.name, {}, "").model if request.name else None
     return ImportedModel(
         model=uri,
@@ -75,7 +73,7 @@ def import_model(work: Work, request: ImportRequest) -> ImportedModel:
         checked=said,
         registered=version,
         notes=taken.notes,
-        undo=deletes(version, uri, run if own else None),
+        undo=deletes(version, uri, None if request.run else run),
     )
 
 
@@ -98,10 +96,3 @@ def _of_file(work: Work, path: str) -> Origin:
 
 def _preprocessor(work: Work, path: str) -> Any:
     return open_plain(file := readable(work.settings, path), form_of(file.name)) if path else None
-
-
-def _run_for(work: Work, run: str, title: str) -> tuple[str, bool]:
-    """The run to log in, and whether it was opened for that."""
-    if run:
-        return require_running(work, run, "a model"), False
-    return start_run(work, "", title, {}).run, True

@@ -9,6 +9,7 @@ from typing import Protocol
 from ...runtime.work import Work
 from ..backend import require_backend
 from ..connection import opened, unusable
+from ..left import waiting
 from ..records import Measured, RunRecord
 from .database import Broken, connected
 from .mlflow import ThroughMlflow
@@ -52,6 +53,9 @@ def runs_of(work: Work) -> Generator[Runs]:
         Unavailable: the server or the database does not answer, or cannot be read.
     """
     require_backend(work)
+    if waiting(work):
+        with opened(work):  # which ends them
+            pass
     with connected(work.settings) as database:
         if database is not None:
             try:

@@ -1,0 +1,215 @@
+"""What a team runs goes away while a job works: nothing is lost, nothing is made twice, no run stays open."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_mcp.config.load import load
+from mlops_mcp.tools.errors import Unavailable
+from mlops_mcp.tools.modeling.store import require_logging
+from mlops_mcp.tools.registry.client import get_model, register_model
+from mlops_mcp.tools.registry.client import log_model as log_kept
+from mlops_mcp.tools.registry.models import LogRequest
+from mlops_mcp.tools.runtime.limits import quiet_environment
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
+from mlops_mcp.tools.tracking.backend import mlflow_client
+from mlops_mcp.tools.tracking.client import search_runs
+from mlops_mcp.tools.training import keeping
+from mlops_mcp.tools.training.client import train_model
+from mlops_mcp.tools.training.models import Trained, TrainRequest
+
+from .conftest import BUCKET, address_of, folder_of
+from .gate import Gate, gate_to
+from .servers import KEYS, OWN_HOST, Database, Program
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("fitted_once")]
+Working = Callable[..., Work]
+
+
+@pytest.fixture
+def gate(mlflow: Program) -> Generator[Gate]:
+    with gate_to(mlflow.port) as gate:
+        yield gate
+
+
+@pytest.fixture
+def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Working:
+    """A job of an installation whose MLflow is at a place, in experiments of its own, with rows to train on."""
+    for name, value in quiet_environment().items():
+        monkeypatch.setenv(name, value)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=60), "z": rng.normal(size=60)})
+    frame.assign(y=(frame["x"] > 0).astype(int)).to_parquet(tmp_path / "rows.parquet")
+
+    def make(uri: str, job: str = "a-job", **mlflow: Any) -> Work:
+        own = {f"mlflow.{name}": value for name, value in mlflow.items()}
+        values = {"mlflow.tracking_uri": uri, "data.roots": [str(tmp_path)], "mlflow.experiment_prefix": tmp_path.name}
+        environ = {"MLOPS_HOME": str(tmp_path / "home"), "MLOPS_CONFIG": os.devnull}
+        return Work(load(environ, {**values, **own}).settings, Tracer(lambda _span: None), job=job)
+
+    return make
+
+
+@pytest.fixture
+def back_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], list[float]]:
+    """What has gone away comes back while the job waits for it the first time; how long it wanted to wait."""
+
+    def arrange(come_back: Callable[[], None]) -> list[float]:
+        waited: list[float] = []
+
+        def wait(seconds: float) -> None:
+            if not waited:
+                come_back()
+            waited.append(seconds)
+
+        monkeypatch.setattr("mlops_mcp.tools.tracking.patient.time.sleep", wait)
+        return waited
+
+    return arrange
+
+
+def at(gate: Gate) -> str:
+    return f"http://{OWN_HOST}:{gate.port}"
+
+
+def trained(work: Work, **more: Any) -> Trained:
+    file = str(next(iter(work.settings.data.roots)) / "rows.parquet")
+    return train_model(work, TrainRequest(dataset=file, target="y", algorithm="LogisticRegression", **more))
+
+
+def statuses(work: Work) -> list[str]:
+    return sorted(line.status for line in search_runs(work, "mlops", "", "", 50, "").items)
+
+
+def before(monkeypatch: pytest.MonkeyPatch, name: str, happens: Callable[[], None]) -> None:
+    """Let something happen when training comes to a step of logging."""
+    step = getattr(keeping, name)
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        happens()
+        return step(*arguments, **named)
+
+    monkeypatch.setattr(keeping, name, interrupted)
+
+
+@pytest.mark.parametrize("step", ["log_run", "log_model"])
+def test_a_job_waits_for_a_server_that_goes_away_while_it_logs(
+    gate: Gate, working: Working, back_after: Any, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    work, waited = working(at(gate)), back_after(gate.open)
+    before(monkeypatch, step, gate.shut)
+    made = trained(work)
+    assert made.run, made.notes
+    assert waited
+    assert statuses(work) == ["FINISHED"]
+
+
+def test_a_server_that_stays_away_leaves_a_model_here_and_a_run_that_ends_when_it_is_back(
+    gate: Gate, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = working(at(gate), patience_s=0)
+    before(monkeypatch, "log_model", gate.shut)
+    made = trained(work)
+    assert (made.run, made.model.startswith("local:")) == (None, True)
+    monkeypatch.undo()
+    gate.open()
+    assert statuses(work) == ["FAILED"]
+    logged = log_kept(work, LogRequest(model=made.model, run="", name=""))
+    assert logged.model.startswith("models:/")
+    assert statuses(work) == ["FAILED", "FINISHED"]
+    assert not list((work.home / "open_runs").iterdir())
+
+
+LOST = (
+    "runs/create ", "runs/log-batch", "POST /api/2.0/mlflow/logged-models ", "runs/outputs", "runs/update",
+    "registered-models/create", "model-versions/create",
+)  # fmt: skip
+
+
+def test_what_was_made_though_its_answer_was_lost_is_not_made_again(
+    gate: Gate, working: Working, back_after: Any
+) -> None:
+    """Every request that makes something loses its answer once, one after the other."""
+    work = working(at(gate))
+    back_after(lambda: None)
+    for place, request in enumerate(LOST, 1):
+        gate.losing = request.encode()
+        made = trained(work, params={"C": 1.0 + place})
+        version = register_model(work, made.model, f"lost{place}", {}, "").model
+        assert version == f"model:lost{place}/1", request
+        assert gate.lost == place, f"nobody asked for {request}"
+    assert statuses(work) == ["FINISHED"] * len(LOST)
+    client = mlflow_client(work)
+    experiment = client.get_experiment_by_name(f"{work.settings.mlflow.experiment_prefix}mlops")
+    assert experiment
+    assert len(client.search_logged_models([experiment.experiment_id])) == len(LOST)
+
+
+def test_a_job_waits_for_a_store_of_artifacts_that_goes_away_while_it_uploads(
+    mlflow: Program, s3: Program, working: Working, back_after: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gate_to(s3.port) as way:
+        stored_at(way, monkeypatch)
+        waited = back_after(way.open)
+        work = working(address_of(mlflow), artifact_root=f"s3://{BUCKET}")
+        before(monkeypatch, "log_model", way.shut)
+        made = trained(work)
+    assert made.run, made.notes
+    assert waited
+    assert statuses(work) == ["FINISHED"]
+
+
+def test_a_store_of_artifacts_that_stays_away_leaves_a_model_here_and_a_run_that_failed(
+    mlflow: Program, s3: Program, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gate_to(s3.port) as way:
+        stored_at(way, monkeypatch)
+        work = working(address_of(mlflow), artifact_root=f"s3://{BUCKET}", patience_s=0)
+        before(monkeypatch, "log_model", way.shut)
+        made = trained(work)
+    assert (made.run, made.model.startswith("local:")) == (None, True)
+    assert statuses(work) == ["FAILED"]
+
+
+def stored_at(way: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**KEYS, "MLFLOW_S3_ENDPOINT_URL": at(way)}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_where_the_artifacts_of_an_experiment_lie_is_asked_before_the_work(
+    mlflow: Program, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has put it there, and no setting of ours says so."""
+    work = working(address_of(mlflow), job="")
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    place = f"s3://{BUCKET}/theirs"
+    mlflow_client(work).create_experiment(f"{work.settings.mlflow.experiment_prefix}theirs", artifact_location=place)
+    require_logging(work)
+    with pytest.raises(Unavailable, match=r"the artifact store at http://127\.0\.0\.1:9"):
+        require_logging(work, experiment="theirs")
+    assert trained(work, experiment="theirs").model.startswith("local:")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_waits_for_a_database_of_runs_that_is_restarted_while_it_logs(
+    runs_database: str, mlflow: Program, working: Working, back_after: Any, monkeypatch: pytest.MonkeyPatch, how: Any
+) -> None:
+    assert mlflow.port  # its server has migrated the database
+    server, work = Database(folder_of(runs_database)), working(runs_database)
+    waited = back_after(server.start)
+    before(monkeypatch, "log_model", lambda: server.stop(how))
+    made = trained(work)
+    assert made.run, made.notes
+    assert waited
+    version = register_model(work, made.model, f"restarted{how}", {}, "")
+    assert get_model(work, version.model, 5, True).check
+    assert statuses(work) == ["FINISHED"]
