@@ -75,6 +75,7 @@ class ServerSettings(Section):
     sessions: Annotated[int, Field(ge=1)]
     session_idle_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     request_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    drain_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     audit_mb: Annotated[int, Field(ge=1)]
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
