@@ -28,6 +28,7 @@ MEANT_FOR: Mapping[str, tuple[str, ...]] = {
     "optuna.mlflow_tracking_uri": ("MLFLOW_", "DATABRICKS_", *DATABASES),
     "runtime.job_store": ("JOB_", "JOBS_", *DATABASES),
     "runtime.scheduler": ("DASK_",),
+    "storage.database": ("STORAGE_", *DATABASES),
     "data.sources.": DATABASES,
 }
 

@@ -75,6 +75,7 @@ class ServerSettings(Section):
     sessions: Annotated[int, Field(ge=1)]
     session_idle_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     request_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    drain_s: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     audit_mb: Annotated[int, Field(ge=1)]
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -177,7 +178,7 @@ class RuntimeSettings(Section):
     @model_validator(mode="after")
     def _complete(self) -> RuntimeSettings:
         store = self.job_store.get_secret_value()
-        if store and not store.startswith(("postgresql://", "postgres://")):
+        if store and not store.startswith(POSTGRES):
             raise ValueError("job_store is an address that starts with postgresql://, or empty")
         if self.engine == "dask" and not self.scheduler:
             raise ValueError("engine dask needs runtime.scheduler, e.g. tcp://10.0.0.5:8786")
@@ -192,6 +193,26 @@ class RuntimeSettings(Section):
     def job_threads(self) -> int:
         """Native threads of one job, so that all slots together fill the cores once."""
         return max(1, (os.cpu_count() or 1) // self.slots)
+
+
+POSTGRES = ("postgresql://", "postgres://")
+
+
+class StorageSettings(Section):
+    """What several servers have together instead of a disk; both, or neither."""
+
+    database: SecretStr
+    files: Annotated[str, Field(pattern=r"^(s3://[a-z0-9][a-z0-9.-]+(/[^?#]*)?|file:///[^?#]+)?$")]
+    endpoint: str
+
+    @model_validator(mode="after")
+    def _complete(self) -> StorageSettings:
+        database = self.database.get_secret_value()
+        if database and not database.startswith(POSTGRES):
+            raise ValueError("database is an address that starts with postgresql://, or empty")
+        if bool(database) != bool(self.files):
+            raise ValueError("database and files go together: give both, or leave both out")
+        return self
 
 
 def _compiles(pattern: str) -> str:
@@ -295,6 +316,7 @@ class Settings(Section):
     oidc: OidcSettings
     data: DataSettings
     runtime: RuntimeSettings
+    storage: StorageSettings
     tracing: TracingSettings
     mlflow: MlflowSettings
     opik: OpikSettings
@@ -303,6 +325,11 @@ class Settings(Section):
     optuna: OptunaSettings
     bentoml: BentomlSettings
     kubernetes: KubernetesSettings
+
+    @property
+    def job_store(self) -> str:
+        """The database of the job table; empty: a file below home."""
+        return self.runtime.job_store.get_secret_value() or self.storage.database.get_secret_value()
 
     @property
     def trace_store(self) -> Path:

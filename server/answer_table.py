@@ -1,4 +1,4 @@
-"""The calls that were made with an idempotency key and their answers, in a file of the state folder."""
+"""The calls that were made with an idempotency key and their answers, in a file or where all servers see them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ import sqlite3
 import threading
 import time
 import uuid
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from ..tools.errors import key_reused
 from ..tools.runtime.jobs.alive import held, hold
 from ..tools.storage.database import TIMEOUT_S
 from ..tools.storage.errors import translated
 from ..tools.storage.expiry import Expiry
+from ..tools.storage.postgres import Opened
 from ..tools.storage.store import Store
 
 WHAT = "the table of keyed calls"
 SCHEMA = """
 create table if not exists calls(
   scope text not null, tool text not null, key text not null, arguments text not null, answer text,
-  owner text not null, claim text not null, at real not null, primary key(scope, tool, key));
+  owner text not null, claim text not null, at double precision not null, primary key(scope, tool, key));
 create index if not exists calls_at on calls(at);
+"""
+CLAIM = """
+insert into calls values(?,?,?,?,null,?,?,?) on conflict(scope, tool, key) do update
+set arguments=excluded.arguments, answer=null, owner=excluded.owner, claim=excluded.claim, at=excluded.at
 """
 PRUNE_EVERY_S = 3600.0
 # A younger lock file may belong to a server that has made it and not locked it yet.
@@ -45,18 +52,53 @@ class Call:
         return self.scope, self.tool, self.key
 
 
+class Kept(Protocol):
+    """Where the table lies; statements take `?` for their values. Both raise StorageError."""
+
+    def open(self) -> AbstractContextManager[Opened]: ...
+
+    def writing(self, timeout_s: float | None = None) -> AbstractContextManager[Opened]:
+        """One transaction that no other of this table can mix with."""
+        ...
+
+
+class Presence(Protocol):
+    """Tells which servers live."""
+
+    @property
+    def name(self) -> str:
+        """What others know this server by; it is theirs to look up from now on."""
+        ...
+
+    def lives(self, name: str) -> bool: ...
+
+    def remove_dead(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def store_of(home: Path, timeout_s: float = TIMEOUT_S) -> Store:
     return Store(home / "answers.db", SCHEMA, WHAT, upgrade=_upgrade, timeout_s=timeout_s)
 
 
 class AnswerTable:
-    """Shared by all servers of a state folder; blocking. All methods raise StorageError."""
+    """Shared by all servers of a state folder, or of a database; blocking. All methods raise StorageError.
 
-    def __init__(self, home: Path, keep_days: float, timeout_s: float = TIMEOUT_S) -> None:
-        self._store = store_of(home, timeout_s)
-        self._server = ServerLock(home / "servers")
+    Args:
+        of: the installation, where one table may have those of several.
+    """
+
+    def __init__(self, store: Kept, server: Presence, keep_days: float, of: str = "") -> None:
+        self._store = store
+        self._server = server
+        self._of = of
         self._expiry = Expiry(keep_days)
         self._pruned = -PRUNE_EVERY_S
+
+    @classmethod
+    def of(cls, home: Path, keep_days: float, timeout_s: float = TIMEOUT_S) -> AnswerTable:
+        """That of a state folder."""
+        return cls(store_of(home, timeout_s), ServerLock(home / "servers"), keep_days)
 
     def claim(self, call: Call) -> str | bool:
         """The stored answer; True when the call is this one's to make, False while another server makes it.
@@ -68,7 +110,7 @@ class AnswerTable:
         self._prune_now_and_then()
         with self._store.writing() as db:
             query = "select arguments, answer, owner from calls where scope=? and tool=? and key=?"
-            found = db.execute(query, call.name).fetchone()
+            found = db.execute(query, self._name(call)).fetchone()
             if found is not None:
                 arguments, answer, owner = found
                 if arguments != call.arguments:
@@ -77,13 +119,13 @@ class AnswerTable:
                     return str(answer)
                 if owner != server and self._server.lives(owner):
                     return False
-            values = (*call.name, call.arguments, server, call.claim, time.time())
-            db.execute("insert or replace into calls values(?,?,?,?,null,?,?,?)", values)
+            values = (*self._name(call), call.arguments, server, call.claim, time.time())
+            db.execute(CLAIM, values)
             return True
 
     def keep(self, call: Call, answer: str, timeout_s: float | None = None) -> None:
         """Store the answer, also when the file was replaced meanwhile; an answer that is there already stays."""
-        values = (*call.name, call.arguments, answer, self._server.name, call.claim, time.time())
+        values = (*self._name(call), call.arguments, answer, self._server.name, call.claim, time.time())
         with self._store.writing(timeout_s) as db:
             db.execute(
                 "insert into calls values(?,?,?,?,?,?,?,?) on conflict(scope, tool, key) "
@@ -96,8 +138,15 @@ class AnswerTable:
         with self._store.writing(timeout_s) as db:
             db.execute("delete from calls where claim=? and answer is null", (call.claim,))
 
+    def renew(self) -> None:
+        """Say that this server lives, should what says so have been lost."""
+        _ = self._server.name
+
     def close(self) -> None:
         self._server.close()
+
+    def _name(self, call: Call) -> tuple[str, str, str]:
+        return f"{self._of}{call.scope}", call.tool, call.key
 
     def _prune_now_and_then(self) -> None:
         if time.monotonic() - self._pruned < PRUNE_EVERY_S:

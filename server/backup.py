@@ -80,7 +80,7 @@ def _elsewhere(settings: Settings, home: Path) -> list[str]:
     places = {
         "MLflow": settings.tracking_uri, "artifacts": settings.artifact_root, "studies": settings.study_storage,
         "features": str(settings.feast_home), "suites": str(settings.gx_home), "bentos": str(settings.bentoml_home),
-        "jobs": settings.runtime.job_store.get_secret_value(),
+        "jobs": settings.job_store,
     }  # fmt: skip
     inside = (str(home), str(settings.home), f"sqlite:///{home}", f"sqlite:///{settings.home}", f"file://{home}")
     outside = [(what, place) for what, place in places.items() if place and not place.startswith(inside)]

@@ -119,7 +119,7 @@ def _sqlite(path: Path) -> None:
 
 
 def _jobs(settings: Settings) -> None:
-    if not (url := settings.runtime.job_store.get_secret_value()):
+    if not (url := settings.job_store):
         _sqlite(settings.home / "jobs.db")
         return
     import psycopg

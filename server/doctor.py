@@ -131,7 +131,7 @@ def _wanting(settings: Settings, offered: Published) -> Iterator[Wanting]:
 
 def _configured(settings: Settings) -> Iterator[tuple[object, str, str]]:
     """What was configured, the setting that says so, and the library that it needs."""
-    store = settings.runtime.job_store.get_secret_value()
+    store = settings.job_store
     sources = [source.get_secret_value() for source in settings.data.sources.values()]
     yield settings.mlflow.tracking_uri or settings.optuna.mlflow_tracking_uri, "mlflow.tracking_uri", "mlflow"
     yield settings.optuna.study_storage, "optuna.study_storage", "optuna"

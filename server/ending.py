@@ -22,14 +22,17 @@ CUT = "the request is given up, since its token has been revoked"
 
 
 class Ending:
-    """Whether the server has been told to end, and who waits for a client that will not matter then."""
+    """Whether the server has been told to end, and who waits for a client that will not matter then.
+
+    `announced` comes first: it is told no more calls, and those that come are served all the same until it has `begun`.
+    """
 
     def __init__(self) -> None:
-        self.begun = False
+        self.announced = self.begun = False
         self._waiting: dict[anyio.CancelScope, float] = {}
 
     def begin(self) -> None:
-        self.begun = True
+        self.announced = self.begun = True
         for scope, patience_s in self._waiting.items():
             _cut(scope, patience_s)
 
@@ -107,13 +110,28 @@ class WebServer(uvicorn.Server):
         yield
 
 
-async def end_on_signal(server: Host, web: WebServer, ending: Ending) -> None:
+async def end_on_signal(server: Host, web: WebServer, ending: Ending, drain_s: float = 0) -> None:
     """End in order on SIGTERM and SIGINT; whoever says it twice is in a hurry."""
+
+    async def end_later() -> None:
+        await anyio.sleep(drain_s)
+        if not ending.begun:
+            _end(server, web, ending)
+
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            web.force_exit = web.should_exit
-            web.should_exit = True
-            ending.begin()
-            listening = server.protocol.get_request_handler("subscriptions/listen")
-            if listening is not None and isinstance(listening.handler, ListenHandler):
-                listening.handler.close()
+        async with anyio.create_task_group() as group:
+            async for _ in signals:
+                if drain_s and not ending.announced:
+                    ending.announced = True
+                    group.start_soon(end_later)
+                else:
+                    _end(server, web, ending)
+
+
+def _end(server: Host, web: WebServer, ending: Ending) -> None:
+    web.force_exit = web.should_exit
+    web.should_exit = True
+    ending.begin()
+    listening = server.protocol.get_request_handler("subscriptions/listen")
+    if listening is not None and isinstance(listening.handler, ListenHandler):
+        listening.handler.close()

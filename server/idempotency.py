@@ -8,13 +8,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import anyio
 from mcp.types import CallToolResult
 
 from ..tools.errors import ToolFailure, key_reused
-from ..tools.storage.database import TIMEOUT_S
 from ..tools.storage.errors import StorageError
 from ..tools.storage.store import BlockingCalls
 from .answer_table import WHAT, AnswerTable, Call
@@ -40,16 +38,10 @@ class Known:
 
 
 class Answers:
-    """The answers of keyed calls: in the state folder, and in memory while they cannot be written there."""
+    """The answers of keyed calls: in their table, and in memory while they cannot be written there."""
 
-    def __init__(
-        self,
-        home: Path,
-        keep_days: float,
-        timeout_s: float = TIMEOUT_S,
-        keep_s: float = KEEP_S,
-    ) -> None:
-        self._table = AnswerTable(home, keep_days, timeout_s)
+    def __init__(self, table: AnswerTable, keep_s: float = KEEP_S) -> None:
+        self._table = table
         self._keep_s = keep_s
         self._reading = BlockingCalls(WHAT)
         self._writing = BlockingCalls(WHAT, wait_s=keep_s)
@@ -97,7 +89,7 @@ class Answers:
         self._table.close()
 
     async def write_waiting(self) -> None:
-        """Try once more to write what could not be written yet.
+        """Try once more to write what could not be written yet, and to say that this server lives.
 
         Raises:
             StorageError: the first that still cannot be.
@@ -105,6 +97,8 @@ class Answers:
         for call, answer in list(self._unsaved.items()):
             await self._writing.run(partial(self._write, call, answer))
             self._saved(call)
+        if self._known:
+            await self._writing.run(self._table.renew)
 
     async def _first(self, call: Call, deadline: float, run: Callable[[], Awaitable[CallToolResult]]) -> CallToolResult:
         known = self._known[call.name] = Known(call)

@@ -15,6 +15,7 @@ from ..tools.errors import ToolFailure, Unavailable
 from ..tools.tracing.store.drops import drops
 from .access.crowd import Crowd, too_many
 from .access.gate import counted_for
+from .ending import Ending
 from .services import Services
 
 ALIVE, READY, METRICS = "/healthz", "/readyz", "/metrics"
@@ -36,9 +37,10 @@ class Alive:
 class Operations:
     """`/readyz` and `/metrics`, for who may ask at all."""
 
-    def __init__(self, services: Services, crowd: Crowd) -> None:
+    def __init__(self, services: Services, crowd: Crowd, ending: Ending) -> None:
         self._services = services
         self._crowd = crowd
+        self._ending = ending
         self._began = time.time()
 
     @property
@@ -49,7 +51,7 @@ class Operations:
         """200, or 503 with what is wrong."""
         if refused := self._one_too_many(request):
             return refused
-        wrong: list[str] = []
+        wrong = ["the server ends"] if self._ending.announced else list[str]()
         if not os.access(self._services.settings.home, os.W_OK | os.X_OK):
             wrong.append("the state folder cannot be written")
         try:

@@ -133,7 +133,7 @@ def _backend(question: Question, state: State, detail: str, seconds: float) -> B
 
 
 def _jobs(settings: Settings) -> Question:
-    if url := settings.runtime.job_store.get_secret_value():
+    if url := settings.job_store:
         return _store("jobs", url, "runtime.job_store")
     path = settings.home / "jobs.db"
     return Question("jobs", str(path), "home (MLOPS_HOME)", partial(_sqlite, path))

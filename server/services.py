@@ -28,6 +28,7 @@ from ..tools.tracing.redaction import Redactor
 from ..tools.tracing.span import Tracer
 from ..tools.tracing.store.reader import TraceReader
 from ..tools.tracing.store.writer import TraceStore
+from .answers_shared import table_of
 from .audited import Audited
 from .background import repeat
 from .changes import Changes
@@ -61,7 +62,7 @@ class Services:
         self.rates = Rates(settings.server.caller_calls)
         self.rounds = Rounds()
         self.logs = ClientLogs(Redactor.of(settings))
-        self.answers = Answers(settings.home, settings.runtime.keep_days)
+        self.answers = Answers(table_of(settings))
         self._usage = Usage(settings.home)
         self._counts = BlockingCalls("the table of what was written")
         self._spans = BlockingCalls("the trace store")

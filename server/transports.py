@@ -98,7 +98,7 @@ async def _serve_http(server: Host, settings: Settings, transport: Transport) ->
     with listening(settings.server) as listener:
         _announce(settings.server, listener.getsockname()[1], transport)
         async with server.services.running(), anyio.create_task_group() as group:
-            group.start_soon(end_on_signal, server, web, ending)
+            group.start_soon(end_on_signal, server, web, ending, settings.server.drain_s)
             await web.serve(sockets=[listener])
             group.cancel_scope.cancel()
 

@@ -46,7 +46,9 @@ def web_app(server: Host, settings: Settings, callers: Callers, streamable: bool
     security, crowd = security_of(options), Crowd(options)
     told = Told(settings, (HTTP_PATH, SSE_PATH) if streamable else (SSE_PATH,))
     app = _streamable(server, options, security) if streamable else Starlette()
-    app.router.routes.extend([*Sse(server.protocol, security).routes, *Operations(server.services, crowd).routes])
+    app.router.routes.extend(
+        [*Sse(server.protocol, security).routes, *Operations(server.services, crowd, ending).routes]
+    )
     denied, admit = server.services.audit.denied, server.services.rates.admit
     app.add_middleware(Forbidden, path=HTTP_PATH, needed=server.wanted, denied=denied, admit=admit, told=told)
     app.add_middleware(Limits, crowd=crowd, opening=HTTP_PATH)

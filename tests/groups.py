@@ -16,6 +16,8 @@ TOGETHER = {
     "tests/tools/backends/test_matrix.py": "cluster",
     "tests/tools/backends/test_outages.py": "cluster",
     "tests/tools/data/test_postgres_source.py": "cluster",
+    "tests/tools/replica/test_answers.py": "cluster",
+    "tests/tools/replica/test_steps.py": "cluster",
     "tests/tools/runtime/test_cluster_pool.py": "cluster",
     "tests/tools/runtime/test_fan_out.py": "cluster",
     "tests/tools/runtime/test_outcomes.py": "cluster",

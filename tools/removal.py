@@ -13,6 +13,7 @@ from pathlib import Path
 from ..config.settings import Settings
 from .errors import ToolFailure, unknown
 from .handles import parse
+from .replica.steps import released
 from .runtime.work import Work
 from .slices import SLICES, declared, removing
 
@@ -152,6 +153,7 @@ def kept(kind: str, folder: Callable[[Work], Path], hint: str) -> Remover:
         return Found((f"{kind}:{name}",), (known[name],))
 
     def remove(work: Work, found: Found) -> None:
+        released(work.settings, found.paths)
         erase(work.settings, [set_aside(found, path) for path in found.paths])
 
     return Remover(find, remove)
@@ -190,6 +192,7 @@ def erase(settings: Settings, paths: Iterable[Path]) -> None:
     """Delete files and folders; of a link the link itself."""
     chosen = tuple(paths)
     require_ours(settings, chosen)
+    released(settings, chosen)
     for path in chosen:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

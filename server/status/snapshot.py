@@ -115,7 +115,7 @@ def look(settings: Settings, shown: int = SHOWN) -> Snapshot:
 
 def _jobs(settings: Settings, shown: int) -> tuple[dict[str, int], list[JobLine]]:
     """Those that have not ended, whose number the slots and callers bound, and the last ones that have."""
-    if not settings.runtime.job_store.get_secret_value() and not (settings.home / "jobs.db").exists():
+    if not settings.job_store and not (settings.home / "jobs.db").exists():
         return {}, []
     table = table_of(settings)
     unfinished = sorted(table.unfinished(), key=lambda row: (row.state != "running", row.created))

@@ -27,7 +27,7 @@ OTHER_SERVER = """
 import sys
 from pathlib import Path
 from mlops_mcp.server.answer_table import AnswerTable, Call
-table = AnswerTable(Path(sys.argv[1]), 30)
+table = AnswerTable.of(Path(sys.argv[1]), 30)
 print(table.claim(Call("me", "register_model", "k", sys.argv[2])), flush=True)
 sys.stdin.read()
 """
@@ -54,7 +54,7 @@ def failing(error: BaseException) -> Callable[[], Awaitable[CallToolResult]]:
 
 def impatient(home: Path) -> Answers:
     """Waits for a locked file only briefly."""
-    return Answers(home, 30, timeout_s=0.05, keep_s=0.05)
+    return Answers(AnswerTable.of(home, 30, 0.05), keep_s=0.05)
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def stored(home: Path) -> list[str]:
 
 @pytest.fixture
 def answers(tmp_path: Path) -> Answers:
-    return Answers(tmp_path, 30)
+    return Answers(AnswerTable.of(tmp_path, 30))
 
 
 async def test_the_same_key_and_arguments_give_the_first_answer_even_after_a_restart(
@@ -82,7 +82,7 @@ async def test_the_same_key_and_arguments_give_the_first_answer_even_after_a_res
     run = Counter()
     first = await answers.once("me", "register_model", "k", '{"a":1}', run)
     answers.close()
-    again = await Answers(tmp_path, 30).once("me", "register_model", "k", '{"a":1}', run)
+    again = await Answers(AnswerTable.of(tmp_path, 30)).once("me", "register_model", "k", '{"a":1}', run)
     assert again == first
     assert run.runs == 1
 
@@ -104,7 +104,7 @@ async def test_a_call_that_failed_or_was_cancelled_does_not_use_up_its_key(
     with pytest.raises(type(error)):
         await answers.once("me", "register_model", "k", "{}", failing(error))
     run = Counter()
-    await Answers(tmp_path, 30).once("me", "register_model", "k", "{}", run)
+    await Answers(AnswerTable.of(tmp_path, 30)).once("me", "register_model", "k", "{}", run)
     assert run.runs == 1
 
 
@@ -149,7 +149,7 @@ async def test_when_the_first_call_fails_one_of_its_repetitions_is_made(answers:
 
 async def test_a_key_is_its_server_s_while_that_lives_and_free_once_it_was_killed(tmp_path: Path) -> None:
     call = Call("me", "register_model", "k", "digest")
-    table = AnswerTable(tmp_path, 30)
+    table = AnswerTable.of(tmp_path, 30)
     with subprocess.Popen(
         [sys.executable, "-c", OTHER_SERVER, str(tmp_path), call.arguments],
         stdin=subprocess.PIPE,
@@ -188,7 +188,7 @@ async def test_an_answer_that_cannot_be_kept_is_given_and_remembered_and_written
     await answers.write_waiting()
     assert len(stored(tmp_path)) == 1
     answers.close()
-    assert await Answers(tmp_path, 30).once("me", "start_run", "k", "{}", run) == await first
+    assert await Answers(AnswerTable.of(tmp_path, 30)).once("me", "start_run", "k", "{}", run) == await first
     assert run.runs == 1
 
 
@@ -198,7 +198,7 @@ async def test_half_a_character_in_an_answer_does_not_make_it_an_error(answers: 
 
     first = await answers.once("me", "register_model", "k", "{}", run)
     assert first.structured_content == {"name": "a\ud83d"}
-    again = await Answers(tmp_path, 30).once("me", "register_model", "k", "{}", run)
+    again = await Answers(AnswerTable.of(tmp_path, 30)).once("me", "register_model", "k", "{}", run)
     assert again == CallToolResult(content=[TextContent(text="a?")], structured_content={"name": "a?"})
 
 
@@ -289,13 +289,13 @@ async def test_an_answer_whose_file_was_moved_away_meanwhile_is_kept_in_the_new_
 
 
 async def test_answers_expire_after_the_days_that_are_kept(tmp_path: Path) -> None:
-    answers, run = Answers(tmp_path, 30), Counter()
+    answers, run = Answers(AnswerTable.of(tmp_path, 30)), Counter()
     for key in ("old", "young"):
         await answers.once("me", "start_run", key, "{}", run)
     answers.close()
     with closing(sqlite3.connect(tmp_path / "answers.db")) as db, db:
         db.execute("update calls set at=at-? where key='old'", (31 * DAY_S,))
-    later = Answers(tmp_path, 30)
+    later = Answers(AnswerTable.of(tmp_path, 30))
     for key in ("young", "old"):
         await later.once("me", "start_run", key, "{}", run)
     assert run.runs == 3
@@ -305,9 +305,9 @@ async def test_a_clock_that_is_set_ahead_makes_no_answer_expire(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Counter()
-    await Answers(tmp_path, 30).once("me", "start_run", "k", "{}", run)
+    await Answers(AnswerTable.of(tmp_path, 30)).once("me", "start_run", "k", "{}", run)
     monkeypatch.setattr("mlops_mcp.tools.storage.expiry.time.time", lambda: 4e9)
-    await Answers(tmp_path, 30).once("me", "start_run", "k", "{}", run)
+    await Answers(AnswerTable.of(tmp_path, 30)).once("me", "start_run", "k", "{}", run)
     assert run.runs == 1
 
 
@@ -315,7 +315,7 @@ async def test_answers_of_an_older_version_whose_caller_nobody_knows_are_given_t
     with closing(sqlite3.connect(tmp_path / "answers.db")) as db:
         db.executescript("create table answers(tool text, key text, arguments text, answer text, owner text, at real)")
     run = Counter()
-    await Answers(tmp_path, 30).once("me", "start_run", "k", "{}", run)
+    await Answers(AnswerTable.of(tmp_path, 30)).once("me", "start_run", "k", "{}", run)
     assert (run.runs, len(stored(tmp_path))) == (1, 1)
 
 

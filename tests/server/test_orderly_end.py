@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from mcp import Client
 
@@ -112,3 +113,27 @@ async def test_a_server_ends_whatever_its_clients_do_and_its_jobs_go_on(
             assert not (tmp_path / "done").exists()
             (tmp_path / "go").touch()
             await eventually((tmp_path / "done").exists)
+
+
+async def test_a_server_that_drains_says_so_and_answers_until_it_is_told_a_second_time(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    patient = {**environ, "MLOPS_SERVER__DRAIN_S": "3600"}
+    async with endless(patient, tmp_path) as (process, url), Client(url) as client, httpx.AsyncClient() as http:
+
+        async def ready() -> int:
+            return (await http.get(f"{url.removesuffix('/mcp')}/readyz")).status_code
+
+        assert await ready() == 200
+        running = asyncio.create_task(client.call_tool("begin", {"folder": str(tmp_path), "wait_s": 50}))
+        await eventually((tmp_path / "begun").exists)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(600):
+            while await ready() != 503:
+                await asyncio.sleep(0)
+            assert (await client.call_tool("list_jobs", {})).structured_content
+            (tmp_path / "go").touch()
+            assert not (await running).is_error
+            assert process.returncode is None
+            process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0

@@ -37,7 +37,7 @@ def remove(work: Work, found: Found) -> None:
         chosen = [card for card in (_card(work, each) for each in found.handles) if card.is_file()]
         if not chosen:
             raise Gone(found.handles)
-        files = _alone(work, chosen)
+        files = [file_of(work, digest) for digest in _free(work, chosen)]
         erase(work.settings, chosen)
         erase(work.settings, files)
 
@@ -61,10 +61,13 @@ def _card(work: Work, handle: str) -> Path:
 
 
 def _alone(work: Work, chosen: list[Path]) -> list[Path]:
-    """The files that no other card than these names."""
+    """The files that no other card than these names, of those that are here."""
+    return [file for digest in _free(work, chosen) if (file := file_of(work, digest)).exists()]
+
+
+def _free(work: Work, chosen: list[Path]) -> list[str]:
     digests = {card.stem.partition("@")[2] for card in chosen}
-    free = [digest for digest in sorted(digests) if not {*cards(work, digest=digest)} - {*chosen}]
-    return [file for digest in free if (file := file_of(work, digest)).exists()]
+    return [digest for digest in sorted(digests) if not {*cards(work, digest=digest)} - {*chosen}]
 
 
 REMOVAL = Removal(removers={"dataset": Remover(find, remove)}, leftovers=leftovers, guard=changing)

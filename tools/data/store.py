@@ -20,6 +20,7 @@ from ..errors import NeedsChoice, ToolFailure, unknown
 from ..handles import NAME, Handle, check_name, parse, slug
 from ..lineage import LOADED_UNASKED, Lineage
 from ..locks import locked
+from ..replica.steps import bring
 from ..runtime.work import Work
 from ..slices import handle_kinds
 from ..storage.state_files import draft_of, private_file, private_folder, remove_old_drafts, written_once
@@ -191,9 +192,11 @@ def discard(work: Work, mark: str) -> None:
 def _there(work: Work, read: Read) -> Dataset | None:
     """The dataset that a file was read into, with what was said then."""
     handle = parse(read.dataset, "dataset")
-    if not (card_of(work, handle).is_file() and file_of(work, handle.version).is_file()):
+    if not card_of(work, handle).is_file():
         return None
     made = _exact(work, handle)
+    if not made.path.is_file():
+        return None
     return Dataset(made.info.model_copy(update={"notes": read.notes}), made.path)
 
 
@@ -353,7 +356,8 @@ def _exact(work: Work, handle: Handle) -> Dataset:
     card = card_of(work, handle)
     if not (re.fullmatch(f"[0-9a-f]{{{DIGEST_LENGTH}}}", handle.version) and card.is_file()):
         raise _unknown(work, str(handle))
-    return Dataset(DatasetInfo.model_validate_json(card.read_bytes()), file_of(work, handle.version))
+    file = bring(work.settings, file_of(work, handle.version))
+    return Dataset(DatasetInfo.model_validate_json(card.read_bytes()), file)
 
 
 def _unknown(work: Work, text: str) -> ToolFailure:

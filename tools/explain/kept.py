@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,9 @@ from ..addresses import EXPLANATION_PICTURE, address
 from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..pictures import SMALL, WHOLE, Picture, drawn, label, table
+from ..replica.steps import bring
 from ..runtime.work import Work
+from ..storage.state_files import private_folder
 from .models import Explanation, Kind, PlottedColumn, PlottedExplanation
 from .shown import ROOM, leading, plain
 
@@ -33,12 +36,16 @@ def keep(work: Work, explanation: Explanation, values: np.ndarray, features: pd.
     import numpy as np
 
     folder = explanations(work) / parse(explanation.explanation, "explanation").name
-    folder.mkdir(parents=True)
-    np.save(folder / "values.npy", values)
-    features.to_parquet(folder / "features.parquet")
-    (folder / "explanation.json").write_text(
-        json.dumps(explanation.model_dump(mode="json"), indent=1), encoding="utf-8"
-    )
+    draft = private_folder(folder.with_name(f".{folder.name}"))
+    try:
+        np.save(draft / "values.npy", values)
+        features.to_parquet(draft / "features.parquet")
+        text = json.dumps(explanation.model_dump(mode="json"), indent=1)
+        (draft / "explanation.json").write_text(text, encoding="utf-8")
+        draft.rename(folder)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
 
 
 def plot_explanation(work: Work, explanation: str, kind: Kind, limit: int) -> tuple[PlottedExplanation, Picture]:
@@ -100,7 +107,7 @@ def _opened(work: Work, explanation: str) -> _Kept:
     import numpy as np
     import pandas as pd
 
-    folder = _folder(work, explanation)
+    folder = bring(work.settings, _folder(work, explanation))
     unit = str(json.loads((folder / "explanation.json").read_bytes()).get("unit", ""))
     values = np.load(folder / "values.npy", allow_pickle=False)
     return _Kept(folder.name, unit, values, pd.read_parquet(folder / "features.parquet"))

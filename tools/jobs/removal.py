@@ -45,7 +45,7 @@ def remove(work: Work, found: Found) -> None:
 def holds(work: Work, _handles: Collection[str]) -> Iterator[Hold]:
     """Whatever the request of a job names that has not ended."""
     settings = work.settings
-    if not (settings.runtime.job_store.get_secret_value() or settings.home.joinpath("jobs.db").exists()):
+    if not (settings.job_store or settings.home.joinpath("jobs.db").exists()):
         return
     for row in table_of(settings).unfinished():
         for handle in sorted(set(_named("", json.loads(row.request)))):

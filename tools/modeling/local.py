@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import unknown
 from ..handles import parse, slug
 from ..lineage import Lineage
+from ..replica.steps import bring
 from ..runtime.work import Work
 from ..storage.state_files import private_folder
 from . import sealed
@@ -72,7 +73,7 @@ def folder_of(work: Work, reference: str) -> Path:
     known = [path.name for path in models_kept(work).glob("[!.]*")]
     if wanted not in known:
         raise unknown("local model", reference, (f"{KIND}:{name}" for name in known), "train_model makes one.")
-    return models_kept(work) / wanted
+    return bring(work.settings, models_kept(work) / wanted)
 
 
 def set_logged(work: Work, reference: str, uri: str) -> None:

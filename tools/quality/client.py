@@ -15,6 +15,7 @@ from ..handles import check_name
 from ..lineage import Lineage
 from ..paging import Page, page
 from ..runtime.work import Work
+from ..storage.state_files import replaced
 from ..undo import deletes
 from .engine import Judged, run
 from .library import Engine
@@ -143,10 +144,8 @@ def _shortened(whole: Validation, detail: Detail) -> Validation:
 
 def _keep(work: Work, whole: Validation, suite: StoredSuite) -> None:
     publish(work.settings, whole)
-    folder = validations(work)
-    folder.mkdir(parents=True, exist_ok=True)
-    path: Path = folder / f"{whole.validation.partition(':')[2]}.json"
-    path.write_text(whole.model_dump_json(indent=1), encoding="utf-8")
+    path: Path = validations(work) / f"{whole.validation.partition(':')[2]}.json"
+    replaced(path, whole.model_dump_json(indent=1).encode())
     _record_version(work, suite)
     Lineage(work.home).record(whole.validation, [whole.dataset, _versioned(suite)], "validate_dataset")
 

@@ -63,7 +63,7 @@ def reach_of(settings: Settings, network: bool) -> Reach:
 
 
 def _is_remote(settings: Settings) -> bool:
-    elsewhere = settings.runtime.job_store.get_secret_value(), settings.feast.repo_path
+    elsewhere = settings.job_store, settings.storage.files, settings.feast.repo_path
     schemes = {_scheme(address) for address in _addresses(settings)}
     databricks = settings.tracking_uri.startswith("databricks")
     return settings.runtime.engine != "local" or any(elsewhere) or databricks or not schemes <= {*FOLDERS, *DATABASES}
@@ -74,7 +74,8 @@ def _addresses(settings: Settings) -> Iterator[str]:
 
 
 def _written(settings: Settings) -> Iterator[str]:
-    yield from filter(None, (settings.tracking_uri, settings.artifact_root, settings.study_storage))
+    places = settings.tracking_uri, settings.artifact_root, settings.study_storage, settings.storage.files
+    yield from filter(None, places)
 
 
 def _read(settings: Settings) -> Iterator[str]:

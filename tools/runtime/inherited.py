@@ -56,9 +56,10 @@ def _is_kept(name: str, prefixes: tuple[str, ...]) -> bool:
 def _of_backends(settings: Settings) -> tuple[str, ...]:
     tracking, artifacts = _scheme(settings.tracking_uri), _scheme(settings.artifact_root)
     remote = tracking.startswith(("http", "databricks"))
-    found = (*(CLOUD if remote or artifacts not in LOCAL else ()), *(TRACKING if remote else ()))
-    secret = (settings.runtime.job_store, *settings.data.sources.values())
-    addresses = (settings.tracking_uri, *(each.get_secret_value() for each in secret))
+    elsewhere = artifacts not in LOCAL or _scheme(settings.storage.files) not in LOCAL
+    found = (*(CLOUD if remote or elsewhere else ()), *(TRACKING if remote else ()))
+    sources = (each.get_secret_value() for each in settings.data.sources.values())
+    addresses = (settings.tracking_uri, settings.job_store, settings.storage.database.get_secret_value(), *sources)
     return (*found, *(DATABASE if any(each.startswith("postgres") for each in addresses) else ()))
 
 

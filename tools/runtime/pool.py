@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, NoReturn, Protocol
 
 from ..platforms import forks_warm
+from ..replica.steps import is_shared
 from .limits import die_with_parent, thread_count
 from .outcome import Outcome, outcome_of
 from .work import Work
@@ -187,7 +188,7 @@ def pool_of(work: Work, most: int, size: int = 0) -> Generator[Pool | None]:
         Unavailable: the scheduler of the cluster does not answer.
     """
     runtime = work.settings.runtime
-    here = runtime.engine == "local"
+    here = runtime.engine == "local" or is_shared(work.settings)
     with _forked(min(most, size or runtime.job_threads)) if here else spread(work, min(most, size or most)) as pool:
         yield pool
 
@@ -195,7 +196,8 @@ def pool_of(work: Work, most: int, size: int = 0) -> Generator[Pool | None]:
 @contextmanager
 def spread(work: Work, most: int) -> Generator[Pool | None]:
     """A pool on the cluster; None where there is none, or for a single question. Raises Unavailable."""
-    if most < 2 or work.settings.runtime.engine == "local":
+    # The subject travels through the state folder.
+    if most < 2 or work.settings.runtime.engine == "local" or is_shared(work.settings):
         yield None
         return
     from .dask.pool import cluster_pool

@@ -29,7 +29,10 @@ REMEDIES = {
 
 
 class StorageError(Unavailable):
-    """A file of ours cannot be used at the moment; `kind` is one of the keys of REMEDIES, or "busy"."""
+    """A file or table of ours cannot be used at the moment.
+
+    `kind` is one of the keys of REMEDIES, "busy", or "away" for a database that does not answer.
+    """
 
     def __init__(self, message: str, hint: str = "", kind: str = "unreadable") -> None:
         super().__init__(message, hint)
@@ -38,7 +41,7 @@ class StorageError(Unavailable):
     @property
     def passing(self) -> bool:
         """Whether the same may succeed later without anybody having touched the file."""
-        return self.kind in ("locked", "full", "busy", "unreadable", "read-only")
+        return self.kind in ("locked", "full", "busy", "away", "unreadable", "read-only")
 
 
 @contextmanager

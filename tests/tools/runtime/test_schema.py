@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mlops_mcp.tools.errors import Unavailable
-from mlops_mcp.tools.runtime.jobs.backends import INDEXES, SCHEMA, TABLE, backend_of
+from mlops_mcp.tools.runtime.jobs.backends import INDEXES, TABLE, backend_of
 from mlops_mcp.tools.runtime.jobs.table import JobTable
+from mlops_mcp.tools.storage.postgres import SCHEMA
 
 pytestmark = pytest.mark.slow
 ROW = (

@@ -48,7 +48,7 @@ def record_edge(home: Path, name: str) -> None:
 
 
 def keep_answer(home: Path, name: str) -> None:
-    table = AnswerTable(home, 30, TIMEOUT_S)
+    table = AnswerTable.of(home, 30, TIMEOUT_S)
     call = Call("me", "start_run", name, "digest")
     try:
         assert table.claim(call) is True

@@ -11,6 +11,7 @@ from typing import Any
 
 from ....config.settings import Capture, Settings
 from ... import platforms
+from ...replica.steps import in_step
 from ...slices import SLICES
 from ...storage.usage import LEAST, Usage
 from ...tracing.span import Carrier, Span, Tracer, under
@@ -64,8 +65,15 @@ def invoke(
     tracer = Tracer(spans.append, capture)
     _confine(settings, function)
     with under(carrier), _killable(), _counted(settings, by.name):
-        outcome = outcome_of(lambda: function(Work(settings, tracer, cache=_process["cache"], by=by), *arguments))
+        outcome = outcome_of(
+            lambda: _answer(function, Work(settings, tracer, cache=_process["cache"], by=by), arguments)
+        )
     return Outcome(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])
+
+
+def _answer(function: Callable[..., Any], work: Work, arguments: tuple[Any, ...]) -> Any:
+    with in_step(work.settings):
+        return function(work, *arguments)
 
 
 def _confine(settings: Settings, function: Callable[..., Any]) -> None:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from ....config.settings import Settings
 from ...errors import OutOfMemory, ToolFailure
 from ...platforms import give_way
+from ...replica.steps import in_step
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, Span, Tracer, under
 from ..confined import confine_to
@@ -30,6 +31,8 @@ from .supervisor import BEGAN, ENDED
 from .table import End, JobRow
 
 REPORT_EVERY_S = 0.2
+# How long what a job has made waits for a database or a file store that is away.
+PATIENCE_S = 120.0
 
 
 class ChildChannel:
@@ -102,7 +105,8 @@ def _result(settings: Settings, row: JobRow, channel: ChildChannel) -> str:
         settings, tracer, reporter, job=row.id, function=row.function, ends_at=_ends_at(row), by=Identity(row.owner)
     )
     request = TypeAdapter(function.request).validate_json(row.request)
-    return TypeAdapter(function.result).dump_json(function.call(work, request)).decode()
+    with in_step(settings, PATIENCE_S):
+        return TypeAdapter(function.result).dump_json(function.call(work, request)).decode()
 
 
 def _ends_at(row: JobRow) -> float | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from ....config.settings import Settings
+from ...replica.steps import in_step
 from ...tracing.redaction import redact
 from ...tracing.span import Carrier, Tracer, under
 from ...tracing.store.writer import TraceStore
@@ -27,7 +30,7 @@ def main() -> None:
     capture = settings.tracing.capture_for(given["toolset"])
     work = Work(settings, Tracer(store.put, capture))
     with under(Carrier(given["trace_id"], given["span_id"])), work.tracer.span(f"after {function.__name__}") as span:
-        outcome = outcome_of(lambda: function(work, *given["arguments"]))
+        outcome = outcome_of(lambda: _run(function, work, given["arguments"]))
         if outcome.failure:
             span.fail(str(outcome.failure))
         if outcome.crash:
@@ -35,6 +38,11 @@ def main() -> None:
     store.close()
     if outcome.crash:
         print(redact(outcome.crash.traceback), file=sys.stderr)
+
+
+def _run(function: Callable[..., Any], work: Work, arguments: list[str]) -> Any:
+    with in_step(work.settings):
+        return function(work, *arguments)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ....config.settings import Settings
 from ... import detached
 from ...audit import AuditLog, Entry, Outcome, named
 from ...logtail import CHARACTERS, shorten, tail_of
+from ...replica.steps import installation, is_shared
 from ...storage.state_files import private_folder, written_once
 from ...tracing.redaction import redact
 from ..inherited import inherited
@@ -73,7 +74,7 @@ def launch_next(
     started: dict[int, JobRow] = {}
     runtime, among = settings.runtime, own if settings.server.read_only else None
     slots = Slots(runtime.slots, runtime.short_slots, runtime.guest_slots, runtime.caller_slots)
-    while row := table.claim(home_id(settings), machine(), slots, among):
+    while row := table.claim(home_id(settings), place_of(settings), slots, among):
         try:
             start = _keeper_start(settings, row)
             if fork is None or fork(start) is None:
@@ -99,7 +100,7 @@ def log_tail(settings: Settings, identity: str, characters: int = CHARACTERS) ->
 
 def table_of(settings: Settings) -> JobTable:
     """The job table of an installation. Raises NotInstalled when the driver of its database is missing."""
-    url, log = settings.runtime.job_store.get_secret_value(), AuditLog.of(settings)
+    url, log = settings.job_store, AuditLog.of(settings)
     return JobTable(backend_of(url, settings.home / "jobs.db"), lambda row: log.note(_end_of(row)))
 
 
@@ -117,7 +118,16 @@ def _end_of(row: JobRow) -> Entry:
 
 
 def home_id(settings: Settings) -> str:
-    """A name of the state folder that is the same for all who see the folder, wherever it is mounted."""
+    """A name of the state that is the same for all who have it, wherever its folder is mounted, or copied to."""
+    return installation(settings) if is_shared(settings) else _folder_id(settings)
+
+
+def place_of(settings: Settings) -> str:
+    """The processes that see the locks of jobs that run here: those of a machine, of those that of this folder."""
+    return f"{machine()}/{_folder_id(settings)}" if is_shared(settings) else machine()
+
+
+def _folder_id(settings: Settings) -> str:
     return written_once(settings.home / "jobs" / "home.id", uuid.uuid4().hex)
 
 
@@ -144,6 +154,8 @@ def as_submitted(settings: Settings, kept: str) -> str:
             tree[name] |= {key: _unmasked(given.get(key, known), known) for key, known in value.items()}
         else:
             tree[name] = theirs.get(name, value)
+    if is_shared(settings):  # each server has a folder of its own
+        tree["home"] = str(settings.home)
     return json.dumps(tree)
 
 

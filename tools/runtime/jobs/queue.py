@@ -24,8 +24,19 @@ from .. import proctree
 from ..identity import acting
 from ..models import ENDED, Progress, QueuePlace
 from ..template.handle import own_template
-from .alive import held, machine
-from .launch import Fork, home_id, launch_next, lock_path, log_path, log_tail, mark_of, start_cleanup, table_of
+from .alive import held
+from .launch import (
+    Fork,
+    home_id,
+    launch_next,
+    lock_path,
+    log_path,
+    log_tail,
+    mark_of,
+    place_of,
+    start_cleanup,
+    table_of,
+)
 from .orphans import end_span
 from .shares import Quota, Taken
 from .submission import Submission
@@ -71,10 +82,7 @@ class Jobs:
     @property
     def in_use(self) -> bool:
         """Whether there may be jobs at all."""
-        return (
-            bool(self._settings.runtime.job_store.get_secret_value())
-            or self._settings.home.joinpath("jobs.db").exists()
-        )
+        return bool(self._settings.job_store) or self._settings.home.joinpath("jobs.db").exists()
 
     async def submit(self, submission: Submission) -> JobRow:
         """Queue a job and start it if a slot is free; the same call of the same caller joins the job of the first.
@@ -279,7 +287,7 @@ class Jobs:
 
     def _is_here(self, row: JobRow) -> bool:
         """Whether this machine sees the lock and the processes of a job."""
-        return row.home in ("", home_id(self._settings)) and row.place == machine()
+        return row.home in ("", home_id(self._settings)) and row.place == place_of(self._settings)
 
     def _dead(self, row: JobRow) -> bool:
         if not self._is_here(row):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import ToolFailure
-from .backends import Opened
+from ...storage.postgres import Opened
 
 DAY_S = 24 * 3600.0
 # How many jobs of the same caller run.

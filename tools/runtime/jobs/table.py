@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...paging import Position
+from ...storage.postgres import Opened
 from ...tracing.ids import uuid7
 from ..identity import Identity
 from ..models import Budget, Fault, State
-from .backends import Backend, Opened
+from .backends import Backend
 from .shares import AHEAD, Quota, Slots, Taken, next_of, require_room, taken
 
 LEASE_S = 10.0
