@@ -28,7 +28,10 @@ FLOORS = {
     **{f"tools.{name}": 1 for name in ("pictures", "platforms", "landlock", "addresses", "distributions")},
     "tools.tracing": 2,
     "tools.audit": 2,
-    **{f"tools.{name}": 3 for name in ("runtime", "handles", "lineage", "removal", "spec", "schemas", "wire")},
+    **{
+        f"tools.{name}": 3
+        for name in ("runtime", "handles", "lineage", "decisions", "removal", "spec", "schemas", "wire")
+    },
     **{f"tools.{name}": declared(name).floor for name in (*SHARED, *SLICES)},
     **dict.fromkeys(("tools.catalog", "tools.profiles", "prompts", "resources", "examples"), 6),
     "server": 7,
