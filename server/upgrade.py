@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.settings import Settings
+from ..tools.decisions import Decisions
 from ..tools.errors import ToolFailure
 from ..tools.lineage import Lineage
 from ..tools.runtime.jobs.backends import SqliteBackend
@@ -131,6 +132,10 @@ def _open_lineage(path: Path) -> None:
     Lineage(path.parent).deleted(())
 
 
+def _open_decisions(path: Path) -> None:
+    Decisions(path.parent).count(())
+
+
 def _open_traces(path: Path) -> None:
     with opened(path):
         pass
@@ -144,6 +149,7 @@ def _open_answers(path: Path) -> None:
 OPENERS: Mapping[str, Callable[[Path], None]] = {
     "jobs.db": _open_jobs,
     "lineage.db": _open_lineage,
+    "decisions.db": _open_decisions,
     "traces.db": _open_traces,
     "answers.db": _open_answers,
 }

@@ -28,6 +28,8 @@ TOGETHER = {
     "tests/tools/tracking/test_first_opening.py": "cluster",
     "tests/tools/tracking/test_straight.py": "cluster",
     "tests/tools/tuning/test_databases.py": "cluster",
+    "tests/tools/registry/test_evidence.py": "shop",
+    "tests/tools/registry/test_promotion.py": "shop",
     "tests/tools/serving/test_doors.py": "serving",
     "tests/tools/serving/targets/test_exporting.py": "serving",
     "tests/tools/serving/test_serving.py": "serving",

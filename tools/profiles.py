@@ -12,7 +12,7 @@ JOBS = ("get_job", "cancel_job")
 
 @dataclass(frozen=True)
 class AgentProfile:
-    """`tools` in the order in which the agent meets them; the list costs at most 2,500 tokens."""
+    """`tools` in the order in which the agent meets them; the list costs at most 2,700 tokens."""
 
     name: str
     title: str
@@ -28,7 +28,7 @@ AGENTS = (
         (
             "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "get_default_suite",
             "list_algorithms",
-            "create_experiment", "list_experiments", "search_runs", "list_models", "get_model",
+            "create_experiment", "list_experiments", "search_runs", "list_models", "get_model", "record_decision",
         ),
     ),
     AgentProfile(
@@ -39,7 +39,7 @@ AGENTS = (
             "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "suggest_suite", "create_suite",
             "get_suite", "list_suites", "validate_dataset", "get_validation", "register_features",
             "list_features", "get_historical_features", "get_feature_statistics", "split_dataset", "get_lineage",
-            "delete", *JOBS,
+            "record_decision", "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -49,7 +49,7 @@ AGENTS = (
         (
             "describe_dataset", "list_algorithms", "create_experiment", "compare_models", "get_comparison",
             "train_model", "import_model", "evaluate_model", "search_runs", "get_run", "compare_runs", "list_models",
-            "get_model", "get_latest_version", *JOBS,
+            "get_model", "get_latest_version", "record_decision", *JOBS,
         ),
     ),
     AgentProfile(
@@ -58,7 +58,8 @@ AGENTS = (
         "Tunes, trains, evaluates and registers one model, all in one run.",
         (
             "get_historical_features", "start_run", "log_run", "log_artifact", "end_run", "tune_model", "get_study",
-            "train_model", "evaluate_model", "estimate_effect", "log_model", "register_model", "delete", *JOBS,
+            "train_model", "evaluate_model", "estimate_effect", "log_model", "register_model", "record_decision",
+            "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -67,7 +68,7 @@ AGENTS = (
         "Explains what a model does and where it might be fooled.",
         (
             "describe_dataset", "get_feature_statistics", "get_model", "explain_model", "explain_prediction",
-            "explain_interactions", "plot_explanation", "get_lineage", "log_run", *JOBS,
+            "explain_interactions", "plot_explanation", "get_lineage", "log_run", "record_decision", *JOBS,
         ),
     ),
     AgentProfile(
@@ -75,10 +76,10 @@ AGENTS = (
         "Model deployer",
         "Takes an approved version to an endpoint and moves traffic to it.",
         (
-            "list_models", "get_model", "promote_model", "rollback_model", "transition_stage",
+            "list_models", "get_model", "explain_promotion", "promote_model", "rollback_model", "transition_stage",
             "package_model", "list_bentos", "deploy_model", "set_traffic", "predict", "list_endpoints", "get_endpoint",
             "get_endpoint_logs", "rollback_endpoint", "stop_endpoint", "export_deployment", "apply_deployment",
-            "get_lineage", "delete", *JOBS,
+            "get_lineage", "record_decision", "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -87,9 +88,9 @@ AGENTS = (
         "Watches the others: traces, jobs, endpoints, and what led to what.",
         (
             "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
-            "get_trace", "get_lineage", "list_jobs", "search_runs", "get_run", "compare_runs",
-            "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", "compare_datasets",
-            "create_data_docs", "clean_up", *JOBS,
+            "get_trace", "get_lineage", "list_decisions", "record_decision", "list_jobs", "search_runs", "get_run",
+            "compare_runs", "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints",
+            "compare_datasets", "create_data_docs", "clean_up", *JOBS,
         ),
     ),
     AgentProfile(
@@ -98,7 +99,8 @@ AGENTS = (
         "Answers questions with predictions, fresh features and reasons.",
         (
             "list_endpoints", "get_latest_version", "get_model", "list_features", "materialize_features",
-            "get_online_features", "predict", "predict_dataset", "explain_prediction", "get_lineage", *JOBS,
+            "get_online_features", "predict", "predict_dataset", "explain_prediction", "get_lineage",
+            "explain_promotion", "record_decision", *JOBS,
         ),
     ),
 )  # fmt: skip

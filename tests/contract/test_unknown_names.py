@@ -133,6 +133,12 @@ CALLS: dict[str, tuple[Arguments, Arguments]] = {
     "search_traces": ({"cursor": "nothing"}, {"nothing": 1}),
     "get_trace": ({"trace": "trace:nothing"}, {"trace": "job:nothing"}),
     "get_lineage": ({"handle": "model:nothing/1"}, {"handle": "nothing"}),
+    "record_decision": (
+        {"decided": "a", "reason": "b", "handles": ["nothing:x"]},
+        {"decided": "a", "reason": "b", "handles": ["dataset:"]},
+    ),
+    "list_decisions": ({"handle": "nothing:x"}, {"cursor": "nothing"}),
+    "explain_promotion": ({"model": "model:nothing"}, {"model": "dataset:nothing"}),
     "get_job": NO_JOB,
     "list_jobs": ({"state": "nothing"}, {"cursor": "nothing"}),
     "cancel_job": NO_JOB,

@@ -12,7 +12,7 @@ from mlops_mcp.server.published import published
 from mlops_mcp.tools import wire
 from mlops_mcp.tools.profiles import AGENTS, AgentProfile
 
-TOKENS_AT_MOST = 2500
+TOKENS_AT_MOST = 2700
 every_agent = pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)
 
 
@@ -39,7 +39,7 @@ def test_an_agent_is_given_exactly_the_tools_that_its_prompt_names(agent: AgentP
 
 
 @every_agent
-def test_the_tools_of_an_agent_cost_at_most_2500_tokens(agent: AgentProfile) -> None:
+def test_the_tools_of_an_agent_cost_at_most_2700_tokens(agent: AgentProfile) -> None:
     assert sum(map(tokens, agent.tools)) <= TOKENS_AT_MOST
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any, Literal
 
+from ..decisions import Decision, Decisions, Entry
 from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Edge as StoredEdge
@@ -19,6 +20,7 @@ from ..tracing.ids import trace_of
 from ..tracing.score import Score
 from ..tracing.span import Span, current
 from ..tracing.store.reader import TraceFilter, TraceReader
+from ..tracking.models import cut
 from ..tracking.noted import RUN, noted_edges
 from .models import Edge, LineageGraph, SpanNode, TraceLine, TraceTree
 
@@ -27,6 +29,8 @@ LIST = "traces"
 # What a span holds of any size, and how much of all of it an answer shows.
 VALUES = ("input", "output", "metadata", "error_trace")
 MAX_CHARACTERS, MIN_CHARACTERS = 40_000, 200
+# Of the decisions beside a lineage: how many, and characters of their reasons.
+DECISIONS, BRIEF = 5, 300
 
 
 def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: str) -> Page[TraceLine]:
@@ -98,16 +102,25 @@ def get_lineage(work: Work, handle: str, limit: int) -> LineageGraph:
     noted, notes = _noted(work, [handle, *(edge.parent for edge in ancestors)])
     ancestors += [edge for edge in noted if edge.child.startswith(RUN) or edge.child == handle][:limit]
     descendants += [edge for edge in noted if edge.parent == handle and edge not in descendants][:limit]
-    if not ancestors and not descendants:
-        raise unknown("handle with a history", handle, lineage.nodes())
     nodes = sorted({handle, *(end for edge in (*ancestors, *descendants) for end in (edge.child, edge.parent))})
+    decided = Decisions(work.home).listed(nodes, DECISIONS + 1)
+    if not (ancestors or descendants or decided):
+        raise unknown("handle with a history", handle, lineage.nodes())
+    if len(decided) > DECISIONS:
+        notes.append(f"only the {DECISIONS} newest decisions are shown: list_decisions has all of one thing")
     return LineageGraph(
         handle=handle,
         ancestors=_edges(ancestors),
         descendants=_edges(descendants),
         deleted=sorted(lineage.deleted(nodes)),
+        decisions=[_brief(entry) for entry in decided[:DECISIONS]],
         notes=notes,
     )
+
+
+def _brief(entry: Entry) -> Decision:
+    shown = entry.shown()
+    return shown.model_copy(update={"reason": cut(shown.reason, BRIEF), "alternatives": []})
 
 
 def _noted(work: Work, handles: list[str]) -> tuple[list[StoredEdge], list[str]]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from ..decisions import Decision
 from ..tracing.span import Span
 from ..vocabulary import TextOrData
 
@@ -135,11 +136,20 @@ class Edge(BaseModel):
 class LineageGraph(BaseModel):
     """What made a thing (ancestors) and what used it (descendants), nearest first; `deleted` are those of them gone.
 
-    What MLflow alone has noted is by MLflow, and its datasets are `input:<name>@<digest>`.
+    What MLflow alone has noted is by MLflow, and its datasets are `input:<name>@<digest>`. `decisions` are the newest
+    about any of them.
     """
 
     handle: str
     ancestors: list[Edge]
     descendants: list[Edge]
     deleted: list[str] = []
+    decisions: list[Decision] = []
     notes: list[str] = []
+
+
+class Recorded(Decision):
+    """A decision in the log; `notes` say which of its handles nobody else has heard of."""
+
+    notes: list[str] = []
+    undo: str | None = None

@@ -8,6 +8,7 @@ SLICE = Slice(
     floor=5,
     extra="observability",
     libraries=("opik", "anthropic"),
-    handles=("trace",),
+    handles=("trace", "decision"),
+    removes=("decision",),
     reach="network",
 )

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
+from ..decisions import Decision
 from ..paging import Cursor, Limit, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Span, Trace
-from . import client, spans
-from .models import Case, EvaluateRequest, Evaluation, Judged, LineageGraph, SpanHandle, TraceLine, TraceTree
+from . import client, decisions, spans
+from .models import Case, EvaluateRequest, Evaluation, Judged, LineageGraph, Recorded, SpanHandle, TraceLine, TraceTree
 
 Agent = Annotated[str, Field(description="Its name.")]
 MetricName = Annotated[str, Field(description="Its name.")]
@@ -46,6 +47,28 @@ async def get_lineage(
 ) -> LineageGraph:
     """Show what a dataset, model, bento, … was made from and what was made from it."""
     return await context.call(client.get_lineage, handle, limit)
+
+
+async def record_decision(
+    context: Injected,
+    decided: Annotated[str, Field(description="What was decided.")],
+    reason: str,
+    handles: Annotated[list[str], Field(description="What it is about.")],
+    alternatives: Annotated[list[str] | None, Field(description="Not chosen.")] = None,
+    agent: Agent = "",
+) -> Recorded:
+    """Note a decision and why; get_lineage and explain_promotion show it."""
+    return await context.call(decisions.record_decision, decided, reason, handles, alternatives or [], agent)
+
+
+async def list_decisions(
+    context: Injected,
+    handle: Annotated[str, Field(description="Those about it.")] = "",
+    limit: Limit = 20,
+    cursor: Cursor = "",
+) -> Page[Decision]:
+    """List decisions, newest first."""
+    return await context.call(decisions.list_decisions, handle, limit, cursor)
 
 
 async def start_span(
@@ -126,7 +149,7 @@ async def evaluate_agent(
 
 TOOLSET = Toolset(
     name="observability",
-    description="Traces, scores and lineage.",
+    description="Traces, scores, lineage and decisions.",
     tools=(
         writes(start_span, "Start span"),
         writes(end_span, "End span", idempotent=True),
@@ -137,5 +160,7 @@ TOOLSET = Toolset(
         reads(search_traces, "Search traces"),
         reads(get_trace, "Get trace"),
         reads(get_lineage, "Get lineage"),
+        writes(record_decision, "Record decision", idempotent=True),
+        reads(list_decisions, "List decisions"),
     ),
 )

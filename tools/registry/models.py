@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from ..decisions import Decision
 from ..estimates import Estimate, Statistic, Verdict
 from ..modeling.card import Feature, Label, Task
 
@@ -30,13 +31,17 @@ class ModelVersion(BaseModel):
 
 
 class StageChange(BaseModel):
-    """A version went from one stage to another, by a tool of ours; `replaced` is the version it took the place of."""
+    """A version went from one stage to another, by a tool of ours; `replaced` is the version it took the place of.
+
+    `who` called the tool, if callers have names.
+    """
 
     at: str
     version: int
     from_stage: Stage
     to_stage: Stage
     by: str
+    who: str | None = None
     replaced: int | None = None
 
 
@@ -179,6 +184,38 @@ class Comparison(BaseModel):
     candidate_score: Statistic | None
     against_score: Statistic | None
     gain: Estimate
+
+
+class Judged(BaseModel):
+    """What promote_model found, as it is kept with a version."""
+
+    at: str
+    who: str | None = None
+    dataset: str
+    against: str | None = None
+    verdict: Verdict
+    gates: list[Gate]
+    comparison: Comparison | None = None
+
+
+class WhyThere(BaseModel):
+    """Why a version is in its stage: who put it there, on what evidence, and what was decided about it.
+
+    `by` is the tool and `who` its caller, if callers have names; `replaced` was there before; `judged` is the last
+    judgement of promote_model, and `report` an artifact of `run` with all of it.
+    """
+
+    model: str
+    stage: Stage
+    since: str | None = None
+    by: str | None = None
+    who: str | None = None
+    replaced: str | None = None
+    judged: Judged | None = None
+    run: str | None = None
+    report: str | None = None
+    decisions: list[Decision] = []
+    notes: list[str] = []
 
 
 class Promotion(BaseModel):

@@ -19,9 +19,9 @@ from ..tracking.models import cut
 from ..undo import deletes
 from .client import register_model, same_source
 from .gates import Contest, evaluated
-from .models import Comparison, Gate, GateName, PromoteRequest, Promotion, Transition
-from .stages import move
-from .versions import bare_name, changing, check_name, handle_of, read_versions
+from .models import Comparison, Gate, GateName, Judged, PromoteRequest, Promotion, Transition
+from .stages import Mover, move
+from .versions import JUDGED, bare_name, changing, check_name, handle_of, read_versions
 
 # Loading comes first: nothing can be said of a model that does not.
 ORDER: tuple[GateName, ...] = ("load", "signature", "validation", "drift", "comparison")
@@ -177,7 +177,14 @@ def _moved(work: Work, name: str, candidate: Candidate, found: Judgement) -> Tra
             )
         if now != found.before:
             return None
-        return move(client, versions, versions.named(parse_model(candidate.version)), "Production", True, BY)
+        return move(
+            client,
+            versions,
+            versions.named(parse_model(candidate.version)),
+            "Production",
+            True,
+            Mover(BY, work.by.name),
+        )
 
 
 def _keep(work: Work, version: str, found: Judgement) -> tuple[str | None, str | None]:
@@ -199,13 +206,27 @@ def _tag(work: Work, version: str, verdict: str, found: Judgement, report: str |
     """Put one decision in place of the one before: the old verdict goes first and the new one comes last."""
     tags = {f"{TAG}.{gate.gate}": cut(f"{gate.verdict}: {gate.evidence}", EVIDENCE_CHARS) for gate in found.gates}
     tags |= {f"{TAG}.report": report} if report else {}
+    tags[JUDGED] = _judged_by(work, found).model_dump_json()
     wanted = parse_model(version)
     with opened(work) as client, changing(work):
         held = client.get_model_version(wanted.name, wanted.version).tags
-        for key in sorted(key for key in held if key == TAG or key.startswith(f"{TAG}.")):
+        for key in sorted(key for key in held if key in (TAG, JUDGED) or key.startswith(f"{TAG}.")):
             client.delete_model_version_tag(wanted.name, wanted.version, key)
         for key, value in (tags | {TAG: verdict}).items():
             client.set_model_version_tag(wanted.name, wanted.version, key, value)
+
+
+def _judged_by(work: Work, found: Judgement) -> Judged:
+    gates = [gate.model_copy(update={"evidence": cut(gate.evidence, EVIDENCE_CHARS)}) for gate in found.gates]
+    return Judged(
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        who=work.by.name or None,
+        dataset=found.dataset,
+        against=found.before,
+        verdict=found.verdict,
+        gates=gates,
+        comparison=found.comparison,
+    )
 
 
 def _report(version: str, found: Judgement, now: datetime) -> str:

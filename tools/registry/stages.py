@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -37,7 +38,7 @@ def transition_stage(work: Work, model: str, stage: Stage, archive_existing: boo
         chosen = versions.named(wanted)
         if stage in ("Staging", "Production"):
             require_loadable(work, handle_of(chosen))
-        return move(client, versions, chosen, stage, archive_existing, "transition_stage")
+        return move(client, versions, chosen, stage, archive_existing, Mover("transition_stage", work.by.name))
 
 
 def rollback_model(work: Work, name: str) -> Transition:
@@ -62,11 +63,19 @@ def rollback_model(work: Work, name: str) -> Transition:
                 f"the version before, {handle_of(before)}, cannot be used: {failure.message}",
                 f"{handle_of(present)} stays in Production; transition_stage takes another version.",
             ) from failure
-        return move(client, versions, before, "Production", True, ROLLBACK)
+        return move(client, versions, before, "Production", True, Mover(ROLLBACK, work.by.name))
+
+
+@dataclass(frozen=True)
+class Mover:
+    """The tool that moves a version, and in whose name."""
+
+    tool: str
+    who: str = ""
 
 
 def move(
-    client: MlflowClient, versions: Versions, chosen: MlflowVersion, stage: Stage, archive_existing: bool, by: str
+    client: MlflowClient, versions: Versions, chosen: MlflowVersion, stage: Stage, archive_existing: bool, by: Mover
 ) -> Transition:
     """Move one version and archive the others of its new stage; call it under the lock, with versions read there.
 
@@ -87,7 +96,7 @@ def move(
         stage=stage,
         alias=alias,
         archived=[handle_of(version) for version in archived],
-        undo=_undo(chosen, before, stage, replaced, by),
+        undo=_undo(chosen, before, stage, replaced, by.tool),
     )
 
 
@@ -121,7 +130,7 @@ def _before(versions: Versions, present: MlflowVersion) -> MlflowVersion:
 
 
 def _set_stage(
-    client: MlflowClient, version: MlflowVersion, stage: Stage, by: str, replaced: int | None = None
+    client: MlflowClient, version: MlflowVersion, stage: Stage, by: Mover, replaced: int | None = None
 ) -> None:
     name, number, before = version.name, str(version.version), cast(Stage, version.current_stage or "None")
     with warnings.catch_warnings():
@@ -131,7 +140,7 @@ def _set_stage(
     if before != stage:
         change = StageChange(
             at=datetime.now(UTC).isoformat(timespec="microseconds"), version=int(version.version),
-            from_stage=before, to_stage=stage, by=by, replaced=replaced,
+            from_stage=before, to_stage=stage, by=by.tool, who=by.who or None, replaced=replaced,
         )  # fmt: skip
         kept = [*_kept(version), change][-KEPT:]
         client.set_model_version_tag(name, number, HISTORY, _changes().dump_json(kept).decode())

@@ -10,7 +10,7 @@ from ..paging import Cursor, Limit, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Group, Metric, Registered, Run
-from . import client, promotion, stages
+from . import client, evidence, promotion, stages
 from .foreign import client as foreign
 from .models import (
     GateName,
@@ -25,6 +25,7 @@ from .models import (
     RegisteredModel,
     Stage,
     Transition,
+    WhyThere,
 )  # fmt: skip
 
 NAMES = "A-Z, a-z, 0-9, _, -, ."
@@ -92,6 +93,13 @@ async def get_latest_version(
     return await context.call(client.get_latest_version, model, stages or ["Production", "Staging"])
 
 
+async def explain_promotion(
+    context: Injected, model: Annotated[str, Field(description="Name, model:<name>/<version> or @<alias>")]
+) -> WhyThere:
+    """Say why a version is in its stage: who put it there, comparison, gates, decisions."""
+    return await context.call(evidence.explain_promotion, model)
+
+
 async def transition_stage(
     context: Injected,
     model: Annotated[str, Field(description="model:<name>/<version> or @<alias>")],
@@ -137,6 +145,7 @@ TOOLSET = Toolset(
         reads(list_models, "List models"),
         reads(get_model, "Get model"),
         reads(get_latest_version, "Get latest version"),
+        reads(explain_promotion, "Explain promotion"),
         writes(transition_stage, "Transition stage", destructive=True, idempotent=True),
         writes(promote_model, "Promote model", destructive=True, job="short"),
         writes(rollback_model, "Roll back model", destructive=True),

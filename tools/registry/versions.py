@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 # The tag in which a version keeps its changes of stage.
 HISTORY = "stage_history"
+# And what promote_model found, whole; the tags that begin with `promotion` say it to people.
+JUDGED = "promotion_judged"
 # Characters on the wire: of a version that is looked at alone, and of one in a list.
 ALONE, LISTED = 1000, 100
 PATIENCE_S = 30.0
@@ -60,7 +62,9 @@ class Versions:
     def shown(self, version: MlflowVersion, chars: int) -> ModelVersion:
         """One version; its aliases come with the registered model, a search leaves them out."""
         handle = handle_of(version)
-        tags = {key: cut(str(value), chars) for key, value in (version.tags or {}).items() if key != HISTORY}
+        tags = {
+            key: cut(str(value), chars) for key, value in (version.tags or {}).items() if key not in (HISTORY, JUDGED)
+        }
         kept = fit(tags, chars)
         left = len(tags) - len(kept)
         aliases = self.entity.aliases.items()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlops_mcp.server.answer_table import AnswerTable, Call
+from mlops_mcp.tools.decisions import Decisions, Entry
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.runtime.jobs.backends import SqliteBackend
 from mlops_mcp.tools.runtime.jobs.table import JobTable, NewJob
@@ -47,6 +48,10 @@ def record_edge(home: Path, name: str) -> None:
     Lineage(home, TIMEOUT_S).record(name, ["file:" + "x" * BYTES], "load_dataset")
 
 
+def record_decision(home: Path, name: str) -> None:
+    Decisions(home, TIMEOUT_S).record(Entry(name, "x" * BYTES, (f"file:{name}",)))
+
+
 def keep_answer(home: Path, name: str) -> None:
     table = AnswerTable.of(home, 30, TIMEOUT_S)
     call = Call("me", "start_run", name, "digest")
@@ -75,6 +80,7 @@ def put_span(home: Path, name: str) -> None:
 
 STORES = {
     "lineage": StoreProbe("lineage.db", "edges", record_edge),
+    "decisions": StoreProbe("decisions.db", "decisions", record_decision),
     "answers": StoreProbe("answers.db", "calls", keep_answer),
     "jobs": StoreProbe("jobs.db", "jobs", insert_job),
     "traces": StoreProbe("traces.db", "spans", put_span),
