@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .commands import tokens, traces
+
 if TYPE_CHECKING:
     from ..config.load import Loaded
     from .install.command import Request
@@ -80,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands.add_parser("serve", help="serve MCP"))
     _add_install(commands)
     _add_inspection(commands)
-    _add_traces(commands.add_parser("traces", help="what of the traces waits to be shipped to Opik"))
-    _add_tokens(commands.add_parser("token", help="who may ask over HTTP"))
+    traces.add(commands)
+    tokens.add(commands)
     endpoint = commands.add_parser("endpoint-token", help="print what a program sends to an endpoint")
     endpoint.add_argument("endpoint", metavar="NAME")
     endpoint.set_defaults(run=_endpoint_token)
@@ -197,38 +199,6 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _add_traces(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(required=True, metavar="command")
-    status = commands.add_parser("status", help="how much is stored, waiting, shipped, parked and lost")
-    status.add_argument("--json", action="store_true", help="the same as one JSON object")
-    status.set_defaults(run=_traces_status)
-    ship = commands.add_parser("ship", help="ship what waits now; the exit code is 1 when something is left")
-    ship.add_argument("--wait", type=float, default=60.0, metavar="S", help="for how long at most (default: 60)")
-    ship.add_argument("--all", action="store_true", help="also what was written while another Opik was configured")
-    ship.set_defaults(run=_traces_ship)
-    parked = commands.add_parser("parked", help="what Opik has refused, and why")
-    parked.add_argument("--requeue", default="", metavar="ID", help="let this row, or `all`, be shipped again")
-    parked.add_argument("--json", action="store_true", help="the same as a JSON list")
-    parked.set_defaults(run=_traces_parked)
-
-
-def _add_tokens(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(required=True, metavar="command")
-    new = commands.add_parser("new", help="make a token and print it, once")
-    new.add_argument("--name", required=True, help="who bears it: stands in traces, jobs and runs")
-    new.add_argument(
-        "--scope",
-        required=True,
-        choices=("read", "write", "admin"),
-        help="read: what changes nothing; write: also what makes things; admin: also what ends or replaces others'",
-    )
-    new.set_defaults(run=_token_new)
-    commands.add_parser("list", help="their names and scopes").set_defaults(run=_token_list)
-    revoke = commands.add_parser("revoke", help="end a token, at once")
-    revoke.add_argument("name")
-    revoke.set_defaults(run=_token_revoke)
-
-
 FLAGS = {
     "home": "home",
     "host": "server.host",
@@ -329,42 +299,6 @@ def _engine_status(options: argparse.Namespace, loaded: Loaded) -> int:
     from .engine import print_status
 
     return print_status(loaded.settings, options.json)
-
-
-def _traces_status(options: argparse.Namespace, loaded: Loaded) -> int:
-    from .traces import print_status
-
-    return print_status(loaded.settings, options.json)
-
-
-def _traces_ship(options: argparse.Namespace, loaded: Loaded) -> int:
-    from .traces import ship_now
-
-    return ship_now(loaded.settings, options.wait, options.all)
-
-
-def _traces_parked(options: argparse.Namespace, loaded: Loaded) -> int:
-    from .traces import print_parked
-
-    return print_parked(loaded.settings, options.requeue, options.json)
-
-
-def _token_new(options: argparse.Namespace, loaded: Loaded) -> int:
-    from .access.command import new
-
-    return new(loaded.settings.home, options.name, options.scope)
-
-
-def _token_list(_options: argparse.Namespace, loaded: Loaded) -> int:
-    from .access.command import show
-
-    return show(loaded.settings.home)
-
-
-def _token_revoke(options: argparse.Namespace, loaded: Loaded) -> int:
-    from .access.command import revoke
-
-    return revoke(loaded.settings.home, options.name)
 
 
 def _endpoint_token(options: argparse.Namespace, loaded: Loaded) -> int:
