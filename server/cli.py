@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .commands import tokens, traces
+from .commands import pages, tokens, traces
 
 if TYPE_CHECKING:
     from ..config.load import Loaded
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands.add_parser("serve", help="serve MCP"))
     _add_install(commands)
     _add_inspection(commands)
+    pages.add(commands)
     traces.add(commands)
     tokens.add(commands)
     endpoint = commands.add_parser("endpoint-token", help="print what a program sends to an endpoint")

@@ -9,10 +9,11 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import psutil
 import pytest
+import pytest_asyncio
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult
 
@@ -23,7 +24,11 @@ from mlops_mcp.tools.runtime.limits import thread_environment
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 
+from . import browser as browsers
 from .groups import turn
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 ROOT = Path(__file__).parent.parent
 FOREIGN = ("MLOPS_", "MLFLOW_", "OPIK_", "FEAST_", "BENTOML_", "ENVIRONMENT")
@@ -85,6 +90,14 @@ def unable(message: str) -> NoReturn:
     if os.environ.get("TESTS_COMPLETE"):
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncGenerator[Browser]:
+    """One Chromium for all tests of a process; those that use it run on the loop of the session."""
+    path = browsers.program()
+    async with browsers.launched(path or unable(f"chromium is missing: {browsers.HOW}")) as found:
+        yield found
 
 
 @pytest.fixture

@@ -1,0 +1,21 @@
+"""`ui`: what the state folder holds, as pages."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ...config.load import Loaded
+
+
+def add(commands: Any) -> None:
+    shown = commands.add_parser("ui", help="look at runs, datasets, traces and the rest in a browser on this machine")
+    shown.add_argument("--port", type=int, default=0, help="default: any that is free")
+    shown.set_defaults(run=_ui)
+
+
+def _ui(options: argparse.Namespace, loaded: Loaded) -> int:
+    from ..ui.command import serve
+
+    return serve(loaded.settings, options.port)

@@ -1,0 +1,1 @@
+"""Pages for people: markup that escapes what it is given, and what is drawn in it."""

@@ -1,0 +1,1 @@
+"""`mlops-mcp ui`: what the state folder holds, as pages to look at."""
