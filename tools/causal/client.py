@@ -9,7 +9,7 @@ from ..handles import slug
 from ..modeling.effects import EffectModel
 from ..modeling.store import log_effect_model, record_model, require_ready
 from ..runtime.work import Work
-from ..tracking.client import end_run, log_run, start_run
+from ..tracking.client import log_run, run_for
 from ..undo import deletes
 from .answers import Answer, answer
 from .estimate import averages, by_row, check, fitted
@@ -61,17 +61,15 @@ def estimate_effect(work: Work, request: EffectRequest) -> Effect:
 def _log(work: Work, request: EffectRequest, asked: Question, model: EffectModel, said: Answer) -> tuple[str, str]:
     """The run and the model in it."""
     card = asked.card
-    run = request.run or start_run(work, request.experiment, f"effect of {request.treatment}", {}).run
     params = {
         "algorithm": card.algorithm, "treatment": request.treatment, "target": request.outcome, "seed": request.seed,
         "estimand": estimand(request, asked), **request.params,
     }  # fmt: skip
-    log_run(work, run, params, _metrics(said), 0, {"dataset": card.dataset})
     sample = asked.rows.modifiers.head(SAMPLE_ROWS)
-    uri = log_effect_model(work, model, card, run.removeprefix("run:"), sample)
-    record_model(work, uri, [card.dataset], "estimate_effect")
-    if not request.run:
-        end_run(work, run, "FINISHED")
+    with run_for(work, request.run, request.experiment, f"effect of {request.treatment}") as run:
+        log_run(work, run, params, _metrics(said), 0, {"dataset": card.dataset})
+        uri = log_effect_model(work, model, card, run.removeprefix("run:"), sample)
+        record_model(work, uri, [card.dataset], "estimate_effect")
     return f"run:{run.removeprefix('run:')}", uri
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from ..modeling.store import log_model as store_model
 from ..paging import Page, page
 from ..runtime.work import Work
 from ..tracking.checks import OWNER, check_claims, owned
-from ..tracking.client import end_run, log_run, require_running, start_run
+from ..tracking.client import log_run, require_running, run_for
 from ..tracking.connection import everything, opened
 from ..tracking.models import cut, fit
 from ..undo import deletes
@@ -95,15 +96,13 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
         check_name(request.name)
     taken = _taken_in(work, request.model)
     card, record = taken.card, taken.record
-    run, own = _run_for(work, request, taken)
-    if taken.unlogged and record:
-        log_run(work, run, record.params, record.metrics, 0, record.tags)
-    uri = store_model(work, taken.pipeline, card, run.removeprefix("run:"), taken.sample, taken.rows, record)
-    Lineage(work.home).record(uri, taken.parents, "log_model")
-    if taken.unlogged:
-        set_logged(work, request.model, uri)
-    if own:
-        end_run(work, run, "FINISHED")
+    with _run_for(work, request, taken) as run:
+        if taken.unlogged and record:
+            log_run(work, run, record.params, record.metrics, 0, record.tags)
+        uri = store_model(work, taken.pipeline, card, run.removeprefix("run:"), taken.sample, taken.rows, record)
+        Lineage(work.home).record(uri, taken.parents, "log_model")
+        if taken.unlogged:
+            set_logged(work, request.model, uri)
     version = register_model(work, uri, request.name, {}, "").model if request.name else None
     return LoggedModel(
         model=uri,
@@ -113,17 +112,15 @@ def log_model(work: Work, request: LogRequest) -> LoggedModel:
         features=card.names,
         classes=card.classes,
         registered=version,
-        undo=deletes(version, uri, run if own else None),
+        undo=deletes(version, uri, None if request.run else run),
     )
 
 
-def _run_for(work: Work, request: LogRequest, taken: TakenIn) -> tuple[str, bool]:
-    """The run to log in, and whether it was opened for that."""
-    if request.run:
-        return require_running(work, request.run, "a model"), False
+def _run_for(work: Work, request: LogRequest, taken: TakenIn) -> AbstractContextManager[str]:
+    given = require_running(work, request.run, "a model") if request.run else ""
     asked = taken.record.request if taken.record and taken.unlogged else {}
     title = f"train {taken.card.algorithm}" if asked else f"log {taken.card.algorithm}"
-    return start_run(work, str(asked.get("experiment", "")), title, {}).run, True
+    return run_for(work, given, str(asked.get("experiment", "")), title)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -202,6 +202,23 @@ def end_run(work: Work, run: str, status: RunStatus) -> Run:
                 "start_run opens a new one.",
             )
         return _view(client, found, [])
+
+
+@contextmanager
+def run_for(work: Work, run: str, experiment: str, title: str) -> Generator[str]:
+    """The run to log in: the given one, or one of its own, which ends with what is logged, FAILED if that fails."""
+    if run:
+        yield run
+        return
+    own = start_run(work, experiment, title, {}).run
+    status: RunStatus = "FAILED"
+    try:
+        yield own
+        status = "FINISHED"
+    finally:
+        # A store that is away does not hide what went wrong before.
+        with suppress(ToolFailure) if status == "FAILED" else nullcontext():
+            end_run(work, own, status)
 
 
 def close_abandoned(work: Work, parent: str, own: str) -> None:

@@ -13,7 +13,7 @@ from ..modeling.record import TrainingRecord, machine, versions
 from ..modeling.rows import Rows
 from ..modeling.store import log_model, record_model, require_logging
 from ..runtime.work import Work
-from ..tracking.client import end_run, log_run, start_run
+from ..tracking.client import log_run, run_for
 from .models import TrainRequest
 
 if TYPE_CHECKING:
@@ -87,12 +87,9 @@ def _record(work: Work, request: TrainRequest, prepared: Prepared, metrics: dict
 def _logged(
     work: Work, request: TrainRequest, prepared: Prepared, pipeline: Pipeline, rows: Rows, record: TrainingRecord
 ) -> Kept:
-    own = not request.run
-    run = request.run or start_run(work, request.experiment, f"train {prepared.card.algorithm}", {}).run
-    log_run(work, run, record.params, record.metrics, 0, record.tags)
     sample = prepared.features.head(SAMPLE_ROWS)
-    model = log_model(work, pipeline, prepared.card, run.removeprefix("run:"), sample, rows, record)
-    record_model(work, model, record.parents, TOOL)
-    if own:
-        end_run(work, run, "FINISHED")
+    with run_for(work, request.run, request.experiment, f"train {prepared.card.algorithm}") as run:
+        log_run(work, run, record.params, record.metrics, 0, record.tags)
+        model = log_model(work, pipeline, prepared.card, run.removeprefix("run:"), sample, rows, record)
+        record_model(work, model, record.parents, TOOL)
     return Kept(model, f"run:{run.removeprefix('run:')}")

@@ -11,7 +11,7 @@ from ...lineage import Lineage
 from ...modeling.card import CARD_FILE
 from ...modeling.store import log_model, require_logging
 from ...runtime.work import Work
-from ...tracking.client import end_run, require_running, start_run
+from ...tracking.client import require_running, run_for
 from ...undo import deletes
 from ...user_files import readable
 from ..client import register_model
@@ -55,13 +55,12 @@ def import_model(work: Work, request: ImportRequest) -> ImportedModel:
     before = _preprocessor(work, request.preprocessor)
     taken = take(work, model, before, Asked(request.dataset, request.target, request.classes, origin.names))
     said = check(taken, model, before, origin.example)
-    run, own = _run_for(work, request.run, f"import {taken.card.algorithm}")
-    uri = log_model(work, taken.pipeline, taken.card, run.removeprefix("run:"), taken.rows)
-    Lineage(work.home).record(uri, [origin.handle, taken.card.dataset], "import_model")
-    if origin.run:
-        Lineage(work.home).record(origin.handle, [f"run:{origin.run}"], "MLflow")
-    if own:
-        end_run(work, run, "FINISHED")
+    given = require_running(work, request.run, "a model") if request.run else ""
+    with run_for(work, given, "", f"import {taken.card.algorithm}") as run:
+        uri = log_model(work, taken.pipeline, taken.card, run.removeprefix("run:"), taken.rows)
+        Lineage(work.home).record(uri, [origin.handle, taken.card.dataset], "import_model")
+        if origin.run:
+            Lineage(work.home).record(origin.handle, [f"run:{origin.run}"], "MLflow")
     version = register_model(work, uri, request.name, {}, "").model if request.name else None
     return ImportedModel(
         model=uri,
@@ -75,7 +74,7 @@ def import_model(work: Work, request: ImportRequest) -> ImportedModel:
         checked=said,
         registered=version,
         notes=taken.notes,
-        undo=deletes(version, uri, run if own else None),
+        undo=deletes(version, uri, None if request.run else run),
     )
 
 
@@ -88,7 +87,10 @@ def _of_mlflow(work: Work, reference: str) -> Origin:
         )
     described: Description = read_description(located.folder)
     found = readable_in(located.folder, described)
-    return Origin(located.handle, found, located.run, list(described.inputs), example_of(located.folder, described))
+    example = example_of(located.folder, described)
+    # A tensor has one name for all of its columns.
+    names = [*example.columns] if example is not None and described.is_tensors else list(described.inputs)
+    return Origin(located.handle, found, located.run, names, example)
 
 
 def _of_file(work: Work, path: str) -> Origin:
@@ -98,10 +100,3 @@ def _of_file(work: Work, path: str) -> Origin:
 
 def _preprocessor(work: Work, path: str) -> Any:
     return open_plain(file := readable(work.settings, path), form_of(file.name)) if path else None
-
-
-def _run_for(work: Work, run: str, title: str) -> tuple[str, bool]:
-    """The run to log in, and whether it was opened for that."""
-    if run:
-        return require_running(work, run, "a model"), False
-    return start_run(work, "", title, {}).run, True
