@@ -30,9 +30,7 @@ FLOORS = {
     "tools.audit": 2,
     **{
         f"tools.{name}": 3
-        for name in (
-            "runtime", "replica", "handles", "lineage", "decisions", "removal", "spec", "schemas", "wire"
-        )
+        for name in ("runtime", "replica", "handles", "lineage", "decisions", "removal", "spec", "schemas", "wire")
     },
     **{f"tools.{name}": declared(name).floor for name in (*SHARED, *SLICES)},
     **dict.fromkeys(("tools.catalog", "tools.profiles", "prompts", "resources", "examples"), 6),

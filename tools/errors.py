@@ -13,6 +13,7 @@ from .slices import extra_of
 # What to install for a backend of a team, by the module that was missing; the slices declare their own libraries.
 BACKENDS = {
     "psycopg": "postgres", "boto3": "s3", "distributed": "cluster", "catboost": "catboost", "kubernetes": "kubernetes",
+    "onnx": "onnx", "onnxruntime": "onnx",
 }  # fmt: skip
 
 # Names come from outside and may be of any length; comparing them takes time that grows with it.

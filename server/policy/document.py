@@ -14,6 +14,7 @@ from ...tools.errors import ToolFailure, unknown
 from ...tools.runtime.identity import Access
 from .matching import NOT, Pattern, among, fits, plain
 from .naming import ANY
+from .operations import tools_of
 
 Effect = Literal["deny", "confirm", "allow"]
 EFFECTS: tuple[Effect, ...] = ("deny", "confirm", "allow")
@@ -31,6 +32,8 @@ Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed), Field(min_le
 
 class Rule(BaseModel):
     """The calls of some tools, with some values, by some callers. `why` is what they are told.
+
+    A tool may be named by what it does (`@deploys`).
 
     The argument `*` stands for all: what a rule forbids there is not passed under any name.
     """
@@ -71,11 +74,17 @@ def document(path: Path, shapes: Shapes) -> Document:
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, item['loc'])) or 'it'}: {item['msg']}" for item in error.errors())
         raise SettingsError(f"{path} is no policy: {'; '.join(list(problems)[:5])}") from None
+    rules: dict[Effect, list[Rule]] = {effect: [] for effect in EFFECTS}
     for effect in EFFECTS:
         for number, rule in enumerate(found.rules(effect), 1):
-            for problem in (*_problems_of_any(effect, rule), *_problems(rule, shapes)):
+            try:
+                meant = rule.model_copy(update={"tools": tuple(tools_of(rule.tools))})
+            except ToolFailure as failure:
+                raise SettingsError(f"{path}, {effect} rule {number}: {failure}") from None
+            for problem in (*_problems_of_any(effect, meant), *_problems(meant, shapes)):
                 raise SettingsError(f"{path}, {effect} rule {number}: {problem}")
-    return found
+            rules[effect].append(meant)
+    return found.model_copy(update={effect: tuple(each) for effect, each in rules.items()})
 
 
 def _problems_of_any(effect: Effect, rule: Rule) -> Iterator[ToolFailure]:
@@ -98,7 +107,7 @@ def _problems(rule: Rule, shapes: Shapes) -> Iterator[ToolFailure]:
                 )
     tools = [tool for tool in shapes if among(rule.tools, tool, widely=False)]
     if not tools:
-        yield ToolFailure(f"its tools {list(rule.tools)} leave none")
+        yield ToolFailure(f"its tools {list(rule.tools)} leave none", "What follows a ! takes away what was named.")
     for name, patterns in rule.arguments.items():
         known = [shapes[tool][name] for tool in tools if name in shapes[tool]]
         for pattern in plain(patterns):

@@ -242,7 +242,8 @@ def _fitted(model: Any, columns: np.ndarray, target: np.ndarray) -> Any:
             return _sized(model, len(target)).fit(columns, target)
         except (ValueError, TypeError) as error:
             text = (str(error).splitlines() or [""])[0][:300]
-            raise ToolFailure(f"a first stage cannot be fitted: {text}") from error
+            hint = "Change or leave out the parameters that begin with model_y__ and model_t__."
+            raise ToolFailure(f"a first stage cannot be fitted: {text}", hint) from error
 
 
 def _calibrated(chances: np.ndarray, arms: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:

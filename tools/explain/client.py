@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from ..data.store import resolve
 from ..errors import ToolFailure, unknown
 from ..lineage import Lineage
-from ..modeling.algorithms import algorithm
+from ..modeling.algorithms import algorithm_of
 from ..modeling.bounds import require_seed
 from ..modeling.card import ModelCard
 from ..modeling.frame import design
@@ -35,6 +35,7 @@ from .models import (
     Pair,
     PredictionExplanation,
 )
+from .sampled import answer_values
 from .shown import leading, plain, room_beside
 from .values import Explained, Paired, ShapValues, joined, mean_of, shap_values
 
@@ -63,7 +64,7 @@ def explain_model(work: Work, request: ExplainRequest) -> Explanation:
     card, source = model.card, resolve(work, request.dataset)
     label = _label(card, request.label, over_rows=True)
     name = f"explanation:{uuid7().replace('-', '')[:20]}"
-    most = rows_at_most(card) if card.task == "effect" else request.rows
+    most = rows_at_most(card) if _is_asked_often(card) else request.rows
     features = design(_sample(source.frame(), min(request.rows, most), request.seed), card)
     work.progress(1, 3, f"SHAP values of {len(features)} rows")
     with work.tracer.span("shap values", rows=len(features)) as span:
@@ -166,6 +167,11 @@ def explain_interactions(work: Work, request: ExplainRequest) -> Interactions:
     )
 
 
+def _is_asked_often(card: ModelCard) -> bool:
+    """Whether each row that is explained is a thousand that the model answers."""
+    return card.task == "effect" or algorithm_of(card.algorithm).explainer == "sampled"
+
+
 def _require_pairs(card: ModelCard) -> None:
     if card.task == "effect":
         raise ToolFailure(
@@ -173,8 +179,10 @@ def _require_pairs(card: ModelCard) -> None:
             "treatment with each modifier",
             "explain_model shows which modifiers the effect varies with.",
         )
-    if algorithm(card.algorithm).explainer != "tree":
-        raise ToolFailure(f"{card.algorithm} has no interactions: its effects only add up", "Use a tree model.")
+    explainer = algorithm_of(card.algorithm).explainer
+    if explainer != "tree":
+        why = "its effects only add up" if explainer == "linear" else "nothing is known of its inside"
+        raise ToolFailure(f"{card.algorithm} has no interactions that are told: {why}", "Use a tree model.")
 
 
 def _label(card: ModelCard, label: str, over_rows: bool) -> int | None:
@@ -237,7 +245,9 @@ def _values(work: Work, model: StoredModel, features: pd.DataFrame) -> tuple[Sha
         effects = load_effect_model(work, model)
         return effect_shap_values(effects, model.card, features, _background(work, model), 0), []
     pipeline: Pipeline = load_pipeline(model)
-    linear = algorithm(model.card.algorithm).explainer == "linear"
+    if algorithm_of(model.card.algorithm).explainer == "sampled":
+        return answer_values(pipeline, model.card, features, _background(work, model)), []
+    linear = algorithm_of(model.card.algorithm).explainer == "linear"
     subject = Explained(pipeline, model.card, features, _background(work, model) if linear else features.head(0))
     starts, notes = range(0, len(features), BLOCK_ROWS), list[str]()
     with spread(work, len(starts)) as pool:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from ..errors import NotInstalled, ToolFailure, unknown
-from .card import Task
+from .card import GRAPH, Task
 
 Encoding = Literal["ordinal", "onehot", "filled"]
 Explainer = Literal["tree", "linear", "sampled"]
@@ -195,9 +195,17 @@ ALGORITHMS = (
     ),
 )  # fmt: skip
 
+# What models from elsewhere can be, and none is trained as.
+IMPORTED = (Algorithm(GRAPH, "onnxruntime", {}, "ordinal", "sampled", seeded=False, extra="onnx"),)
+
+
+def algorithm_of(model: str, task: Task | None = None) -> Algorithm:
+    """That of a model by the name on its card, whether or not it can be trained here; errors as of `algorithm`."""
+    return next((entry for entry in IMPORTED if entry.name == model), None) or algorithm(model, task)
+
 
 def algorithm(name: str, task: Task | None = None) -> Algorithm:
-    """An algorithm by name, in any case.
+    """An algorithm that can be trained, by name, in any case.
 
     Raises:
         ToolFailure: there is none of that name, or it cannot do the task.

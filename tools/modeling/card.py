@@ -13,8 +13,9 @@ Kind = Literal["number", "category"]
 Label = str | int | float | bool
 
 CARD_FILE = "card.json"
-# The skops file of a fitted pipeline.
-MODEL_FILE = "model.skops"
+# The skops file of a fitted pipeline, the sealed one of an effect, and a graph as it was exported.
+MODEL_FILE, EFFECT_FILE, GRAPH_FILE = "model.skops", "model.sealed", "model.onnx"
+GRAPH = "ONNX"
 
 
 class Feature(BaseModel):
@@ -100,6 +101,13 @@ class ModelCard(BaseModel):
     def positive(self) -> str | None:
         """The class that precision, recall, F1 and the order of scores are about, if there are two."""
         return str(self.classes[1]) if self.binary else None
+
+
+def file_of(card: ModelCard) -> str:
+    """The name of the file that holds the model itself."""
+    if card.task == "effect":
+        return EFFECT_FILE
+    return GRAPH_FILE if card.algorithm == GRAPH else MODEL_FILE
 
 
 def digest(path: Path) -> str:

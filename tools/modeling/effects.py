@@ -207,7 +207,8 @@ def fit_effect(card: ModelCard, rows: EffectRows, threads: int, first: tuple[Any
             model.fit(outcome, treatment, X=inputs, W=_confounders(card, rows))
         except (ValueError, TypeError, AttributeError) as error:
             text = (str(error).splitlines() or [""])[0][:300]
-            raise ToolFailure(f"{card.algorithm} cannot be fitted: {text}") from error
+            hint = "Change or leave out its params; list_algorithms tells their defaults."
+            raise ToolFailure(f"{card.algorithm} cannot be fitted: {text}", hint) from error
     texts = {str(warning.message).splitlines()[0] for warning in caught}
     return EffectModel(encoder, model, spread / unit, tuple(sorted(text for text in texts if UNDETERMINED in text)))
 
@@ -300,7 +301,9 @@ class EffectScorer:
                     X=EffectModel(encoder, None).inputs(rows.modifiers), W=_confounders(card, rows),
                 )  # fmt: skip
             except ValueError as error:
-                raise ToolFailure(f"these rows cannot score an effect: {str(error).splitlines()[0][:300]}") from error
+                said = str(error).splitlines()[0][:300]
+                hint = "Pass more rows, with every arm of the treatment among them."
+                raise ToolFailure(f"these rows cannot score an effect: {said}", hint) from error
         return cls(made, card)
 
     def score(self, model: EffectModel) -> float:

@@ -132,7 +132,8 @@ def _fitting(card: ModelCard) -> Generator[None]:
     except refusals() as error:
         text = str(error).strip().splitlines()
         raise ToolFailure(
-            f"{card.algorithm} refused to fit: {text[0][:300] if text else type(error).__name__}"
+            f"{card.algorithm} refused to fit: {text[0][:300] if text else type(error).__name__}",
+            "Change or leave out the parameter, or the rows, that it names; list_algorithms tells the defaults.",
         ) from error
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..data.identity import copies
 from ..data.store import Dataset
 from ..errors import ToolFailure
-from .algorithms import algorithm
+from .algorithms import algorithm_of
 from .bounds import require_seed, require_size, require_spread
 from .card import ModelCard
 from .folds import doubt, units_of
@@ -95,7 +95,7 @@ def prepare(source: Dataset, question: Question, params: Mapping[str, Any]) -> P
     source.require([question.target, *roles])
     frame, dropped = labelled(source.frame(), question.target)
     task, guessed = settle_task(frame[question.target], question.task)
-    entry = algorithm(question.algorithm, task)
+    entry = algorithm_of(question.algorithm, task)
     out = [*question.exclude, *(column for column in roles if column not in question.features)]
     features, left_out = choose_features(frame, question.target, question.features, out)
     card = ModelCard(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-CARD = "card.json"
+CARD, GRAPH_FILE = "card.json", "model.onnx"
 DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 
 
@@ -47,9 +48,14 @@ class Predictor:
 
 def _load_pyfunc(path: str) -> Predictor:  # pyright: ignore[reportUnusedFunction]
     """What MLflow calls; `path` is the folder of the model."""
+    card = json.loads(Path(path, CARD).read_text(encoding="utf-8"))
+    if (file := Path(path, GRAPH_FILE)).is_file():
+        # It lies beside this module, under a name of its own version.
+        names = [each["name"] for each in card["features"]]
+        graph = import_module(next(Path(path, "code").glob("graph_*.py")).stem)
+        return Predictor(graph.opened(file.read_bytes(), names, bool(card["classes"])), card)
     from mlflow import sklearn as flavor
 
-    card = json.loads(Path(path, CARD).read_text(encoding="utf-8"))
     return Predictor(flavor._load_pyfunc(path).get_raw_model(), card)  # pyright: ignore[reportPrivateUsage]
 
 

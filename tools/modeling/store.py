@@ -7,13 +7,11 @@ believed. Only effect models are pickles, which open only under the seal of this
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +27,9 @@ from ..tracking.locations import artifacts_at, fetched, local_folder, reached, r
 from ..tracking.patient import patiently
 from . import sealed
 from .algorithms import algorithm
-from .card import CARD_FILE, MODEL_FILE, ModelCard, digest
+from .card import CARD_FILE, EFFECT_FILE, GRAPH, MODEL_FILE, ModelCard, digest, file_of
 from .effects import EffectModel
+from .graphs import read_graph, write_graph, write_module
 from .local import folder_of, is_local, logged_as, seal_of
 from .opened.admitted import TRUSTED
 from .opened.reading import MAX_BYTES, read_model
@@ -44,9 +43,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from sklearn.pipeline import Pipeline
 
-EFFECT_FILE = "model.sealed"
 SHIPPED = "shipped.py"
 REQUIREMENTS = LIBRARIES
+GRAPH_REQUIREMENTS = ("onnx", "onnxruntime", "numpy", "pandas")
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,6 @@ class StoredModel:
     @property
     def file(self) -> Path:
         return self.folder / file_of(self.card)
-
-
-def file_of(card: ModelCard) -> str:
-    return EFFECT_FILE if card.task == "effect" else MODEL_FILE
 
 
 def log_model(
@@ -226,35 +221,55 @@ def load_effect_model(work: Work, model: StoredModel) -> EffectModel:
 
 
 def load_pipeline(model: StoredModel) -> Pipeline:
-    """The fitted pipeline.
+    """The fitted pipeline, or a graph that answers as one does.
 
     Raises:
         ToolFailure: the file holds what no model of ours does, or is that of an effect model.
     """
     _require_predictive(model)
-    return read_model(model.file, model.handle, model.sealed)
+    return open_file(model.file, model.card, model.handle, model.sealed)
+
+
+def open_file(file: Path, card: ModelCard, name: str, sealed: bool) -> Any:
+    """What the file beside a card holds; errors as of `load_pipeline`."""
+    if card.algorithm == GRAPH:
+        return read_graph(file.read_bytes(), name, card.names, bool(card.classes))
+    return read_model(file, name, sealed)
 
 
 def _write(
     work: Work, pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame, folder: Path, logged: Any, run_id: str
 ) -> None:
+    described = _description(logged, run_id)
+    described.signature = _signature(pipeline, card, sample)
+    if card.algorithm == GRAPH:
+        _write_graph(pipeline, described, folder)
+    else:
+        _write_skops(pipeline, described, folder)
+    described.flavors["python_function"] |= {"loader_module": write_module(folder, SHIPPED, "rows"), "code": "code"}
+    described.save(str(folder / "MLmodel"))
+    _stamp(card, folder, seal_of(work, card, folder / file_of(card)))
+
+
+def _write_skops(pipeline: Pipeline, described: Any, folder: Path) -> None:
     from mlflow import sklearn as flavor
 
-    described = _description(logged, run_id)
     flavor.save_model(
         pipeline,
         path=str(folder),
         mlflow_model=described,
         serialization_format="skops",
         skops_trusted_types=list(TRUSTED),
-        signature=_signature(pipeline, card, sample),
         pip_requirements=_pinned(),
     )
     written = next(path for path in folder.iterdir() if path.suffix == ".skops")
     if written.name != MODEL_FILE:
         shutil.copy(written, folder / MODEL_FILE)
-    _take_raw_rows(described, folder)
-    _stamp(card, folder, seal_of(work, card, folder / MODEL_FILE))
+
+
+def _write_graph(model: Any, described: Any, folder: Path) -> None:
+    write_graph(model, described, folder)
+    (folder / "requirements.txt").write_text("\n".join(_pinned(GRAPH_REQUIREMENTS)), encoding="utf-8")
 
 
 def _signature(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame) -> Any:
@@ -268,17 +283,6 @@ def _signature(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame) -> Any
     answers = Predictor(pipeline, card.model_dump()).predict(sample)
     inputs: Any = Schema([ColSpec(AnyType(), name) for name in card.names])
     return ModelSignature(inputs, infer_signature(model_output=answers).outputs)
-
-
-def _take_raw_rows(described: Any, folder: Path) -> None:
-    """Let pyfunc load the model through our own module, which lies beside it."""
-    code = files(__package__ or "").joinpath(SHIPPED).read_text(encoding="utf-8")
-    # A name of its own: two models of one process may have been written by different versions.
-    module = f"rows_{hashlib.sha256(code.encode()).hexdigest()[:12]}"
-    (folder / "code").mkdir()
-    (folder / "code" / f"{module}.py").write_text(code, encoding="utf-8")
-    described.flavors["python_function"] |= {"loader_module": module, "code": "code"}
-    described.save(str(folder / "MLmodel"))
 
 
 def _write_effect(

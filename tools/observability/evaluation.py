@@ -134,7 +134,8 @@ def evaluate(cases: Sequence[Case], metrics: Sequence[Chosen]) -> list[list[Verd
         try:
             scorers.append((each, getattr(library, each.metric)(track=False, **each.options)))
         except (TypeError, ValueError) as error:
-            raise ToolFailure(f"{each.metric} cannot use these options: {error}") from error
+            message = f"{each.metric} cannot use these options: {error}"
+            raise ToolFailure(message, "Leave `options` out to use its defaults.") from error
     return [[_verdict(metric, scorer, case) for metric, scorer in scorers] for case in cases]
 
 

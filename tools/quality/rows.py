@@ -90,4 +90,4 @@ def _check_value(condition: Condition) -> None:
     else:
         fits, wanted = isinstance(value, str | int | float), "one text, number or boolean"
     if not fits:
-        raise ToolFailure(f"{condition.column} {operator} takes {wanted}, not {value!r}")
+        raise ToolFailure(f"{condition.column} {operator} takes {wanted}, not {value!r}", f"Pass {wanted} as `value`.")

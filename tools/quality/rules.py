@@ -174,7 +174,7 @@ def _check_value(name: str, value: JsonValue) -> None:
     if name.endswith(("_set", "_list")) and not value:
         raise ToolFailure(f"{name} is empty", "List at least one entry.")
     if name == "mostly" and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1):
-        raise ToolFailure(f"mostly is a share above 0 and up to 1, not {value!r}")
+        raise ToolFailure(f"mostly is a share above 0 and up to 1, not {value!r}", "Pass one, e.g. 0.95.")
 
 
 def _check_bounds(rule: Expectation, fields: Mapping[str, bool]) -> None:
@@ -182,7 +182,9 @@ def _check_bounds(rule: Expectation, fields: Mapping[str, bool]) -> None:
         return
     low, high = rule.kwargs.get("min_value"), rule.kwargs.get("max_value")
     if low is None and high is None and rule.type not in NEEDED:
-        raise ToolFailure(f"{rule.type} needs min_value, max_value or both: without a bound it cannot fail")
+        raise ToolFailure(
+            f"{rule.type} needs min_value, max_value or both: without a bound it cannot fail", "Pass at least one."
+        )
     for name, bound in (("min_value", low), ("max_value", high)):
         _check_bound(name, bound)
     if low is None or high is None:
@@ -195,11 +197,12 @@ def _check_bounds(rule: Expectation, fields: Mapping[str, bool]) -> None:
 
 def _check_bound(name: str, bound: JsonValue) -> None:
     if isinstance(bound, int) and not isinstance(bound, bool) and abs(bound) > EXACT:
-        raise ToolFailure(f"{name} {bound} is beyond the whole numbers that are compared exactly (2^53)")
+        message = f"{name} {bound} is beyond the whole numbers that are compared exactly (2^53)"
+        raise ToolFailure(message, "Leave that bound out.")
     if isinstance(bound, str) and not _is_time(bound):
         raise ToolFailure(f"{name} {bound!r} is text", "Pass a number, or a time as 2024-06-01T00:00:00.")
     if isinstance(bound, bool | list | dict):
-        raise ToolFailure(f"{name} {bound!r} is neither a number nor a time")
+        raise ToolFailure(f"{name} {bound!r} is neither a number nor a time", "Pass one of them.")
 
 
 def _is_time(text: str) -> bool:
@@ -217,7 +220,8 @@ def _check_regexes(_name: str, value: JsonValue) -> None:
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ToolFailure(f"{pattern!r} is not a regular expression: {error}") from error
+            message = f"{pattern!r} is not a regular expression: {error}"
+            raise ToolFailure(message, "Write it as Python's re does; a backslash takes what is special.") from error
 
 
 def _check_lists(name: str, value: JsonValue) -> None:

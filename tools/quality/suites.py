@@ -150,7 +150,7 @@ def _read(path: Path) -> StoredSuite:
     try:
         stored = StoredSuite.model_validate_json(path.read_bytes())
         if (stored.name, f"{stored.version:06d}") != (path.parent.name, path.stem):
-            raise ToolFailure(f"it says that it is suite:{stored.name}@{stored.version}")
+            raise ToolFailure(f"it says that it is suite:{stored.name}@{stored.version}", hint)
         return stored.model_copy(update={"expectations": checked(stored.expectations)})
     except ValueError as error:
         raise ToolFailure(f"the stored {name} is damaged: {error}", hint) from error

@@ -45,7 +45,7 @@ async def import_model(
     context: Injected,
     dataset: Annotated[str, Field(description="Its training rows.")],
     model: Annotated[str, Field(description="A model of plain MLflow: version, models:/m-… or run:<id>.")] = "",
-    path: Annotated[str, Field(description="Or a file: .skops, .ubj/.json of XGBoost, .lgb of LightGBM.")] = "",
+    path: Annotated[str, Field(description="Or a file: .skops, .onnx, .ubj/.json of XGBoost, .lgb of LightGBM.")] = "",
     preprocessor: Annotated[str, Field(description=".skops transformer before it.")] = "",
     target: str = "",
     classes: Annotated[list[str] | None, Field(description="In the order of its scores.")] = None,

@@ -14,20 +14,22 @@ from typing import cast
 
 import yaml
 
+from .. import modeling
 from ..errors import NeedsChoice, ToolFailure, Unavailable, require, unknown
 from ..handles import check_name, parse, slug
 from ..modeling import sealed
-from ..modeling.card import CARD_FILE, MODEL_FILE, ModelCard, digest
+from ..modeling.card import CARD_FILE, GRAPH, ModelCard, digest, file_of
 from ..modeling.opened.admitted import TRUSTED
-from ..modeling.opened.reading import read_model
-from ..modeling.store import REQUIREMENTS, StoredModel, find_model, load_pipeline
+from ..modeling.store import REQUIREMENTS, StoredModel, find_model, load_pipeline, open_file
 from ..runtime.work import Work
 from ..undo import call
 from .building import SPEC_FILE, Source, build
 from .models import PackageRequest, ServiceSpec
 
 BENTO_FILE, BUILD_FILE = "bento.yaml", "bentofile.yaml"
-CODE = {"service.py": "service.py.txt"} | {name: name for name in ("rows.py", "guard.py", "answerlog.py", "lean.py")}
+GRAPH_CODE = "graph.py"
+BESIDE = ("rows.py", "guard.py", "answerlog.py", "lean.py", GRAPH_CODE)
+CODE = {"service.py": "service.py.txt"} | {name: name for name in BESIDE}
 VERSION = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")
 VERSION_LENGTH = 12
 
@@ -89,16 +91,18 @@ def require_whole(work: Work, bento: Bento) -> None:
     if damage := damage_of(work, bento):
         again = call("package_model", model=bento.spec.model_handle, name=bento.spec.name)
         raise ToolFailure(damage, f"Package it again: {again}")
-    file, card = (model_folder(work, bento.spec) / name for name in (MODEL_FILE, CARD_FILE))
-    seal = ModelCard.model_validate_json(card.read_bytes()).seal
-    read_model(file, bento.handle, sealed.holds(work.home, file, seal))
+    file, note = (model_folder(work, bento.spec) / name for name in (bento.spec.file, CARD_FILE))
+    card = ModelCard.model_validate_json(note.read_bytes())
+    if file_of(card) != bento.spec.file:
+        raise ToolFailure(f"the card of {bento.handle} is about another file", "Package its model again.")
+    open_file(file, card, bento.handle, sealed.holds(work.home, file, card.seal))
 
 
 def damage_of(work: Work, bento: Bento) -> str:
     """What of a bento is something else than what would be packaged now, empty if nothing is."""
     if not _is_our_code(bento):
         return f"the code of {bento.handle} is not what this version packages"
-    file, card = (model_folder(work, bento.spec) / name for name in (MODEL_FILE, CARD_FILE))
+    file, card = (model_folder(work, bento.spec) / name for name in (bento.spec.file, CARD_FILE))
     whole = file.is_file() and card.is_file() and digest(file) == bento.spec.sha256
     return "" if whole else f"the model file of {bento.handle} is not the one that was packaged"
 
@@ -192,6 +196,7 @@ def _spec(model: StoredModel, request: PackageRequest) -> ServiceSpec:
         model_uri=model.uri,
         model_tag=f"{name}:{model.card.digest[:VERSION_LENGTH]}",
         sha256=model.card.digest,
+        file=file_of(model.card),
         algorithm=model.card.algorithm,
         task=model.card.task,
         target=model.card.target,
@@ -199,7 +204,7 @@ def _spec(model: StoredModel, request: PackageRequest) -> ServiceSpec:
         classes=model.card.classes,
         seen=model.card.seen,
         trusted=list(TRUSTED),
-        packages=_packages(),
+        packages=_packages(model.card),
         batchable=request.batchable,
     )
     content = _content(spec)
@@ -235,9 +240,9 @@ def _require_free(work: Work, spec: ServiceSpec) -> None:
         )
 
 
-def _packages() -> list[str]:
+def _packages(card: ModelCard) -> list[str]:
     pins: list[str] = []
-    for name in ("bentoml", *REQUIREMENTS):
+    for name in ("bentoml", *REQUIREMENTS, *(["onnxruntime"] if card.algorithm == GRAPH else [])):
         try:
             pins.append(f"{name}=={version(name)}")
         except PackageNotFoundError:
@@ -262,4 +267,5 @@ def _written_as(name: str, spec: ServiceSpec) -> str:
 
 
 def _code(name: str) -> str:
-    return files(__package__ or "").joinpath(name).read_text(encoding="utf-8")
+    package = modeling.__name__ if name == GRAPH_CODE else __package__ or ""
+    return files(package).joinpath(name).read_text(encoding="utf-8")

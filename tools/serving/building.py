@@ -16,8 +16,9 @@ from pathlib import Path
 
 from ..distributions import PROJECT
 from ..errors import ToolFailure
+from ..legible import legible
 from ..locks import Busy, locked
-from ..modeling.card import CARD_FILE, MODEL_FILE, digest
+from ..modeling.card import CARD_FILE, digest
 from ..modeling.store import StoredModel
 from ..runtime.work import Work
 from ..storage.state_files import private_folder
@@ -56,14 +57,14 @@ def _store_model(work: Work, model: StoredModel, spec: ServiceSpec, aside: Path)
     from bentoml._internal.models import ModelStore
 
     place = work.settings.bentoml_home.joinpath("models", *spec.model_tag.split(":"))
-    file = place / MODEL_FILE
+    file = place / spec.file
     if (place / MODEL_NOTE).is_file() and file.is_file() and digest(file) == spec.sha256:
         return
     metadata = {"sha256": spec.sha256, "model": spec.model_uri, "algorithm": spec.algorithm}
     store = ModelStore(private_folder(aside / "models"))
     labels = {"algorithm": spec.algorithm, "made_by": PROJECT}
     with bentoml.models.create(spec.model_tag, labels=labels, metadata=metadata, _model_store=store) as made:
-        for name in (MODEL_FILE, CARD_FILE):
+        for name in (spec.file, CARD_FILE):
             shutil.copy(model.folder / name, made.path_of(name))
     _take_place(aside / "models", place)
 
@@ -92,7 +93,11 @@ def _build(work: Work, spec: ServiceSpec, source: Source, aside: Path) -> None:
             _bento_store=BentoStore(private_folder(aside / "bentos")),
         )
     except BentoMLException as error:
-        raise ToolFailure(f"BentoML could not build {spec.name}:{spec.version}: {str(error)[:400]}") from error
+        raise ToolFailure(
+            f"BentoML could not build {spec.name}:{spec.version}: {legible(str(error))[:400]}",
+            "Nothing was kept of it. See that bentoml.home has room and uv and bentoml are those of this installation "
+            "(mlops-mcp doctor), then package it again.",
+        ) from error
     _take_place(aside / "bentos", work.settings.bentoml_home.joinpath("bentos", spec.name, spec.version))
 
 

@@ -112,7 +112,8 @@ class Connections:
         except DROPPED:
             raise
         except TimeoutError as error:
-            raise ToolFailure(f"endpoint:{front.endpoint} did not answer within {PREDICT_TIMEOUT_S:g} s") from error
+            message = f"endpoint:{front.endpoint} did not answer within {PREDICT_TIMEOUT_S:g} s"
+            raise ToolFailure(message, "Send fewer rows at a time, or deploy more replicas.") from error
         except (http.client.HTTPException, OSError) as error:
             raise Unreachable(str(error)) from error
         finally:
@@ -172,7 +173,8 @@ def ask_predictions(
     if reply.status == 200:
         return ServiceAnswer.model_validate_json(reply.body), reply.deployment
     if reply.status < 500:
-        raise ToolFailure(f"endpoint:{front.endpoint} refuses the rows: {_reason(reply.body)}")
+        message = f"endpoint:{front.endpoint} refuses the rows: {_reason(reply.body)}"
+        raise ToolFailure(message, "get_endpoint and package_model tell the features of its model and their kinds.")
     if reply.status == 503:
         raise ToolFailure(f"endpoint:{front.endpoint} is overloaded", "Send fewer rows, or deploy more replicas.")
     raise ServiceFailed(reply.status, reply.deployment)

@@ -26,6 +26,7 @@ class ServiceSpec(BaseModel):
     model_uri: str
     model_tag: str
     sha256: str
+    file: str = "model.skops"
     algorithm: str
     task: Task
     target: str

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from ..errors import ToolFailure, require
-from ..modeling.algorithms import ALGORITHMS, algorithm, check_parameters
+from ..modeling.algorithms import ALGORITHMS, algorithm, algorithm_of, check_parameters
 from ..modeling.card import Task
 from ..modeling.store import StoredModel, find_model
 from ..runtime.work import Work
@@ -73,7 +73,7 @@ def _names_a_model(written: JsonValue) -> bool:
 
 def _model(work: Work, written: JsonValue) -> Candidate:
     stored = find_model(work, str(written))
-    require(algorithm(stored.card.algorithm).library)
+    require(algorithm_of(stored.card.algorithm).library)
     return Candidate(stored.handle, stored.card.algorithm, stored.card.params, stored)
 
 

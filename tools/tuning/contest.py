@@ -242,7 +242,8 @@ def _aligned(found: np.ndarray, card: ModelCard, wanted: ModelCard) -> np.ndarra
         return found
     own, order = ([canonical(label) for label in each.classes] for each in (card, wanted))
     if set(own) != set(order):
-        raise ToolFailure(f"its classes are {', '.join(own[:5])}, and those of the rows {', '.join(order[:5])}")
+        message = f"its classes are {', '.join(own[:5])}, and those of the rows {', '.join(order[:5])}"
+        raise ToolFailure(message, "Compare it on rows with the classes that it was trained on.")
     return found[:, [own.index(label) for label in order]]
 
 

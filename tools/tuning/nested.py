@@ -50,6 +50,6 @@ def searched(
             continue
         study.tell(trial, sum(values) / len(values))
     if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
-        raise ToolFailure(f"no point of the search can be fitted: {failure}")
+        raise ToolFailure(f"no point of the search can be fitted: {failure}", "Narrow the search, or leave params out.")
     best: FrozenTrial = study.best_trial
     return best.params

@@ -27,6 +27,9 @@ MISTAKES = {
     "default: allow\ndeny: [{tools: [delete, nothing*]}]": r"unknown tool 'nothing\*'",
     "default: allow\ndeny: [{tools: ['*', '!dellete']}]": "unknown tool 'dellete'",
     "default: allow\ndeny: [{tools: [delete, '!delete']}]": "leave none",
+    "default: allow\ndeny: [{tools: '@deploy'}]": "deny rule 1: unknown operation '@deploy'. Did you mean @deploys",
+    "default: allow\ndeny: [{tools: ['@deploys', '!@deploys']}]": "leave none",
+    "default: allow\ndeny: [{tools: '@registers', arguments: {bento: a}}]": "unknown argument of",
     "default: allow\ndeny: [{tools: []}]": "tools",
     "default: allow\ndeny: [{arguments: {dry_run: false}}]": "tools: Field required",
     "default: allow\nconfirm: [{tools: delete}, {tools: delete, arguments: {dryrun: false}}]":

@@ -12,8 +12,7 @@ import pytest
 
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
-from mlops_mcp.tools.modeling.frame import design
-from mlops_mcp.tools.modeling.store import find_model, load_pipeline
+from mlops_mcp.tools.modeling.store import find_model
 from mlops_mcp.tools.registry import client, stages
 from mlops_mcp.tools.registry.models import ForeignModel
 from mlops_mcp.tools.runtime.work import Work
@@ -276,29 +275,3 @@ def test_a_description_that_is_broken_or_leads_away_is_told(work: Work, tmp_path
         assert says in str(shown.refused)
         with pytest.raises(ToolFailure, match=says):
             taken(work, tmp_path, model=uri)
-
-
-@pytest.mark.parametrize(
-    ("trained", "explainer"), [(lightgbm_booster, "tree"), (xgboost_classifier, "tree"), (logistic, "linear")]
-)
-def test_an_imported_model_is_evaluated_explained_and_packaged(
-    work: Work, tmp_path: Path, frame: pd.DataFrame, trained: Trained, explainer: str
-) -> None:
-    from mlops_mcp.tools.explain.values import shap_values
-    from mlops_mcp.tools.modeling.algorithms import algorithm
-    from mlops_mcp.tools.serving.bentos import make_bento
-    from mlops_mcp.tools.serving.models import PackageRequest
-    from mlops_mcp.tools.training.client import evaluate_model
-    from mlops_mcp.tools.training.models import EvaluateRequest
-
-    found = taken(work, tmp_path, model=logged_by_mlflow(work, trained(frame)[1]), name="ours")
-    held = frame.assign(x=frame["x"] + 0.01).assign(y=lambda rows: (rows["x"] + 0.3 * rows["z"] > 0).astype(int))
-    held.to_parquet(tmp_path / "held.parquet")
-    request = EvaluateRequest(model=found.model, dataset=str(tmp_path / "held.parquet"), metric="auc", log=True)
-    assert (evaluate_model(work, request).score.value or 0) > 0.9
-    stored = find_model(work, found.model)
-    rows = design(frame.head(10), stored.card)
-    assert algorithm(stored.card.algorithm).explainer == explainer
-    assert shap_values(load_pipeline(stored), stored.card, rows, rows).values.shape[:2] == (10, 2)
-    made = make_bento(work, PackageRequest(model="model:ours/1", name="", version="", batchable=False))
-    assert made.bento.spec.features == stored.card.features

@@ -1,6 +1,7 @@
 """Files of models, as models of ours."""
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ import pytest
 
 from mlops_mcp.tools.errors import MissingArgument, ToolFailure
 from mlops_mcp.tools.lineage import Lineage
+from mlops_mcp.tools.modeling.store import find_model
 from mlops_mcp.tools.registry import client
 from mlops_mcp.tools.registry.models import LogRequest
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking.client import end_run, get_run, search_runs, start_run
+from mlops_mcp.tools.training.client import train_model
+from mlops_mcp.tools.training.models import TrainRequest
 
 from .imported import answers, laid_rows, linear, taken
 
@@ -161,3 +165,32 @@ def test_an_imported_model_is_logged_in_another_run(work: Work, tmp_path: Path, 
     assert again.model != first.model
     assert get_run(work, run).models == [again.model]
     assert np.array_equal(answers(work, again.model, frame), answers(work, first.model, frame))
+
+
+def test_a_run_of_its_own_ends_as_failed_if_the_store_takes_no_model(
+    work: Work, tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    """The folder of the experiment's artifacts is a file by then; the store itself still answers."""
+    import skops.io
+
+    skops.io.dump(linear(frame), tmp_path / "model.skops")
+    first = taken(work, tmp_path, "model.skops", run=start_run(work, "elsewhere", "", {}).run)
+    place, root = find_model(work, taken(work, tmp_path, "model.skops").model).folder, Path(work.settings.artifact_root)
+    artifacts = root / place.relative_to(root).parts[0]
+    trained = {"dataset": str(tmp_path / "rows.parquet"), "target": "y", "algorithm": "LogisticRegression"}
+    shutil.rmtree(artifacts)
+    artifacts.touch()
+    for attempt in (
+        lambda: taken(work, tmp_path, "model.skops"),
+        lambda: client.log_model(work, LogRequest(model=first.model, run="", name="")),
+        lambda: train_model(work, TrainRequest.model_validate(trained)),
+    ):
+        with pytest.raises((OSError, ToolFailure)):
+            attempt()
+        newest = search_runs(work, "", "", "", 1, "").items[0]
+        assert (newest.status, newest.run != first.run) == ("FAILED", True)
+    given = start_run(work, "", "", {}).run
+    with pytest.raises((OSError, ToolFailure)):
+        taken(work, tmp_path, "model.skops", run=given)
+    # Whose run it is ends it.
+    assert get_run(work, given).status == "RUNNING"

@@ -130,7 +130,7 @@ def _of_file(path: Path) -> Registry:
 
 def _undecodable() -> type[Exception]:
     """What is raised for bytes that are no message."""
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     found: type[Exception] = DecodeError
     return found

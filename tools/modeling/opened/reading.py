@@ -42,7 +42,8 @@ def read_model(source: Path | bytes, name: str, sealed: bool = False) -> Any:
     except UntrustedTypesFoundException as error:
         raise _untrusted(name, [str(error)]) from error
     except UNREADABLE as error:
-        raise ToolFailure(f"{name} is no skops file of a model: {error or type(error).__name__}"[:300]) from error
+        message = f"{name} is no skops file of a model: {error or type(error).__name__}"[:300]
+        raise ToolFailure(message, "Save it again with the skops of this installation, or train it here.") from error
 
 
 def _read(file: zipfile.ZipFile, name: str, sealed: bool) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ToolFailure
 from ...modeling.frame import design
+from ...modeling.graph import Graph
+from ...modeling.graphs import read_graph
 from ...modeling.local import is_opaque
 from ...modeling.opened.reading import read_model
 from ...modeling.pipelines import scores
@@ -64,9 +66,7 @@ def check(taken: Taken, opened: Opened, preprocessor: object, example: pd.DataFr
 
 def _after(taken: Taken, rows: pd.DataFrame) -> np.ndarray:
     """What it answers once it is stored and read again."""
-    import skops.io
-
-    again = read_model(skops.io.dumps(taken.pipeline), "the model", is_opaque(taken.card))
+    again = _read_again(taken)
     try:
         found = scores(again, design(rows, taken.card), taken.card)
     except unable() as error:
@@ -74,6 +74,14 @@ def _after(taken: Taken, rows: pd.DataFrame) -> np.ndarray:
     if taken.card.classes and not ((found >= 0).all() and (abs(found.sum(axis=1) - 1) < CLOSE).all()):
         raise ToolFailure("what the model gives for its classes are no shares", "Train one of log loss, say.")
     return _comparable(found)
+
+
+def _read_again(taken: Taken) -> Any:
+    import skops.io
+
+    if isinstance(taken.pipeline, Graph):
+        return read_graph(taken.pipeline.content, "the model", taken.card.names, bool(taken.card.classes))
+    return read_model(skops.io.dumps(taken.pipeline), "the model", is_opaque(taken.card))
 
 
 def _before(taken: Taken, opened: Opened, preprocessor: object, rows: pd.DataFrame) -> np.ndarray:

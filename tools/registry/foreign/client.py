@@ -86,7 +86,10 @@ def _of_mlflow(work: Work, reference: str) -> Origin:
         )
     described: Description = read_description(located.folder)
     found = readable_in(located.folder, described)
-    return Origin(located.handle, found, located.run, list(described.inputs), example_of(located.folder, described))
+    example = example_of(located.folder, described)
+    # A tensor has one name for all of its columns.
+    names = [*example.columns] if example is not None and described.is_tensors else list(described.inputs)
+    return Origin(located.handle, found, located.run, names, example)
 
 
 def _of_file(work: Work, path: str) -> Origin:

@@ -20,11 +20,11 @@ from ...errors import ToolFailure
 FILE = "MLmodel"
 MAX_BYTES = 4 << 20
 # The flavors whose files hold one model that can be taken in, the most telling first.
-FLAVORS = ("sklearn", "xgboost", "lightgbm", "catboost")
+FLAVORS = ("sklearn", "xgboost", "lightgbm", "catboost", "onnx")
 # How each form is told by the end of its file's name.
 FORMS = {
     ".skops": "skops", ".ubj": "xgboost", ".json": "xgboost", ".xgb": "xgboost", ".lgb": "lightgbm", ".txt": "lightgbm",
-    ".cb": "catboost", ".cbm": "catboost", ".pkl": "pickle", ".pickle": "pickle",
+    ".cb": "catboost", ".cbm": "catboost", ".onnx": "onnx", ".pkl": "pickle", ".pickle": "pickle",
 }  # fmt: skip
 OPAQUE = ("pickle", "catboost")
 
@@ -41,6 +41,11 @@ class Description(BaseModel):
     def inputs(self) -> dict[str, str]:
         """The type of each column, or of each tensor, by its name; those without one are counted."""
         return self._columns("inputs")
+
+    @property
+    def is_tensors(self) -> bool:
+        """Whether its inputs are named as tensors, or not at all."""
+        return all(kind.partition("[")[1] for kind in self.inputs.values())
 
     @property
     def outputs(self) -> dict[str, str]:

@@ -19,6 +19,7 @@ from ...modeling.opened.xgboost_trees import check_file
 from ...runtime.work import Work
 from ...user_files import content_of
 from .description import OPAQUE, Readable
+from .exported import open_graph, plain_answers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,6 +149,11 @@ def _catboost(content: bytes, name: str) -> Opened:
     return Opened(model, lambda rows: original.predict(rows, prediction_type=kind))
 
 
+def _onnx(content: bytes, name: str) -> Opened:
+    model = open_graph(content, name)
+    return Opened(model, lambda rows: plain_answers(content, rows))
+
+
 def _no_model(name: str, what: str, error: Exception) -> ToolFailure:
     said = (str(error) or type(error).__name__).splitlines()[0]
     return ToolFailure(
@@ -161,6 +167,7 @@ READERS: dict[str, Callable[[bytes, str], Opened]] = {
     "xgboost": _xgboost,
     "lightgbm": _lightgbm,
     "catboost": _catboost,
+    "onnx": _onnx,
 }
 
 

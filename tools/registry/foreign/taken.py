@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ...data.store import Dataset, resolve
 from ...errors import MissingArgument, ToolFailure, unknown
 from ...modeling.algorithms import ALGORITHMS
-from ...modeling.card import Feature, Label, ModelCard
+from ...modeling.card import GRAPH, Feature, Label, ModelCard
 from ...modeling.frame import choose_features, design
+from ...modeling.graph import Graph
 from ...modeling.pipelines import refusals
 from ...modeling.shipped import canonical
 from ...modeling.target import classes_of, labelled
 from ...runtime.work import Work
+from .exported import bound, classes_in
 from .opening import Opened
 
 if TYPE_CHECKING:
@@ -58,15 +60,17 @@ def take(work: Work, opened: Opened, preprocessor: Any, asked: Asked) -> Taken:
     MissingArgument: what only a person knows.
     ToolFailure: unknown inputs, other classes than the dataset's, or a model that cannot predict.
     """
-    pipeline = _pipeline(opened.model, preprocessor)
+    pipeline = _whole(opened.model, preprocessor)
     source = resolve(work, asked.dataset)
-    inputs = _inputs(pipeline, asked, source)
+    inputs = _inputs(pipeline if isinstance(pipeline, Graph) else pipeline[0], asked, source)
     target, notes = _target(source, inputs, asked.target)
     source.require([target])
     frame, _ = labelled(source.frame(), target)
-    classes = _classes(pipeline, frame, target, asked.classes)
+    if isinstance(pipeline, Graph):
+        pipeline = bound(pipeline, inputs, bool(asked.classes))
+    classes = _classes(_own_classes(pipeline, frame.head(TRIED_ROWS)), frame, target, asked.classes)
     card = ModelCard(
-        algorithm=_algorithm(type(pipeline[-1])),
+        algorithm=GRAPH if isinstance(pipeline, Graph) else _algorithm(type(pipeline[-1])),
         task="classification" if classes else "regression",
         target=target,
         classes=classes,
@@ -76,9 +80,18 @@ def take(work: Work, opened: Opened, preprocessor: Any, asked: Asked) -> Taken:
     )
     raw = frame.head(TRIED_ROWS)[inputs]
     rows = design(raw, card)
-    pipeline = _with_encoder(pipeline, rows)
+    pipeline = pipeline if isinstance(pipeline, Graph) else _with_encoder(pipeline, rows)
     _try(pipeline, rows, card)
     return Taken(pipeline, card, rows, raw, notes)
+
+
+def _whole(model: Any, preprocessor: Any) -> Any:
+    """One pipeline, or a graph, which holds all that it does."""
+    if not isinstance(model, Graph):
+        return _pipeline(model, preprocessor)
+    if preprocessor is not None:
+        raise ToolFailure("a graph of ONNX holds what stands before the model", "Export both as one graph.")
+    return model
 
 
 def _pipeline(model: Any, preprocessor: Any) -> Pipeline:
@@ -101,27 +114,33 @@ def _with_encoder(pipeline: Pipeline, rows: pd.DataFrame) -> Pipeline:
     return Pipeline([("pre", same), *pipeline.steps])
 
 
-def _inputs(pipeline: Pipeline, asked: Asked, source: Dataset) -> list[str]:
-    first = pipeline[0]
+def _inputs(first: Any, asked: Asked, source: Dataset) -> list[str]:
+    """The columns that the first step takes; it may be a graph."""
     told = getattr(first, "feature_names_in_", None)
     told = getattr(first, "feature_names_", None) if told is None else told
+    told = first.own_names if isinstance(first, Graph) else told
     names = [str(name) for name in told] if told is not None else []
     # LightGBM writes other characters in place of some, and CatBoost numbers for no names.
-    if (not names or not set(names) <= set(source.info.columns)) and len(asked.names) in (
-        len(names) or -1,
-        _width(first),
-    ):
+    if (not names or not set(names) <= set(source.info.columns)) and _fits(asked.names, names, _width(first)):
         names = list(asked.names)
     if not names:
-        raise ToolFailure("the file does not say which columns the model takes", "Train it on a DataFrame.")
+        raise ToolFailure(
+            "the file does not say which columns the model takes",
+            "Train it on a DataFrame, or log it in MLflow with an input example or signature that names them.",
+        )
     for name in names:
         if name not in source.info.columns:
             raise unknown(f"column of {source.handle}", name, source.info.columns, "The model takes it.")
     return names
 
 
+def _fits(offered: Sequence[str], names: Sequence[str], width: int) -> bool:
+    """Whether a description beside the file names as many columns as the model takes; it may take any number."""
+    return bool(offered) and (len(offered) in (len(names), width) or (width < 0 and not names))
+
+
 def _width(first: Any) -> int:
-    return int(getattr(first, "n_features_in_", -1))
+    return first.width if isinstance(first, Graph) else int(getattr(first, "n_features_in_", -1))
 
 
 def _target(source: Dataset, inputs: Sequence[str], asked: str) -> tuple[str, list[str]]:
@@ -135,13 +154,21 @@ def _target(source: Dataset, inputs: Sequence[str], asked: str) -> tuple[str, li
     raise MissingArgument("a model file does not say what it predicts", "target", left)
 
 
-def _classes(pipeline: Pipeline, frame: pd.DataFrame, target: str, asked: Sequence[str]) -> list[Label]:
+def _own_classes(model: Any, rows: pd.DataFrame) -> list[Label] | None:
+    """The labels in the order of the model's scores, as it has them itself; None of a regression."""
+    if isinstance(model, Graph):
+        return classes_in(model, rows)
+    if not hasattr(model, "predict_proba"):
+        return None
+    return [getattr(label, "item", lambda label=label: label)() for label in model.classes_]
+
+
+def _classes(own: list[Label] | None, frame: pd.DataFrame, target: str, asked: Sequence[str]) -> list[Label]:
     """The labels in the order of the model's scores, as the target has them; none of a regression."""
-    if not hasattr(pipeline, "predict_proba"):
+    if own is None:
         if asked:
             raise ToolFailure("the model gives numbers, no classes", "Leave `classes` out.")
         return []
-    own: list[Label] = [getattr(label, "item", lambda label=label: label)() for label in pipeline.classes_]
     there = {canonical(label): label for label in classes_of(frame[target])}
     if asked:
         return _ordered(own, there, asked)
