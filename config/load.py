@@ -32,6 +32,8 @@ VARIABLES: Mapping[str, str] = {
     "opik.environment": "OPIK_ENVIRONMENT",
     "feast.repo_path": "FEAST_REPO_PATH",
     "bentoml.home": "BENTOML_HOME",
+    "bentocloud.endpoint": "BENTO_CLOUD_API_ENDPOINT",
+    "bentocloud.api_key": "BENTO_CLOUD_API_KEY",
 }
 CONFIG = "MLOPS_CONFIG"
 # Ends the name of a variable that says in which file a value is.
@@ -39,7 +41,7 @@ IN_A_FILE = "_FILE"
 # What processes of this package tell those that they start.
 BETWEEN_PROCESSES = frozenset(
     (
-        "MLOPS_PRELOAD",
+        "MLOPS_PRELOAD", "MLOPS_TEMPLATE", "MLOPS_SHOWN",
         "MLOPS_JOB_MARK", "MLOPS_JOB_SETTINGS", "MLOPS_JOB_CLEANUP",
         "MLOPS_SHIPPER_SETTINGS",
         "MLOPS_ENDPOINT_HOME", "MLOPS_ENDPOINT_MARK", "MLOPS_ENDPOINT_REPLICAS", "MLOPS_ENDPOINT_HOSTS",

@@ -307,6 +307,13 @@ class KubernetesSettings(Section):
     domain: Annotated[str, Field(pattern=rf"^{DNS}(\.{DNS})*$|^$")]
 
 
+class CloudSettings(Section):
+    """The account of BentoCloud that exports are applied with."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://\S+$|^$")]
+    api_key: SecretStr
+
+
 class Settings(Section):
     """Everything that can be configured; paths that were left empty resolve below `home`."""
 
@@ -325,6 +332,7 @@ class Settings(Section):
     optuna: OptunaSettings
     bentoml: BentomlSettings
     kubernetes: KubernetesSettings
+    bentocloud: CloudSettings
 
     @property
     def job_store(self) -> str:

@@ -142,6 +142,11 @@ def limit_data(process: psutil.Process, limit: int) -> None:
         process.rlimit(psutil.RLIMIT_DATA, (limit, limit))
 
 
+def data_of_this() -> int:
+    """Bytes of data that this process has mapped, with what it shares."""
+    return int(psutil.Process().memory_info().data) if _linux() else 0
+
+
 def written() -> int:
     """Bytes that this process has written so far, with its children that have ended (proc(5), wchar)."""
     return int(psutil.Process().io_counters().write_chars) if _linux() else 0

@@ -79,7 +79,7 @@ AGENTS = (
             "list_models", "get_model", "explain_promotion", "promote_model", "rollback_model", "transition_stage",
             "package_model", "list_bentos", "deploy_model", "set_traffic", "predict", "list_endpoints", "get_endpoint",
             "get_endpoint_logs", "rollback_endpoint", "stop_endpoint", "export_deployment", "apply_deployment",
-            "get_lineage", "record_decision", "delete", *JOBS,
+            "get_deployment", "get_lineage", "record_decision", "delete", *JOBS,
         ),
     ),
     AgentProfile(

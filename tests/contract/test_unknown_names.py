@@ -118,6 +118,7 @@ CALLS: dict[str, tuple[Arguments, Arguments]] = {
         ({"traffic": {"nothing": 100}}, {"traffic": {"bento:nothing:1": 100}}), platform="docker", name="n"
     ),
     "apply_deployment": ({"export": "export:nothing"}, {"export": "nothing"}),
+    "get_deployment": ({"export": "export:nothing"}, {"export": "nothing"}),
     "start_span": ({"name": "s", "parent": "nothing"}, {"nothing": 1}),
     "end_span": ({"span": "nothing"}, {"span": "01934567-89ab-7cde-8f01-23456789abcd"}),
     "log_llm_call": (

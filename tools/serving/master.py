@@ -1,65 +1,158 @@
-"""The master of an endpoint: `bentoml serve`, whose control socket nobody else can reach.
+"""The master of an endpoint: it holds the port, and keeps as many workers alive as there are replicas.
 
-BentoML lets circus, which keeps its workers, listen for commands on two TCP ports of this machine. It asks nobody who
-they are, and one of its commands starts any program. Here it listens on sockets in a folder that is ours alone.
+Not BentoML's own, circus: that starts each worker anew, which then imports for seconds what this process has loaded
+already, and takes commands on two TCP ports from whoever asks. What answers calls is BentoML's worker, as it is.
 
-Where the kernel has Landlock, it and its workers reach nothing but what they serve.
+Where the kernel has Landlock, master and workers reach nothing but what they serve.
 """
 
 from __future__ import annotations
 
 import os
+import select
+import signal
+import socket
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from ..landlock import DEVICES, Reach, confine, confines, needed_to_run
+from ..platforms import forks_warm
+from ..runtime.afresh import leave
+from ..runtime.limits import thread_count
+from . import worker
 from .answerlog import FOLDER
 
-CONTROL, EVENTS = "ipc://control", "ipc://events"
-# BentoML's own: sooner, the first look of circus meets workers that are not up. Later ones start what has died.
-CHECK_DELAY_S, LATER_MS = 10, 1000
-# BentoML looks for a free one, and lets it go.
-ANY_PORT = 0
+REPLICAS = "MLOPS_ENDPOINT_REPLICAS"
+WAITING = 2048
+# A worker that ends sooner than that is started again later and later.
+SHORT_LIFE_S, FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 0.5, 30.0
+ENDINGS = (signal.SIGTERM, signal.SIGINT)
+HEARD = {*ENDINGS, signal.SIGCHLD}
 
 
-def main(folder: str, *arguments: str) -> None:
+def main(folder: str, tag: str, *arguments: str) -> None:
     """Serve until it is ended.
 
     Args:
-        folder: where the sockets lie, closed to others; their names are relative, since those of sockets are short.
+        folder: where the endpoint's files lie, closed to others.
+        arguments: `--host` and `--port`, each before its value.
     """
+    given = dict(zip(arguments[::2], arguments[1::2], strict=True))
     os.chdir(folder)
     if confines():
-        confine(_reach(Path(folder), int(arguments[arguments.index("--port") + 1])))
-    from bentoml._internal.utils import circus
-    from bentoml_cli.cli import cli
+        confine(_reach(Path(folder), int(given["--port"])))
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((given["--host"], int(given["--port"])))
+        listening.listen(WAITING)
+        if forks_warm():
+            worker.load_libraries()
+        Master(tag, listening, int(os.environ[REPLICAS])).run()
 
-    circus.create_standalone_arbiter = _arbiter
-    cli.main(args=["serve", *arguments], prog_name="bentoml")
+
+class Master:
+    """Starts workers around one socket, again when they end, and ends with them when it is told to."""
+
+    def __init__(self, tag: str, listening: socket.socket, replicas: int) -> None:
+        self._tag = tag
+        self._listening = listening
+        self._wanted = range(1, replicas + 1)
+        # By number: its process, and when that was started.
+        self._workers: dict[int, tuple[int, float]] = {}
+        self._waits: dict[int, float] = {}
+        self._due: dict[int, float] = {}
+        self._ending = False
+
+    def run(self) -> None:
+        woken, wakes = socket.socketpair()
+        for each in (woken, wakes):
+            each.setblocking(False)
+        signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+        for number in ENDINGS:
+            signal.signal(number, lambda *_: self._end())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        while not self._ending or self._workers:
+            self._start_what_is_due()
+            select.select([woken], [], [], self._until_next())
+            while select.select([woken], [], [], 0)[0]:
+                woken.recv(WAITING)
+            self._take_leave()
+
+    def _start_what_is_due(self) -> None:
+        for number in self._wanted:
+            if not self._ending and number not in self._workers and time.monotonic() >= self._due.get(number, 0):
+                self._workers[number] = (self._started(number), time.monotonic())
+
+    def _until_next(self) -> float | None:
+        """Seconds until a worker is to be started; None where nothing is to be done until a signal comes."""
+        missing = [self._due.get(number, 0) for number in self._wanted if number not in self._workers]
+        return max(0, min(missing) - time.monotonic()) if missing and not self._ending else None
+
+    def _take_leave(self) -> None:
+        """Of the workers that have ended; when each is started again depends on how long it has lived."""
+        ended = {number: began for number, (pid, began) in self._workers.items() if os.waitpid(pid, os.WNOHANG)[0]}
+        now = time.monotonic()
+        for number, began in ended.items():
+            del self._workers[number]
+            before = self._waits.get(number)
+            again = 0 if before is None else min(LONGEST_WAIT_S, max(FIRST_WAIT_S, before * 2))
+            self._waits[number] = again if now - began < SHORT_LIFE_S else 0
+            self._due[number] = now + self._waits[number]
+            if not self._ending:
+                print(f"worker {number} has ended; it is started again", file=sys.stderr, flush=True)
+
+    def _end(self) -> None:
+        """Workers answer what they have begun, and end."""
+        self._ending = True
+        for pid, _ in self._workers.values():
+            os.kill(pid, signal.SIGTERM)
+
+    def _started(self, number: int) -> int:
+        if not forks_warm() or thread_count() > 1:
+            return _anew(self._listening, self._tag, number)
+        # What comes before the child has a way of its own to take signals waits for that.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+        try:
+            if not (pid := os.fork()):
+                _be_worker(self._listening, self._tag, number)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
+        return pid
 
 
-def _arbiter(watchers: Any, *, threaded: bool = False, **more: Any) -> Any:
-    """What circus makes, with sockets of ours, and more attentive once all is up."""
-    from bentoml._internal.utils.circus import Arbiter
+def _be_worker(listening: socket.socket, tag: str, number: int) -> NoReturn:
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for each in HEARD:
+            signal.signal(each, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
+        worker.main(tag, str(listening.fileno()), str(number))
+        code = 0
+    except SystemExit as ended:  # it has said why
+        print(ended, file=sys.stderr)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        raise
+    finally:
+        leave(code)
 
-    class Attentive(Arbiter):  # type: ignore[misc]
-        def manage_watchers(self) -> Any:
-            controller: Any = self.ctrl
-            controller.caller.callback_time = LATER_MS
-            return super().manage_watchers()
 
-    assert not threaded
-    options = {"check_delay": CHECK_DELAY_S, **more}
-    return Attentive(watchers, endpoint=CONTROL, pubsub_endpoint=EVENTS, **options)
+def _anew(listening: socket.socket, tag: str, number: int) -> int:
+    """Where a process with libraries or threads must not be forked."""
+    command = [sys.executable, "-P", "-m", worker.__name__, tag, str(listening.fileno()), str(number)]
+    listening.set_inheritable(True)
+    environment: Mapping[str, str] = os.environ
+    return os.posix_spawn(command[0], command, environment)
 
 
 def _reach(folder: Path, port: int) -> Reach:
     """Its own folder and port, its log, and the stores that it reads; a model that turned on us would find no more."""
     stores = ((folder / name).resolve() for name in ("bentos", "models"))
-    return Reach(
-        (*needed_to_run(), *stores), (folder, folder.parent / FOLDER, Path(DEVICES)), tcp=False, ports=(port, ANY_PORT)
-    )
+    return Reach((*needed_to_run(), *stores), (folder, folder.parent / FOLDER, Path(DEVICES)), tcp=False, ports=(port,))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sys
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,9 +18,10 @@ import psutil
 from ..data.answers import keep_answers
 from ..detached import spawn
 from ..errors import ToolFailure
-from ..platforms import limit_data
+from ..platforms import limit_data, own_memory
 from ..runtime import proctree
-from ..runtime.limits import quiet_environment, thread_environment
+from ..runtime.limits import worker_environment
+from ..runtime.template.fork import Start, fork_elsewhere
 from ..runtime.work import Work
 from ..storage.state_files import private_folder
 from .bentos import Bento
@@ -29,11 +31,11 @@ from .endpoints import folder, identities
 from .guard import TOKEN_DIGEST
 from .inherited import inherited
 from .marks import HOME, MARK, Running, found, home_of, lives, mark_of
+from .master import REPLICAS
 from .models import Deployment, data_limit
 from .proxy import handle
 from .proxy.places import HOST
 
-REPLICAS = "MLOPS_ENDPOINT_REPLICAS"
 MASTER = f"{__package__}.master"
 LOG_FILE = "log.txt"
 LOG_TAIL = 700
@@ -111,11 +113,11 @@ def running(work: Work) -> Running:
 
 
 def memory_mb(endpoint: str, deployment: Deployment, running: Running) -> int:
-    """Resident memory of all its processes; pages they share count in each."""
+    """What all its processes take of the memory; what they share, also with others, counts once over all (PSS)."""
     total = 0
     for process in running.get((endpoint, deployment.id), []):
         try:
-            total += process.memory_info().rss
+            total += own_memory(process)
         except psutil.Error:
             continue
     return total >> 20
@@ -182,15 +184,13 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
     # A BentoML home of its own: every `serve` wipes the metrics folder of its home.
     for store in ("bentos", "models"):
         (place / store).symlink_to(work.settings.bentoml_home.absolute() / store)
-    pid = spawn(
-        MASTER,
-        *(str(place.absolute()), plan.bento.tag, "--host", HOST, "--port", str(port)),
-        environment=_environment(work, plan, identity, place),
-        log=place / LOG_FILE,
-    )
     limit = data_limit(work.settings, plan.memory)
-    if limit:
-        limit_data(psutil.Process(pid), limit)
+    pid = _run(
+        (str(place.absolute()), plan.bento.tag, "--host", HOST, "--port", str(port)),
+        _environment(work, plan, identity, place),
+        place / LOG_FILE,
+        limit,
+    )
     return Deployment(
         id=identity,
         bento=plan.bento.handle,
@@ -206,11 +206,21 @@ def _spawn(work: Work, plan: Plan, identity: str, port: int) -> Deployment:
     )
 
 
+def _run(arguments: Sequence[str], environment: Mapping[str, str], log: Path, limit: int) -> int:
+    """The process id of a master: forked from where the libraries are loaded, or started anew."""
+    path = [each for each in sys.path if each]
+    if pid := fork_elsewhere(Start(MASTER, arguments, environment, (MARK, HOME), log, path, limit)):
+        return pid
+    pid = spawn(MASTER, *arguments, environment=environment, log=log)
+    if limit:
+        limit_data(psutil.Process(pid), limit)
+    return pid
+
+
 def _environment(work: Work, plan: Plan, identity: str, place: Path) -> Mapping[str, str]:
     return {
         **inherited(),
-        **quiet_environment(),
-        **thread_environment(plan.threads),
+        **worker_environment(plan.threads),
         "PYTHONSAFEPATH": "1",
         "E2I_ENVIRONMENT": work.settings.endpoint_environment,
         "BENTOML_HOME": str(place.absolute()),

@@ -11,6 +11,19 @@ SLICE = Slice(
     libraries=("bentoml",),
     needs=("bentoml", "sklearn"),
     stands_on=("modeling",),
+    # What a worker imports, whatever it serves.
+    preload=(
+        "bentoml",
+        "_bentoml_impl.loader",
+        "_bentoml_impl.server.app",
+        "_bentoml_impl.worker.service",
+        "uvicorn.lifespan.on",
+        "uvicorn.protocols.http.auto",
+        "pandas",
+        "sklearn.compose",
+        "sklearn.pipeline",
+        "threadpoolctl",
+    ),
     handles=("bento", "endpoint", "export"),
     removes=("bento", "endpoint", "export"),
     # It starts processes, sees and ends them: those of another worker too, which Landlock would hide from one that is

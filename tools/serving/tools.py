@@ -35,7 +35,7 @@ from .models import (
     Traffic,
 )
 from .targets import applying, exporting
-from .targets.answers import Applied, ApplyRequest, Exported, ExportRequest, Platform
+from .targets.answers import Applied, ApplyRequest, Exported, ExportRequest, Platform, Standing
 
 MAX_ROWS = 100
 # A schema of its own would cost as much as half a tool.
@@ -163,8 +163,13 @@ async def apply_deployment(
     withdraw: Annotated[bool, Field(description="Delete it there.")] = False,
     wait_s: Wait = None,
 ) -> JobView[Applied]:
-    """Apply an export to the Kubernetes cluster of the settings."""
+    """Apply an export to the Kubernetes cluster or BentoCloud account of the settings."""
     return await context.submit(applying.apply_deployment, ApplyRequest(export=export, withdraw=withdraw), wait_s)
+
+
+async def get_deployment(context: Injected, export: Annotated[str, Field(description="export:<id>")]) -> Standing:
+    """What runs of an applied export: state, addresses."""
+    return await context.call(applying.get_deployment, export)
 
 
 async def stop_endpoint(context: Injected, endpoint: Endpoint) -> Stopped:
@@ -188,6 +193,7 @@ TOOLSET = Toolset(
         writes(rollback_endpoint, "Roll back endpoint", job="short", destructive=True),
         writes(export_deployment, "Export deployment", job="short", idempotent=True),
         writes(apply_deployment, "Apply deployment", job="short", destructive=True, idempotent=True, open_world=True),
+        reads(get_deployment, "Get deployment", open_world=True),
         writes(stop_endpoint, "Stop endpoint", destructive=True, idempotent=True),
     ),
 )

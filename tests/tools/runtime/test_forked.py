@@ -12,13 +12,16 @@ from typing import Any
 
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.jobs.table import JobRow
-from mlops_mcp.tools.runtime.template.handle import Template
+from mlops_mcp.tools.runtime.proctree import MARK
+from mlops_mcp.tools.runtime.template.fork import Start, fork_elsewhere
+from mlops_mcp.tools.runtime.template.handle import ADDRESS, Template
 
 from ...waiting import eventually
 from .conftest import ended, with_runtime
@@ -72,6 +75,55 @@ def facts(work, request: Request) -> Facts:
         depth=len(inspect.stack()), draw=numpy.random.random(),
         inner_threads=int(os.environ["OMP_NUM_THREADS"]),
     )
+"""
+
+SECRET = "planted-in-settings-4711"
+STANDING = r"""
+import json, os, re, resource, signal, sys, tempfile, time
+from pathlib import Path
+from pydantic import BaseModel
+from mlops_mcp.tools.runtime.template.fork import Start, fork_elsewhere
+
+# Not as it stands there, so that this does not find itself.
+WORD = re.compile(rb"planted-in-s[e]ttings-4711")
+
+class Request(BaseModel):
+    folder: str
+    home: str
+
+def plant(work, request: Request) -> list[int]:
+    environment = {"MARKED": "credit.1", "HOMED": request.home, "TMPDIR": request.folder}
+    log = Path(request.folder, "log.txt")
+    start = Start(__name__, [request.folder], environment, ["MARKED", "HOMED"], log, sys.path, 1 << 30)
+    return [os.getpid(), os.getppid(), fork_elsewhere(start) or 0, remembers()]
+
+def remembers():
+    with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
+        for line in maps:
+            place, rights, _, _, inode = line.split()[:5]
+            if rights.startswith("rw") and inode == "0":
+                start, end = (int(each, 16) for each in place.split("-"))
+                memory.seek(start)
+                if WORD.search(memory.read(end - start)):
+                    return True
+    return False
+
+def opened():
+    for number in os.listdir("/proc/self/fd"):
+        try: yield os.readlink(f"/proc/self/fd/{number}")
+        except OSError: continue
+
+def main(folder):
+    print("a word on stdout")
+    found = {
+        "session": os.getsid(0), "files": list(opened()), "variables": dict(os.environ), "remembers": remembers(),
+        "temporary": tempfile.gettempdir(),
+        "preloaded": "xgboost" in sys.modules, "data": resource.getrlimit(resource.RLIMIT_DATA)[0],
+        "signals": [signal.getsignal(n) == signal.SIG_DFL for n in (signal.SIGTERM, signal.SIGCHLD)],
+    }
+    Path(folder, "facts.part").write_text(json.dumps(found))
+    Path(folder, "facts.part").rename(Path(folder, "facts.json"))
+    while not Path(folder, "gate").exists(): time.sleep(0.01)
 """
 
 
@@ -192,3 +244,54 @@ async def test_a_killed_forked_job_is_found_by_its_mark(warm: Jobs, probe: Any, 
     row = await ended(warm, row, 120)
     assert row.state == "lost"
     assert not child[0].is_running() or child[0].status() == psutil.STATUS_ZOMBIE
+
+
+async def planted(jobs: Jobs, module: Any, folder: Path, home: str) -> list[int]:
+    request = module.Request(folder=str(folder), home=home)
+    row = await ended(jobs, await jobs.submit(Submission("x", module.plant, request)), 120)
+    assert row.state == "done", row.error
+    return list(json.loads(row.result or ""))
+
+
+async def test_what_a_job_has_forked_out_of_the_template_stands_alone_and_knows_no_secret_of_the_job(
+    settings: Settings, template: Template, probes: Any, tmp_path: Path
+) -> None:
+    opik = settings.opik.model_copy(update={"api_key": SecretStr(SECRET), "enabled": False})
+    jobs = Jobs(with_runtime(settings, job_slots=0).model_copy(update={"opik": opik}))
+    work, keeper, pid, remembers = await planted(jobs, probes("standing", STANDING), tmp_path, str(tmp_path))
+    assert remembers, "a job has the secrets, or nothing is looked for here"
+    await eventually((tmp_path / "facts.json").exists)
+    found, process = json.loads((tmp_path / "facts.json").read_text()), psutil.Process(pid)
+    assert found["session"] == pid
+    assert {work, keeper, template.pid, os.getpid()}.isdisjoint({pid, process.ppid()})
+    assert found["preloaded"]
+    assert not found["remembers"]
+    assert all(found["signals"])
+    assert found["variables"] == {"MARKED": "credit.1", "HOMED": str(tmp_path), "TMPDIR": str(tmp_path)}
+    assert found["temporary"] == str(tmp_path)
+    assert not [name for name in found["files"] if name.startswith(("socket:", "pipe:", "anon_inode:"))]
+    assert found["data"] > 1 << 30, "what it starts with is not counted"
+    assert (tmp_path / "log.txt").read_text() == "a word on stdout\n"
+    shown = process.environ()
+    assert (shown["MARKED"], shown["HOMED"]) == ("credit.1", str(tmp_path))
+    assert MARK not in found["variables"]
+    assert set(shown[MARK]) == {"0"}, "it would be ended with the job"
+    (tmp_path / "gate").touch()
+    await eventually(lambda: not psutil.pid_exists(pid) or process.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_nothing_is_forked_for_what_would_not_be_found_again_or_out_of_a_template_that_is_gone(
+    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forked(home: Path) -> int | None:
+        given = {"MARKED": "credit.1", "HOMED": str(home)}
+        return fork_elsewhere(Start("nothing", [], given, list(given), tmp_path / "log.txt", []))
+
+    monkeypatch.setenv(ADDRESS, template.told[ADDRESS])
+    assert forked(tmp_path / ("long/" * 300)) is None
+    monkeypatch.setenv(ADDRESS, str(tmp_path / "gone"))
+    assert forked(tmp_path) is None
+    monkeypatch.delenv(ADDRESS)
+    assert forked(tmp_path) is None
+    assert not (tmp_path / "log.txt").exists()
+    assert template.ready

@@ -42,7 +42,7 @@ def test_nothing_of_an_endpoint_listens_but_its_own_port(served: Served) -> None
     assert not [each for one in found for each in one.net_connections("udp")]
     place = endpoints.folder(served.work, "credit", deployment.id)
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    assert {each.name for each in place.iterdir() if each.is_socket()} == {"control", "events"}
+    assert {each.name for each in place.iterdir() if each.is_socket()} == set()
 
 
 def test_an_endpoint_answers_nobody_without_its_token_and_does_not_say_what_it_is(served: Served) -> None:

@@ -25,9 +25,17 @@ import dask
 """
 
 
-def opened(path: Path) -> subprocess.CompletedProcess[str]:
+# As in a process that was forked from one that has opened models for others.
+WARM = """
+import skops.io
+from mlops_mcp.tools.serving import worker
+worker._forget_whom_skops_trusts()
+"""
+
+
+def opened(path: Path, before: str = "") -> subprocess.CompletedProcess[str]:
     given = [str(ROOT / "tools/serving"), str(path), *TRUSTED]
-    return subprocess.run([sys.executable, "-c", OPENS, *given], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", before + OPENS, *given], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
@@ -45,13 +53,14 @@ def test_a_model_is_opened_without_all_that_skops_walks_through(tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_what_no_model_of_ours_holds_is_not_opened_though_skops_would(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["", WARM], ids=["cold", "warm"])
+def test_what_no_model_of_ours_holds_is_not_opened_though_skops_would(tmp_path: Path, before: str) -> None:
     import skops.io
     from sklearn.feature_extraction.text import CountVectorizer
 
     skops.io.dump(CountVectorizer(input="filename"), tmp_path / "model.skops")
     assert isinstance(skops.io.load(tmp_path / "model.skops"), CountVectorizer)
-    found = opened(tmp_path / "model.skops")
+    found = opened(tmp_path / "model.skops", before)
     assert found.returncode == 1
     assert "UntrustedTypesFoundException" in found.stderr
     assert "CountVectorizer" in found.stderr

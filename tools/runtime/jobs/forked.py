@@ -7,25 +7,20 @@ process with threads, nothing is forked and the job starts cold.
 
 from __future__ import annotations
 
-import multiprocessing.process
 import os
-import signal
 import sys
 from collections.abc import Callable
 from functools import partial
-from io import TextIOWrapper
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, Pipe
-from typing import Any, NoReturn, cast
+from typing import NoReturn
 
 from ....config.settings import Settings
-from ...detached import take_streams
+from ..afresh import close_descriptors, leave, start_afresh
 from ..limits import thread_count
 from ..proctree import MARK, mark_self
 from ..template.handle import Template
 from .launch import KeeperStart
 
-FIRST_DESCRIPTOR = 3
 Keep = Callable[[KeeperStart], None]
 Announce = Callable[[], object]
 
@@ -95,15 +90,7 @@ def _become(keep: Keep, start: KeeperStart, announce: Announce) -> NoReturn:
         sys.excepthook(type(error), error, error.__traceback__)
         raise
     finally:
-        _leave(code)
-
-
-def _leave(code: int) -> NoReturn:
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:  # also on a full disk
-        os._exit(code)
+        leave(code)
 
 
 def _prepared(start: KeeperStart, announce: Announce) -> bool:
@@ -111,33 +98,11 @@ def _prepared(start: KeeperStart, announce: Announce) -> bool:
     os.setsid()
     if thread_count() > 1 or not mark_self(start.mark):
         return False
-    take_streams(start.log)
-    # As with PYTHONUNBUFFERED, which a process that was not started anew does not see.
-    cast(TextIOWrapper, sys.stdout).reconfigure(line_buffering=True)
-    _forget_ancestors()
-    os.environ.clear()
     # What the work starts by an exec carries the mark as well.
-    os.environ.update({**start.environment, MARK: start.mark})
-    sys.path[:] = start.path
+    start_afresh(start.log, {**start.environment, MARK: start.mark}, start.path)
     announce()
-    os.closerange(FIRST_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
+    close_descriptors()
     return True
-
-
-def _forget_ancestors() -> None:
-    """Let libraries find a main process with nothing inherited: multiprocessing, signals, random numbers."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    signal.set_wakeup_fd(-1)
-    ours: Any = multiprocessing.process
-    main = next(kind for kind in ours.BaseProcess.__subclasses__() if kind.__name__ == "_MainProcess")
-    ours._current_process, ours._parent_process, ours._children = main(), None, set()
-    servers: Any = forkserver
-    servers._forkserver._forkserver_alive_fd = servers._forkserver._forkserver_pid = None
-    trackers: Any = resource_tracker
-    trackers._resource_tracker._fd = trackers._resource_tracker._pid = None
-    if numpy := sys.modules.get("numpy"):
-        numpy.random.seed()
 
 
 def _threads_of(start: KeeperStart) -> int:

@@ -182,7 +182,8 @@ def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
     log = log_path(settings, row.id)
     private_folder(log.parent)
     shorten(log)
-    environment = inherited(own_template().environment(), settings) | job_environment(settings)
+    template = own_template()
+    environment = inherited(template.environment(), settings) | job_environment(settings) | template.told
     environment.pop(MARK, None)
     return KeeperStart(row.id, row.attempt, as_submitted(settings, row.settings), log, environment, tuple(sys.path))
 

@@ -12,14 +12,17 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
+from typing import Any
 
 from ...platforms import forks_warm
-from ..proctree import BLANK, MARK
+from ..proctree import BLANK, MARK, ROOM, ROOM_BLANK
 from .preload import VARIABLE
 
 INSIDE = f"{__package__}.process"
 # So often it may die over its imports.
 ATTEMPTS = 3
+# Where jobs find it.
+ADDRESS = "MLOPS_TEMPLATE"
 DEATH = select.POLLIN | select.POLLHUP
 
 
@@ -48,6 +51,12 @@ class Template:
     def ready(self) -> bool:
         """Whether a process can be forked at once."""
         return self._handle is not None and not _ended(self._handle) and not _stopped(self.pid)
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What a job is told, whose own processes may be forked from it (`fork.py`)."""
+        known: Any = forkserver
+        return {ADDRESS: str(known._forkserver._forkserver_address)} if self.ready else {}
 
     def context(self, forked: bool) -> ForkServerContext | SpawnContext:
         return self._fork if forked else self._spawn
@@ -81,12 +90,14 @@ class Template:
         self._handle, self._under_way, self._attempts = None, True, self._attempts + 1
         self.threads = threads
         self._fork.set_forkserver_preload([INSIDE])
-        # The blank mark makes room in the environment that processes forked from the template are known by.
-        os.environ |= {VARIABLE: " ".join((str(os.getpid()), str(threads), *entries)), MARK: BLANK}
+        # The blank ones make room in the environment that processes forked from the template are known by.
+        own = {VARIABLE: " ".join((str(os.getpid()), str(threads), *entries)), MARK: BLANK, ROOM: ROOM_BLANK}
+        os.environ |= own
         try:
             self._launch_it()
         finally:
-            del os.environ[VARIABLE], os.environ[MARK]
+            for name in own:
+                del os.environ[name]
         # A thread, and not one that an ending process waits for: the first child comes when the imports are done.
         threading.Thread(target=self._await_first_child, name="template", daemon=True).start()
 

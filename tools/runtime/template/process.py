@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from ..inherited import inherited, keep_only
 from ..limits import die_with_parent, divert_standard_streams, make_folders, worker_environment
-from ..proctree import MARK
+from ..proctree import MARK, ROOM
 from .preload import PACKAGE, VARIABLE, preload
 
 # Every job begins with it.
@@ -26,8 +26,9 @@ if VARIABLE not in os.environ:
 server, threads, *entries = os.environ.pop(VARIABLE).split()
 # What is forked from here shows the same block; each is told what it may have.
 keep_only(inherited(os.environ))
-# It stays in the block that the kernel shows, where a job writes its own; what is started from here has none.
-os.environ.pop(MARK, None)
+# It stays in the block that the kernel shows, where what is forked writes its own; what is started from here has none.
+for own in (MARK, ROOM):
+    os.environ.pop(own, None)
 divert_standard_streams()
 die_with_parent(int(server))
 # `python -c` looks into the working directory first, where anything may lie.

@@ -61,12 +61,27 @@ class ApplyRequest(BaseModel):
 
 
 class Applied(BaseModel):
-    """`objects` of the cluster that were applied, or deleted, in this order."""
+    """`objects` there that were applied, or taken away, in this order; `state` in the words of that place."""
 
     export: str
     withdrawn: bool
     context: str
     namespace: str
     objects: list[str]
+    state: str | None = None
+    urls: list[str] = []
     notes: list[str] = []
     undo: str | None = None
+
+
+class Standing(BaseModel):
+    """What is there of an export: `state` is absent where nothing is, else in the words of that place."""
+
+    export: str
+    platform: Platform
+    context: str
+    namespace: str
+    state: str
+    urls: list[str]
+    objects: list[str]
+    notes: list[str] = []

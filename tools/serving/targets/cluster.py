@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import yaml
 
 from ....config.settings import KubernetesSettings
 from ...errors import ToolFailure, Unavailable, require
+from .change import FOREIGN, Change, Seen
 from .manifests import MANAGED_BY, MANAGER
 
 # Where each kind lies in the API.
@@ -26,22 +26,7 @@ PLACES = {
 ORDER = tuple(PLACES)
 # Which export an object is of; the route of a name is the same object in each export of it.
 OF_EXPORT = "mlops-mcp/export"
-# No export is called so.
-FOREIGN = "?"
 PATIENCE_S = (5, 30)
-
-
-@dataclass(frozen=True)
-class Change:
-    """Objects as `kind/name`: those that were changed, and those that were left since they are another export's.
-
-    `before` are the exports whose objects were there, empty for what was applied by hand; `new` tells that none was.
-    """
-
-    done: list[str]
-    left: list[str]
-    before: list[str]
-    new: bool
 
 
 def apply(settings: KubernetesSettings, folder: Path, export: str) -> Change:
@@ -63,7 +48,7 @@ def apply(settings: KubernetesSettings, folder: Path, export: str) -> Change:
             done.append(title(manifest))
     # Of those whose calls it took over the route comes last.
     before = list(dict.fromkeys(each for each in reversed(owners.values()) if each is not None))
-    return Change(done, [], before, new=not before)
+    return Change(done, [], before, new=not before, seen=_seen(settings, folder))
 
 
 def withdraw(settings: KubernetesSettings, folder: Path, export: str) -> Change:
@@ -89,7 +74,27 @@ def withdraw(settings: KubernetesSettings, folder: Path, export: str) -> Change:
                 except NotFoundException:
                     continue
             gone.append(title(manifest))
-    return Change(gone, left, [], new=False)
+    return Change(gone, left, [], new=False, seen=_seen(settings, folder))
+
+
+def look(settings: KubernetesSettings, folder: Path, export: str) -> Change:
+    """Which objects of an export are there, and which of their names are another's.
+
+    Raises:
+        ToolFailure: no cluster is configured, or it refuses.
+        Unavailable: it does not answer.
+    """
+    with _client(settings) as api:
+        owners = {title(each): _owner(settings, api, each, []) for each in manifests_of(folder)}
+    ours = [name for name, owner in owners.items() if owner == export]
+    left = [name for name, owner in owners.items() if owner not in (None, export)]
+    state = "applied" if len(ours) == len(owners) else "partly applied" if ours else "absent"
+    return Change(ours, left, [], new=False, seen=_seen(settings, folder, state))
+
+
+def _seen(settings: KubernetesSettings, folder: Path, state: str = "") -> Seen:
+    """Where it was exported for, whatever the settings say by now."""
+    return Seen(settings.context, str(manifests_of(folder)[0]["metadata"]["namespace"]), state)
 
 
 def _owner(settings: KubernetesSettings, api: Any, manifest: dict[str, Any], done: list[str]) -> str | None:

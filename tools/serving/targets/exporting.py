@@ -27,13 +27,13 @@ from ..client import bento_of
 from ..planning import size
 from . import names
 from .answers import Exported, ExportedFile, ExportRequest, Manifest, Platform
+from .bentocloud import CONFIGURATION as CLOUD
 from .cloud import configuration
 from .image import write_context
 from .manifests import Version, manifests, secret_of
 
 # kubectl reads every file of the folder that it is given, so manifests have one of their own.
 CONTEXTS, MANIFESTS, INDEX = "images", "manifests", "export.json"
-CLOUD = "bentocloud.yaml"
 # For these images are built by others; BentoCloud builds its own.
 IMAGES: tuple[Platform, ...] = ("docker", "kubernetes")
 MARK = 12
@@ -226,7 +226,9 @@ def _applying(work: Work, folder: Path, index: Manifest) -> Iterator[str]:
 def _notes(work: Work, index: Manifest, made: bool) -> list[str]:
     notes = [] if made else ["this was exported before; nothing was written"]
     if index.platform == "bentocloud":
-        return [*notes, "the commands need `bentoml cloud login`, or BENTO_CLOUD_API_KEY and BENTO_CLOUD_API_ENDPOINT"]
+        login = "`bentoml cloud login`, or BENTO_CLOUD_API_KEY and BENTO_CLOUD_API_ENDPOINT"
+        own = "" if work.settings.bentocloud.api_key.get_secret_value() else "; so does apply_deployment the latter"
+        return [*notes, f"the commands need {login}{own}"]
     if index.platform == "docker":
         return [*notes, "the services ask for no token unless MLOPS_ENDPOINT_TOKEN_SHA256 holds the SHA-256 of one"]
     if not work.settings.kubernetes.registry:

@@ -1,0 +1,66 @@
+"""A worker of an endpoint: BentoML's own, on a socket that its master holds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+from ..slices import declared
+
+SERVING = "serving"
+THREADS = "OMP_NUM_THREADS"
+SKOPS = "skops"
+# BentoML's 5 s are shorter than HAProxy keeps what is idle: a call would meet the end of its connection.
+KEPT_S = 75
+
+
+def main(tag: str, descriptor: str, number: str) -> None:
+    """Answer calls until it is ended.
+
+    Args:
+        descriptor: of the listening socket.
+        number: which of the replicas it is, from 1.
+    """
+    load_libraries()
+    _forget_whom_skops_trusts()
+    _hold_threads(int(os.environ[THREADS]))
+    serve: Any = import_module("_bentoml_impl.worker.service").main
+    given = ("--fd", descriptor, "--worker-id", number, "--timeout-keep-alive", str(KEPT_S))
+    serve.main(args=[tag, *given], prog_name="bentoml", standalone_mode=False)
+
+
+def load_libraries() -> None:
+    """What every service uses, and nothing that runs OpenMP code or leaves a thread behind."""
+    for each in declared(SERVING).preload:
+        import_module(each)
+
+
+def _forget_whom_skops_trusts() -> None:
+    """A service trusts what it names; skops, once imported in the ordinary way, all of scikit-learn (`lean.py`)."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == SKOPS]:
+        del sys.modules[name]
+
+
+def _hold_threads(count: int) -> None:
+    """Libraries that were loaded before this process was forked have the number of threads of then.
+
+    OpenMP keeps its number by thread, so each that is started is told, when it calls its first function.
+    """
+    import threading
+
+    from threadpoolctl import ThreadpoolController
+
+    libraries = ThreadpoolController()
+
+    def tell(*_: object) -> None:
+        sys.setprofile(None)
+        libraries.limit(limits=count)
+
+    libraries.limit(limits=count)
+    threading.setprofile(tell)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
