@@ -50,7 +50,7 @@ check: .venv/.made ## format, lint and types
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-contract: .venv/.made ## write tools/wire/*.json and the tool table of README.md
+contract: .venv/.made ## write tools/wire/*.json and the tables of tools and settings
 	$(BIN)/python -m mlops_mcp.server.contract
 
 wheel: .venv/.made ## build dist/*.whl and dist/*.tar.gz

@@ -43,7 +43,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
     keep_files_private()
     open_standard_streams()
-    options = _parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
     from ..config.logs import configure, log_crashes
     from ..tools.tracing.redaction import redact
 
@@ -68,7 +68,7 @@ def _loaded(options: argparse.Namespace) -> Loaded:
     return loaded
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
     from ..tools.distributions import PROJECT
 
     parser = argparse.ArgumentParser(prog=PROJECT, description="The machine-learning lifecycle as MCP tools.")

@@ -1,4 +1,7 @@
-"""Write the wire form of every tool and the README's tool table: `python -m mlops_mcp.server.contract`."""
+"""Write the wire form of every tool, the README's table of them and that of the settings.
+
+`python -m mlops_mcp.server.contract` does.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 
 from ..tools import catalog, wire
 from ..tools.spec import Toolset
+from .settings_table import with_settings
 
 BEGIN, END = "<!-- tools:begin -->", "<!-- tools:end -->"
 
@@ -17,6 +21,9 @@ def main() -> None:
     write_wire(root / "tools" / wire.FOLDER, wire.render_all(toolsets))
     readme = root / "README.md"
     readme.write_text(with_table(readme.read_text(encoding="utf-8"), toolsets), encoding="utf-8")
+    settings, defaults = root / "docs" / "configuration.md", root / "config" / "mlops.yaml"
+    told = with_settings(settings.read_text(encoding="utf-8"), defaults.read_text(encoding="utf-8"))
+    settings.write_text(told, encoding="utf-8")
 
 
 def write_wire(folder: Path, contents: Mapping[str, str]) -> None:

@@ -89,7 +89,7 @@ def test_a_server_does_not_start_without_the_policy_that_it_was_given(settings: 
 
 
 def test_the_policy_that_the_readme_shows_is_one(tmp_path: Path) -> None:
-    [shown] = re.findall(r"```yaml\n(default: .+?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    [shown] = re.findall(r"```yaml\n(default: .+?)```", (ROOT / "docs" / "security.md").read_text(), re.DOTALL)
     file = tmp_path / "policy.yaml"
     file.write_text(shown)
     assert {len(document(file, SHAPES).rules(effect)) for effect in EFFECTS} == {3, 2, 0}
