@@ -42,7 +42,7 @@ LOG_TAIL = 700
 PORT_TRIES = 3
 POLL_S = 0.1
 GRACE_S = 15.0
-# Circus starts a failing worker again and again; this many traces of it in the log mean that it will not come up.
+# The master starts a failing worker again and again; this many traces of it in the log mean that it will not come up.
 FATAL = "Application startup failed"
 
 

@@ -8,10 +8,11 @@ from importlib import import_module
 from typing import Any
 
 from ..slices import declared
+from . import lean
 
 SERVING = "serving"
 THREADS = "OMP_NUM_THREADS"
-SKOPS = "skops"
+SKOPS = "skops.io"
 # BentoML's 5 s are shorter than HAProxy keeps what is idle: a call would meet the end of its connection.
 KEPT_S = 75
 
@@ -33,14 +34,16 @@ def main(tag: str, descriptor: str, number: str) -> None:
 
 def load_libraries() -> None:
     """What every service uses, and nothing that runs OpenMP code or leaves a thread behind."""
+    # First: skops looks for where functions are defined in all that is loaded by then.
+    with lean._nothing_else():  # pyright: ignore[reportPrivateUsage] - in every bento as it is
+        import_module(SKOPS)
     for each in declared(SERVING).preload:
         import_module(each)
 
 
 def _forget_whom_skops_trusts() -> None:
-    """A service trusts what it names; skops, once imported in the ordinary way, all of scikit-learn (`lean.py`)."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == SKOPS]:
-        del sys.modules[name]
+    """A service trusts what it names; skops, if it was loaded in the ordinary way, all of scikit-learn (`lean.py`)."""
+    import_module(f"{SKOPS}._trusted_types").SKLEARN_ESTIMATOR_TYPE_NAMES.clear()
 
 
 def _hold_threads(count: int) -> None:

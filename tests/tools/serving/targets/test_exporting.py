@@ -10,25 +10,29 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
+from mlops_mcp.config.settings import CloudSettings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.serving import client, removal
+from mlops_mcp.tools.serving.bentos import find_bento
 from mlops_mcp.tools.serving.models import Resources
 from mlops_mcp.tools.serving.processes import free_ports
 from mlops_mcp.tools.serving.targets.answers import ApplyRequest, Exported, ExportRequest, Platform
-from mlops_mcp.tools.serving.targets.applying import apply_deployment
+from mlops_mcp.tools.serving.targets.applying import apply_deployment, get_deployment
 from mlops_mcp.tools.serving.targets.exporting import export_deployment, exports
 from mlops_mcp.tools.serving.targets.image import dockerfile
 
 from ....waiting import until
 from ..conftest import Served, ask, post
+from .cloud_standin import Cloud, standing_cloud
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore", "error::ResourceWarning")]
 LINTER = Path(sys.executable).with_name("hadolint")
@@ -40,6 +44,12 @@ def exported(served: Served, platform: Platform = "kubernetes", **traffic: int) 
     shares = {bentos.get(name, name): percent for name, percent in (traffic or {"old": 100}).items()}
     request = ExportRequest(platform=platform, name="loans", traffic=shares, resources=Resources(memory="1Gi"))
     return export_deployment(served.work, request)
+
+
+@pytest.fixture
+def there() -> Generator[Cloud]:
+    with standing_cloud() as found:
+        yield found
 
 
 @dataclass(frozen=True)
@@ -149,8 +159,27 @@ def test_bentocloud_is_told_in_one_file_and_gets_the_bento_of_each_version_first
         each.bento.removeprefix("bento:") for each in (served.old, served.new)
     ]
     assert made.commands[2].endswith(f"deployment apply --config-file {made.folder}/bentocloud.yaml")
-    with pytest.raises(ToolFailure, match="who has logged in there"):
+    with pytest.raises(ToolFailure, match="no account of BentoCloud is configured"):
         apply_deployment(served.work, ApplyRequest(export=made.export))
+
+
+def test_a_real_bento_goes_to_bentocloud_with_its_model_and_what_serves_there_is_looked_at_and_ended(
+    served: Served, there: Cloud
+) -> None:
+    account = CloudSettings(endpoint=f"http://127.0.0.1:{there.port}", api_key=SecretStr("a-key"))
+    work = replace(served.work, settings=served.work.settings.model_copy(update={"bentocloud": account}))
+    made = exported(served, "bentocloud", old=100)
+    assert get_deployment(work, made.export).state == "absent"
+    applied = apply_deployment(work, ApplyRequest(export=made.export))
+    spec = find_bento(work, served.old.bento).spec
+    assert there.uploaded == {served.old.bento.replace(":", "/", 1), f"model/{spec.model_tag}"}
+    assert (applied.objects, applied.state, applied.namespace) == (["deployment/loans"], "deploying", "eu")
+    assert applied.undo == f"apply_deployment(export={made.export!r}, withdraw=True)"
+    seen = get_deployment(work, made.export)
+    assert (seen.state, seen.urls, seen.objects) == ("deploying", ["https://loans.example.org"], applied.objects)
+    gone = apply_deployment(work, ApplyRequest(export=made.export, withdraw=True))
+    assert (gone.withdrawn, gone.state, gone.objects) == (True, "terminated", applied.objects)
+    assert gone.undo == f"apply_deployment(export={made.export!r})"
 
 
 def test_an_image_holds_what_is_installed_here_down_to_the_last_library(served: Served) -> None:
