@@ -39,7 +39,8 @@ def layout_at(name: str, file: BinaryIO, options: ReadOptions, block: int) -> La
     if layout.separator == " " or layout.unnamed or not layout.body:
         raise UnlikeError
     file.seek(file.tell() - len(layout.body))
-    return replace(layout, body=b"")
+    asked = (f"encoding {options.encoding}",) if options.encoding else ()
+    return replace(layout, body=b"", notes=(*asked, *layout.notes))
 
 
 def _head(name: str, file: BinaryIO, options: ReadOptions, block: int) -> bytes:

@@ -321,14 +321,15 @@ class Words:
 
         assert part.words is not None
         texts, counts = part.words
-        if self.known is None or self.counts is None:
-            self.known, self.counts = texts, counts
-        else:
-            new = texts.filter(pc.invert(pc.is_in(texts, value_set=self.known)))
-            self.known = pa.concat_arrays([self.known, new])
-            self.counts = np.concatenate([self.counts, np.zeros(len(new), dtype=self.counts.dtype)])
-            self.counts[pc.index_in(texts, value_set=self.known).to_numpy()] += counts
-        if len(self.known) > MOST_WORDS:
+        known, seen = self.known, self.counts
+        if known is None or seen is None:
+            known, seen = texts.slice(0, 0), counts[:0]
+        new = texts.filter(pc.invert(pc.is_in(texts, value_set=known)))
+        known = pa.concat_arrays([known, new])
+        seen = np.concatenate([seen, np.zeros(len(new), dtype=seen.dtype)])
+        seen[pc.index_in(texts, value_set=known).to_numpy()] += counts
+        self.known, self.counts = known, seen
+        if len(known) > MOST_WORDS:
             raise UnlikeError
 
     def column(self) -> Column:

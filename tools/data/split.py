@@ -52,10 +52,12 @@ class Shares:
 
         place, sizes = _sizes(units)
         order = random.permutation(len(sizes)).astype(units.dtype)
-        shuffled = sizes[order]
-        middle = np.empty(len(sizes))
-        middle[order] = np.cumsum(shuffled) - (shuffled - 1) / 2
-        del order, shuffled, sizes
+        middle, before = np.empty(len(sizes)), 0
+        for start in range(0, len(order), BLOCK):
+            some = order[start : start + BLOCK]
+            ends = np.cumsum(sizes[some]) + before
+            middle[some], before = ends - (sizes[some] - 1) / 2, int(ends[-1])
+        del order, sizes
         return np.concatenate(
             [
                 middle[:0].astype(np.int8),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -54,7 +54,12 @@ def read_streamed(source: Path, options: ReadOptions, tell: Tell) -> Generator[L
     """
     with held(source) as file:
         stream = _stream(source.name, file, options, tell)
-        yield Large(grouped(stream.parts()), stream.notes) if stream else None
+        if stream is None:
+            yield None
+            return
+        # Whoever reads no further has no thread that does.
+        with closing(stream.parts()) as parts:
+            yield Large(grouped(parts), stream.notes)
 
 
 def _stream(name: str, file: BinaryIO, options: ReadOptions, tell: Tell) -> Stream | None:
@@ -76,7 +81,7 @@ class Stream:
     tell: Tell
     notes: list[str] = field(default_factory=list[str])
 
-    def parts(self) -> Iterator[pa.Table]:
+    def parts(self) -> Generator[pa.Table]:
         import pyarrow as pa
 
         size, rows = os.fstat(self.file.fileno()).st_size >> 20, 0
@@ -84,14 +89,15 @@ class Stream:
             texts = bodies(self.file, self.layout, BLOCK)
             head = self._head(texts)
             guesses = self._guesses(pa.concat_tables(head))
-            for found in self._ahead(head, texts, guesses):
-                table = pa.table({name: part.values for name, part in found.items()})
-                rows += len(table)
-                require_cells(self.name, rows, len(self.layout.names))
-                for name, part in found.items():
-                    guesses[name].take(part)
-                self.tell(self.file.tell() >> 20, size, "MB of text read")
-                yield table
+            with closing(self._ahead(head, texts, guesses)) as ahead:
+                for found in ahead:
+                    table = pa.table({name: part.values for name, part in found.items()})
+                    rows += len(table)
+                    require_cells(self.name, rows, len(self.layout.names))
+                    for name, part in found.items():
+                        guesses[name].take(part)
+                    self.tell(self.file.tell() >> 20, size, "MB of text read")
+                    yield table
         self.notes.extend(self._said(guesses))
 
     def _head(self, texts: Iterator[bytes]) -> list[pa.Table]:
@@ -117,7 +123,7 @@ class Stream:
 
     def _ahead(
         self, head: Iterable[pa.Table], texts: Iterator[bytes], guesses: Mapping[str, Guess]
-    ) -> Iterator[dict[str, Part]]:
+    ) -> Generator[dict[str, Part]]:
         """The blocks in their order, the next of which are being read while one is stored."""
         from concurrent.futures import Future, ThreadPoolExecutor
 

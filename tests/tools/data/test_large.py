@@ -81,6 +81,7 @@ UNLIKE: dict[str, tuple[bytes, ReadOptions]] = {
     "spaces as separators": (("id v\n" + _rows("1.5")).replace(",", "  ").encode(), ReadOptions()),
     "blank lines": (("id,v\n" + _rows("1") + "\n60,2\n").encode(), ReadOptions()),
     "backslashes before quotes": (("id,v\n" + _rows(r'"a \" b"')).encode(), ReadOptions()),
+    "the encoding that is asked for": (("id,v\n" + _rows("a")).encode(), ReadOptions(encoding="utf8")),
     "rows that are padded": (("id,v\n" + _rows("1") + "60\n").encode(), ReadOptions(bad_rows="pad")),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlops_mcp.tools.data import client
+from mlops_mcp.tools.data import split as cutting
 from mlops_mcp.tools.data.models import Split
 from mlops_mcp.tools.data.split import Strategy
 from mlops_mcp.tools.data.store import resolve
@@ -202,3 +204,21 @@ def test_a_time_that_a_random_split_ignores_is_said(work: Work, tmp_path: Path) 
     made = split(work, tmp_path, {"day": days, "x": list(range(len(days)))}, "random", "")
     later = resolve(work, made.train.dataset).frame().day > resolve(work, made.test.dataset).frame().day.min()
     assert made.notes[0].startswith(f"{int(later.sum())} rows of train are later than the first of test by day")
+
+
+@pytest.mark.parametrize("kinds", [20_000, 700])
+def test_parts_are_the_same_however_many_rows_are_ranked_at_once(monkeypatch: pytest.MonkeyPatch, kinds: int) -> None:
+    units, shares = np.arange(20_000, dtype=np.int32) % kinds, cutting.Shares(0.2, 0.15)
+    at_once = shares.shuffled(units, np.random.default_rng(3))
+    monkeypatch.setattr(cutting, "BLOCK", 999)
+    assert (shares.shuffled(units, np.random.default_rng(3)) == at_once).all()
+
+
+def test_to_cut_rows_takes_few_bytes_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutting, "BLOCK", 1000)
+    rows = 100_000
+    tracemalloc.start()
+    cutting.Shares(0.2, 0.15).shuffled(np.arange(rows, dtype=np.int32), np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30 * rows

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from mlops_mcp.tools.data import cells, guesses, plain, store, streamed
+from mlops_mcp.tools.data import cells, guesses, pieces, plain, store, streamed
 from mlops_mcp.tools.data.models import ReadOptions
 from mlops_mcp.tools.data.store import load_file
 from mlops_mcp.tools.errors import ToolFailure
@@ -114,6 +115,7 @@ def test_what_shows_late_that_it_is_another_thing_is_read_at_once(read: Read, te
         {"decimal": ","},
         {"bad_rows": "pad"},
         {"encoding": "no such"},
+        {"encoding": "UTF8"},
         {"header": False},
     ],
     ids=str,
@@ -128,3 +130,17 @@ def test_text_of_too_many_values_is_read_at_once(read: Read, monkeypatch: pytest
     whole = read(text, "whole", 1 << 30)
     monkeypatch.setattr(guesses, "MOST_WORDS", 20)
     assert read(text, "parts", 0) == whole
+
+
+@pytest.mark.usefixtures("read")
+def test_whoever_reads_no_further_leaves_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "STEP", 10)
+    monkeypatch.setattr(pieces, "GROUP", 10)
+    path = tmp_path / "rows.csv"
+    path.write_text(_rows("1"))
+    before = threading.active_count()
+    with streamed.read_streamed(path, ReadOptions(), lambda *_: None) as found:
+        assert found is not None
+        assert len(next(found.parts)) == 10
+        assert threading.active_count() > before
+    assert threading.active_count() == before
