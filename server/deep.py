@@ -58,7 +58,7 @@ def _questions(settings: Settings) -> list[Question]:
     ]
     return [
         *asked,
-        Question("artifacts", settings.artifact_root, "mlflow.artifact_root", partial(_artifacts, settings)),
+        Question("artifacts", _artifact_root(settings), "mlflow.artifact_root", partial(_artifacts, settings)),
     ]
 
 
@@ -71,8 +71,15 @@ def _both(look: Callable[[], str], write: Callable[[], None], done: str) -> str:
     return f"{said}{_took(write, done)}"
 
 
+def _artifact_root(settings: Settings) -> str:
+    """A tracking server knows its own store, unless another one is set."""
+    of_server = settings.tracking_uri.startswith("http") and not settings.mlflow.artifact_root
+    return settings.tracking_uri if of_server else settings.artifact_root
+
+
 def _artifacts(settings: Settings) -> str:
-    if not settings.artifact_root.partition("://")[1] and not Path(settings.artifact_root).is_dir():
+    root = _artifact_root(settings)
+    if not root.partition("://")[1] and not Path(root).is_dir():
         raise NotCreated
     return _took(partial(_artifact, settings))
 
@@ -162,12 +169,14 @@ def _journals(settings: Settings, name: str) -> Iterator[Path]:
 
 
 def _artifact(settings: Settings) -> None:
+    from ..tools.tracking.client import artifact_place
     from ..tools.tracking.locations import artifacts_at
 
+    root = settings.mlflow.artifact_root or artifact_place(_work(settings), "", "")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "doctor.txt")
         path.write_bytes(CONTENT)
-        place = artifacts_at(settings, f"{settings.artifact_root.rstrip('/')}/doctor-{uuid.uuid4().hex}")
+        place = artifacts_at(settings, f"{root.rstrip('/')}/doctor-{uuid.uuid4().hex}")
         place.log_artifact(str(path))
         found = Path(place.download_artifacts("doctor.txt", folder)).read_bytes()
         place.delete_artifacts()

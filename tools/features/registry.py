@@ -233,13 +233,16 @@ def _require_folder(settings: Settings) -> None:
 
 
 def _refuse_repository(settings: Settings) -> None:
-    """Views of ours would be sources in our state folder, which nobody else of the team can read."""
+    """Views of ours would be sources in our state folder, which nobody else of the team can read.
+
+    And the team's next `feast apply` would delete them, as it does all that its own files do not define.
+    """
     if is_repository(settings):
         raise ToolFailure(
             f"{settings.feast_home} is the Feast repository of a team ({FILE}): its views are read, and none is "
             "registered or deleted there",
-            "Its own feast apply does that; to have views of your own, set feast.repo_path (FEAST_REPO_PATH) to "
-            "another folder, or leave it empty.",
+            "Its own feast apply does that, and deletes what its files do not define; to have views of your own, set "
+            "feast.repo_path (FEAST_REPO_PATH) to another folder, or leave it empty.",
         )
 
 

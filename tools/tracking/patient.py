@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Arguments = Mapping[str, Any]
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0
-# The tag by which a run or a model is known again.
-ONCE = "mlops.once"
+# The tag by which a run or a model is known again; of those that MLflow, and our tools, do not show.
+ONCE = "mlflow.mlops.once"
 AWAY = "TEMPORARILY_UNAVAILABLE"
 # Of a server that cannot answer now, or of what stands before it.
 STATUS = tuple(f"too many {status} error responses" for status in (502, 503, 504))

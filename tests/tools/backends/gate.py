@@ -1,4 +1,4 @@
-"""The way to a server, which can be shut, and on which the answer to one request can be lost."""
+"""The way to a server, which can be shut, and on which answers can be lost."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ MOST = 1 << 16
 class Gate:
     """Passes on what comes to its own port.
 
-    `losing` is a text in a request whose answer does not come back, though the server has given it; once only.
+    `losing` are texts in requests: the first answer to each does not come back, though the server has given it. `asked`
+    counts what was sent to the server, which need not have read it.
     """
 
     target: int
     port: int = field(default_factory=free_port)
-    losing: bytes = b""
-    lost: int = 0
+    losing: list[bytes] = field(default_factory=list[bytes])
+    asked: int = 0
     _listener: socket.socket | None = None
     _open: list[socket.socket] = field(default_factory=list[socket.socket])
 
@@ -51,10 +52,11 @@ class Gate:
     def _ask(self, near: socket.socket, far: socket.socket, answer_is_lost: threading.Event) -> None:
         with suppress(OSError):
             while data := near.recv(MOST):
-                if self.losing and self.losing in data:
-                    self.losing, self.lost = b"", self.lost + 1
+                if hit := next((each for each in self.losing if each in data), None):
+                    self.losing.remove(hit)
                     answer_is_lost.set()
                 far.sendall(data)
+                self.asked += 1
         close(far)
 
     @staticmethod

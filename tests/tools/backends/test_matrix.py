@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from mcp.types import TextContent
 
 from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
+from mlops_mcp.server.deep import deep_answers
 
 from ...conftest import PATIENT, connected, finished, in_a_task_of_its_own
 from .conftest import BUCKET, address_of
@@ -157,6 +159,17 @@ async def test_every_step_is_the_same_whatever_a_team_runs(team: Team, call: Cal
     await back_and_away(call, name)
     ours = await call("search_runs", experiment="mlops")
     assert {line["status"] for line in ours["items"]} == {"FINISHED"}
+
+
+@pytest.mark.parametrize(
+    ("team", "named"),
+    [(_proxied, {"mlflow", "artifacts"}), (_direct, {"mlflow", "artifacts"}), (_cluster, {"jobs", "optuna", "dask"})],
+    indirect=["team"],
+)
+def test_the_doctor_writes_and_reads_each_backend_and_says_what_it_cost(team: Team, named: set[str]) -> None:
+    found = {answer.name: answer for answer in deep_answers(team.settings)}
+    written = {name for name, answer in found.items() if re.search(r"written and read in \d+ ms", answer.detail)}
+    assert named <= written, found
 
 
 @pytest.mark.parametrize("team", [_cluster], indirect=True)
