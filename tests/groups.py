@@ -14,6 +14,7 @@ TOGETHER = {
     "tests/integration/test_planted_secrets.py": "home",
     "tests/tools/data/test_postgres_source.py": "cluster",
     "tests/tools/replica/test_answers.py": "cluster",
+    "tests/tools/replica/test_around.py": "cluster",
     "tests/tools/replica/test_steps.py": "cluster",
     "tests/tools/runtime/test_cluster_pool.py": "cluster",
     "tests/tools/runtime/test_fan_out.py": "cluster",
