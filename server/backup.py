@@ -80,7 +80,8 @@ def _elsewhere(settings: Settings, home: Path) -> list[str]:
     places = {
         "MLflow": settings.tracking_uri, "artifacts": settings.artifact_root, "studies": settings.study_storage,
         "features": str(settings.feast_home), "suites": str(settings.gx_home), "bentos": str(settings.bentoml_home),
-        "jobs": settings.job_store,
+        "jobs": settings.job_store, "what servers share": settings.storage.database.get_secret_value(),
+        "shared files": settings.storage.files,
     }  # fmt: skip
     inside = (str(home), str(settings.home), f"sqlite:///{home}", f"sqlite:///{settings.home}", f"file://{home}")
     outside = [(what, place) for what, place in places.items() if place and not place.startswith(inside)]

@@ -40,6 +40,8 @@ def _questions(settings: Settings) -> list[Question]:
         "optuna": _study,
         "bentoml": lambda _: _file(settings.bentoml_home),
         "dask": _task,
+        "shared state": _catalogue,
+        "shared files": _contents,
     }
     only_read = {"feast"} if is_repository(settings) else set[str]()
     asked = [
@@ -135,6 +137,37 @@ def _jobs(settings: Settings) -> None:
         connection.execute("create temporary table doctor (word text) on commit drop")
         connection.execute("insert into doctor values ('written')")
         connection.execute("select word from doctor").fetchone()
+
+
+def _catalogue(settings: Settings) -> None:
+    """Where what the servers share is noted, which makes the tables if there are none."""
+    from ..tools.replica.catalogue import Catalogue
+    from ..tools.replica.steps import installation
+
+    catalogue = Catalogue(settings.storage.database.get_secret_value(), installation(settings))
+    try:
+        with catalogue.alone() as db:
+            db.execute("create temporary table doctor (word text) on commit drop")
+            db.execute("insert into doctor values ('written')")
+            db.execute("select word from doctor").fetchone()
+    finally:
+        catalogue.close()
+
+
+def _contents(settings: Settings) -> None:
+    from ..tools.replica.contents import contents_of
+    from ..tools.replica.copies import digest
+
+    contents = contents_of(settings.storage)
+    with tempfile.TemporaryDirectory() as folder:
+        written, read = Path(folder, "written"), Path(folder, "read")
+        written.write_bytes(CONTENT + uuid.uuid4().bytes)
+        name = digest(written)
+        contents.put(name, written)
+        found = contents.get(name, read) and read.read_bytes() == written.read_bytes()
+        contents.drop(name)
+    if not found:
+        raise OSError("it does not give back what was written")
 
 
 def _registry(settings: Settings) -> None:

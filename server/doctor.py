@@ -143,6 +143,8 @@ def _configured(settings: Settings) -> Iterator[tuple[object, str, str]]:
     yield settings.tracking_uri.startswith(POSTGRES), "mlflow.tracking_uri", "psycopg"
     yield settings.study_storage.startswith(POSTGRES), "optuna.study_storage", "psycopg"
     yield store.startswith(POSTGRES), "runtime.job_store", "psycopg"
+    yield settings.storage.files, "storage.database", "psycopg"
+    yield settings.storage.files.startswith("s3://"), "storage.files", "boto3"
     yield any(source.startswith(POSTGRES) for source in sources), "data.sources", "psycopg"
 
 

@@ -15,7 +15,7 @@ from ..tools.errors import ToolFailure, Unavailable
 from ..tools.tracing.store.drops import drops
 from .access.crowd import Crowd, too_many
 from .access.gate import counted_for
-from .ending import Ending
+from .ending import ENDS, Ending
 from .services import Services
 
 ALIVE, READY, METRICS = "/healthz", "/readyz", "/metrics"
@@ -24,14 +24,19 @@ TEXT = "text/plain; version=0.0.4"
 
 
 class Alive:
-    """Answers `/healthz` before anything is looked at: whoever starts processes knows neither host name nor token."""
+    """Answers `/healthz` before anything is looked at: whoever starts processes knows neither host name nor token.
 
-    def __init__(self, app: ASGIApp) -> None:
+    So does who balances loads, so that it is 503 as soon as no more calls are wanted.
+    """
+
+    def __init__(self, app: ASGIApp, ending: Ending) -> None:
         self._app = app
+        self._ending = ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         alive = scope["type"] == "http" and scope["path"] == ALIVE and scope["method"] in ("GET", "HEAD")
-        await (PlainTextResponse("ok") if alive else self._app)(scope, receive, send)
+        said = PlainTextResponse(ENDS, 503) if self._ending.announced else PlainTextResponse("ok")
+        await (said if alive else self._app)(scope, receive, send)
 
 
 class Operations:
@@ -51,7 +56,7 @@ class Operations:
         """200, or 503 with what is wrong."""
         if refused := self._one_too_many(request):
             return refused
-        wrong = ["the server ends"] if self._ending.announced else list[str]()
+        wrong = [ENDS] if self._ending.announced else list[str]()
         if not os.access(self._services.settings.home, os.W_OK | os.X_OK):
             wrong.append("the state folder cannot be written")
         try:

@@ -85,6 +85,7 @@ def questions(settings: Settings) -> list[Question]:
         Question("state folder", str(home), ours, partial(_folder, home)),
         _jobs(settings),
         *_cluster(settings),
+        *_shared(settings),
         Question("traces", str(settings.trace_store), ours, partial(_traces, settings)),
         _store("mlflow", settings.tracking_uri, "mlflow.tracking_uri (MLFLOW_TRACKING_URI)"),
         Question("feast", str(feast), "feast.repo_path (FEAST_REPO_PATH)", partial(_features, settings)),
@@ -137,6 +138,22 @@ def _jobs(settings: Settings) -> Question:
         return _store("jobs", url, "runtime.job_store")
     path = settings.home / "jobs.db"
     return Question("jobs", str(path), "home (MLOPS_HOME)", partial(_sqlite, path))
+
+
+def _shared(settings: Settings) -> list[Question]:
+    database, files = settings.storage.database.get_secret_value(), settings.storage.files
+    if not files:
+        return []
+    parts = urlsplit(settings.storage.endpoint)
+    ask = partial(_tcp, parts, 80 if parts.scheme == "http" else 443) if settings.storage.endpoint else _unasked
+    return [
+        _store("shared state", database, "storage.database"),
+        Question("shared files", files, "storage.files", ask),
+    ]
+
+
+def _unasked() -> str:
+    raise NotChecked("doctor --deep writes and reads there")
 
 
 def _cluster(settings: Settings) -> list[Question]:

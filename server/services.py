@@ -16,6 +16,7 @@ from mcp.types import CallToolResult, InputRequiredResult
 from ..config.settings import Settings
 from ..config.watch import Watch
 from ..tools.audit import AuditLog
+from ..tools.replica.steps import fetch, is_shared
 from ..tools.runtime.calls.executor import CallExecutor
 from ..tools.runtime.identity import acting
 from ..tools.runtime.jobs.queue import Jobs
@@ -41,6 +42,7 @@ from .subscriptions import Bus
 
 RECONCILE_EVERY_S = 1.0
 SHIP_EVERY_S = 1.0
+FETCH_EVERY_S = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class Services:
         self._counts = BlockingCalls("the table of what was written")
         self._spans = BlockingCalls("the trace store")
         self._shipping = BlockingCalls("the shipper", 1)
+        self._fetching = BlockingCalls("the shared state", 1)
         self._watch = Watch(settings)
         self._launcher = Launcher()
         self._warming = False
@@ -83,6 +86,8 @@ class Services:
                 group.start_soon(repeat, self.changes.look_at_jobs, RECONCILE_EVERY_S, "ended jobs cannot be looked at")
                 outcomes = "the outcomes of keyed calls cannot be written"
                 group.start_soon(repeat, self.answers.write_waiting, RETRY_S, outcomes)
+                if is_shared(self.settings):
+                    group.start_soon(repeat, self._fetch, FETCH_EVERY_S, "what other servers have made is not fetched")
                 try:
                     yield
                 finally:
@@ -133,6 +138,10 @@ class Services:
 
     async def _look_after_traces(self) -> None:
         await self._shipping.run(self._ship)
+
+    async def _fetch(self) -> None:
+        """Also between calls: tokens that were revoked elsewhere are gone here."""
+        await self._fetching.run(partial(fetch, self.settings))
 
     def _ship(self) -> None:
         settings = self._watch.current()

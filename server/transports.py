@@ -16,6 +16,8 @@ import anyio.to_thread
 
 from ..config.errors import SettingsError
 from ..config.settings import ServerSettings, Settings
+from ..tools.errors import ToolFailure
+from ..tools.replica.steps import fetch
 from ..tools.spec import Toolset
 from ..tools.storage.state_files import own_folder
 from .app import create_server
@@ -45,6 +47,7 @@ def serve(settings: Settings, transport: Transport, *more: Toolset) -> None:
         SettingsError: the state folder cannot be written, or the address cannot be listened on.
     """
     require_home(settings.home)
+    require_shared(settings)
     run(create_server(settings, *more), settings, transport)
 
 
@@ -67,6 +70,18 @@ def require_home(home: Path) -> None:
         raise SettingsError(
             f"the state folder {home} cannot be used: {error.strerror}; set MLOPS_HOME to a folder of your own"
         ) from error
+
+
+def require_shared(settings: Settings) -> None:
+    """Have what other servers have made, their tokens among it, before anybody is let in.
+
+    Raises:
+        SettingsError: what they share does not answer.
+    """
+    try:
+        fetch(settings)
+    except ToolFailure as failure:
+        raise SettingsError(str(failure)) from failure
 
 
 async def _serve_stdio(server: Host, _settings: Settings, _transport: Transport) -> None:

@@ -62,7 +62,7 @@ def web_app(server: Host, settings: Settings, callers: Callers, streamable: bool
         expose_headers=EXPOSED,
     )
     app.add_middleware(HostCheck, security=security)
-    app.add_middleware(Alive)
+    app.add_middleware(Alive, ending=ending)
     app.add_middleware(EndsInOrder, ending=ending)  # the outermost, since it was added last
     return app
 

@@ -17,6 +17,7 @@ TOGETHER = {
     "tests/tools/backends/test_outages.py": "cluster",
     "tests/tools/data/test_postgres_source.py": "cluster",
     "tests/tools/replica/test_answers.py": "cluster",
+    "tests/tools/replica/test_around.py": "cluster",
     "tests/tools/replica/test_steps.py": "cluster",
     "tests/tools/runtime/test_cluster_pool.py": "cluster",
     "tests/tools/runtime/test_fan_out.py": "cluster",

@@ -27,7 +27,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(enc
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SERVERS = ("mlops-1", "mlops-2")
 # Not of the settings: where libraries put what they keep.
-OTHERS = {"HOME"}
+OTHERS = {"HOME", "AWS_SHARED_CREDENTIALS_FILE", "AWS_DEFAULT_REGION"}
 MANIFESTS = [
     manifest
     for file in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
@@ -69,7 +69,6 @@ def test_what_a_service_of_the_compose_file_refers_to_is_there() -> None:
         assert set(service.get("depends_on", ())) <= SERVICES.keys(), name
         for other, wanted in service.get("depends_on", {}).items():
             assert wanted["condition"] != "service_healthy" or "healthcheck" in SERVICES[other], name
-        assert service.get("pid", "service:mlops-1") == "service:mlops-1"
         assert re.fullmatch(r"[^:@]+(:[^:]+)?", service["image"]), name
 
 
@@ -79,10 +78,13 @@ def test_every_secret_is_mounted_from_a_file_that_the_script_makes_and_git_ignor
         subprocess.run(["sh", str(tmp_path / "secrets.sh")], check=True)
     made = {each.name: each.read_text(encoding="utf-8") for each in (tmp_path / "secrets").iterdir()}
     assert {each["file"] for each in COMPOSE["secrets"].values()} == {f"secrets/{name}" for name in made}
-    assert made["job_store"] == f"postgresql://mlops:{made['postgres_password']}@postgres/mlops"
+    assert made["aws"].endswith(f"aws_secret_access_key = {made['s3_password']}\n")
+    assert made["storage_database"] == f"postgresql://mlops:{made['postgres_password']}@postgres/mlops"
     assert "examples/deploy/secrets/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     given = {name for service in SERVICES.values() for name in service.get("environment", {})}
-    secret = {name for name in given if re.search("PASSWORD|SECRET|STORE|STORAGE|TOKEN", name)}
+    secret = {
+        name for name in given if re.search("PASSWORD|SECRET|STORE|STUDY_STORAGE|DATABASE|TOKEN|CREDENTIALS", name)
+    }
     assert secret
     assert all(name.endswith(IN_A_FILE) for name in secret)
 
@@ -94,8 +96,21 @@ def test_every_variable_of_a_server_is_one_that_the_settings_know(name: str, tmp
     settings = settings_of(environment, tmp_path).settings
     assert settings.tracking_uri == "http://mlflow:5000"
     assert settings.study_storage == "postgresql+psycopg://u:p@host/db"
-    assert settings.runtime.job_store.get_secret_value() == "postgresql://u:p@host/db"
-    assert f"server {'one' if name == SERVERS[0] else 'two'} mlops-1:{settings.server.port}" in proxy()
+    assert settings.job_store == "postgresql://u:p@host/db"
+    assert settings.storage.files.startswith("s3://mlops/")
+    assert f"server {'one' if name == SERVERS[0] else 'two'} {name}:{settings.server.port}" in proxy()
+
+
+def test_servers_have_no_folder_process_or_address_in_common() -> None:
+    one, two = (SERVICES[name] for name in SERVERS)
+    assert not set(one["volumes"]) & set(two["volumes"])
+    assert not {"pid", "network_mode", "ipc"} & {*one, *two}
+    (server,) = (each for each in MANIFESTS if each["kind"] == "Deployment" and each["metadata"]["name"] == "mlops-mcp")
+    assert server["spec"]["replicas"] > 1
+    assert all("persistentVolumeClaim" not in each for each in server["spec"]["template"]["spec"]["volumes"])
+    grace_s = server["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    drains = next(each for each in containers() if each["name"] == "server")["env"]
+    assert grace_s > 2 * float(next(each["value"] for each in drains if each["name"] == "MLOPS_SERVER__DRAIN_S"))
 
 
 def test_the_proxy_takes_its_configuration(needs: Callable[..., str], tmp_path: Path) -> None:

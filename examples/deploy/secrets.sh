@@ -10,8 +10,12 @@ made postgres_password "$(random)"
 made s3_password "$(random)"
 password=$(cat secrets/postgres_password)
 made mlflow_store "postgresql+psycopg://mlops:$password@postgres/mlflow"
-made job_store "postgresql://mlops:$password@postgres/mlops"
+made storage_database "postgresql://mlops:$password@postgres/mlops"
 made study_storage "postgresql://mlops:$password@postgres/mlops"
+made aws "[default]
+aws_access_key_id = mlops
+aws_secret_access_key = $(cat secrets/s3_password)
+"
 # The servers run as 1000, PostgreSQL and the store as themselves: whoever may read the folder is decided by its mode.
 chmod 711 secrets
 chmod 444 secrets/*

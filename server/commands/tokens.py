@@ -30,16 +30,16 @@ def add(commands: Any) -> None:
 def _token_new(options: argparse.Namespace, loaded: Loaded) -> int:
     from ..access.command import new
 
-    return new(loaded.settings.home, options.name, options.scope)
+    return new(loaded.settings, options.name, options.scope)
 
 
 def _token_list(_options: argparse.Namespace, loaded: Loaded) -> int:
     from ..access.command import show
 
-    return show(loaded.settings.home)
+    return show(loaded.settings)
 
 
 def _token_revoke(options: argparse.Namespace, loaded: Loaded) -> int:
     from ..access.command import revoke
 
-    return revoke(loaded.settings.home, options.name)
+    return revoke(loaded.settings, options.name)

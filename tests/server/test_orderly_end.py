@@ -121,15 +121,15 @@ async def test_a_server_that_drains_says_so_and_answers_until_it_is_told_a_secon
     patient = {**environ, "MLOPS_SERVER__DRAIN_S": "3600"}
     async with endless(patient, tmp_path) as (process, url), Client(url) as client, httpx.AsyncClient() as http:
 
-        async def ready() -> int:
-            return (await http.get(f"{url.removesuffix('/mcp')}/readyz")).status_code
+        async def ready() -> set[int]:
+            return {(await http.get(url.replace("/mcp", path))).status_code for path in ("/readyz", "/healthz")}
 
-        assert await ready() == 200
+        assert await ready() == {200}
         running = asyncio.create_task(client.call_tool("begin", {"folder": str(tmp_path), "wait_s": 50}))
         await eventually((tmp_path / "begun").exists)
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(600):
-            while await ready() != 503:
+            while await ready() != {503}:
                 await asyncio.sleep(0)
             assert (await client.call_tool("list_jobs", {})).structured_content
             (tmp_path / "go").touch()

@@ -66,6 +66,13 @@ def in_step(settings: Settings, patience_s: float = 0.0) -> Generator[None]:
         replica.require_kept(began)
 
 
+def fetch(settings: Settings) -> None:
+    """Take over what others have made by now. Raises StorageError."""
+    if is_shared(settings):
+        with _replica(settings) as replica:
+            replica.fetch()
+
+
 def bring(settings: Settings, path: Path) -> Path:
     """A file, or all files of a folder, that others have made and that is larger than what is fetched unasked.
 

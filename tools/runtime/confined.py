@@ -23,6 +23,8 @@ from ..storage.state_files import private_folder
 CREDENTIALS = (
     ".aws", ".azure", ".boto", ".config/gcloud", ".databrickscfg", ".netrc", ".pgpass", ".postgresql", ".mlflow",
 )  # fmt: skip
+NAMED = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "GOOGLE_APPLICATION_CREDENTIALS")
+TOKEN = "AWS_WEB_IDENTITY_TOKEN_FILE"
 TOOLS = __name__.removesuffix(".runtime.confined")
 FOLDERS = ("", "file")
 DATABASES = ("sqlite", "duckdb")
@@ -56,10 +58,17 @@ def reach_of(settings: Settings, network: bool) -> Reach:
     """
     network = network or _is_remote(settings)
     home = Path.home()
-    credentials = tuple(home / name for name in CREDENTIALS) if network else ()
+    credentials = (*(home / name for name in CREDENTIALS), *_named()) if network else ()
     changes = (*settings.roots, *_folders(settings), *_temporary(), *_caches(home))
     read = (settings.feast_home,) if is_read_only(settings) else ()
     return Reach((*needed_to_run(), *credentials, *read), changes, tcp=network)
+
+
+def _named() -> Iterator[Path]:
+    """Where variables say that credentials are; a token that is exchanged from time to time is another file then."""
+    yield from (Path(os.environ[name]) for name in NAMED if os.environ.get(name))
+    if token := os.environ.get(TOKEN):
+        yield Path(token).parent
 
 
 def _is_remote(settings: Settings) -> bool:

@@ -81,6 +81,19 @@ def test_configured_places_stay_in_reach_and_a_home_does_not(environ: dict[str, 
     assert Path.home() / ".aws" not in reach.reads
 
 
+def test_credentials_that_variables_name_are_read_where_something_lies_elsewhere(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = {"storage.database": "postgresql://db/state", "storage.files": "s3://bucket/state"}
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.setenv(name, f"/run/secrets/{name.lower()}")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/run/eks/token")
+    named = {Path("/run/secrets/aws_shared_credentials_file"), Path("/run/secrets/google_application_credentials")}
+    reads = set(reach_of(load(environ, shared).settings, network=False).reads)
+    assert named | {Path("/run/eks")} <= reads
+    assert not {*named, Path("/run/eks")} & set(reach_of(load(environ).settings, network=False).reads)
+
+
 @pytest.mark.parametrize(
     ("address", "opened"),
     [
