@@ -195,6 +195,16 @@ def test_graphs_that_name_other_files_or_libraries_or_are_not_about_rows_are_ref
             taken(work, tmp_path, name)
 
 
+def test_a_graph_that_asks_for_more_memory_than_there_is_fails_alone(tmp_path: Path) -> None:
+    from onnx import helper, numpy_helper
+
+    size = numpy_helper.from_array(np.array([10**7, 10**7]), "size")
+    nodes = [helper.make_node("ConstantOfShape", ["size"], ["big"]), helper.make_node("ReduceSum", ["big"], ["out"])]
+    content = written(tmp_path, "huge.onnx", [tensor("in", 1)], [tensor("out", 1)], nodes, initializer=[size])
+    with pytest.raises(ValueError, match="ConstantOfShape"):
+        opened(content.read_bytes(), ["a"], classifies=False).predict(pd.DataFrame({"a": [1.0]}))
+
+
 def test_a_graph_that_was_changed_in_the_store_is_not_opened(work: Work, tmp_path: Path, frame: pd.DataFrame) -> None:
     from onnx import load, save
 
