@@ -135,6 +135,7 @@ class DataSettings(Section):
     query_memory_mb: Annotated[int, Field(ge=64)]
     query_spill_mb: Annotated[int, Field(ge=0)]
     max_mb: Annotated[int, Field(ge=1)]
+    job_mb: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def _when(given: object) -> object:

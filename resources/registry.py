@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..tools.errors import unknown
 from ..tools.registry import client as registry
-from ..tools.registry.models import ModelVersion, RegisteredModel
+from ..tools.registry.models import ForeignModel, ModelVersion, RegisteredModel
 from ..tools.runtime.work import Work
 from .runs import cell
 
@@ -15,7 +15,7 @@ def model_card(work: Work, name: str) -> str:
     lines = [_row(version) for version in model.versions]
     more = f"\n\n{model.omitted} older versions are left out." if model.omitted else ""
     table = "\n".join(["| version | stage | aliases | source | created |", "|---|---|---|---|---|", *lines])
-    return f"# Model {model.name}\n\n{_summary(model)}\n\n{table}{more}"
+    return f"# Model {cell(model.name)}\n\n{_summary(model)}\n\n{table}{more}"
 
 
 def version_card(work: Work, name: str, version: str) -> str:
@@ -24,9 +24,15 @@ def version_card(work: Work, name: str, version: str) -> str:
     found = next((entry for entry in model.versions if str(entry.version) == version), None)
     if found is None:  # the handle is read more kindly than an address
         raise unknown(f"version of {name}", version, (str(entry.version) for entry in model.versions))
-    inputs = "\n".join(f"- `{cell(feature.name)}` ({feature.kind})" for feature in model.inputs)
-    about = f"# {found.model}\n\n{_summary(model)}\n\n{_facts(found)}"
-    return f"{about}\n\n## Inputs\n{inputs}" if inputs else about
+    inputs = "\n".join(f"- {cell(feature.name)} ({feature.kind})" for feature in model.inputs)
+    parts = [
+        f"# {cell(found.model)}",
+        _summary(model),
+        _facts(found),
+        f"## Inputs\n{inputs}" if inputs else "",
+        _described(model.foreign) if model.foreign else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def model_names(work: Work, prefix: str) -> list[str]:
@@ -50,6 +56,22 @@ def _summary(model: RegisteredModel) -> str:
     what = f"{cell(model.algorithm)} for **{cell(model.target)}**{labels}, as version {model.versions[0].version}"
     parts = [cell(model.description), what if model.algorithm else "", *map(cell, model.notes)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _described(model: ForeignModel) -> str:
+    """What a version that others have logged says of itself."""
+    sides = (("takes", model.inputs), ("gives", model.outputs))
+    facts = {
+        "flavors": ", ".join(model.flavors),
+        "owner": model.owner,
+        "MLflow": model.mlflow,
+        "files": ", ".join(model.files),
+        **{side: ", ".join(f"{name}: {kind}" for name, kind in columns.items()) for side, columns in sides},
+        "input example": "yes" if model.example else "no",
+        "import_model": f"refuses it: {model.refused}" if model.refused else "takes it in",
+    }
+    lines = (f"- {name}: {cell(value)}" for name, value in facts.items() if value)
+    return "\n".join(["## As MLflow describes it", *lines])
 
 
 def _facts(version: ModelVersion) -> str:

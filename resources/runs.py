@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 
+from ..tools.legible import legible
 from ..tools.runtime.work import Work
 from ..tools.tracking import client as tracking
 from ..tools.tracking.models import Run, RunLine
@@ -43,12 +44,12 @@ def _run(run: Run) -> str:
     parts = [
         f"# Run {cell(run.name or run.run)}",
         f"`{run.run}` in experiment **{cell(run.experiment)}**: {run.status}, {took}, started {run.started}",
-        "\n".join(f"- {note}" for note in run.notes),
+        "\n".join(f"- {cell(note)}" for note in run.notes),
         _table("Metrics", {name: f"{value:.6g}" for name, value in run.metrics.items()}),
         _table("Params", run.params),
         _table("Tags", run.tags),
-        "\n".join(["## Models", *(f"- `{model}`" for model in run.models)]) if run.models else "",
-        f"Artifacts: `{run.artifact_uri}`",
+        "\n".join(["## Models", *(f"- {cell(model)}" for model in run.models)]) if run.models else "",
+        f"Artifacts: {cell(run.artifact_uri)}",
         f"Left out: {run.omitted}." if run.omitted else "",
     ]
     return "\n\n".join(part for part in parts if part)
@@ -63,4 +64,4 @@ def _table(title: str, rows: dict[str, str]) -> str:
 
 def cell(value: object) -> str:
     """Text that cannot break out of its line or a table cell, and links to nothing."""
-    return " ".join(str(value).translate(ESCAPED).split())
+    return " ".join(legible(str(value)).translate(ESCAPED).split())

@@ -44,8 +44,8 @@ HEAVY = frozenset(
     (
         "anthropic", "bentoml", "catboost",
         "dask", "distributed", "duckdb", "econml", "feast", "great_expectations", "ibis",
-        "lightgbm", "matplotlib", "mlflow", "numpy", "opik", "optuna", "pandas", "pyarrow", "ray", "scipy", "shap",
-        "sklearn", "skops", "sqlalchemy", "torch", "xgboost", "PIL",
+        "lightgbm", "matplotlib", "mlflow", "numpy", "onnx", "onnxruntime", "opik", "optuna", "pandas", "pyarrow",
+        "ray", "scipy", "shap", "sklearn", "skops", "sqlalchemy", "torch", "xgboost", "PIL",
     )
 )  # fmt: skip
 

@@ -210,9 +210,8 @@ async def test_the_entry_that_uvx_installs_starts_uvx_again(uv: Uv, tmp_path: Pa
     file = Path(uv.environment["HOME"], ".config/Claude/claude_desktop_config.json")
     written = json.loads(file.read_text(encoding="utf-8"))["mcpServers"]["mlops"]
     # Its environment has the libraries of this one, so more than it asked for.
-    start = (
-        f"tool run --from mlops-mcp[all,catboost,kubernetes]=={PROJECT.version} mlops-mcp serve --agent model_trainer"
-    )
+    extras = "all,catboost,kubernetes,onnx,s3"
+    start = f"tool run --from mlops-mcp[{extras}]=={PROJECT.version} mlops-mcp serve --agent model_trainer"
     assert written["args"] == start.split()
     tools = await names_of_tools(written["command"], written["args"], uv.environment, tmp_path)
     assert "train_model" in tools

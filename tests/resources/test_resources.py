@@ -6,14 +6,16 @@ import pandas as pd
 import pytest
 from mcp import Client, MCPError
 from mcp.types import ResourceTemplateReference, TextResourceContents
+from sklearn.linear_model import LinearRegression
 
 from mlops_mcp.config.load import load
-from mlops_mcp.resources import runs
+from mlops_mcp.resources import registry, runs
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracking import embedded
 from mlops_mcp.tools.tracking.backend import mlflow_client
 
 from ..conftest import finished
+from ..tools.registry.imported import logged_by_mlflow, of_sklearn
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +41,7 @@ async def test_runs_and_registry_entries_are_cards_with_completions(client: Clie
     run = trained["run"].removeprefix("run:")
     assert "train_auc" in await _text(client, f"mlflow://runs/{run}")
     assert "| 1 | None |" in await _text(client, "mlflow://models/credit")
-    assert "`x` (number)" in await _text(client, "mlflow://models/credit/versions/1")
+    assert "- x (number)" in await _text(client, "mlflow://models/credit/versions/1")
     for uri, says in (
         ("mlflow://runs/nope", "unknown run"),
         ("mlflow://models/credt", "Did you mean credit"),
@@ -58,6 +60,33 @@ async def test_runs_and_registry_entries_are_cards_with_completions(client: Clie
     )
     assert (named.completion.values, numbered.completion.values) == (["credit"], ["1"])
     assert run in runs.completion.values
+
+
+HOSTILE = "<script>alert(1)</script> `x` | [a](http://evil) \x1b[2J"
+
+
+def test_a_version_of_plain_mlflow_is_a_card_that_says_what_it_is_and_lets_no_text_out_of_its_line(work: Work) -> None:
+    """Names, tags and signatures are whoever logged it."""
+    import mlflow
+    from mlflow.models import infer_signature
+
+    rows = pd.DataFrame({HOSTILE: [0.5, 1.5], "plain": [1.0, 2.0]})
+    model = LinearRegression().fit(rows.to_numpy(), [0.0, 1.0])
+    signature = infer_signature(rows, np.array([0.0]))
+    mlflow_client(work)
+    uri = logged_by_mlflow(work, lambda: of_sklearn(model, "cloudpickle", signature=signature, input_example=rows))
+    mlflow.register_model(uri, "<script> `x` | [a](evil)")
+    (name,) = registry.model_names(work, "")
+    mlflow_client(work).set_model_version_tag(name, "1", "note", f"{HOSTILE}\n# Other")
+    mlflow_client(work).set_tag(mlflow_client(work).get_model_version(name, "1").run_id, "mlflow.user", HOSTILE)
+    version, whole = registry.version_card(work, name, "1"), registry.model_card(work, name)
+    assert "- flavors: python_function, sklearn" in version
+    assert "import_model: refuses it: model.pkl is a pickle file" in version
+    assert "plain: double" in version
+    run = runs.run_card(work, str(mlflow_client(work).get_model_version(name, "1").run_id))
+    for card in (version, whole, run):
+        for mark in ("<script", "\x1b", "\n# Other", " `x` ", " [a]("):
+            assert mark not in card.replace("\\<", "").replace("\\`", "").replace("\\[", ""), (mark, card)
 
 
 def test_the_experiments_are_read_without_mlflow_as_mlflow_lists_them(work: Work) -> None:

@@ -29,8 +29,6 @@ SYNTHETIC = "synthetic_"
 SHOWN_COLUMNS = 60
 SHOWN_SOURCE = 100
 NAME_LENGTH = 63
-# Bytes of files that are loaded by a job: some seconds of work, on a slow machine a minute.
-LONG = 128 << 20
 
 
 def load_dataset(
@@ -55,7 +53,7 @@ def is_long(work: Work, path: str) -> bool:
     except ToolFailure:
         return False
     files = source.rglob("*") if source.is_dir() else (source,)
-    return sum(file.stat().st_size for file in files if file.is_file()) > LONG
+    return sum(file.stat().st_size for file in files if file.is_file()) > work.settings.data.job_mb * (1 << 20)
 
 
 def load_large_file(work: Work, request: LoadRequest) -> DatasetInfo:

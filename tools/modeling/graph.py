@@ -39,7 +39,7 @@ class Graph:
 
     def __init__(self, content: bytes, names: Sequence[str] = (), threads: int = 1) -> None:
         self.content, self.names, self.threads = content, list(names), threads
-        self._session = _session(content, threads)
+        self._session = session_of(content, threads)
         self.inputs = [_input(each) for each in self._session.get_inputs()]
         answer_of(self._session.get_outputs())
 
@@ -146,12 +146,15 @@ def errors() -> tuple[type[Exception], ...]:
     return tuple(getattr(native, name) for name in ERRORS if hasattr(native, name))
 
 
-def _session(content: bytes, threads: int) -> Any:
+def session_of(content: bytes, threads: int = 1) -> Any:
+    """Raises ValueError for what is no graph."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4
+    # Its own format is told by four bytes, and would not be what was looked at.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except errors() as error:

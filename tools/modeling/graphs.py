@@ -48,7 +48,7 @@ def labels_of(model: graph.Graph) -> list[Label]:
     for node in _nodes(_parsed(model.content, "the graph").graph):
         for attribute in node.attribute:
             if attribute.name in LABELS and (attribute.ints or attribute.strings):
-                found.append([*attribute.ints] or [text.decode() for text in attribute.strings])
+                found.append([*attribute.ints] or [text.decode(errors="replace") for text in attribute.strings])
     if found and all(each == found[0] for each in found):
         # onnxruntime gives maps by the order of their keys.
         return sorted(found[0], key=lambda label: label) if model.gives_maps else found[0]

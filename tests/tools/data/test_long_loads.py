@@ -10,16 +10,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from mcp import Client
 
+from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.data import client as data
 from mlops_mcp.tools.data.models import DatasetInfo, Loaded
 from mlops_mcp.tools.data.store import discard, load_file
 from mlops_mcp.tools.runtime.jobs.functions import function_of
 from mlops_mcp.tools.runtime.models import JobView
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.tracing.span import Tracer
 
-from ...conftest import finished
+from ...conftest import connected, finished, in_a_task_of_its_own
 
 # A job that is killed when it says these words of its progress; it prints what it said is to be closed then.
 KILLED = """
@@ -43,6 +44,11 @@ settings = load({"MLOPS_HOME": home}, {"data.roots": [roots]}).settings
 reporter = Reporter(die, lambda kind, text: print(text, flush=True))
 client.load_large_file(Work(settings, Tracer(lambda _: None), reporter, job="01J"), LoadRequest(path=path))
 """
+
+
+def loading_by_jobs(settings: Settings, size: int) -> Settings:
+    """The same installation, where files of more bytes are loaded by a job."""
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"job_mb": size / (1 << 20)})})
 
 
 def _left(work: Work) -> list[Path]:
@@ -92,32 +98,31 @@ def test_a_job_that_is_done_answers_as_a_call_does(work: Work, tmp_path: Path) -
     assert (waiting.dataset, waiting.state, waiting.next) == (None, "running", "get_job(job='job:1')")
 
 
-def test_large_files_and_folders_of_many_bytes_are_long(
-    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_files_and_folders_of_many_bytes_are_long(settings: Settings, tmp_path: Path) -> None:
     folder, rows = tmp_path / "parts", pa.table({"id": range(1000)})
     folder.mkdir()
     for name in ("a", "b"):
         pq.write_table(rows, folder / f"{name}.parquet")
     one = (folder / "a.parquet").stat().st_size
-    monkeypatch.setattr(data, "LONG", one)
+    work = Work(loading_by_jobs(settings, one), Tracer(lambda _: None))
     asked = [folder, folder / "a.parquet", tmp_path / "nothing.csv", Path("/etc/passwd"), tmp_path]
     assert [data.is_long(work, str(path)) for path in asked] == [True, False, False, False, False]
-    monkeypatch.setattr(data, "LONG", one - 1)
-    assert data.is_long(work, str(folder / "a.parquet"))
+    smaller = Work(loading_by_jobs(settings, one - 1), Tracer(lambda _: None))
+    assert data.is_long(smaller, str(folder / "a.parquet"))
 
 
 @pytest.mark.slow
 async def test_a_large_file_is_a_job_for_who_does_not_wait_and_an_answer_for_who_does(
-    client: Client, work: Work, tmp_path: Path
+    settings: Settings, work: Work, tmp_path: Path
 ) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text("id,text\n" + "".join(f"{place},{'x' * 100_000}\n" for place in range(1400)))
-    begun = (await client.call_tool("load_dataset", {"path": str(path), "wait_s": 0})).structured_content
-    assert begun
-    assert begun["job"]
-    ended = (await finished(client, "get_job", job=begun["job"], wait_s=50)).structured_content
-    again = (await finished(client, "load_dataset", path=str(path))).structured_content
+    path.write_text("id,text\n" + "".join(f"{place},{'x' * 100}\n" for place in range(1400)))
+    async with in_a_task_of_its_own(connected(loading_by_jobs(settings, 1000))) as client:
+        begun = (await client.call_tool("load_dataset", {"path": str(path), "wait_s": 0})).structured_content
+        assert begun
+        assert begun["job"]
+        ended = (await finished(client, "get_job", job=begun["job"], wait_s=50)).structured_content
+        again = (await finished(client, "load_dataset", path=str(path))).structured_content
     assert ended
     assert again
     assert ended["result"]["rows"] == again["rows"] == 1400

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from mlops_mcp.tools.errors import MissingArgument, ToolFailure
+from mlops_mcp.tools.explain.sampled import BACKGROUND_ROWS, answer_values, rows_at_most
+from mlops_mcp.tools.modeling.card import Feature, ModelCard
 from mlops_mcp.tools.modeling.graph import Graph, opened
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.registry import client
@@ -195,6 +197,16 @@ def test_graphs_that_name_other_files_or_libraries_or_are_not_about_rows_are_ref
             taken(work, tmp_path, name)
 
 
+def test_a_graph_that_asks_for_more_memory_than_there_is_fails_alone(tmp_path: Path) -> None:
+    from onnx import helper, numpy_helper
+
+    size = numpy_helper.from_array(np.array([10**7, 10**7]), "size")
+    nodes = [helper.make_node("ConstantOfShape", ["size"], ["big"]), helper.make_node("ReduceSum", ["big"], ["out"])]
+    content = written(tmp_path, "huge.onnx", [tensor("in", 1)], [tensor("out", 1)], nodes, initializer=[size])
+    with pytest.raises(ValueError, match="ConstantOfShape"):
+        opened(content.read_bytes(), ["a"], classifies=False).predict(pd.DataFrame({"a": [1.0]}))
+
+
 def test_a_graph_that_was_changed_in_the_store_is_not_opened(work: Work, tmp_path: Path, frame: pd.DataFrame) -> None:
     from onnx import load, save
 
@@ -220,3 +232,20 @@ def test_a_graph_goes_to_another_process_and_answers_there_as_here(frame: pd.Dat
     assert np.array_equal(again.predict(frame), graph.predict(frame))
     with pytest.raises(ValueError, match="takes no y"):
         opened(content, ["x", "z", "y"], classifies=True).predict(frame)
+
+
+def test_what_is_sampled_of_a_linear_graph_is_its_closed_form(tmp_path: Path, frame: pd.DataFrame) -> None:
+    from onnx import helper, numpy_helper
+
+    weights = numpy_helper.from_array(np.array([[2.0], [-1.0]], np.float32), "w")
+    product = helper.make_node("MatMul", ["in", "w"], ["out"])
+    content = written(tmp_path, "m.onnx", [tensor("in", 2)], [tensor("out", 1)], [product], initializer=[weights])
+    graph = opened(content.read_bytes(), ["x", "z"], classifies=False)
+    features = [Feature(name=name, kind="number") for name in ("x", "z")]
+    card = ModelCard(algorithm="ONNX", task="regression", target="y", features=features, dataset="d", rows=300)
+    rows, behind = frame[["x", "z"]].head(20), frame[["x", "z"]].tail(BACKGROUND_ROWS)
+    found = answer_values(graph, card, rows, behind)
+    expected = (rows - behind.mean()).to_numpy() * [2.0, -1.0]
+    assert np.allclose(found.values[..., 0], expected, atol=1e-4)
+    assert found.additivity_error < 1e-4
+    assert rows_at_most(card) > 100

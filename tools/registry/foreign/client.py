@@ -21,7 +21,7 @@ from .checked import check, example_of
 from .description import Description, Readable, form_of, read_description, readable_in
 from .located import locate_any
 from .opening import open_plain, opened
-from .taken import Asked, take
+from .taken import Asked, Taken, take
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,21 +45,11 @@ def import_model(work: Work, request: ImportRequest) -> ImportedModel:
         MissingArgument: what it predicts cannot be told.
         ToolFailure: it cannot be opened safely, fits other rows, or answers otherwise.
     """
-    if bool(request.model) == bool(request.path):
-        raise ToolFailure("one model is imported at a time", "Pass either `model` or `path`.")
-    if request.name:
-        check_name(request.name)
-    require_logging(work, request.run)
-    origin = _of_mlflow(work, request.model) if request.model else _of_file(work, request.path)
-    model = opened(work, origin.found)
-    before = _preprocessor(work, request.preprocessor)
+    origin = _origin(work, request)
+    model, before = opened(work, origin.found), _preprocessor(work, request.preprocessor)
     taken = take(work, model, before, Asked(request.dataset, request.target, request.classes, origin.names))
     said = check(taken, model, before, origin.example)
-    with logging_run(work, request.run, "", f"import {taken.card.algorithm}") as run:
-        uri = log_model(work, taken.pipeline, taken.card, run.removeprefix("run:"), taken.rows)
-        Lineage(work.home).record(uri, [origin.handle, taken.card.dataset], "import_model")
-    if origin.run:
-        Lineage(work.home).record(origin.handle, [f"run:{origin.run}"], "MLflow")
+    run, uri = _logged(work, request, origin, taken)
     version = register_model(work, uri, request.name, {}, "").model if request.name else None
     return ImportedModel(
         model=uri,
@@ -75,6 +65,26 @@ def import_model(work: Work, request: ImportRequest) -> ImportedModel:
         notes=taken.notes,
         undo=deletes(version, uri, None if request.run else run),
     )
+
+
+def _origin(work: Work, request: ImportRequest) -> Origin:
+    """Where the model is, once it is known that it could be logged."""
+    if bool(request.model) == bool(request.path):
+        raise ToolFailure("one model is imported at a time", "Pass either `model` or `path`.")
+    if request.name:
+        check_name(request.name)
+    require_logging(work, request.run)
+    return _of_mlflow(work, request.model) if request.model else _of_file(work, request.path)
+
+
+def _logged(work: Work, request: ImportRequest, origin: Origin, taken: Taken) -> tuple[str, str]:
+    """The run, and the model in it."""
+    with logging_run(work, request.run, "", f"import {taken.card.algorithm}") as run:
+        uri = log_model(work, taken.pipeline, taken.card, run.removeprefix("run:"), taken.rows)
+        Lineage(work.home).record(uri, [origin.handle, taken.card.dataset], "import_model")
+        if origin.run:
+            Lineage(work.home).record(origin.handle, [f"run:{origin.run}"], "MLflow")
+    return run, uri
 
 
 def _of_mlflow(work: Work, reference: str) -> Origin:

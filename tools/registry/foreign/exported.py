@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ToolFailure
 from ...modeling.card import Label
-from ...modeling.graph import FLOATS, TEXT, WHOLE, Classifier, Graph, answer_of, errors
+from ...modeling.graph import FLOATS, TEXT, WHOLE, Classifier, Graph, answer_of, errors, session_of
 from ...modeling.graphs import labels_of, read_graph
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ def open_graph(content: bytes, name: str) -> Graph:
 def plain_answers(content: bytes, rows: pd.DataFrame) -> np.ndarray:
     """What onnxruntime answers to the columns as they lie in the rows; raises ValueError for others than it takes."""
     import numpy as np
-    import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = session_of(content)
     kinds: dict[str, Any] = {**FLOATS, **WHOLE, TEXT: object}
     given: dict[str, np.ndarray] = {}
     start = 0
