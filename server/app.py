@@ -14,6 +14,7 @@ from ..tools.spec import Toolset
 from .access.counted import Counted
 from .access.named import in_the_callers_name
 from .allowance import add_limits
+from .apps.extension import DrawnTools, tell_apps
 from .audited import add_audit
 from .host import Host
 from .middleware import TraceRequests
@@ -59,6 +60,7 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
     served = {*offered.tools, *(spec.name for toolset in more for spec in toolset.tools)}
     policy = Policy.of(settings, partial(shapes, more))
     tasks = Tasks(services.jobs, services.audit, served, policy)
+    drawn = DrawnTools(offered.tools)
     host = Host(
         services,
         offered,
@@ -74,9 +76,10 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
             in_the_callers_name,
             services.logs,
             TraceRequests(services.tracer, capture, services.owns_trace),
+            tell_apps,
         ],
         # With tasks/cancel a read-only server would end what others have started.
-        extensions=[] if settings.server.read_only else [tasks],
+        extensions=[drawn] if settings.server.read_only else [drawn, tasks],
     )
     host.cards.update(add_resources(host, services.calls, settings, offered.tools, policy))
     add_limits(host, services)

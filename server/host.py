@@ -38,6 +38,7 @@ from ..tools.tracing.span import current, current_span
 from . import stdio
 from .access.gate import counted_for
 from .access.scopes import METHODS, RESOURCES, Wanted, needed
+from .apps.extension import SCHEME
 from .arguments import CallArguments, admitted, invalid, taken
 from .audited import refusal_of
 from .choices import settled
@@ -117,8 +118,9 @@ class Host(PromptHost):
         return acting().allows(RESOURCES.get(address, "read")) and self._policy.opens(self.cards.get(address, ()))
 
     async def list_resources(self) -> list[WireResource]:
-        """Those that the caller may read."""
-        return [each for each in await super().list_resources() if self._opens(each.uri)]
+        """Those that the caller may read; apps are named by the tools that they belong to."""
+        found = (each for each in await super().list_resources() if not each.uri.startswith(SCHEME))
+        return [each for each in found if self._opens(each.uri)]
 
     def wanted(self, method: str, params: Mapping[str, Any]) -> Wanted | None:
         """What a request asks for, and the scope that it takes; None for what every caller may."""

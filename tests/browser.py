@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 HOW = "apt-get install chromium"
 THEMES = ("light", "dark")
+# What a theme changes; all else is looked at in one of them.
+OF_THEMES = {"light": (), "dark": ("color-contrast",)}
 WIDE, NARROW = 1280, 320
 
 
@@ -46,11 +48,12 @@ async def opened(browser: Browser, width: int = WIDE, theme: Any = "light", **mo
         await context.close()
 
 
-async def faults(page: Page | Frame) -> list[str]:
-    """What axe-core finds serious or critical, with the first elements that it names."""
+async def faults(page: Page | Frame, *rules: str) -> list[str]:
+    """What axe-core finds serious or critical, by all its rules or some, with the first elements that it names."""
     from axe_playwright_python.async_playwright import Axe
 
-    found = await Axe().run(page)
+    chosen = {"runOnly": list(rules)} if rules else {}
+    found = await Axe().run(page, options={"resultTypes": ["violations"], **chosen})
     return [
         f"{each['id']}: {each['help']} {[node['html'][:200] for node in each['nodes'][:3]]}"
         for each in found.response["violations"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import signal
 
+import anyio
 import uvicorn
 from anyio.to_thread import run_sync
 
 from ...config.settings import Settings
+from ..ending import WebServer
 from ..patience import patient
 from ..transports import listening
 from .app import site
@@ -23,10 +25,7 @@ def serve(settings: Settings, port: int) -> int:
     Args:
         port: 0 for any that is free.
     """
-    import anyio
-
-    with suppress(KeyboardInterrupt):
-        anyio.run(_serve, settings, port)
+    anyio.run(_serve, settings, port)
     return 0
 
 
@@ -41,7 +40,15 @@ async def _serve(settings: Settings, port: int) -> None:
             access_log=False, server_header=False, lifespan="off",
         )  # fmt: skip
         print(f"http://{HOST}:{found}/#token={keys.token}", flush=True)
-        try:
-            await uvicorn.Server(config).serve(sockets=[listener])
-        finally:
-            await run_sync(sources.calls.close)
+        web = WebServer(config)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_end_on_signal, web)
+            await web.serve(sockets=[listener])
+            group.cancel_scope.cancel()
+        await run_sync(sources.calls.close)
+
+
+async def _end_on_signal(web: WebServer) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            web.should_exit = True

@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Page
 
 from mlops_mcp.server.ui.app import SITE
 
-from ...browser import NARROW, THEMES, WIDE, faults, opened, overflow
+from ...browser import NARROW, OF_THEMES, THEMES, WIDE, faults, opened, overflow
 from .conftest import Site
 from .filled import RUN, SCRIPT
 
@@ -138,13 +138,15 @@ async def test_every_page_is_accessible_and_as_wide_as_its_window(
     async with opened(browser, WIDE, theme, extra_http_headers=site.bearer) as page:
         for name, address in things.items():
             await page.goto(f"{site.address}{address}")
-            assert await faults(page) == [], name
+            assert await faults(page, *OF_THEMES[theme]) == [], name
             await page.screenshot(path=tmp_path / f"{name}-{theme}.png", full_page=True)
+        if theme == "light":
             await page.set_viewport_size({"width": NARROW, "height": 900})
-            assert await overflow(page) <= 0, name
-            await page.screenshot(path=tmp_path / f"{name}-{theme}-narrow.png", full_page=True)
-            await page.set_viewport_size({"width": WIDE, "height": 900})
-    assert len(list(tmp_path.glob("*.png"))) == 2 * len(things)
+            for name, address in things.items():
+                await page.goto(f"{site.address}{address}")
+                assert await overflow(page) <= 0, name
+                await page.screenshot(path=tmp_path / f"{name}-narrow.png", full_page=True)
+    assert len(list(tmp_path.glob("*.png"))) >= len(things)
 
 
 def _first(site: Site, listed: str, thing: str) -> str:
