@@ -22,7 +22,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test clients bench fast check contract wheel bundle node lock clean
+.PHONY: help venv demo test clients bench tasks fast check contract wheel bundle node lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ clients: $(CLIENTS:%=.clients/%/.made) .clients/js/.made ## try every client on 
 
 bench: .venv/.made ## measure this project beside what it replaces; ONLY="runs join" takes some rows
 	$(BIN)/python -m benchmarks.compare $(ONLY)
+
+tasks: .venv/.made ## play the agent tasks by their reference solutions; ONLY="drifted canary" plays some
+	$(BIN)/python -m benchmarks.agent_tasks $(ONLY)
 
 fast: .venv/.made ## run the tests that take no processes and no backends
 	$(PYTEST) -m "not slow"
