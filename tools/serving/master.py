@@ -47,9 +47,10 @@ def main(folder: str, tag: str, *arguments: str) -> None:
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((given["--host"], int(given["--port"])))
-        listening.listen(WAITING)
         if forks_warm():
             worker.load_libraries()
+        # Not before: who looks whether it is up would wait for an answer that is seconds away.
+        listening.listen(WAITING)
         Master(tag, listening, int(os.environ[REPLICAS])).run()
 
 

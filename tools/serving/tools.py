@@ -127,12 +127,12 @@ async def list_endpoints(context: Injected, limit: Limit = 20, cursor: Cursor = 
 
 
 async def get_endpoint(context: Injected, endpoint: Endpoint) -> EndpointView:
-    """One endpoint: versions with shares, health, calls, error rate, p50/p99, restarts; and what happened there."""
+    """Versions of an endpoint: shares, health, calls, errors, p50/p99, restarts, events."""
     return await context.call(client.get_endpoint, endpoint)
 
 
 async def get_endpoint_logs(context: Injected, endpoint: Endpoint) -> EndpointLogs:
-    """The end of the log of each of an endpoint's bentos."""
+    """The end of each bento's log."""
     return await context.call(client.get_endpoint_logs, endpoint)
 
 
@@ -160,15 +160,15 @@ async def export_deployment(
 async def apply_deployment(
     context: Injected,
     export: Annotated[str, Field(description="export:<id>")],
-    withdraw: Annotated[bool, Field(description="Delete it there.")] = False,
+    withdraw: bool = False,
     wait_s: Wait = None,
 ) -> JobView[Applied]:
-    """Apply an export to the Kubernetes cluster or BentoCloud account of the settings."""
+    """Apply an export to the cluster or account of the settings; `withdraw`: take it away."""
     return await context.submit(applying.apply_deployment, ApplyRequest(export=export, withdraw=withdraw), wait_s)
 
 
-async def get_deployment(context: Injected, export: Annotated[str, Field(description="export:<id>")]) -> Standing:
-    """What runs of an applied export: state, addresses."""
+async def get_deployment(context: Injected, export: str) -> Standing:
+    """State and address of an applied `export`."""
     return await context.call(applying.get_deployment, export)
 
 

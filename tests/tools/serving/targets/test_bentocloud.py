@@ -76,8 +76,8 @@ def test_an_export_is_deployed_as_it_was_written_after_the_bentos_of_all_its_ver
     written = yaml.safe_load((folder / bentocloud.CONFIGURATION).read_bytes())
     labels = [{"key": "mlops-mcp-export", "value": "first"}]
     assert given(there.deployments["loans"]) == {**written, "labels": labels, "dev": False, "state": "deploying"}
-    uploads = [number for number, (method, path, *_) in enumerate(there.asked) if path.endswith("/upload")]
-    made = next(number for number, (method, path, *_) in enumerate(there.asked) if (method, path) == DEPLOYS)
+    uploads = [number for number, each in enumerate(there.asked) if each[1].endswith("/upload")]
+    made = next(number for number, each in enumerate(there.asked) if each[:2] == DEPLOYS)
     assert max(uploads) < made
 
 

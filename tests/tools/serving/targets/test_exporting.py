@@ -174,7 +174,7 @@ def test_a_real_bento_goes_to_bentocloud_with_its_model_and_what_serves_there_is
     spec = find_bento(work, served.old.bento).spec
     assert there.uploaded == {served.old.bento.replace(":", "/", 1), f"model/{spec.model_tag}"}
     assert (applied.objects, applied.state, applied.namespace) == (["deployment/loans"], "deploying", "eu")
-    assert applied.undo == f"apply_deployment(export={made.export!r}, withdraw=True)"
+    assert applied.undo == f"apply_deployment(export={made.export!r}, withdraw=true)"
     seen = get_deployment(work, made.export)
     assert (seen.state, seen.urls, seen.objects) == ("deploying", ["https://loans.example.org"], applied.objects)
     gone = apply_deployment(work, ApplyRequest(export=made.export, withdraw=True))
