@@ -78,7 +78,7 @@ def test_a_version_of_plain_mlflow_is_a_card_that_says_what_it_is_and_lets_no_te
     mlflow.register_model(uri, "<script> `x` | [a](evil)")
     (name,) = registry.model_names(work, "")
     mlflow_client(work).set_model_version_tag(name, "1", "note", f"{HOSTILE}\n# Other")
-    mlflow_client(work).set_tag(mlflow_client(work).get_model_version(name, "1").run_id, "mlflow.user", HOSTILE)
+    mlflow_client(work).set_tag(str(mlflow_client(work).get_model_version(name, "1").run_id), "mlflow.user", HOSTILE)
     version, whole = registry.version_card(work, name, "1"), registry.model_card(work, name)
     assert "- flavors: python_function, sklearn" in version
     assert "import_model: refuses it: model.pkl is a pickle file" in version

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -141,8 +142,7 @@ def answer_of(outputs: Sequence[Any]) -> Any:
 
 
 def errors() -> tuple[type[Exception], ...]:
-    from onnxruntime.capi import onnxruntime_pybind11_state as native
-
+    native = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     return tuple(getattr(native, name) for name in ERRORS if hasattr(native, name))
 
 

@@ -74,6 +74,7 @@ def test_a_graph_of_mlflow_answers_as_before_and_is_kept_byte_for_byte(
     work: Work, tmp_path: Path, frame: pd.DataFrame, made: Made
 ) -> None:
     import mlflow
+    from mlflow.models import get_model_info
 
     uri = logged_by_mlflow(work, log(made(frame), frame))
     mlflow.register_model(uri, "theirs")
@@ -92,7 +93,7 @@ def test_a_graph_of_mlflow_answers_as_before_and_is_kept_byte_for_byte(
     # MLflow finds it as a flavor of its own, and pyfunc takes rows of any type.
     loaded = mlflow.pyfunc.load_model(found.model)
     assert [*loaded.predict(frame[["z", "x"]].head(20))] == [*expected.argmax(axis=1)[:20]]
-    assert "onnx" in mlflow.models.get_model_info(found.model).flavors
+    assert "onnx" in get_model_info(found.model).flavors
     again = client.log_model(work, LogRequest(model=found.model, run="", name=""))
     assert find_model(work, again.model).file.read_bytes() == stored.file.read_bytes()
     assert client.get_model(work, "model:ours/1", 5, True).check is not None
@@ -116,8 +117,9 @@ def test_columns_of_several_types_come_in_by_the_names_of_their_inputs(work: Wor
     encoder = ColumnTransformer([("c", OneHotEncoder(), ["city"]), ("n", "passthrough", ["age", "x"])])
     model = Pipeline([("pre", encoder), ("model", LinearRegression())]).fit(rows[["city", "age", "x"]], rows["y"])
     types = {"city": StringTensorType, "age": Int64TensorType, "x": FloatTensorType}
-    kinds = [(name, kind([None, 1])) for name, kind in types.items()]
-    (tmp_path / "m.onnx").write_bytes(to_onnx(model, initial_types=kinds).SerializeToString())
+    kinds: Any = [(name, kind([None, 1])) for name, kind in types.items()]
+    graph: Any = to_onnx(model, initial_types=kinds)
+    (tmp_path / "m.onnx").write_bytes(graph.SerializeToString())
     found = taken(work, tmp_path, "m.onnx", target="")
     assert (found.task, found.features, found.target) == ("regression", ["city", "age", "x"], "y")
     assert np.allclose(answers(work, found.model, rows), rows["y"], atol=1e-3)
@@ -240,7 +242,7 @@ def test_what_is_sampled_of_a_linear_graph_is_its_closed_form(tmp_path: Path, fr
     weights = numpy_helper.from_array(np.array([[2.0], [-1.0]], np.float32), "w")
     product = helper.make_node("MatMul", ["in", "w"], ["out"])
     content = written(tmp_path, "m.onnx", [tensor("in", 2)], [tensor("out", 1)], [product], initializer=[weights])
-    graph = opened(content.read_bytes(), ["x", "z"], classifies=False)
+    graph: Any = opened(content.read_bytes(), ["x", "z"], classifies=False)
     features = [Feature(name=name, kind="number") for name in ("x", "z")]
     card = ModelCard(algorithm="ONNX", task="regression", target="y", features=features, dataset="d", rows=300)
     rows, behind = frame[["x", "z"]].head(20), frame[["x", "z"]].tail(BACKGROUND_ROWS)

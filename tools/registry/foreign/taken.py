@@ -80,7 +80,7 @@ def take(work: Work, opened: Opened, preprocessor: Any, asked: Asked) -> Taken:
     )
     raw = frame.head(TRIED_ROWS)[inputs]
     rows = design(raw, card)
-    pipeline = pipeline if isinstance(pipeline, Graph) else _with_encoder(pipeline, rows)
+    pipeline = _with_encoder(pipeline, rows)
     _try(pipeline, rows, card)
     return Taken(pipeline, card, rows, raw, notes)
 
@@ -103,12 +103,12 @@ def _pipeline(model: Any, preprocessor: Any) -> Pipeline:
     return Pipeline([*before, *((name if name != "pre" else "pre_1", step) for name, step in steps)])
 
 
-def _with_encoder(pipeline: Pipeline, rows: pd.DataFrame) -> Pipeline:
-    """With a step before the model, as all of ours have: who explains one follows the columns through it."""
+def _with_encoder(pipeline: Any, rows: pd.DataFrame) -> Any:
+    """With a step before the model, as all of ours but graphs have: who explains one follows the columns through it."""
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import FunctionTransformer
 
-    if len(pipeline.steps) > 1:
+    if isinstance(pipeline, Graph) or len(pipeline.steps) > 1:
         return pipeline
     same = FunctionTransformer(feature_names_out="one-to-one").fit(rows)
     return Pipeline([("pre", same), *pipeline.steps])
