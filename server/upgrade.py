@@ -16,6 +16,7 @@ from ..config.settings import Settings
 from ..tools.decisions import Decisions
 from ..tools.errors import ToolFailure
 from ..tools.lineage import Lineage
+from ..tools.replica.copies import Copies
 from ..tools.runtime.jobs.backends import SqliteBackend
 from ..tools.storage.database import is_database, reading
 from ..tools.storage.errors import StorageError
@@ -146,10 +147,15 @@ def _open_answers(path: Path) -> None:
         pass
 
 
+def _open_replica(path: Path) -> None:
+    Copies(path.parent).seen("files")
+
+
 OPENERS: Mapping[str, Callable[[Path], None]] = {
     "jobs.db": _open_jobs,
     "lineage.db": _open_lineage,
     "decisions.db": _open_decisions,
     "traces.db": _open_traces,
     "answers.db": _open_answers,
+    "replica.db": _open_replica,
 }

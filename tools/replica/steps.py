@@ -167,7 +167,8 @@ class Replica:
             if not known.here:
                 with self._alone():
                     if not self._copies.known_at(each)[each].here:
-                        self._get(Entry(each, known.sha256, known.size, known.mtime, change=known.change))
+                        entry = Entry(each, known.sha256, known.size, known.mtime, change=known.change)
+                        self._copies.note({each: self._get(entry)})
 
     def release(self, paths: Iterable[Path]) -> None:
         for path in paths:
@@ -184,9 +185,10 @@ class Replica:
 
     def _fetch_files(self) -> None:
         while entries := self._catalogue.files_after(self._copies.seen(FILES)):
-            known = self._copies.known()
+            known, notes = self._copies.known(), dict[str, Known | None]()
             for entry in entries:
-                self._take(entry, known.get(entry.path))
+                notes |= self._take(entry, known.get(entry.path))
+            self._copies.note(notes)
             self._copies.set_seen(FILES, entries[-1].change)
 
     def _fetch_edges(self) -> None:
@@ -194,17 +196,16 @@ class Replica:
             self._edges.add(entries)
             self._copies.set_seen(EDGES, entries[-1].change)
 
-    def _take(self, entry: Entry, known: Known | None) -> None:
-        """What was changed here meanwhile stays until it is published, or has to give way then."""
+    def _take(self, entry: Entry, known: Known | None) -> dict[str, Known | None]:
+        """What is known of it then. What was changed here stays until it is published, or has to give way then."""
         if self._is_changed_here(entry, known) or (known and known.change >= entry.change):
-            return
+            return {}
         if entry.gone:
             self._copies.take_away(entry.path)
-            self._copies.note({entry.path: None})
-        elif known and known.sha256 == entry.sha256:
-            self._copies.note({entry.path: replace(known, change=entry.change)})
-        else:
-            self._put(entry)
+            return {entry.path: None}
+        if known and known.sha256 == entry.sha256:
+            return {entry.path: replace(known, change=entry.change)}
+        return {entry.path: self._put(entry)}
 
     def _is_changed_here(self, entry: Entry, known: Known | None) -> bool:
         try:
@@ -213,18 +214,16 @@ class Replica:
             return known is not None and known.here and not entry.gone
         return known is None or not known.fits(found)
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: Entry) -> Known:
         if entry.content is not None:
-            self._copies.note({entry.path: self._copies.place(entry, entry.content)})
-        elif entry.path.endswith(ALWAYS):
-            self._get(entry)
-        else:
-            self._copies.take_away(entry.path)
-            private_folder((self._settings.home / entry.path).parent)
-            far = Known(entry.sha256, entry.size, entry.mtime, entry.change, here=False)
-            self._copies.note({entry.path: far})
+            return self._copies.place(entry, entry.content)
+        if entry.path.endswith(ALWAYS):
+            return self._get(entry)
+        self._copies.take_away(entry.path)
+        private_folder((self._settings.home / entry.path).parent)
+        return Known(entry.sha256, entry.size, entry.mtime, entry.change, here=False)
 
-    def _get(self, entry: Entry) -> None:
+    def _get(self, entry: Entry) -> Known:
         """Fetch a content, and look whether it is what was published."""
         draft = private_folder(self._settings.home / "queries") / f".far.{uuid.uuid4().hex}"
         try:
@@ -232,7 +231,7 @@ class Replica:
                 raise ToolFailure(f"{entry.path} is gone", "Another server has deleted it.")
             if digest(draft) != entry.sha256:
                 raise StorageError(f"{entry.path} in {self._settings.storage.files} is not what was stored there")
-            self._copies.note({entry.path: self._copies.place(entry, draft)})
+            return self._copies.place(entry, draft)
         finally:
             draft.unlink(missing_ok=True)
 
@@ -256,8 +255,7 @@ class Replica:
 
     def _restore(self, paths: list[str]) -> None:
         with self._alone():
-            for entry in self._catalogue.files_at(paths):
-                self._put(entry)
+            self._copies.note({entry.path: self._put(entry) for entry in self._catalogue.files_at(paths)})
 
     def _described(self, path: str, facts: os.stat_result, before: Known | None) -> Entry | None:
         """None for a file that is still being written: whoever does publishes it."""
@@ -277,8 +275,7 @@ class Replica:
         made = self._catalogue.publish(changed, first)
         with self._alone():
             self._note(changed, made)
-            for there in made.others.values():
-                self._put(there)
+            self._copies.note({there.path: self._put(there) for there in made.others.values()})
         for entry, _ in changed:
             # Between its upload and its row another server may have deleted the last row of the same content.
             if entry.path in made.changes and not (entry.gone or entry.content or self._contents.has(entry.sha256)):

@@ -115,7 +115,7 @@ class Postgres:
         if held is not None and not held.closed and _answers(held):
             return held
         with self._told():
-            options = {**LIMITS, "options": f"{LIMITS['options']} {NOTICED}"}
+            options: dict[str, Any] = {**LIMITS, "options": f"{LIMITS['options']} {NOTICED}"}
             connection = psycopg.connect(self._url, autocommit=True, connect_timeout=2, **options)
             connection.execute("select pg_advisory_lock(%s)", (number,))
             return connection
