@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -35,7 +36,17 @@ async def _run(home: Path, trials: int, keep: bool) -> int:
     if failed:
         return 1
     summary(found, home, session, time.monotonic() - began, keep)
-    return 0
+    return await reported(home, session.trace_id)
+
+
+async def reported(home: Path, trace: str) -> int:
+    """All of it as one file to open, which the command of this name writes and names."""
+    out = home / "report.html"
+    command = [sys.executable, "-m", "mlops_mcp.server", "--home", str(home), "report", f"trace:{trace}"]
+    done = await anyio.run_process([*command, "--out", str(out)], check=False, stderr=None)
+    if done.returncode == 0:
+        print(f"report           {out}")
+    return done.returncode
 
 
 async def _steps(session: Session, found: Findings, board: Board) -> bool:

@@ -11,7 +11,7 @@ from .values import number
 
 WIDTH, HEIGHT, LEFT, EDGE = 640, 220, 70, 14
 ROW, NAMES, BARS, VALUES = 24, 200, 300, 130
-LETTERS = 27
+LETTERS = 25
 MOST = 500
 
 

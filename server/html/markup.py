@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from ...tools.legible import legible
 from ...tools.tracing.redaction import redact
 
 # Names and values are anybody's: of a longer text the beginning is shown, and no more of it is looked at for secrets.
@@ -55,4 +56,4 @@ def _attribute(key: str, value: Value) -> str:
     name = key.rstrip("_").replace("_", "-")
     if value is None or value is False:
         return ""
-    return f" {name}" if value is True else f' {name}="{escape(str(value))}"'
+    return f" {name}" if value is True else f' {name}="{escape(legible(str(value)))}"'

@@ -37,7 +37,7 @@ async def _serve(settings: Settings, port: int) -> None:
         # No log of requests: what callers name things stands in addresses.
         config = uvicorn.Config(
             site(sources, keys, found), http=patient(options.request_s), log_config=None, log_level="warning",
-            access_log=False, server_header=False, lifespan="off",
+            access_log=False, ws="none", server_header=False, lifespan="off",
         )  # fmt: skip
         print(f"http://{HOST}:{found}/#token={keys.token}", flush=True)
         web = WebServer(config)

@@ -36,6 +36,11 @@ def test_the_command_line_module_loads_nothing_that_its_children_would_pay_for()
     assert _modules_after("import mlops_mcp.server.cli") & (HEAVY | {"mcp", "pydantic", "yaml"}) == set()
 
 
+def test_the_process_that_serves_pages_or_writes_a_report_leaves_the_libraries_to_its_workers() -> None:
+    program = "import mlops_mcp.server.ui.command, mlops_mcp.server.report.command"
+    assert _modules_after(program) & HEAVY == set()
+
+
 def test_the_processes_of_the_proxy_which_outlive_all_others_are_small() -> None:
     program = "import mlops_mcp.tools.serving.proxy.keeper, mlops_mcp.tools.serving.proxy.relay_process"
     assert _modules_after(program) & (HEAVY | {"mcp", "pydantic", "yaml"}) == set()

@@ -100,6 +100,7 @@ async def test_an_answer_is_drawn_accessibly_whatever_it_names_and_without_the_n
     host: Host, name: str, tmp_path: Path
 ) -> None:
     app, answer = ANSWERS[name]
+    frame = host.page.main_frame
     for theme in THEMES:
         frame = await host.show(page(app), theme)
         await host.result(structured(answer))

@@ -12,6 +12,7 @@ from playwright.async_api import Browser
 from pydantic import BaseModel
 
 from mlops_mcp.config.settings import Settings
+from mlops_mcp.examples.credit_risk.demo import reported
 from mlops_mcp.server.cli import main
 from mlops_mcp.tools.estimates import Estimate
 from mlops_mcp.tools.lineage import Lineage
@@ -97,6 +98,16 @@ def test_of_a_thing_the_trace_in_which_it_was_made_is_reported(run: Any, trace: 
     written = out.read_text(encoding="utf-8")
     assert trace.removeprefix("trace:")[:8] in written or "agent" in written
     assert "<h2>Scores</h2>" in written
+
+
+@pytest.mark.usefixtures("run")
+async def test_the_demonstration_ends_with_a_report_and_its_path(
+    trace: str, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await reported(settings.home, trace.removeprefix("trace:")) == 0
+    out = settings.home / "report.html"
+    assert str(out) in capsys.readouterr().out
+    assert "<h2>Scores</h2>" in out.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("handle", ["trace:nothing", "model:nothing/1", "", "../../etc/passwd", SCRIPT])

@@ -43,15 +43,20 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
     home = tmp_path_factory.mktemp("site") / "home"
     dataset = filled(Work(load({"MLOPS_HOME": str(home)}).settings, Tracer(lambda _: None)), RUNS, DATASETS)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlops_mcp.server", "ui"],
-        env={"PATH": os.environ["PATH"], "MLOPS_HOME": str(home), "MLOPS_RUNTIME__PRELOAD": "false"},
-        stdout=subprocess.PIPE, cwd=home.parent, text=True,
-    )  # fmt: skip
+    said = home.parent / "said"
+    with said.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlops_mcp.server", "ui"],
+            env={"PATH": os.environ["PATH"], "MLOPS_HOME": str(home), "MLOPS_RUNTIME__PRELOAD": "false"},
+            stdout=subprocess.PIPE, stderr=stderr, cwd=home.parent, text=True,
+        )  # fmt: skip
     assert process.stdout
+    opening = process.stdout.readline().strip()
     try:
-        opening = process.stdout.readline().strip()
         yield Site(home, opening.partition("/#")[0], opening, dataset)
     finally:
         process.terminate()
-        process.wait()
+        ended = process.wait()
+    assert ended == 0
+    # The token is printed once, and no request is logged: what callers name things stands in addresses.
+    assert [word for word in (opening.partition("token=")[2], "GET ", "/runs") if word in said.read_text()] == []
