@@ -48,6 +48,7 @@ LONGEST = (
     "tests/integration/test_operations.py",
     "tests/tools/serving/proxy/test_relay.py",
     "tests/tools/training/test_training.py",
+    "tests/integration/test_agent_tasks.py",
     "tests/integration/test_demo.py",
     "tests/tools/serving/test_interrupted.py",
     "tests/tools/training/test_guards.py",

@@ -34,6 +34,7 @@ PAGES = (
     "docs/traces.md",
     "examples/credit_risk/README.md",
     "examples/deploy/README.md",
+    "examples/new_customers/README.md",
 )
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 FENCE = re.compile(r"^(?:<!-- (?P<mark>\w+) -->\n)?```(?P<kind>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -20,10 +20,10 @@ class ToolRefused(Exception):
     """The server answered a call with an error."""
 
 
-def server_parameters(home: Path) -> StdioServerParameters:
-    """The server as a subprocess of this interpreter, on the given state folder."""
+def server_parameters(home: Path, data: Path = Path(__file__).parent) -> StdioServerParameters:
+    """The server as a subprocess of this interpreter, on the given state folder; it may read the data."""
     environment = {**os.environ, "MLOPS_HOME": str(home), "PYTHONUNBUFFERED": "1"}
-    roots = f"[{Path(__file__).parent}, {Path.cwd()}]"
+    roots = f"[{data}, {Path.cwd()}]"
     return StdioServerParameters(
         command=sys.executable,
         args=["-m", "mlops_mcp.server", "serve"],
