@@ -19,6 +19,7 @@ TOGETHER = {
     "tests/tools/replica/test_answers.py": "cluster",
     "tests/tools/replica/test_around.py": "cluster",
     "tests/tools/replica/test_steps.py": "cluster",
+    "tests/tools/replica/test_two_servers.py": "cluster",
     "tests/tools/runtime/test_cluster_pool.py": "cluster",
     "tests/tools/runtime/test_fan_out.py": "cluster",
     "tests/tools/runtime/test_outcomes.py": "cluster",
