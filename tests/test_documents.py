@@ -34,6 +34,7 @@ PAGES = (
     "docs/traces.md",
     "examples/credit_risk/README.md",
     "examples/deploy/README.md",
+    "examples/job_training/README.md",
     "examples/new_customers/README.md",
 )
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}

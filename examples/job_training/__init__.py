@@ -1,0 +1,1 @@
+"""What a job training was worth, by experiment and by survey."""
