@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .commands import tokens, traces
+from .commands import agent, tokens, traces
 
 if TYPE_CHECKING:
     from ..config.load import Loaded
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands.add_parser("serve", help="serve MCP"))
     _add_install(commands)
     _add_inspection(commands)
+    agent.add(commands)
     traces.add(commands)
     tokens.add(commands)
     endpoint = commands.add_parser("endpoint-token", help="print what a program sends to an endpoint")
@@ -210,6 +211,7 @@ FLAGS = {
     "behind_proxy": "server.behind_proxy",
     "toolset": "server.toolsets",
     "agent": "server.agent",
+    "model": "agent.model",
     "read_only": "server.read_only",
     "root": "data.roots",
 }
