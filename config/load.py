@@ -214,6 +214,15 @@ def _with_contents(env: Mapping[str, str], names: Collection[str]) -> Mapping[st
     return plain | {name: _content(file, Path(env[file])) for name, file in given.items()}
 
 
+def from_file(env: Mapping[str, str], name: str) -> str:
+    """A variable that is no setting, or the text of the file that `<name>_FILE` says; empty where neither is set.
+
+    Raises:
+        SettingsError: the file cannot be read, or both are set.
+    """
+    return _with_contents(env, [name]).get(name, "")
+
+
 def _content(name: str, path: Path) -> str:
     try:
         return read(path).decode().strip()

@@ -315,6 +315,30 @@ class CloudSettings(Section):
     api_key: SecretStr
 
 
+class AgentSettings(Section):
+    """The Claude agents of `mlops-mcp agent`. Prices are in dollars for a million tokens; 0 is an unknown one."""
+
+    model: Annotated[str, Field(min_length=1)]
+    base_url: str
+    # Without a stream the API answers no more at once (ten minutes at its slowest).
+    max_tokens: Annotated[int, Field(ge=256, le=20_000)]
+    max_turns: Annotated[int, Field(ge=1, le=1000)]
+    max_total_tokens: Annotated[int, Field(ge=1000)]
+    max_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    max_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    input_price: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    output_price: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    retries: Annotated[int, Field(ge=0, le=20)]
+
+    @model_validator(mode="after")
+    def _complete(self) -> AgentSettings:
+        if self.base_url:
+            safe_address(self.base_url)
+        if self.max_cost and not (self.input_price and self.output_price):
+            raise ValueError("max_cost needs input_price and output_price: without them no cost is known")
+        return self
+
+
 class Settings(Section):
     """Everything that can be configured; paths that were left empty resolve below `home`."""
 
@@ -334,6 +358,7 @@ class Settings(Section):
     bentoml: BentomlSettings
     kubernetes: KubernetesSettings
     bentocloud: CloudSettings
+    agent: AgentSettings
 
     @property
     def job_store(self) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .commands import pages, tokens, traces
+from .commands import agent, pages, tokens, traces
 
 if TYPE_CHECKING:
     from ..config.load import Loaded
@@ -83,6 +83,7 @@ def command_line() -> argparse.ArgumentParser:
     _add_install(commands)
     _add_inspection(commands)
     pages.add(commands)
+    agent.add(commands)
     traces.add(commands)
     tokens.add(commands)
     endpoint = commands.add_parser("endpoint-token", help="print what a program sends to an endpoint")
@@ -211,6 +212,7 @@ FLAGS = {
     "behind_proxy": "server.behind_proxy",
     "toolset": "server.toolsets",
     "agent": "server.agent",
+    "model": "agent.model",
     "read_only": "server.read_only",
     "root": "data.roots",
 }

@@ -1,0 +1,125 @@
+"""What agents hand over, may use, and are asked."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from mcp.types import ElicitRequestFormParams
+
+from mlops_mcp.config.errors import SettingsError
+from mlops_mcp.config.load import load
+from mlops_mcp.server.agents.confirmation import asker
+from mlops_mcp.server.agents.handover import MAX_HANDOVER, handed_over
+from mlops_mcp.server.agents.limits import Spent
+from mlops_mcp.server.agents.outcome import Report
+from mlops_mcp.server.agents.pipeline import Plan
+from mlops_mcp.server.cli import main
+
+
+def report(agent: str, said: str, *handles: str) -> Report:
+    return Report(agent, said=said, handles=list(handles))
+
+
+def test_the_next_agent_is_told_handles_and_texts_in_their_order() -> None:
+    told = handed_over([report("a", "first", "dataset:x@1"), report("b", "second", "dataset:x@1", "run:1")], "before")
+    assert told == "before\n\nHandles: dataset:x@1, run:1\n\na said: first\n\nb said: second"
+    assert handed_over([], "") == ""
+    assert handed_over([report("a", "")], "") == ""
+
+
+def test_of_long_hand_overs_the_oldest_gives_way_and_the_handles_stay() -> None:
+    told = handed_over([report("a", "x" * 9000, "dataset:x@1"), report("b", "y" * 4900)], "before")
+    assert "dataset:x@1" in told
+    assert told.count("y") == 4900
+    assert len(told) <= MAX_HANDOVER + 20
+    assert len(handed_over([report("a", "x" * 9000)], "k" * 9000)) <= MAX_HANDOVER + 20
+
+
+def test_the_scope_definer_may_leave_agents_out_but_not_invent_them() -> None:
+    plan = Plan()
+    assert len(plan.agents) == 8
+    plan.choose(["model_trainer", "model_deployer", "model_trainer"], "data are there")
+    assert [agent.name for agent in plan.agents] == ["scope_definer", "model_trainer", "model_deployer"]
+    for names in (["model_trainr"], [], ["scope_definer"]):
+        with pytest.raises(ValueError, match="pass some of"):
+            plan.choose(names, "")
+    assert len(plan.agents) == 3
+
+
+def test_what_the_cache_gives_and_takes_is_counted_and_paid_for() -> None:
+    limits = load({}).settings.agent.model_copy(update={"input_price": 3.0, "output_price": 15.0})
+    spent = Spent(limits)
+    spent.add({"input_tokens": 100, "output_tokens": 10, "cache_creation_input_tokens": 1000})
+    spent.add({"input_tokens": 100, "output_tokens": None, "cache_read_input_tokens": 1000, "service_tier": "x"})
+    assert (spent.turns, spent.input_tokens, spent.output_tokens) == (2, 2200, 10)
+    assert spent.cost == pytest.approx((1350 * 3 + 10 * 15 + 200 * 3) / 1e6)
+    assert Spent(load({}).settings.agent).cost is None
+
+
+FORM = ElicitRequestFormParams(
+    message="delete(\x1b[2Jdataset:a)? May it be done?",
+    requested_schema={"type": "object", "properties": {"choice": {"type": "string", "enum": ["allow", "refuse"]}}},
+)
+
+
+@pytest.mark.parametrize(
+    ("typed", "action", "content"),
+    [
+        ("1\n", "accept", {"choice": "allow"}),
+        ("refuse\n", "accept", {"choice": "refuse"}),
+        ("yes\n", "decline", None),
+        ("", "decline", None),
+    ],
+)
+async def test_a_person_at_the_terminal_is_asked_and_nothing_but_a_choice_counts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], typed: str, action: str, content: Any
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    ask: Any = asker(interactive=True)
+    answer = await ask(None, FORM)
+    assert (answer.action, answer.content) == (action, content)
+    asked = capsys.readouterr().err
+    assert "1: allow" in asked
+    assert "\x1b" not in asked
+    assert asker(interactive=False) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "says"),
+    [
+        (["a goal"], {}, "ANTHROPIC_API_KEY is not set"),
+        (["--agent", "model_trainr", "a goal"], {"ANTHROPIC_API_KEY": "x"}, "Did you mean model_trainer"),
+        (["a goal"], {"ANTHROPIC_API_KEY": "x", "ANTHROPIC_API_KEY_FILE": "/dev/null"}, "are both set"),
+        (["a goal"], {"ANTHROPIC_API_KEY_FILE": "/no/such/file"}, "/no/such/file"),
+        (["  "], {"ANTHROPIC_API_KEY": "x"}, "an empty goal"),
+        (["a goal"], {"MLOPS_AGENT__BASE_URL": "http://example.org"}, "https://"),
+        (["a goal"], {"MLOPS_AGENT__MAX_COST": "1"}, "needs input_price"),
+    ],
+)
+def test_what_cannot_begin_says_why_and_starts_nothing(
+    environ: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    variables: dict[str, str],
+    says: str,
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    for name, value in (environ | variables).items():
+        monkeypatch.setenv(name, value)
+    assert main(["agent", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_model_that_is_asked_unless_told_has_a_future() -> None:
+    from anthropic._data import DEPRECATED_MODELS
+
+    assert load({}).settings.agent.model not in DEPRECATED_MODELS
+
+
+def test_a_model_of_the_command_line_counts(environ: dict[str, str]) -> None:
+    assert load(environ, {"agent.model": "claude-opus-4-5"}).settings.agent.model == "claude-opus-4-5"
+    with pytest.raises(SettingsError, match=r"agent\.model"):
+        load(environ, {"agent.model": ""})
