@@ -17,7 +17,8 @@ from .approval import approved
 from .document import decoded, described, parse, read
 from .errors import SettingsError
 from .expansion import Expansion
-from .settings import Section, Settings
+from .section import Section
+from .settings import Settings
 
 # The variables that the libraries' own users already set.
 VARIABLES: Mapping[str, str] = {

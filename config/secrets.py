@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic_core import to_jsonable_python
 
-from .settings import Section
+from .section import Section
 
 
 def without_secrets(settings: Section) -> dict[str, Any]:

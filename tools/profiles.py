@@ -78,7 +78,7 @@ AGENTS = (
         (
             "list_models", "get_model", "explain_promotion", "promote_model", "rollback_model", "transition_stage",
             "package_model", "list_bentos", "deploy_model", "set_traffic", "predict", "list_endpoints", "get_endpoint",
-            "get_endpoint_logs", "rollback_endpoint", "stop_endpoint", "export_deployment", "apply_deployment",
+            "rollback_endpoint", "stop_endpoint", "export_deployment", "apply_deployment",
             "get_deployment", "get_lineage", "record_decision", "delete", *JOBS,
         ),
     ),
@@ -89,7 +89,7 @@ AGENTS = (
         (
             "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
             "get_trace", "get_lineage", "list_decisions", "record_decision", "list_jobs", "search_runs", "get_run",
-            "compare_runs", "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints",
+            "compare_runs", "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", "get_endpoint_logs",
             "compare_datasets", "create_data_docs", "clean_up", *JOBS,
         ),
     ),

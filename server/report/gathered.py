@@ -85,7 +85,7 @@ def gathered(work: Work, handle: str) -> Gathered:
 
 
 def _jobs(work: Work) -> list[JobRow]:
-    if not work.settings.runtime.job_store.get_secret_value() and not (work.home / "jobs.db").exists():
+    if not work.settings.job_store and not (work.home / "jobs.db").exists():
         return []
     return sorted(table_of(work.settings).recent(JOBS), key=lambda row: row.created)
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 # What some slices keep in one file; a client that opened it would make it.
 FILES = {"observability": "lineage.db", "jobs": "jobs.db"}
-CRASHED = "It could not be read: the reading process met what it did not expect, and the log says what."
+CRASHED = "It could not be read: the reading process met what it did not expect."
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Sources:
         try:
             return await self.calls.call(toolset, function, *args, **kwargs)
         except CallCrashed as crashed:
-            raise Unavailable(CRASHED) from crashed
+            raise Unavailable(CRASHED, "The log of `mlops-mcp ui` says what.") from crashed
 
     async def look(self, function: Callable[[Settings], T]) -> T:
         """What a function that imports nothing finds, in a thread."""
@@ -76,7 +76,7 @@ class Sources:
         """Whether nothing can be there to read, since nobody has made its store."""
         if toolset == "tracking":
             return has_no_store(self.settings)
-        if toolset == "jobs" and self.settings.runtime.job_store.get_secret_value():
+        if toolset == "jobs" and self.settings.job_store:
             return False
         file = FILES.get(toolset)
         return file is not None and not (self.settings.home / file).exists()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import SecretStr
 
 from mlops_mcp.config.secrets import revealed, secret_values, without_secrets
-from mlops_mcp.config.settings import Section, Settings
+from mlops_mcp.config.section import Section
+from mlops_mcp.config.settings import Settings
 
 
 class Inner(Section):

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -156,3 +156,11 @@ def _bytes_of(column: pa.ChunkedArray) -> int:
         return len(column) * kind.bit_width // 8
     except ValueError:  # nested, so of no fixed width
         return column.nbytes
+
+
+def written_as(schema: pa.Schema) -> dict[str, Any]:
+    """How files are written. A dictionary of real numbers takes longer than all the rest, and makes them larger."""
+    import pyarrow as pa
+
+    listed = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    return {"compression": "zstd", "use_dictionary": listed}

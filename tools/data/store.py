@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
@@ -32,7 +32,7 @@ from .bounds import named
 from .folder import holds_parquet
 from .large import is_large, read_large
 from .models import DatasetInfo, ReadOptions
-from .pieces import grouped
+from .pieces import grouped, written_as
 from .readers import normalise, read_table, retype
 from .reads import Read, Reading
 from .sources import PREFIX, read_source, table_in
@@ -276,7 +276,7 @@ def save_parts(
         with ExitStack() as stack:
             writer: pq.ParquetWriter | None = None
             for part in parts:
-                writer = writer or stack.enter_context(pq.ParquetWriter(draft, part.schema, **_layout(part.schema)))
+                writer = writer or stack.enter_context(pq.ParquetWriter(draft, part.schema, **written_as(part.schema)))
                 writer.write_table(part)
         return _stored(work, draft, name, _Origin(list(parents), by, list(notes), sql))
 
@@ -380,7 +380,7 @@ def _write(table: pa.Table, draft: Path) -> None:
 
     os.close(private_file(draft))
     try:
-        with pq.ParquetWriter(draft, table.schema, **_layout(table.schema)) as writer:
+        with pq.ParquetWriter(draft, table.schema, **written_as(table.schema)) as writer:
             # However many pieces it came in, the same rows make the same file.
             for group in grouped([table]):
                 writer.write_table(group)
@@ -388,14 +388,6 @@ def _write(table: pa.Table, draft: Path) -> None:
         raise ToolFailure(
             f"a column cannot be stored: {error}", "Cast it, e.g. to VARCHAR, or leave it out."
         ) from error
-
-
-def _layout(schema: pa.Schema) -> dict[str, Any]:
-    """How files are written. A dictionary of real numbers takes longer than all the rest, and makes them larger."""
-    import pyarrow as pa
-
-    listed = [field.name for field in schema if not pa.types.is_floating(field.type)]
-    return {"compression": "zstd", "use_dictionary": listed}
 
 
 def _write_card(path: Path, info: DatasetInfo) -> DatasetInfo:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from mlops_mcp.config.settings import Section, Settings
+from mlops_mcp.config.section import Section
+from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.data.comparison import compare_datasets
 from mlops_mcp.tools.data.models import CompareRequest
 from mlops_mcp.tools.errors import ToolFailure

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from ....config.settings import CloudSettings
+from ....config.backends import CloudSettings
 from ...errors import ToolFailure, Unavailable, require
 from ...runtime.work import Work
 from ...tracing.redaction import redact

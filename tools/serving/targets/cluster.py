@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ....config.settings import KubernetesSettings
+from ....config.backends import KubernetesSettings
 from ...errors import ToolFailure, Unavailable, require
 from .change import FOREIGN, Change, Seen
 from .manifests import MANAGED_BY, MANAGER

@@ -13,7 +13,7 @@ from shlex import quote
 import yaml
 from pydantic import JsonValue, ValidationError
 
-from ....config.settings import KubernetesSettings
+from ....config.backends import KubernetesSettings
 from ...errors import ToolFailure, unknown
 from ...handles import check_name, parse
 from ...lineage import Lineage

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from ....config.settings import KubernetesSettings
+from ....config.backends import KubernetesSettings
 from ..guard import HOSTS, TOKEN_DIGEST
 from ..planning import REPLICA_MB
 from .image import PORT, USER

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ....config.settings import OpikSettings
+from ....config.backends import OpikSettings
 from .bodies import Body, Kind
 
 if TYPE_CHECKING:

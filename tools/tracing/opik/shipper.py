@@ -15,8 +15,9 @@ import sys
 import time
 from collections.abc import Callable
 
+from ....config.backends import OpikSettings
 from ....config.logs import configure
-from ....config.settings import OpikSettings, Settings
+from ....config.settings import Settings
 from ....config.watch import Watch
 from ...locks import Busy
 from ...storage.database import file_of

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from mlops_mcp.config.settings import KubernetesSettings
+from mlops_mcp.config.backends import KubernetesSettings
 from mlops_mcp.tools.errors import ToolFailure, Unavailable
 from mlops_mcp.tools.serving.targets import cluster
 from mlops_mcp.tools.serving.targets.manifests import manifests

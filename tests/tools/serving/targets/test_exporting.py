@@ -18,7 +18,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from mlops_mcp.config.settings import CloudSettings
+from mlops_mcp.config.backends import CloudSettings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Lineage
 from mlops_mcp.tools.serving import client, removal

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
-from mlops_mcp.config.settings import KubernetesSettings
+from mlops_mcp.config.backends import KubernetesSettings
 from mlops_mcp.tools.serving.targets.manifests import Manifest, Version, hosts, manifests, secret_of
 from mlops_mcp.tools.serving.targets.names import image, label
 
