@@ -89,8 +89,8 @@ AGENTS = (
         (
             "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
             "get_trace", "get_lineage", "list_decisions", "record_decision", "list_jobs", "search_runs", "get_run",
-            "compare_runs", "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", "get_endpoint_logs",
-            "compare_datasets", "create_data_docs", "clean_up", *JOBS,
+            "compare_runs", "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints",
+            "get_endpoint_logs", "compare_datasets", "create_data_docs", "clean_up", *JOBS,
         ),
     ),
     AgentProfile(
