@@ -164,3 +164,16 @@ def test_decisions_about_one_thing_are_found_by_index(work: Work) -> None:
 def test_two_logs_of_one_folder_share_their_rows(work: Work) -> None:
     made = decide(work)
     assert Decisions(work.home).get(made.decision.partition(":")[2])
+
+
+def test_a_decision_is_taken_back_by_who_recorded_it_or_an_administrator_and_nobody_else(work: Work) -> None:
+    ann, bob, admin = (
+        replace(work, by=Identity(name, access))
+        for name, access in (("ann", "write"), ("bob", "write"), ("eve", "admin"))
+    )
+    made, machine = decide(ann, "do not ship it"), decide(work, "ship it")
+    for each in (made, machine):
+        refused = delete(bob, [each.decision], False, False)
+        assert (refused.state, decided_about(work, RUN).count(each.decided)) == ("refused", 1)
+    assert delete(ann, [made.decision], False, False).state == "deleted"
+    assert delete(admin, [machine.decision], False, False).state == "deleted"
