@@ -28,7 +28,7 @@ from ..undo import deletes
 from .foreign.shown import foreign_view
 from .models import CheckResult, LoggedModel, LogRequest, ModelLine, ModelVersion, RegisteredModel, Stage
 from .stages import history_of
-from .versions import ALONE, LISTED, bare_name, changing, check_name, read_versions, require_loadable
+from .versions import ALONE, LISTED, bare_name, changing, check_name, is_own_tag, read_versions, require_loadable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,8 @@ def _check_texts(tags: dict[str, str], description: str) -> None:
     for key, value in tags.items():
         if not key.strip():
             raise ToolFailure("a tag without a name", "Pass tags as {name: value}.")
+        if is_own_tag(key):
+            raise ToolFailure(f"tag {key} says what became of a version, and is set by the server", "Leave it out.")
         _validate_model_version_tag(key, value)
 
 

@@ -21,14 +21,14 @@ from .client import register_model, same_source
 from .gates import Contest, evaluated
 from .models import Comparison, Gate, GateName, Judged, PromoteRequest, Promotion, Transition
 from .stages import Mover, move
-from .versions import JUDGED, bare_name, changing, check_name, handle_of, read_versions
+from .versions import JUDGED, PROMOTION, bare_name, changing, check_name, handle_of, read_versions
 
 # Loading comes first: nothing can be said of a model that does not.
 ORDER: tuple[GateName, ...] = ("load", "signature", "validation", "drift", "comparison")
 EVIDENCE_CHARS = 500
 BY = "promote_model"
 # The tag of the verdict; those of its gates and its report begin with it.
-TAG = "promotion"
+TAG = PROMOTION
 LATE = "another version was put into Production meanwhile: call again to be compared with that one"
 
 

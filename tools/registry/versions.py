@@ -26,7 +26,7 @@ MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 # The tag in which a version keeps its changes of stage.
 HISTORY = "stage_history"
 # And what promote_model found, whole; the tags that begin with `promotion` say it to people.
-JUDGED = "promotion_judged"
+JUDGED, PROMOTION = "promotion_judged", "promotion"
 # Characters on the wire: of a version that is looked at alone, and of one in a list.
 ALONE, LISTED = 1000, 100
 PATIENCE_S = 30.0
@@ -144,3 +144,8 @@ def require_loadable(work: Work, version: str) -> None:
 def changing(work: Work) -> AbstractContextManager[None]:
     """MLflow's setters are a transaction each: two promotions at once would mix."""
     return locked(work.home / "registry.lock", PATIENCE_S, "the model registry is being changed")
+
+
+def is_own_tag(key: str) -> bool:
+    """Whether it tells why a version is where it is: whoever asks believes it, so that no caller may write it."""
+    return key in ("stage", HISTORY, JUDGED, PROMOTION) or key.startswith(f"{PROMOTION}.")

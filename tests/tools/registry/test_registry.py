@@ -85,6 +85,16 @@ def test_a_version_names_who_has_made_it_and_nobody_else_can(work: Work, models:
     assert len(client.get_model(work, "credit", 10, False).versions) == 1
 
 
+@pytest.mark.parametrize("tag", ["promotion_judged", "promotion", "promotion.load", "stage_history", "stage"])
+def test_no_caller_writes_the_tags_that_say_why_a_version_is_where_it_is(
+    work: Work, models: list[str], tag: str
+) -> None:
+    made = client.register_model(work, models[0], "credit", {}, "")
+    with pytest.raises(ToolFailure, match="set by the server"):
+        client.register_model(work, models[0], "credit", {tag: "passed"}, "")
+    assert client.get_model(work, made.model, 1, False).versions[0].tags == made.tags
+
+
 def test_a_promotion_archives_the_version_before_and_moves_the_alias(work: Work, models: list[str]) -> None:
     for model in models:
         client.register_model(work, model, "credit", {}, "")
