@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..storage.state_files import draft_of, private_folder, write_private
@@ -110,6 +110,11 @@ class Copies:
                 yield name, (self.home / name).lstat()
         for name in FOLDERS:
             yield from _below(self.home, self.home / name)
+
+    def is_ours(self, path: str) -> bool:
+        """Whether it is a path that `files` would name: others may write the database, but no other file of ours."""
+        plain = str(PurePosixPath(path)) == path and ".." not in path.split("/")
+        return plain and (path in FILES or path.startswith(tuple(f"{each}/" for each in FOLDERS)))
 
     def place(self, entry: Entry, content: bytes | Path) -> Known:
         """Put a file that others have published where it belongs, whole."""

@@ -6,6 +6,7 @@ Without `storage` in the settings nothing of this happens.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import time
@@ -187,7 +188,10 @@ class Replica:
         while entries := self._catalogue.files_after(self._copies.seen(FILES)):
             known, notes = self._copies.known(), dict[str, Known | None]()
             for entry in entries:
-                notes |= self._take(entry, known.get(entry.path))
+                if self._copies.is_ours(entry.path):
+                    notes |= self._take(entry, known.get(entry.path))
+                else:
+                    logger.warning("the shared state names %r, which is not shared: left out", entry.path)
             self._copies.note(notes)
             self._copies.set_seen(FILES, entries[-1].change)
 
@@ -216,6 +220,8 @@ class Replica:
 
     def _put(self, entry: Entry) -> Known:
         if entry.content is not None:
+            if hashlib.sha256(entry.content).hexdigest() != entry.sha256:
+                raise StorageError(f"{entry.path} in storage.database is not what was stored there")
             return self._copies.place(entry, entry.content)
         if entry.path.endswith(ALWAYS):
             return self._get(entry)

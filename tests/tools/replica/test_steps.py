@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.lineage import Edge, Lineage
 from mlops_mcp.tools.quality.models import Expectation
 from mlops_mcp.tools.quality.suites import SuiteStore
-from mlops_mcp.tools.replica.steps import in_step
+from mlops_mcp.tools.replica.catalogue import Catalogue, Entry
+from mlops_mcp.tools.replica.steps import in_step, installation
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.storage.errors import StorageError
 
@@ -95,6 +97,36 @@ def test_a_content_that_was_changed_in_the_store_is_not_taken(server: Server, tm
     with in_step(two.settings), pytest.raises(StorageError, match="is not what was stored there"):
         resolve(two, made.handle)
     assert not list(two.home.glob("queries/.far*"))
+
+
+@pytest.mark.parametrize(
+    "path", ["../out", "{}/out", "datasets/../../out", "datasets/../mlops.yaml", "mlops.yaml", "datasets", "a//b", ""]
+)
+def test_a_row_that_names_a_file_that_is_not_shared_is_left_out_and_those_after_it_are_taken(
+    server: Server, tmp_path: Path, path: str
+) -> None:
+    one, two = server("one"), server("two")
+    write_row(one, path.format(tmp_path), b"forged")
+    made = loaded(one, tmp_path)
+    with in_step(two.settings):
+        assert [info.dataset for info in stored(two)] == [made.handle]
+    assert not [each for each in tmp_path.rglob("*") if each.is_file() and each.read_bytes() == b"forged"]
+
+
+def test_a_content_that_was_changed_in_the_database_is_not_taken(server: Server) -> None:
+    one, two = server("one"), server("two")
+    write_row(one, "tokens.json", b"[]", sha256="0" * 64)
+    with pytest.raises(StorageError, match="is not what was stored there"), in_step(two.settings):
+        pass
+    assert not (two.home / "tokens.json").exists()
+
+
+def write_row(work: Work, path: str, content: bytes, sha256: str = "") -> None:
+    """As somebody who can write the database."""
+    catalogue = Catalogue(work.settings.storage.database.get_secret_value(), installation(work.settings))
+    known = sha256 or hashlib.sha256(content).hexdigest()
+    catalogue.publish([(Entry(path, known, len(content), 1, content=content), 0)], ())
+    catalogue.close()
 
 
 def test_what_one_server_deletes_is_gone_on_the_other_and_in_the_store(server: Server, tmp_path: Path) -> None:
