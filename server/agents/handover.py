@@ -28,13 +28,18 @@ def handed_over(reports: Sequence[Report], known: str) -> str:
     return "\n\n".join(part for part in (*first, *said) if part)
 
 
+def fixed(handles: Sequence[str]) -> list[str]:
+    """Without aliases, which move: for one of them the log would refuse the whole hand-over."""
+    return [handle for handle in handles if not (handle.startswith("model:") and "@" in handle)]
+
+
 async def note(server: Client, report: Report, meta: Mapping[str, str]) -> None:
     """Keep the hand-over in the log of decisions, so that it is found by what it is about.
 
     Raises:
         MCPError: the server cannot be called.
     """
-    about = report.handles[-MAX_HANDLES:]
+    about = fixed(report.handles)[-MAX_HANDLES:]
     if report.ending != "done" or not (about and report.said):
         return
     given = {

@@ -11,11 +11,12 @@ from mcp.types import ElicitRequestFormParams
 from mlops_mcp.config.errors import SettingsError
 from mlops_mcp.config.load import load
 from mlops_mcp.server.agents.confirmation import asker
-from mlops_mcp.server.agents.handover import MAX_HANDOVER, handed_over
+from mlops_mcp.server.agents.handover import MAX_HANDOVER, fixed, handed_over
 from mlops_mcp.server.agents.limits import Spent
 from mlops_mcp.server.agents.outcome import Report
 from mlops_mcp.server.agents.pipeline import Plan
 from mlops_mcp.server.cli import main
+from mlops_mcp.tools.decisions import normal
 
 
 def report(agent: str, said: str, *handles: str) -> Report:
@@ -27,6 +28,11 @@ def test_the_next_agent_is_told_handles_and_texts_in_their_order() -> None:
     assert told == "before\n\nHandles: dataset:x@1, run:1\n\na said: first\n\nb said: second"
     assert handed_over([], "") == ""
     assert handed_over([report("a", "")], "") == ""
+
+
+def test_an_alias_that_an_agent_met_does_not_keep_its_hand_over_out_of_the_log() -> None:
+    met = ["model:credit@production", "model:credit/2", "dataset:loans@3f"]
+    assert fixed(met) == [normal(handle) for handle in met[1:]]
 
 
 def test_of_long_hand_overs_the_oldest_gives_way_and_the_handles_stay() -> None:
