@@ -161,7 +161,7 @@ def _interruptible() -> Generator[None]:
 
 def _told(settings: Settings, request: Request, reports: Sequence[Report], clean: Redactor) -> int:
     last = reports[-1]
-    going_on = "" if last.ending == "done" else _go_on(request, reports)
+    going_on = "" if last.ending == "done" else go_on(settings, request, reports)
     found = {
         "agent": request.agent,
         "ending": last.ending,
@@ -198,7 +198,9 @@ def _print(reports: Sequence[Report], going_on: str, clean: Redactor) -> None:
     print(legible(clean("\n".join(lines))))
 
 
-def _go_on(request: Request, reports: Sequence[Report]) -> str:
-    """The command that goes on where the last agent was."""
-    known = handed_over(reports, request.known)
-    return shlex.join(["mlops-mcp", "agent", "--agent", reports[-1].agent, "--known", known, request.goal])
+def go_on(settings: Settings, request: Request, reports: Sequence[Report]) -> str:
+    """The command that goes on where the last agent was, with the state, folders and model that it had."""
+    last, known = reports[-1].agent, handed_over(reports, request.known)
+    roots = [word for root in request.roots for word in ("--root", root)]
+    given = ["--agent", last, *roots, "--model", settings.agent.model, "--known", known, request.goal]
+    return shlex.join(["mlops-mcp", "--home", str(settings.home), "agent", *given])

@@ -112,8 +112,11 @@ async def _converse(place: Workplace, box: Toolbox, spent: Spent, messages: list
                 spent.add(message.usage.model_dump())
                 _hear(place, report, message)
                 report.end(ending_of(message.stop_reason), _why(message))
-                if box.lost or (spent.exceeded and report.ending == "turns"):
-                    report.end("server", box.lost) if box.lost else report.end(spent.exceeded or "tokens")
+                if box.lost:
+                    report.end("server", box.lost)
+                    break
+                if report.ending == "turns" and (limit := spent.exceeded):
+                    report.end(limit)
                     break
     except AnthropicError as error:
         ending = ending_of_error(error)

@@ -25,7 +25,7 @@ from benchmarks.agent_tasks.task import Answer, Limits, Task, World, Wrong, betw
 from benchmarks.agent_tasks.tasks import TASKS
 from mlops_mcp.tools.profiles import AGENTS
 
-from ..conftest import PATIENT, in_a_task_of_its_own
+from ..conftest import FOREIGN, PATIENT, in_a_task_of_its_own
 
 # The suite plays what no test of a slice shows; the other half takes minutes, and is what `make tasks` is for.
 PLAYED = (*trouble.TASKS, *judgement.TASKS)
@@ -41,7 +41,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def steward(base: Path) -> AsyncGenerator[Client]:
     """One server for all tasks: what each needs of the settings goes together."""
     settings = {name: value for task in TASKS for name, value in task.settings.items() if name != DEAD}
-    variables = {**os.environ, **environment(base, settings), **PATIENT, "MLOPS_RUNTIME__JOB_ATTEMPTS": "1"}
+    # MLflow notes the store of an earlier test in the variables of this process.
+    own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    variables = {**own, **environment(base, settings), **PATIENT, "MLOPS_RUNTIME__JOB_ATTEMPTS": "1"}
     server = StdioServerParameters(
         command=sys.executable, args=["-m", "mlops_mcp.server", "serve"], env=variables, cwd=base
     )

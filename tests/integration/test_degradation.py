@@ -136,18 +136,6 @@ async def test_the_documents_addresses_break_only_what_uses_mlflow(home: Path) -
             await answers.succeed(*others("tracking", "registry", "explain"))
 
 
-async def test_an_artifact_store_that_needs_a_library_names_it_before_anything_is_written(home: Path) -> None:
-    note = home / "artifacts" / "note.txt"
-    note.parent.mkdir(exist_ok=True)
-    note.write_text("x")
-    async with server(home, MLFLOW_ARTIFACT_ROOT="s3://e2i-mlflow-artifacts") as client:
-        answers = Answers(client)
-        *_, run = await answers.ask(("start_run", {"experiment": "far", "name": "r"}))
-        artifact = ("log_artifact", {"run": run["run"], "path": str(note)})
-        await answers.refuse(artifact, "boto3 is not installed", "pip install 'mlops-mcp[s3]'")
-        await answers.succeed(*others())
-
-
 def garbage(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text("this is no database" * 500)

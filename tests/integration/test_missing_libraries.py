@@ -148,3 +148,17 @@ def _say_no(listening: socket.socket) -> None:
     with connection:
         connection.recv(8)
         connection.sendall(b"N")
+
+
+async def test_an_artifact_store_that_needs_a_library_names_it_before_anything_is_written(
+    home: Path, tmp_path: Path
+) -> None:
+    note = home / "artifacts" / "note.txt"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text("x")
+    async with server_without(home, tmp_path, ["boto3"], MLFLOW_ARTIFACT_ROOT="s3://somewhere-else") as client:
+        answers = Answers(client)
+        *_, run = await answers.ask(("start_run", {"experiment": "far", "name": "r"}))
+        artifact = ("log_artifact", {"run": run["run"], "path": str(note)})
+        await answers.refuse(artifact, "boto3 is not installed", "pip install 'mlops-mcp[s3]'")
+        await answers.succeed(*WORKS["data"])

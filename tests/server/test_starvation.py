@@ -55,5 +55,5 @@ async def test_200_calls_at_once_of_one_caller_let_another_one_through(settings:
         answers = await asyncio.gather(*(bob.call_tool("describe_dataset", look) for _ in range(3)))
         assert not any(answer.is_error for answer in answers)
         # They waited for their turns, not for the whole line before them.
-        assert sum(task.done() for task in hostile) < 190
+        assert sum(not task.done() for task in hostile) > len(server.services.calls.workers)
         await asyncio.gather(*hostile)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from mcp.types import ElicitRequestFormParams
 
 from mlops_mcp.config.errors import SettingsError
 from mlops_mcp.config.load import load
+from mlops_mcp.server.agents.command import Request, go_on
 from mlops_mcp.server.agents.confirmation import asker
 from mlops_mcp.server.agents.handover import MAX_HANDOVER, fixed, handed_over
 from mlops_mcp.server.agents.limits import Spent
 from mlops_mcp.server.agents.outcome import Report
 from mlops_mcp.server.agents.pipeline import Plan
-from mlops_mcp.server.cli import main
+from mlops_mcp.server.cli import command_line, main
 from mlops_mcp.tools.decisions import normal
 
 
@@ -129,3 +131,13 @@ def test_a_model_of_the_command_line_counts(environ: dict[str, str]) -> None:
     assert load(environ, {"agent.model": "claude-opus-4-5"}).settings.agent.model == "claude-opus-4-5"
     with pytest.raises(SettingsError, match=r"agent\.model"):
         load(environ, {"agent.model": ""})
+
+
+def test_the_command_that_goes_on_has_the_state_the_folders_and_the_model_that_there_were() -> None:
+    settings = load({}, {"home": "/of a/team", "agent.model": "claude-opus-4-5"}).settings
+    asked = Request("train it, she said", roots=("/data", "/more data"))
+    command = shlex.split(go_on(settings, asked, [report("model_trainer", "begun", "run:1")]))
+    found = command_line().parse_args(command[1:])
+    assert (found.home, found.profile, found.model) == ("/of a/team", "model_trainer", "claude-opus-4-5")
+    assert (found.root, found.goal) == (["/data", "/more data"], "train it, she said")
+    assert "run:1" in found.known

@@ -23,7 +23,7 @@ DOES = {
     "@promotes": ("transition_model_version_stage",),
     "@deploys": (
         "serving/deploying.py:deployed", "serving/endpoints.py:share", "serving/targets/cluster.py:apply",
-        "serving/targets/exporting.py:export_deployment", "serving/client.py:rollback_endpoint",
+        "serving/targets/bentocloud.py:apply", "serving/targets/exporting.py:export_deployment", "serving/client.py:rollback_endpoint",
     ),
 }  # fmt: skip
 Functions = dict[str, set[str]]
@@ -35,13 +35,19 @@ def called() -> Functions:
     for file in sorted((ROOT / "tools").rglob("*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         here = file.relative_to(ROOT / "tools").as_posix()
-        known = dict(imported(tree, file)) | {
-            each.name: f"{here}:{each.name}" for each in tree.body if isinstance(each, ast.FunctionDef | ast.ClassDef)
-        }
-        for each in tree.body:
-            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                found[f"{here}:{each.name}"] = set(named(each, known))
+        known = dict(imported(tree, file)) | {name: f"{here}:{name}" for name, _ in defined(tree)}
+        for name, each in defined(tree):
+            found[f"{here}:{name}"] = set(named(each, known))
     return found
+
+
+def defined(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """What a module defines: functions, classes, and tables that functions are chosen from."""
+    for each in tree.body:
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield each.name, each
+        elif isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
+            yield each.target.id, each
 
 
 def imported(tree: ast.Module, file: Path) -> Iterator[tuple[str, str]]:

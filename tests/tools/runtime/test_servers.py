@@ -16,11 +16,12 @@ import pytest
 from mcp import Client
 from pydantic import JsonValue, SecretStr
 
+from mlops_mcp.config.secrets import revealed
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.dask.engine import workers
-from mlops_mcp.tools.runtime.jobs.launch import mark_of, stored, table_of
+from mlops_mcp.tools.runtime.jobs.launch import mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.models import JobView
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.slow
 
 SERVER = """
 import anyio, json, sys
+from mlops_mcp.config.secrets import revealed
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.submission import Submission
@@ -56,10 +58,7 @@ anyio.run(main)
 
 def server(settings: Settings, kind: str, requests: list[dict[str, str]]) -> subprocess.Popen[str]:
     """A process that submits jobs and looks after them until it is killed."""
-    tree = json.loads(stored(settings))
-    tree["opik"]["api_key"] = ""
-    tree["runtime"]["job_store"] = settings.runtime.job_store.get_secret_value()
-    command = [sys.executable, "-c", SERVER, json.dumps(tree), json.dumps(kind), json.dumps(requests)]
+    command = [sys.executable, "-c", SERVER, json.dumps(revealed(settings)), json.dumps(kind), json.dumps(requests)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

@@ -70,7 +70,7 @@ def get_deployment(work: Work, export: str) -> Standing:
 
 def _found(work: Work, export: str) -> tuple[Path, Platform]:
     folder, index = find_export(work, export)
-    if index.platform not in APPLY:
+    if index.platform not in LOOK:
         raise ToolFailure(BY_HAND, "Run the commands that export_deployment told.")
     return folder, index.platform
 
