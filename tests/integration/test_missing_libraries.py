@@ -161,4 +161,4 @@ async def test_an_artifact_store_that_needs_a_library_names_it_before_anything_i
         *_, run = await answers.ask(("start_run", {"experiment": "far", "name": "r"}))
         artifact = ("log_artifact", {"run": run["run"], "path": str(note)})
         await answers.refuse(artifact, "boto3 is not installed", "pip install 'mlops-mcp[s3]'")
-        await answers.succeed(*WORKS["data"])
+        await answers.succeed(WORKS["data"])

@@ -23,7 +23,8 @@ DOES = {
     "@promotes": ("transition_model_version_stage",),
     "@deploys": (
         "serving/deploying.py:deployed", "serving/endpoints.py:share", "serving/targets/cluster.py:apply",
-        "serving/targets/bentocloud.py:apply", "serving/targets/exporting.py:export_deployment", "serving/client.py:rollback_endpoint",
+        "serving/targets/bentocloud.py:apply", "serving/targets/exporting.py:export_deployment",
+        "serving/client.py:rollback_endpoint",
     ),
 }  # fmt: skip
 Functions = dict[str, set[str]]

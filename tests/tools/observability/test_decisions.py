@@ -168,8 +168,7 @@ def test_two_logs_of_one_folder_share_their_rows(work: Work) -> None:
 
 def test_a_decision_is_taken_back_by_who_recorded_it_or_an_administrator_and_nobody_else(work: Work) -> None:
     ann, bob, admin = (
-        replace(work, by=Identity(name, access))
-        for name, access in (("ann", "write"), ("bob", "write"), ("eve", "admin"))
+        replace(work, by=who) for who in (Identity("ann", "write"), Identity("bob", "write"), Identity("eve", "admin"))
     )
     made, machine = decide(ann, "do not ship it"), decide(work, "ship it")
     for each in (made, machine):
