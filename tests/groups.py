@@ -18,6 +18,7 @@ TOGETHER = {
     "tests/tools/data/test_postgres_source.py": "cluster",
     "tests/tools/replica/test_answers.py": "cluster",
     "tests/tools/replica/test_around.py": "cluster",
+    "tests/tools/replica/test_decided.py": "cluster",
     "tests/tools/replica/test_steps.py": "cluster",
     "tests/tools/replica/test_two_servers.py": "cluster",
     "tests/tools/runtime/test_cluster_pool.py": "cluster",

@@ -98,11 +98,10 @@ class Decisions:
     def record(self, entry: Entry) -> tuple[Entry, bool]:
         """The entry as it is in the log, with its time, and whether it is new there."""
         with self._store.writing() as db:
-            if held := _read(db, "where id=?", (entry.id,)):
+            if held := read(db, "where id=?", (entry.id,)):
                 return held[0], False
             kept = replace(entry, at=time.time())
-            db.execute("insert into decisions values(?,?,?,?,?,?,?,?,?)", _row(kept))
-            db.executemany("insert or ignore into about values(?,?)", [(each, kept.id) for each in kept.handles])
+            put(db, kept)
             _forget_oldest(db)
         return kept, True
 
@@ -114,7 +113,7 @@ class Decisions:
         place = "(at, id) < (?, ?)" if after else "true"
         values += [after.at, after.id] if after else []
         with self._store.open() as db:
-            return _read(db, f"where {which} and {place} order by at desc, id desc limit ?", [*values, number])
+            return read(db, f"where {which} and {place} order by at desc, id desc limit ?", [*values, number])
 
     def count(self, handles: Iterable[str]) -> int:
         if not self._path.exists():
@@ -127,13 +126,12 @@ class Decisions:
         if not self._path.exists():
             return None
         with self._store.open() as db:
-            return next(iter(_read(db, "where id=?", (identity,))), None)
+            return next(iter(read(db, "where id=?", (identity,))), None)
 
     def remove(self, identity: str) -> bool:
         """Whether it was there."""
         with self._store.writing() as db:
-            db.execute("delete from about where id=?", (identity,))
-            return db.execute("delete from decisions where id=?", (identity,)).rowcount > 0
+            return drop(db, identity)
 
 
 def normal(text: str) -> str:
@@ -192,7 +190,19 @@ def _row(entry: Entry) -> tuple[object, ...]:
     return (entry.id, entry.at, entry.decided, entry.reason, *lists, entry.agent, entry.by, entry.trace)
 
 
-def _read(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[Entry]:
+def put(db: sqlite3.Connection, entry: Entry) -> None:
+    """Write an entry that is not there."""
+    db.execute("insert into decisions values(?,?,?,?,?,?,?,?,?)", _row(entry))
+    db.executemany("insert or ignore into about values(?,?)", [(each, entry.id) for each in entry.handles])
+
+
+def drop(db: sqlite3.Connection, identity: str) -> bool:
+    """Whether it was there."""
+    db.execute("delete from about where id=?", (identity,))
+    return db.execute("delete from decisions where id=?", (identity,)).rowcount > 0
+
+
+def read(db: sqlite3.Connection, where: str, values: Sequence[object]) -> list[Entry]:
     columns = "at, decided, reason, alternatives, handles, agent, by, trace"
     found = db.execute(f"select {columns} from decisions {where}", values)
     return [

@@ -1,4 +1,4 @@
-"""`mlops-mcp agent`: let one agent, or all in turn, work towards a goal."""
+"""`mlops-mcp agent`: let one agent, some or all in turn, work towards a goal."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ from .confirmation import asker
 from .conversation import Workplace
 from .handover import handed_over
 from .outcome import Report
-from .pipeline import PIPELINE, run
+from .pipeline import PIPELINE, Passage, run
 
 KEY = "ANTHROPIC_API_KEY"
 # What the server is not given: it makes no use of it.
 OF_ANTHROPIC = "ANTHROPIC_"
 SHOWN = 160
+BETWEEN = ","
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for on the command line."""
+    """What was asked for on the command line; `agent` is one, several with commas between them, or the pipeline."""
 
     goal: str
     agent: str = PIPELINE
@@ -58,20 +59,21 @@ def command(settings: Settings, request: Request) -> int:
         raise SettingsError(str(failure)) from failure
     clean = Redactor.of(settings, {**os.environ, KEY: key})
     try:
-        reports = asyncio.run(_run(settings, request, agents, key, Talk(request.json, clean)))
+        passage = asyncio.run(_run(settings, request, agents, key, Talk(request.json, clean)))
     except MCPError as error:
         raise SettingsError(f"the server does not start ({error}): mlops-mcp doctor says why") from error
-    return _told(settings, request, reports, clean)
+    return _told(settings, request, passage, clean)
 
 
 def chosen(name: str) -> Sequence[AgentProfile]:
     """Raises ToolFailure for an unknown name."""
     if name == PIPELINE:
         return AGENTS
-    found = [agent for agent in AGENTS if agent.name == name]
-    if not found:
-        raise unknown("agent", name, (PIPELINE, *(agent.name for agent in AGENTS)))
-    return found
+    by_name = {agent.name: agent for agent in AGENTS}
+    names = list(dict.fromkeys(name.split(BETWEEN)))
+    if wrong := [each for each in names if each not in by_name]:
+        raise unknown("agent", wrong[0], (PIPELINE, *by_name))
+    return [by_name[each] for each in names]
 
 
 def _key(environ: Mapping[str, str]) -> str:
@@ -107,9 +109,7 @@ class Talk:
             print(shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 1]}…", file=sys.stderr, flush=True)
 
 
-async def _run(
-    settings: Settings, request: Request, agents: Sequence[AgentProfile], key: str, talk: Talk
-) -> list[Report]:
+async def _run(settings: Settings, request: Request, agents: Sequence[AgentProfile], key: str, talk: Talk) -> Passage:
     from anthropic import AsyncAnthropic
 
     limits = settings.agent
@@ -126,14 +126,15 @@ async def _run(
             if len(agents) == 1:
                 return await run(place, agents, request.goal, request.known, talk.passed)
             async with opik.trace_agent(PIPELINE, "run", metadata={"goal": request.goal}) as span:
-                reports = await run(place, agents, request.goal, request.known, talk.passed)
-                span.set_output({"ended": {report.agent: report.ending for report in reports}})
-                return reports
+                passage = await run(place, agents, request.goal, request.known, talk.passed)
+                span.set_output({"ended": {report.agent: report.ending for report in passage.reports}})
+                return passage
 
 
 def server_of(settings: Settings, request: Request) -> StdioServerParameters:
     """Our server in a process of its own, with the tools of one agent or all, and without the key."""
-    only = [] if request.agent == PIPELINE else ["--agent", request.agent]
+    agents = chosen(request.agent)
+    only = ["--agent", agents[0].name] if len(agents) == 1 else []
     roots = ["--root", *request.roots] if request.roots else []
     environ = {name: value for name, value in os.environ.items() if not name.startswith(OF_ANTHROPIC)}
     return StdioServerParameters(
@@ -159,9 +160,9 @@ def _interruptible() -> Generator[None]:
             loop.remove_signal_handler(each)
 
 
-def _told(settings: Settings, request: Request, reports: Sequence[Report], clean: Redactor) -> int:
-    last = reports[-1]
-    going_on = "" if last.ending == "done" else go_on(settings, request, reports)
+def _told(settings: Settings, request: Request, passage: Passage, clean: Redactor) -> int:
+    reports, last = passage.reports, passage.reports[-1]
+    going_on = go_on(settings, request, passage) if passage.left else ""
     found = {
         "agent": request.agent,
         "ending": last.ending,
@@ -198,9 +199,10 @@ def _print(reports: Sequence[Report], going_on: str, clean: Redactor) -> None:
     print(legible(clean("\n".join(lines))))
 
 
-def go_on(settings: Settings, request: Request, reports: Sequence[Report]) -> str:
-    """The command that goes on where the last agent was, with the state, folders and model that it had."""
-    last, known = reports[-1].agent, handed_over(reports, request.known)
+def go_on(settings: Settings, request: Request, passage: Passage) -> str:
+    """The command that goes on where the last agent was, and with those after it; state, folders and model stay."""
+    whole = passage.left == [agent.name for agent in AGENTS]
+    left, known = PIPELINE if whole else BETWEEN.join(passage.left), handed_over(passage.reports, request.known)
     roots = [word for root in request.roots for word in ("--root", root)]
-    given = ["--agent", last, *roots, "--model", settings.agent.model, "--known", known, request.goal]
+    given = ["--agent", left, *roots, "--model", settings.agent.model, "--known", known, request.goal]
     return shlex.join(["mlops-mcp", "--home", str(settings.home), "agent", *given])

@@ -58,8 +58,16 @@ class Plan:
         return choose_agents
 
 
-async def run(place: Workplace, agents: Sequence[AgentProfile], goal: str, known: str, passed: Passed) -> list[Report]:
-    """Let agents work in turn until one does not come to its end; what each of them has done.
+@dataclass(frozen=True)
+class Passage:
+    """What each of some agents has done, and the names of those that have not come to their end: `left`, in order."""
+
+    reports: list[Report]
+    left: list[str]
+
+
+async def run(place: Workplace, agents: Sequence[AgentProfile], goal: str, known: str, passed: Passed) -> Passage:
+    """Let agents work in turn until one does not come to its end.
 
     Args:
         passed: hears of each agent that has ended.
@@ -72,5 +80,5 @@ async def run(place: Workplace, agents: Sequence[AgentProfile], goal: str, known
         reports.append(report)
         passed(report)
         if report.ending != "done":
-            break
-    return reports
+            return Passage(reports, [agent.name for agent in plan.agents[len(reports) - 1 :]])
+    return Passage(reports, [])

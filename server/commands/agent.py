@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
     parser.add_argument("goal", help="what is to be done, in plain words; - reads it from standard input")
     parser.add_argument(
         "--agent", dest="profile", default="pipeline", metavar="NAME",
-        help="one of the eight, e.g. model_trainer (default: pipeline, which lets each take over in turn)",
+        help="one of the eight, or some: a,b (default: pipeline, which lets each take over in turn)",
     )  # fmt: skip
     parser.add_argument("--known", default="", metavar="TEXT", help="handles and decisions so far")
     parser.add_argument("--model", help="of Anthropic (default: agent.model)")

@@ -32,7 +32,7 @@ def explain_promotion(work: Work, model: str) -> WhyThere:
     chosen = versions.named(wanted) if named else versions.in_production or versions.all[0]
     stage, tags = cast(Stage, chosen.current_stage or "None"), dict(chosen.tags or {})
     moved = next((change for change in history_of([chosen]) if change.to_stage == stage), None)
-    judged = _judged(tags)
+    judged, about, log = _judged(tags), _about(chosen), Decisions(work.home)
     report, run = tags.get(f"{TAG}.report"), chosen.run_id
     return WhyThere(
         model=handle_of(chosen),
@@ -44,8 +44,8 @@ def explain_promotion(work: Work, model: str) -> WhyThere:
         judged=judged,
         run=f"run:{run}" if run else None,
         report=report,
-        decisions=_decisions(work, chosen),
-        notes=_notes(stage, moved, judged),
+        decisions=_newest(log, about),
+        notes=[*_notes(stage, moved, judged), *_older(log, about)],
     )
 
 
@@ -69,12 +69,23 @@ def _gate(name: GateName, text: str) -> Gate | None:
     return Gate(gate=name, verdict=cast(Verdict, verdict), evidence=evidence) if verdict in get_args(Verdict) else None
 
 
-def _decisions(work: Work, version: MlflowVersion) -> list[Decision]:
-    """Those about the version, its name, the logged model that it stands for, and the run of that."""
+def _about(version: MlflowVersion) -> list[str]:
+    """What decisions about a version are about: itself (and its name), the logged model it stands for, and its run."""
     about = [handle_of(version), version.source or "", f"run:{version.run_id}" if version.run_id else ""]
-    found = Decisions(work.home).listed(filter(None, about), DECISIONS)
-    shown = [entry.shown() for entry in found]
+    return list(filter(None, about))
+
+
+def _newest(log: Decisions, about: list[str]) -> list[Decision]:
+    shown = [entry.shown() for entry in log.listed(about, DECISIONS)]
     return [each.model_copy(update={"reason": cut(each.reason, BRIEF)}) for each in shown]
+
+
+def _older(log: Decisions, about: list[str]) -> list[str]:
+    """How many more there are and where, so that nobody pushes one out of sight by others."""
+    if (count := log.count(about)) <= DECISIONS:
+        return []
+    numbers = [f"{number} about {handle}" for handle in about if (number := log.count([handle]))]
+    return [f"only the {DECISIONS} newest of {count} decisions are shown: list_decisions has {', '.join(numbers)}"]
 
 
 def _notes(stage: Stage, moved: StageChange | None, judged: Judged | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""What there is, in PostgreSQL: one row per file and per edge of the lineage, each with the number of its last change.
+"""What there is, in PostgreSQL: a row per file, edge of the lineage and decision, with the number of its last change.
 
 Whoever publishes holds a lock, so that who reads all changes beyond a number has missed none before it.
 """
@@ -22,6 +22,10 @@ create table if not exists replica_edges(
   home text not null, kind text not null, one text not null, two text not null, by text not null,
   at double precision not null, gone boolean not null, change bigint not null, primary key(home, kind, one, two));
 create index if not exists replica_edges_change on replica_edges(home, change);
+create table if not exists replica_decisions(
+  home text not null, id text not null, said text not null, gone boolean not null, change bigint not null,
+  primary key(home, id));
+create index if not exists replica_decisions_change on replica_decisions(home, change);
 """
 NAMED = Named("the shared state", "storage.database")
 LOCK = 0x7265706C
@@ -42,6 +46,13 @@ insert into replica_edges values(?,?,?,?,?,?,?,nextval('replica_changes'))
 on conflict(home, kind, one, two) do update
 set by=excluded.by, at=excluded.at, gone=excluded.gone, change=excluded.change
 where excluded.kind<>'edge' or replica_edges.by=? returning change
+"""
+DECISIONS = "select id, said, gone, change from replica_decisions where home=? and change>? order by change limit ?"
+# Of two servers that say the same the first counts, until it is taken back.
+PUT_DECISION = """
+insert into replica_decisions values(?,?,?,?,nextval('replica_changes'))
+on conflict(home, id) do update set said=excluded.said, gone=excluded.gone, change=excluded.change
+where replica_decisions.gone<>excluded.gone
 """
 
 
@@ -71,6 +82,16 @@ class EdgeEntry:
     change: int = 0
 
 
+@dataclass(frozen=True)
+class DecisionEntry:
+    """A decision by its name, `said` as JSON; `gone` if it was taken back, and nothing of it stays."""
+
+    id: str
+    said: str
+    gone: bool = False
+    change: int = 0
+
+
 @dataclass
 class Published:
     """What came of publishing, by path: the numbers of changes, and what others have published instead."""
@@ -85,7 +106,8 @@ class Catalogue:
 
     def __init__(self, url: str, home: str) -> None:
         self._home = home
-        self._database = Postgres(url, NAMED, makes(TABLES, "replica_changes", "replica_files", "replica_edges"), LOCK)
+        made = ("replica_changes", "replica_files", "replica_edges", "replica_decisions")
+        self._database = Postgres(url, NAMED, makes(TABLES, *made), LOCK)
 
     def files_after(self, change: int) -> list[Entry]:
         """At most `MOST`, by their numbers."""
@@ -102,6 +124,10 @@ class Catalogue:
     def edges_after(self, change: int) -> list[EdgeEntry]:
         with self._database.open() as db:
             return [EdgeEntry(*row) for row in db.execute(EDGES, (self._home, change, MOST)).fetchall()]
+
+    def decisions_after(self, change: int) -> list[DecisionEntry]:
+        with self._database.open() as db:
+            return [DecisionEntry(*row) for row in db.execute(DECISIONS, (self._home, change, MOST)).fetchall()]
 
     def publish(self, files: Iterable[tuple[Entry, int]], first: Collection[str]) -> Published:
         """Publish files, each unless others have changed it since the number that is given with it.
@@ -120,6 +146,11 @@ class Catalogue:
         with self._database.alone() as db:
             for each in edges:
                 db.execute(PUT_EDGE, (self._home, each.kind, each.one, each.two, each.by, each.at, each.gone, unasked))
+
+    def publish_decisions(self, decisions: Sequence[DecisionEntry]) -> None:
+        with self._database.alone() as db:
+            for each in decisions:
+                db.execute(PUT_DECISION, (self._home, each.id, each.said, each.gone))
 
     def unused(self, sha256: str, db: Opened) -> bool:
         query = "select 1 from replica_files where home=? and sha256=? and not gone limit 1"

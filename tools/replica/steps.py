@@ -11,26 +11,32 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from ...config.settings import Settings
 from ..errors import ToolFailure, require
 from ..locks import locked
 from ..storage.errors import StorageError
 from ..storage.state_files import private_folder
-from .catalogue import MOST, Catalogue, Entry, Published
+from .catalogue import MOST, Catalogue, DecisionEntry, EdgeEntry, Entry, Published
 from .contents import Contents, contents_of
 from .copies import ALWAYS, INLINE, Copies, Known, digest
-from .edges import UNASKED, Edges
+from .decided import decided_in
+from .edges import UNASKED, edges_of
+from .outbox import Outbox
 
 LOCK, PATIENCE_S, BUSY = "replica.lock", 60.0, "what other servers have made is being fetched"
 AGAIN_S = 1.0
 # Cards of the same content: whichever server was first, they say the same.
 CARDS = "datasets/"
-FILES, EDGES = "files", "edges"
+FILES, EDGES, DECISIONS = "files", "edges", "decisions"
+# Rows of our own tables, each with the number of its change.
+R = TypeVar("R", EdgeEntry, DecisionEntry)
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +126,14 @@ def _patiently(step: Callable[[], object], patience_s: float) -> None:
             return
 
 
+def _publish_rows(outbox: Outbox[R], publish: Callable[[Sequence[R]], None]) -> None:
+    rows, last = outbox.waiting()
+    for start in range(0, len(rows), MOST):
+        publish(rows[start : start + MOST])
+    if last:
+        outbox.sent(last)
+
+
 class Replica:
     """One look at, or change of, what is shared; blocking."""
 
@@ -127,7 +141,8 @@ class Replica:
         self._settings = settings
         self._catalogue = catalogue
         self._copies = Copies(settings.home)
-        self._edges = Edges(settings.home)
+        self._edges = edges_of(settings.home)
+        self._decided = decided_in(settings.home)
         self._opened: Contents | None = None
 
     @property
@@ -140,7 +155,8 @@ class Replica:
         """Take over what others have published since the last time."""
         with self._alone():
             self._fetch_files()
-            self._fetch_edges()
+            self._fetch_rows(EDGES, self._catalogue.edges_after, self._edges)
+            self._fetch_rows(DECISIONS, self._catalogue.decisions_after, self._decided)
 
     def publish(self) -> None:
         """Publish what is new here; a server that is read-only has nothing."""
@@ -149,11 +165,8 @@ class Replica:
         changed = self._changed()
         for start in range(0, len(changed), MOST):
             self._publish_files(changed[start : start + MOST])
-        edges, last = self._edges.waiting()
-        for start in range(0, len(edges), MOST):
-            self._catalogue.publish_edges(edges[start : start + MOST], UNASKED)
-        if last:
-            self._edges.sent(last)
+        _publish_rows(self._edges, partial(self._catalogue.publish_edges, unasked=UNASKED))
+        _publish_rows(self._decided, self._catalogue.publish_decisions)
 
     def require_kept(self, since: float) -> None:
         """Raises ToolFailure if something of this server has given way to another's since a moment."""
@@ -195,10 +208,10 @@ class Replica:
             self._copies.note(notes)
             self._copies.set_seen(FILES, entries[-1].change)
 
-    def _fetch_edges(self) -> None:
-        while entries := self._catalogue.edges_after(self._copies.seen(EDGES)):
-            self._edges.add(entries)
-            self._copies.set_seen(EDGES, entries[-1].change)
+    def _fetch_rows(self, what: str, after: Callable[[int], list[R]], outbox: Outbox[R]) -> None:
+        while entries := after(self._copies.seen(what)):
+            outbox.add(entries)
+            self._copies.set_seen(what, entries[-1].change)
 
     def _take(self, entry: Entry, known: Known | None) -> dict[str, Known | None]:
         """What is known of it then. What was changed here stays until it is published, or has to give way then."""

@@ -12,6 +12,8 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.examples.handover.recorded import Call, Refusal, Turn
 from mlops_mcp.server.agents.outcome import Report
+from mlops_mcp.server.agents.pipeline import run
+from mlops_mcp.tools.profiles import AGENTS
 from mlops_mcp.tools.tracing.store.reader import TraceReader
 
 from ...conftest import connected
@@ -139,6 +141,22 @@ async def test_an_agent_that_is_interrupted_says_how_far_it_came(settings: Setti
         assert (await client.list_tools()).tools
     spans = TraceReader(settings.trace_store).spans(report.trace.partition(":")[2])
     assert {span.name: span.status for span in spans}["scope_definer.run"] == "cancelled"
+
+
+async def test_a_pipeline_that_does_not_come_to_its_end_says_whose_turn_it_was_and_who_was_to_follow(
+    settings: Settings,
+) -> None:
+    chosen = ["data_preparer", "model_trainer", "model_deployer"]
+    plan = Call(tool="choose_agents", input={"agents": [*chosen], "why": "the model is known"})
+    script = {
+        "scope_definer": [Turn(call=[plan]), Turn(say="Four are enough.")],
+        "data_preparer": [Turn(say="The data are ready.")],
+        "": [Turn(say="I will not.", stop="refusal")],
+    }
+    async with connected(settings) as client, desk_of(settings, script, client) as desk:
+        passage = await run(desk.place, AGENTS, "a goal", "", lambda _: None)
+    assert [each.ending for each in passage.reports] == ["done", "done", "refused"]
+    assert passage.left == ["model_trainer", "model_deployer"]
 
 
 async def test_model_and_tools_hang_below_the_agent_in_one_trace(play: Play) -> None:

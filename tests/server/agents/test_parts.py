@@ -11,14 +11,16 @@ from mcp.types import ElicitRequestFormParams
 
 from mlops_mcp.config.errors import SettingsError
 from mlops_mcp.config.load import load
-from mlops_mcp.server.agents.command import Request, go_on
+from mlops_mcp.server.agents.command import Request, chosen, go_on, server_of
 from mlops_mcp.server.agents.confirmation import asker
 from mlops_mcp.server.agents.handover import MAX_HANDOVER, fixed, handed_over
 from mlops_mcp.server.agents.limits import Spent
 from mlops_mcp.server.agents.outcome import Report
-from mlops_mcp.server.agents.pipeline import Plan
+from mlops_mcp.server.agents.pipeline import PIPELINE, Passage, Plan
 from mlops_mcp.server.cli import command_line, main
 from mlops_mcp.tools.decisions import normal
+from mlops_mcp.tools.errors import ToolFailure
+from mlops_mcp.tools.profiles import AGENTS
 
 
 def report(agent: str, said: str, *handles: str) -> Report:
@@ -136,8 +138,26 @@ def test_a_model_of_the_command_line_counts(environ: dict[str, str]) -> None:
 def test_the_command_that_goes_on_has_the_state_the_folders_and_the_model_that_there_were() -> None:
     settings = load({}, {"home": "/of a/team", "agent.model": "claude-opus-4-5"}).settings
     asked = Request("train it, she said", roots=("/data", "/more data"))
-    command = shlex.split(go_on(settings, asked, [report("model_trainer", "begun", "run:1")]))
+    passage = Passage([report("model_trainer", "begun", "run:1")], ["model_trainer"])
+    command = shlex.split(go_on(settings, asked, passage))
     found = command_line().parse_args(command[1:])
     assert (found.home, found.profile, found.model) == ("/of a/team", "model_trainer", "claude-opus-4-5")
     assert (found.root, found.goal) == (["/data", "/more data"], "train it, she said")
     assert "run:1" in found.known
+
+
+def test_the_command_that_goes_on_names_those_whose_turn_had_not_come_as_well() -> None:
+    settings, asked = load({}).settings, Request("train it")
+    left = ["model_trainer", "model_deployer"]
+    command = shlex.split(go_on(settings, asked, Passage([report("model_trainer", "begun")], left)))
+    named = command_line().parse_args(command[1:]).profile
+    assert [agent.name for agent in chosen(named)] == left
+    assert "--agent" not in server_of(settings, Request("train it", named)).args
+    every = Passage([report("scope_definer", "begun")], [agent.name for agent in AGENTS])
+    assert command_line().parse_args(shlex.split(go_on(settings, asked, every))[1:]).profile == PIPELINE
+
+
+def test_an_agent_that_there_is_not_is_told_among_others() -> None:
+    for names in ("model_trainr", "model_trainer,model_trainr", "model_trainer,", ""):
+        with pytest.raises(ToolFailure, match="unknown agent"):
+            chosen(names)

@@ -30,6 +30,21 @@ def test_a_version_says_why_it_is_in_production_and_who_said_so(shop: Shop) -> N
     assert "promotion_judged" not in shop.tags(2)
 
 
+def test_decisions_that_newer_ones_push_out_are_counted_with_where_they_are(shop: Shop) -> None:
+    found = shop.promote(shop.train("strong"))
+    run = found.run or ""
+    record_decision(shop.work, "do not ship it", "it leaks", [run], [], "feature_analyzer")
+    for number in range(4):
+        record_decision(shop.work, f"ship it {number}", "it is fine", [shop.version(1), run], [], "model_deployer")
+    assert explain_promotion(shop.work, shop.version(1)).notes == []
+    record_decision(shop.work, "ship it 4", "it is fine", [shop.version(1)], [], "model_deployer")
+    why = explain_promotion(shop.work, shop.version(1))
+    assert "do not ship it" not in [each.decided for each in why.decisions]
+    assert why.notes == [
+        f"only the 5 newest of 6 decisions are shown: list_decisions has 5 about {shop.version(1)}, 5 about {run}"
+    ]
+
+
 def test_what_was_put_into_production_in_spite_of_its_gates_says_so(shop: Shop) -> None:
     shop.promote(shop.train("strong"))
     shop.promote(shop.train("weaker"))
