@@ -125,7 +125,7 @@ async def test_every_prompt_is_rendered_on_real_data_within_its_bound(client: Cl
         assert 0 < tokens(text) <= MAX_TOKENS, spec.name
         assert ("rows | 40" in text) == ("dataset" in spec.named), text
         assert ("name | baseline" in text) == ("run" in spec.named), text
-        assert ("unknown model" in text) == ("model" in spec.named), text
+        assert ("unknown registered model" in text) == ("model" in spec.named), text
 
 
 async def test_who_may_not_call_a_tool_is_told_no_fact_of_it(settings: Settings, tmp_path: Path, people: str) -> None:
