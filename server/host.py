@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
-import sys
-import traceback
-from collections.abc import Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import anyio.to_thread
 from mcp.server import Server
@@ -24,17 +20,16 @@ from mcp.types import Resource as WireResource
 from mcp.types import Tool as WireTool
 from pydantic import ValidationError
 
+from ..prompts.templates import PromptSpec
 from ..tools import catalog, wire
 from ..tools.errors import NotInstalled, ToolFailure, unknown
 from ..tools.estimates import briefly
 from ..tools.legible import legible, legible_parts
-from ..tools.runtime.calls.executor import CallCrashed
 from ..tools.runtime.context import ToolContext
 from ..tools.runtime.identity import Access, acting
-from ..tools.runtime.outcome import Crash
 from ..tools.runtime.waits import Caller
 from ..tools.spec import CONTEXT, Toolset, ToolSpec
-from ..tools.tracing.span import current, current_span
+from ..tools.tracing.span import current_span
 from . import stdio
 from .access.gate import counted_for
 from .access.scopes import METHODS, RESOURCES, Wanted, needed
@@ -42,7 +37,9 @@ from .apps.extension import SCHEME
 from .arguments import CallArguments, admitted, invalid, taken
 from .audited import refusal_of
 from .choices import settled
+from .crashes import crashed
 from .in_flight import Asked
+from .looked_up import PLAINLY, looked_up
 from .policy.naming import names_of
 from .policy.policy import Attempt, Policy
 from .prompts import PromptHost
@@ -51,7 +48,6 @@ from .scope import caller_of, gone
 from .services import Services
 from .task_request import handoff_of
 
-logger = logging.getLogger(__name__)
 # An agent looks at data before it trains: the libraries are wanted soon, the answer to this call now.
 WARM_AFTER_S = 0.1
 # What a read has found is old after so long.
@@ -70,8 +66,7 @@ class Host(PromptHost):
     def __init__(
         self, services: Services, published: Published, policy: Policy, more: Sequence[Toolset] = (), **options: Any
     ) -> None:
-        with _rich_kept_out():
-            super().__init__(published.prompts, **options)
+        super().__init__(published.prompts, **options)
         self.services = services
         self._policy = policy
         self._listed: dict[str, WireTool] = {}
@@ -213,10 +208,7 @@ class Host(PromptHost):
         caller: Caller,
         picked: Mapping[str, str],
     ) -> CallToolResult | InputRequiredResult:
-        if self._policy.given:
-            attempt = self._attempt(spec, given)
-            judged = replace(attempt, called=await self._called(attempt))
-            await anyio.to_thread.run_sync(self._policy.require, judged, picked)  # it reads links of the file system
+        await self._require_allowed(spec, given, picked)
         if not (spec.read_only or spec.destructive):  # what frees the disk is never refused for want of it
             await self.services.require_disk(acting().name)
         if not given.key or spec.job:
@@ -228,6 +220,50 @@ class Host(PromptHost):
             given.same,
             lambda: self._run_to_the_end(spec, given.own, context),
         )
+
+    async def _require_allowed(self, spec: ToolSpec, given: CallArguments, picked: Mapping[str, str]) -> None:
+        if self._policy.given:
+            attempt = self._attempt(spec, given)
+            judged = replace(attempt, called=await self._called(attempt))
+            await anyio.to_thread.run_sync(self._policy.require, judged, picked)  # it reads links of the file system
+
+    async def facts(self, spec: PromptSpec, given: Mapping[str, str], context: Context[Services, Any] | None) -> str:
+        return await looked_up(spec, given, partial(self.read, context))
+
+    async def read(
+        self, context: Context[Services, Any] | None, name: str, arguments: dict[str, Any]
+    ) -> Mapping[str, Any]:
+        """What a tool that only reads answers to whoever acts, for what shows it elsewhere. Nobody is asked anything.
+
+        It sets what holds for its task, and whoever stops waiting for it has not given up a call.
+
+        Raises:
+            ToolFailure: it may not be called, or says no.
+            ToolError: it has crashed.
+        """
+        if name not in self._wire:
+            raise ToolFailure(f"this server does not publish {name}")
+        capture = self.services.settings.tracing.capture_for(self._toolset_of[name])
+        with self.services.tracer.span(name, "tool", input=arguments, capture=capture) as span:
+            spec, given = await self._admitted(name, arguments)
+            assert spec.read_only, f"{name} changes something"
+            caller = caller_of(context)
+            asked = Asked(caller, name, given, self.services.waits.limit(caller), partial(gone, context))
+            CONTEXT.set(self._tool_context(spec, given, context, asked))
+            found = await self._read(spec, given, context, caller)
+            span.set_output(found)
+            return found
+
+    async def _read(
+        self, spec: ToolSpec, given: CallArguments, context: Context[Services, Any] | None, caller: Caller
+    ) -> Mapping[str, Any]:
+        if plainly := PLAINLY.get(spec.name):
+            await self._require_allowed(spec, given, {})
+            return await plainly(self.services.calls, self._toolset_of[spec.name], given.own)
+        with briefly(True):
+            answer = await self._answer(spec, given, context, caller, {})
+        found = answer.structured_content if isinstance(answer, CallToolResult) else None
+        return found if isinstance(found, dict) else {}
 
     async def _run_to_the_end(
         self, spec: ToolSpec, arguments: dict[str, Any], context: Context[Services, Any] | None
@@ -245,7 +281,7 @@ class Host(PromptHost):
         except UnexpectedToolError as error:
             if isinstance(error.__cause__, ToolFailure):
                 raise error.__cause__ from None
-            raise _crashed(spec.name, error.__cause__ or error) from error.__cause__
+            raise crashed(spec.name, error.__cause__ or error) from error.__cause__
         except ToolError as error:
             if isinstance(error.__cause__, ValidationError):
                 raise invalid(spec.name, error.__cause__) from None
@@ -317,38 +353,6 @@ class Host(PromptHost):
 
 
 async def _nobody(_done: float, _total: float, _message: str) -> None: ...
-
-
-@contextmanager
-def _rich_kept_out() -> Generator[None]:
-    """The SDK's constructor imports rich for a log handler that is not used: logging is configured already."""
-    if "rich" in sys.modules:
-        yield
-        return
-    sys.modules["rich"] = cast(ModuleType, None)  # an import of it fails, which the SDK is prepared for
-    try:
-        yield
-    finally:
-        del sys.modules["rich"]
-
-
-def _crashed(tool: str, error: BaseException) -> ToolError:
-    """The text of an unforeseen exception goes to the log and the trace; the agent gets the way there.
-
-    It is a plain ToolError, since the SDK logs the other kind once more.
-    """
-    if not isinstance(error, CallCrashed):  # a worker's has been logged with its own traceback
-        logger.error("%s crashed", tool, exc_info=error)
-    crash = _crash_of(error)
-    if (span := current_span()) is not None:
-        span.crash(crash.type, crash.message, crash.traceback)
-    return ToolError(f"{tool} failed: {crash.hint(current().trace_id)}.")
-
-
-def _crash_of(error: BaseException) -> Crash:
-    if isinstance(error, CallCrashed):
-        return error.crash
-    return Crash(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
 
 
 def compact(result: CallToolResult) -> CallToolResult:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, cast
 
 from mcp import MCPError
 from mcp.server import MCPServer
@@ -24,8 +27,13 @@ class PromptHost(MCPServer[Services]):
     """
 
     def __init__(self, prompts: Sequence[PromptSpec], **options: Any) -> None:
-        super().__init__(**options)
+        with _rich_kept_out():
+            super().__init__(**options)
         self._prompts = prompts
+
+    async def facts(self, spec: PromptSpec, given: Mapping[str, str], context: Context[Services, Any] | None) -> str:
+        """What is known of the things that a prompt was given."""
+        return ""
 
     async def list_prompts(self) -> list[WirePrompt]:
         return [*map(_wire, self._prompts), *await super().list_prompts()]
@@ -41,8 +49,13 @@ class PromptHost(MCPServer[Services]):
             raise MCPError(code=INVALID_PARAMS, message=str(unknown("prompt", name, valid)))
         given = {key: str(value) for key, value in (arguments or {}).items()}
         _require(spec, given)
-        text = TextContent(type="text", text=render(spec, given))
-        return GetPromptResult(description=spec.description, messages=[PromptMessage(role="user", content=text)])
+        # Apart from the prompt itself: what comes out of data stands in no sentence of ours.
+        texts = (render(spec, given), await self.facts(spec, given, context))
+        return GetPromptResult(description=spec.description, messages=[_said(text) for text in texts if text])
+
+
+def _said(text: str) -> PromptMessage:
+    return PromptMessage(role="user", content=TextContent(type="text", text=text))
 
 
 def _require(spec: PromptSpec, given: dict[str, str]) -> None:
@@ -51,9 +64,9 @@ def _require(spec: PromptSpec, given: dict[str, str]) -> None:
     except ToolFailure as failure:
         raise MCPError(code=INVALID_PARAMS, message=str(failure)) from failure
     for name in given:
-        if name not in spec.arguments:
-            raise MCPError(code=INVALID_PARAMS, message=str(unknown(f"argument of {spec.name}", name, spec.arguments)))
-    if missing := [name for name, argument in spec.arguments.items() if argument.required and not given.get(name)]:
+        if name not in spec.takes:
+            raise MCPError(code=INVALID_PARAMS, message=str(unknown(f"argument of {spec.name}", name, spec.takes)))
+    if missing := [name for name, argument in spec.takes.items() if argument.required and not given.get(name)]:
         raise MCPError(code=INVALID_PARAMS, message=f"{spec.name} needs {', '.join(missing)}")
 
 
@@ -64,6 +77,19 @@ def _wire(spec: PromptSpec) -> WirePrompt:
         description=spec.description,
         arguments=[
             PromptArgument(name=name, description=argument.description, required=argument.required)
-            for name, argument in spec.arguments.items()
+            for name, argument in spec.takes.items()
         ],
     )
+
+
+@contextmanager
+def _rich_kept_out() -> Generator[None]:
+    """The SDK's constructor imports rich for a log handler that is not used: logging is configured already."""
+    if "rich" in sys.modules:
+        yield
+        return
+    sys.modules["rich"] = cast(ModuleType, None)  # an import of it fails, which the SDK is prepared for
+    try:
+        yield
+    finally:
+        del sys.modules["rich"]

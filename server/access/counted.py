@@ -20,9 +20,7 @@ from .gate import counted_for
 # It counts where it is answered: a refusal is read by a model, in the form of a tool's answer.
 CALL = "tools/call"
 # Answered by the event loop itself, which does nothing else meanwhile: one caller has so many of them begun.
-LISTS = frozenset(
-    ("tools/list", "prompts/list", "prompts/get", "resources/list", "resources/templates/list", "server/discover")
-)
+LISTS = frozenset(("tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover"))
 AT_A_TIME = 1
 
 

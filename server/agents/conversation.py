@@ -13,10 +13,11 @@ from mcp import Client, MCPError
 from mcp.types import Tool as WireTool
 
 from ...config.settings import AgentSettings
+from ...prompts.templates import PROMPTS
 from ...tools.legible import legible
 from ...tools.observability.connector import OpikConnector
 from ...tools.profiles import AgentProfile
-from .handover import note
+from .handover import named_in, note
 from .limits import Spent
 from .outcome import Report, ending_of, ending_of_error
 from .toolbox import Told, Toolbox
@@ -82,10 +83,11 @@ async def work(place: Workplace, agent: AgentProfile, goal: str, known: str, mor
 
 
 async def _prompt(server: Client, name: str, asked: dict[str, str]) -> list[Any]:
-    """The prompt of the agent, as the server fills it in."""
+    """The prompt of the agent, as the server fills it in, with what it finds about the handles that are known."""
     from anthropic.lib.tools.mcp import mcp_message
 
-    given = {key: text for key, text in asked.items() if text}
+    kinds = next((spec.named for spec in PROMPTS if spec.name == name), ())
+    given = {key: text for key, text in asked.items() if text} | named_in(asked["known"], kinds)
     return [mcp_message(message) for message in (await server.get_prompt(name, given)).messages]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -26,6 +27,12 @@ def handed_over(reports: Sequence[Report], known: str) -> str:
         if report.said and text:
             said.insert(0, text)
     return "\n\n".join(part for part in (*first, *said) if part)
+
+
+def named_in(known: str, kinds: Sequence[str]) -> dict[str, str]:
+    """Of each kind the last handle in a text, by its kind."""
+    found = {kind: re.findall(rf"(?<![\w/]){kind}:[\w@./+-]*\w", known) for kind in kinds}
+    return {kind: handles[-1] for kind, handles in found.items() if handles}
 
 
 def fixed(handles: Sequence[str]) -> list[str]:

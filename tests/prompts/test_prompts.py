@@ -4,7 +4,7 @@ import pytest
 from mcp import Client, MCPError
 from mcp.types import TextContent
 
-from mlops_mcp.prompts.templates import PROMPTS, PromptSpec, render
+from mlops_mcp.prompts.templates import OF_AGENTS, PROMPTS, PromptSpec, render
 from mlops_mcp.tools import wire
 
 every_prompt = pytest.mark.parametrize("spec", PROMPTS, ids=lambda spec: spec.name)
@@ -32,7 +32,9 @@ async def test_prompts_are_listed_with_their_arguments_and_rendered(client: Clie
     assert [prompt.name for prompt in listed] == [spec.name for spec in PROMPTS]
     told = {prompt.name: {each.name: each.required for each in prompt.arguments or []} for prompt in listed}
     assert told.pop("train_to_serve") == {"dataset": True, "target": True, "metric": False}
-    assert all(arguments == {"goal": True, "known": False} for arguments in told.values())
+    assert all(list(arguments)[:2] == ["goal", "known"] for arguments in told.values())
+    assert all(required == (name == "goal") for each in told.values() for name, required in each.items())
+    assert {name: tuple(each)[2:] for name, each in told.items()} == OF_AGENTS
     assert all(each.description for prompt in listed for each in prompt.arguments or [])
     message = (await client.get_prompt("train_to_serve", {"dataset": "a.csv", "target": "y"})).messages[0]
     assert isinstance(message.content, TextContent)

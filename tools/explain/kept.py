@@ -71,6 +71,12 @@ def plot_explanation(work: Work, explanation: str, kind: Kind, limit: int) -> tu
     return plotted, _drawn(found, order, kind, columns, SMALL)
 
 
+def explained(work: Work, explanation: str) -> Explanation:
+    """A stored explanation as explain_model has answered it; nothing is drawn. Raises ToolFailure for none."""
+    folder = bring(work.settings, _folder(work, explanation))
+    return Explanation.model_validate_json((folder / "explanation.json").read_bytes())
+
+
 def explanation_picture(work: Work, name: str, kind: str, limit: int) -> bytes:
     """The PNG of a stored explanation in full. Raises ToolFailure as `plot_explanation` does."""
     found, one_kind = _opened(work, f"explanation:{name}"), _kind(kind)
