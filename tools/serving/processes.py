@@ -236,8 +236,10 @@ def _wait_ready(work: Work, plan: Plan, deployment: Deployment) -> None:
     wait_s = work.settings.bentoml.ready_timeout_s
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
+        ended = master(work, plan.endpoint, deployment) is None
+        # Not before: what it says last it says while it is looked for.
         tail = log_tail(work, plan.endpoint, deployment.id)
-        if master(work, plan.endpoint, deployment) is None:
+        if ended:
             if "Address already in use" in tail:
                 raise PortTaken
             raise _failed(plan, "ended while it started", tail)

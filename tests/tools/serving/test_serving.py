@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,9 @@ from mlops_mcp.tools.modeling.pipelines import scores
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import batch, client, endpoints, processes
+from mlops_mcp.tools.serving.bentos import find_bento
 from mlops_mcp.tools.serving.endpoint_tokens import token_of
-from mlops_mcp.tools.serving.models import BatchRequest, Deployed, RollbackRequest, Row
+from mlops_mcp.tools.serving.models import BatchRequest, Deployed, Deployment, RollbackRequest, Row
 from mlops_mcp.tools.serving.stored import list_bentos
 
 from ...waiting import until
@@ -223,6 +225,22 @@ def test_a_port_on_which_another_endpoint_answers_is_left_to_it(served: Served) 
     assert client.predict(served.work, "busy", served.rows[:1]).bento == served.old.bento
     client.stop_endpoint(served.work, "busy")
     assert client.predict(served.work, "credit", served.rows[:1]).bento == served.old.bento
+
+
+def test_what_an_endpoint_says_last_is_heard_though_it_ends_while_it_is_looked_for(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, alive = endpoints.read(served.work, "credit").deployments[0].port, processes.master
+
+    def ended(work: Work, endpoint: str, deployment: Deployment) -> psutil.Process | None:
+        if deployment.port == taken:
+            until(lambda: alive(work, endpoint, deployment) is None)
+        return alive(work, endpoint, deployment)
+
+    monkeypatch.setattr(processes, "master", ended)
+    plan = processes.Plan("late", find_bento(served.work, served.old.bento), 1, 1, 0)
+    with endpoints.change(served.work, "late"), pytest.raises(ToolFailure, match="no free port in 3 tries"):
+        processes.start(served.work, plan, lambda _started: None, repeat(taken))
 
 
 def test_two_bentos_share_the_calls_as_told_and_one_stands_in_for_a_dead_one_which_is_reported(served: Served) -> None:
