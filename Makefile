@@ -22,7 +22,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test clients bench tasks fast check contract wheel bundle node lock clean
+.PHONY: help venv demo test clients bench tasks fast check lint mypy pyright contract wheel bundle node lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,10 +48,14 @@ fast: .venv/.made ## run the tests that take no processes and no backends
 	$(PYTEST) -m "not slow"
 
 check: .venv/.made ## format, lint and types
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going lint mypy pyright
+
+lint: .venv/.made
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pyright
+
+mypy pyright: .venv/.made
+	$(BIN)/$@
 
 contract: .venv/.made ## write tools/wire/*.json and the tables of tools and settings
 	$(BIN)/python -m mlops_mcp.server.contract
