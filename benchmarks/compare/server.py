@@ -71,7 +71,7 @@ async def measured(folder: Path) -> tuple[list[float], list[float]]:
         started = await call(client, "tune_model", search)
         while (await call(client, "get_job", {"job": started["job"]}))["state"] == "queued":
             await asyncio.sleep(0.1)
-        others = await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.compare.server", address)
+        others = await crowded(address)
         beside = [await timed(client) for _ in range(CALLS * CLIENTS)]
         assert others.returncode is None, "the others ended before"
         others.kill()
@@ -80,10 +80,21 @@ async def measured(folder: Path) -> tuple[list[float], list[float]]:
     return alone, beside
 
 
+async def crowded(address: str) -> asyncio.subprocess.Process:
+    """The other clients, all of which are calling."""
+    command = (sys.executable, "-m", "benchmarks.compare.server", address)
+    others = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert others.stdout
+    assert await others.stdout.readline(), "the others have not begun"
+    return others
+
+
 async def crowd(address: str) -> None:
-    """Seven clients that call until this process is ended."""
+    """Seven clients that call until this process is ended; it says when all of them do."""
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(Client(address)) for _ in range(CLIENTS - 1)]
+        await asyncio.gather(*(call(client, *MIXED[0]) for client in clients))
+        print("calling", flush=True)
         await asyncio.gather(*(used(client) for client in clients))
 
 
