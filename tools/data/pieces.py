@@ -6,14 +6,15 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-# Rows of a group: those of Parquet as Arrow writes it, fewer where they hold so many bytes, in whole steps.
-GROUP, STEP, GROUP_BYTES = 1 << 20, 1 << 16, 256 << 20
+# Rows of a group, fewer where they hold so many bytes, in whole steps: what is read is stored while there is more to
+# read, and whoever asks of it reads as many groups at once as there are cores.
+GROUP, STEP, GROUP_BYTES = 1 << 18, 1 << 16, 256 << 20
 # Rows of a piece of a column; bytes that are read at once of what a file has of a column in a group.
 PIECE, BUFFER = 1 << 18, 1 << 20
 
@@ -156,11 +157,3 @@ def _bytes_of(column: pa.ChunkedArray) -> int:
         return len(column) * kind.bit_width // 8
     except ValueError:  # nested, so of no fixed width
         return column.nbytes
-
-
-def written_as(schema: pa.Schema) -> dict[str, Any]:
-    """How files are written. A dictionary of real numbers takes longer than all the rest, and makes them larger."""
-    import pyarrow as pa
-
-    listed = [field.name for field in schema if not pa.types.is_floating(field.type)]
-    return {"compression": "zstd", "use_dictionary": listed}

@@ -215,21 +215,30 @@ def _look_at(chunk: pa.Array) -> Look:
     others = _others(text)
     # So that each cell has a byte before its end, a second and a third to look at, be they its own or not.
     marks = np.concatenate([text, np.zeros(3, dtype=np.uint8)])
-    first, second, signed = marks[starts], marks[starts + 1], np.zeros(len(chunk), dtype=bool)
+    first, digits, signed = marks[starts], sizes, np.zeros(len(chunk), dtype=bool)
     if MINUS in first:
         signed = (first == MINUS) & (sizes > 0)
-        first, second = np.where(signed, second, first), np.where(signed, marks[starts + 2], second)
-    digits = sizes - signed
+        first, digits = np.where(signed, marks[starts + 1], first), sizes - signed
     zero = (first == ZERO) & (digits > 0)
     return Look(
         others=others,
         blank=bool((sizes == 0).any()),
         whole=not (zero & (signed | (digits > 1))).any() and b"+" not in others,
-        led=zero & (digits > 1) & (second >= ZERO) & (second <= NINE),
+        led=_led(marks, starts + signed, zero & (digits > 1)),
         trailed=(marks[ends[1:] - 1] == ZERO) & (sizes > 0),
         long=digits >= DIGITS_LOST,
         marked=_rows_with(text, ends, others),
     )
+
+
+def _led(marks: np.ndarray, starts: np.ndarray, zero: np.ndarray) -> np.ndarray:
+    """Which of the cells that begin with a zero have a digit behind it; most columns have few of them."""
+    import numpy as np
+
+    led, places = np.zeros(len(zero), dtype=bool), np.flatnonzero(zero)
+    second = marks[starts[places] + 1]
+    led[places] = (second >= ZERO) & (second <= NINE)
+    return led
 
 
 def _others(text: np.ndarray) -> bytes:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,7 @@ from ..locks import locked
 from ..replica.steps import bring
 from ..runtime.work import Work
 from ..slices import handle_kinds
-from ..storage.state_files import draft_of, private_file, private_folder, remove_old_drafts, written_once
+from ..storage.state_files import draft_of, private_folder, remove_old_drafts, written_once
 from ..undo import deletes
 from ..user_files import readable
 from .answers import ENDPOINT, dataset_name, lines_of, table_of
@@ -32,11 +31,12 @@ from .bounds import named
 from .folder import holds_parquet
 from .large import is_large, read_large
 from .models import DatasetInfo, ReadOptions
-from .pieces import grouped, written_as
+from .pieces import grouped
 from .readers import normalise, read_table, retype
 from .reads import Read, Reading
 from .sources import PREFIX, read_source, table_in
 from .streamed import is_streamed, read_streamed
+from .written import write
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -248,9 +248,10 @@ def save(
     """
     check_name(name, "dataset")
     clean, changed = normalise(table)
+    origin = _Origin(list(parents), by, [*notes, *changed], sql)
     with _draft(work) as draft:
-        _write(clean, draft)
-        return _stored(work, draft, name, _Origin(list(parents), by, [*notes, *changed], sql))
+        # However many pieces it came in, the same rows make the same file.
+        return _stored(work, draft, write(grouped([clean]), draft), name, origin)
 
 
 def changing(work: Work) -> AbstractContextManager[None]:
@@ -268,17 +269,9 @@ def save_parts(
     sql: str | None = None,
 ) -> Dataset:
     """`save` for rows that come some at a time, in tables of the same plain columns, of which there is at least one."""
-    import pyarrow.parquet as pq
-
     check_name(name, "dataset")
     with _draft(work) as draft:
-        os.close(private_file(draft))
-        with ExitStack() as stack:
-            writer: pq.ParquetWriter | None = None
-            for part in parts:
-                writer = writer or stack.enter_context(pq.ParquetWriter(draft, part.schema, **written_as(part.schema)))
-                writer.write_table(part)
-        return _stored(work, draft, name, _Origin(list(parents), by, list(notes), sql))
+        return _stored(work, draft, write(parts, draft), name, _Origin(list(parents), by, list(notes), sql))
 
 
 @contextmanager
@@ -299,12 +292,11 @@ class _Origin:
     sql: str | None = None
 
 
-def _stored(work: Work, draft: Path, name: str, origin: _Origin) -> Dataset:
+def _stored(work: Work, draft: Path, digest: str, name: str, origin: _Origin) -> Dataset:
     """Give a written file its name, which is its digest, and its card."""
     import pyarrow.parquet as pq
 
-    with draft.open("rb") as file:
-        handle = Handle("dataset", name, hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH])
+    handle = Handle("dataset", name, digest[:DIGEST_LENGTH])
     schema, rows = pq.read_schema(draft), pq.read_metadata(draft).num_rows
     info = DatasetInfo(
         dataset=str(handle),
@@ -372,22 +364,6 @@ def looks_like_path(text: str) -> bool:
     if colon and kind in handle_kinds():
         return False
     return text.startswith(("~", "file:", PREFIX)) or "/" in text or Path(text).suffix != ""
-
-
-def _write(table: pa.Table, draft: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    os.close(private_file(draft))
-    try:
-        with pq.ParquetWriter(draft, table.schema, **written_as(table.schema)) as writer:
-            # However many pieces it came in, the same rows make the same file.
-            for group in grouped([table]):
-                writer.write_table(group)
-    except pa.ArrowNotImplementedError as error:
-        raise ToolFailure(
-            f"a column cannot be stored: {error}", "Cast it, e.g. to VARCHAR, or leave it out."
-        ) from error
 
 
 def _write_card(path: Path, info: DatasetInfo) -> DatasetInfo:

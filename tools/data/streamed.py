@@ -114,9 +114,15 @@ class Stream:
         return tables
 
     def _guesses(self, head: pa.Table) -> dict[str, Guess]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        import pyarrow as pa
+
         convention = Convention(self.options.decimal, bool(self.options.decimal), self.options.day_first)
-        missing = missing_words(self.options)
-        guesses = {name: guess_of(head.column(name), convention, missing) for name in self.layout.names}
+        missing, names = missing_words(self.options), self.layout.names
+        with ThreadPoolExecutor(max_workers=pa.cpu_count()) as pool:
+            found = pool.map(lambda name: guess_of(head.column(name), convention, missing), names)
+            guesses = dict(zip(names, found, strict=True))
         if self.layout.separator == ";" and any(isinstance(guess, Numbers) for guess in guesses.values()):
             raise UnlikeError  # where a point may group thousands, the other columns have a say
         return guesses
