@@ -1,7 +1,7 @@
 """Landlock (landlock(7)): what a process gives up for good, with all that it starts, before it opens what others made.
 
 By its three system calls: no library for them is kept. Linux 6.2 is the first whose Landlock knows truncating and
-renaming between folders; since 6.7 it also holds TCP.
+renaming between folders; since 6.7 it also holds TCP, since 6.12 signals and abstract Unix sockets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 ASK_VERSION = 1
-FILES_SINCE, TCP_SINCE = 3, 4
+FILES_SINCE, TCP_SINCE, SCOPES_SINCE = 3, 4, 6
 BENEATH, PORT = 1, 2
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14
 EVERYTHING = (1 << 15) - 1
@@ -24,13 +24,14 @@ READING = EXECUTE | READ_FILE | READ_DIR
 # What means something for a file; the kernel refuses a rule with more.
 OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
 BIND, CONNECT = 1 << 0, 1 << 1
+ABSTRACT_SOCKETS, SIGNALS = 1 << 0, 1 << 1
 PR_SET_NO_NEW_PRIVS = 38
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/opt", "/etc", "/run", "/proc", "/sys", "/nix", "/gnu")
 DEVICES = "/dev"
 
 
 class _Ruleset(ctypes.Structure):
-    _fields_ = (("files", ctypes.c_uint64), ("tcp", ctypes.c_uint64))
+    _fields_ = (("files", ctypes.c_uint64), ("tcp", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
 
 
 class _Beneath(ctypes.Structure):
@@ -61,15 +62,21 @@ def confines_tcp() -> bool:
     return _version() >= TCP_SINCE
 
 
+def confines_signals() -> bool:
+    return _version() >= SCOPES_SINCE
+
+
 def confine(reach: Reach) -> None:
-    """Give up the rest, in this thread and in all that it will start.
+    """Give up the rest, in this thread and in all that it will start; where it can, also signals to all others.
 
     Raises:
         OSError: the kernel refuses, or cannot (`confines`).
     """
     tcp = BIND | CONNECT if confines_tcp() and not reach.tcp else 0
-    known = _Ruleset(EVERYTHING, tcp)
-    size = ctypes.sizeof(known) if confines_tcp() else ctypes.sizeof(ctypes.c_uint64)
+    scopes = confines_signals()
+    known = _Ruleset(EVERYTHING, tcp, ABSTRACT_SOCKETS | SIGNALS if scopes else 0)
+    # A kernel refuses fields that are younger than itself.
+    size = ctypes.sizeof(ctypes.c_uint64) * (3 if scopes else 2 if confines_tcp() else 1)
     ruleset = _call(CREATE_RULESET, ctypes.byref(known), ctypes.c_size_t(size), ctypes.c_uint32(0))
     try:
         for path in _existing(reach.reads):

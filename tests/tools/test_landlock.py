@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.doctor import examine
 from mlops_mcp.tools import landlock, platforms
-from mlops_mcp.tools.landlock import confines, confines_tcp
+from mlops_mcp.tools.landlock import confines, confines_signals, confines_tcp
 from mlops_mcp.tools.runtime.confined import confine_to
 
 pytestmark = pytest.mark.skipif(not confines(), reason="the kernel has no Landlock of Linux 6.2 or later")
@@ -109,6 +110,19 @@ def test_no_address_is_dialled_and_only_the_port_that_was_named_is_listened_on(c
         found = confined(dial, listen.format(0), listen.format(free), tcp=False, port=free)
         assert found == ["PermissionError", "PermissionError", "done"]
         assert confined(dial, tcp=True) == ["done"]
+
+
+@pytest.mark.skipif(not confines_signals(), reason="the kernel's Landlock does not hold signals")
+def test_no_process_but_its_own_is_signalled_and_no_abstract_socket_is_dialled(confined: Confined) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(name := f"\0mlops-test-{os.getpid()}")
+        listening.listen()
+        found = confined(
+            f"os.kill({os.getpid()}, 0)", "os.kill(os.getpid(), 0)",
+            "(child := subprocess.Popen(['sleep', '60']), child.kill(), child.wait()) and None",
+            f"socket.socket(socket.AF_UNIX).connect({name!r})",
+        )  # fmt: skip
+        assert found == ["PermissionError", "done", "done", "PermissionError"]
 
 
 def test_where_the_kernel_cannot_nothing_happens_and_doctor_says_so(

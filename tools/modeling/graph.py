@@ -6,9 +6,12 @@ Copied as it is beside a model in MLflow and into every bento, so it imports not
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import resource
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ FLOATS = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float
 WHOLE = {"tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(bool)": "bool"}
 TEXT = "tensor(string)"
 SHARES = re.compile(r"seq\(map\((int64|string),tensor\(float\)\)\)")
+# Beyond what the process has that asks a graph, in bytes.
+MAX_MEMORY = 2 << 30
 # What onnxruntime raises has no common parent of its own.
 ERRORS = (
     "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException", "EPFail",
@@ -88,10 +93,8 @@ class Graph:
 
         given = {each.name: tensor for each, tensor in self._given(rows)}
         wanted = answer_of(self._session.get_outputs())
-        try:
+        with bounded():
             (found,) = self._session.run([wanted.name], given)
-        except errors() as error:
-            raise ValueError(str(error).splitlines()[0][:300]) from error
         if isinstance(found, list):
             found = [[row[label] for label in sorted(row)] for row in found]
         return np.asarray(found, dtype=np.float64).reshape(len(rows), -1)
@@ -155,10 +158,46 @@ def session_of(content: bytes, threads: int = 1) -> Any:
     options.log_severity_level = 4
     # Its own format is told by four bytes, and would not be what was looked at.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    try:
+    # What does not depend on rows is worked out here already.
+    with bounded():
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def bounded() -> Generator[None]:
+    """Let a graph have so much memory beyond what this process has, as a few bytes of one can ask for any amount.
+
+    The limit is that of the process: what other threads take meanwhile counts too, and whoever is done first lifts it.
+
+    Raises:
+        ValueError: what onnxruntime raises.
+    """
+    try:
+        with _address_space(MAX_MEMORY):
+            yield
+    except MemoryError as error:
+        raise ValueError(f"the graph takes more than {MAX_MEMORY >> 20} MB of memory") from error
     except errors() as error:
-        raise ValueError(str(error).splitlines()[0][:300]) from error
+        said = str(error).splitlines()[0][:300]
+        full = "bad_alloc" in str(error) or "Failed to allocate memory" in str(error)
+        raise ValueError(f"{said} (it may take {MAX_MEMORY >> 20} MB of memory)" if full else said) from error
+
+
+@contextmanager
+def _address_space(more: int) -> Generator[None]:
+    """Bound what is mapped, where the system says how much that is; hard limits stay what they are."""
+    statm = Path("/proc/self/statm")
+    if not statm.is_file():
+        yield
+        return
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    wanted = int(statm.read_text(encoding="ascii").split()[0]) * resource.getpagesize() + more
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
 def _input(said: Any) -> Input:

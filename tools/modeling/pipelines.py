@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ToolFailure
 from .algorithms import Algorithm, algorithm, check_parameters, estimator
 from .card import ModelCard
+from .graph import Graph
 from .options import settled
 
 if TYPE_CHECKING:
@@ -197,7 +198,12 @@ def scores(pipeline: Any, features: Any, card: ModelCard) -> np.ndarray:
     import numpy as np
 
     predict = pipeline.predict_proba if card.task == "classification" else pipeline.predict
-    return np.asarray(predict(features), dtype=np.float64)
+    try:
+        return np.asarray(predict(features), dtype=np.float64)
+    except ValueError as error:
+        if not isinstance(pipeline, Graph):
+            raise
+        raise ToolFailure(f"the graph cannot answer these rows: {error}", "Export it again, or pass others.") from error
 
 
 def refusals() -> tuple[type[Exception], ...]:

@@ -42,8 +42,13 @@ def confine_to(settings: Settings, slice_name: str, function: str = "") -> None:
     Raises:
         OSError: the kernel refuses.
     """
-    if confines() and slice_name in SLICES and (allowed := held_to(slice_name, function)) != "anything":
-        confine(reach_of(settings, network=allowed == "network"))
+    if confines() and is_held(slice_name, function):
+        confine(reach_of(settings, network=held_to(slice_name, function) == "network"))
+
+
+def is_held(slice_name: str, function: str = "") -> bool:
+    """Whether what a slice does, or one job of it, is confined where the kernel can."""
+    return slice_name in SLICES and held_to(slice_name, function) != "anything"
 
 
 def slice_of(module: str) -> str:

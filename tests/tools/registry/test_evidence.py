@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 def test_a_version_says_why_it_is_in_production_and_who_said_so(shop: Shop) -> None:
     shop.promote(shop.train("poor"))
     ann = replace(shop, work=replace(shop.work, by=Identity("ann", "admin")))
-    found = ann.promote(shop.train("strong"))
+    found = ann.promote(shop.copy("strong"))
     about = (shop.version(2), found.run or "")
     for number, handle in enumerate((*about, "run:" + "f" * 32)):
         record_decision(shop.work, f"decision {number}", "it is better", [handle], [], "model_deployer")
@@ -31,7 +31,8 @@ def test_a_version_says_why_it_is_in_production_and_who_said_so(shop: Shop) -> N
 
 
 def test_decisions_that_newer_ones_push_out_are_counted_with_where_they_are(shop: Shop) -> None:
-    found = shop.promote(shop.train("strong"))
+    # A run of its own: what is decided about one that tests share would be shown to all of them.
+    found = shop.promote(shop.copy("strong"))
     run = found.run or ""
     record_decision(shop.work, "do not ship it", "it leaks", [run], [], "feature_analyzer")
     for number in range(4):

@@ -1,5 +1,6 @@
 """Graphs of ONNX, as models of ours."""
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mlops_mcp.tools.errors import MissingArgument, ToolFailure
 from mlops_mcp.tools.explain.sampled import BACKGROUND_ROWS, answer_values, rows_at_most
 from mlops_mcp.tools.modeling.card import Feature, ModelCard
 from mlops_mcp.tools.modeling.graph import Graph, opened
+from mlops_mcp.tools.modeling.pipelines import scores
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.registry import client
 from mlops_mcp.tools.registry.models import LogRequest
@@ -199,14 +201,34 @@ def test_graphs_that_name_other_files_or_libraries_or_are_not_about_rows_are_ref
             taken(work, tmp_path, name)
 
 
-def test_a_graph_that_asks_for_more_memory_than_there_is_fails_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("side", [1e7, 3e4])
+def test_a_graph_that_asks_for_more_memory_than_there_is_or_than_it_may_have_fails_alone(
+    tmp_path: Path, side: float
+) -> None:
+    """Its rows say how much, so that nothing shows before it predicts."""
     from onnx import helper, numpy_helper
 
-    size = numpy_helper.from_array(np.array([10**7, 10**7]), "size")
-    nodes = [helper.make_node("ConstantOfShape", ["size"], ["big"]), helper.make_node("ReduceSum", ["big"], ["out"])]
-    content = written(tmp_path, "huge.onnx", [tensor("in", 1)], [tensor("out", 1)], nodes, initializer=[size])
-    with pytest.raises(ValueError, match="ConstantOfShape"):
-        opened(content.read_bytes(), ["a"], classifies=False).predict(pd.DataFrame({"a": [1.0]}))
+    flat = numpy_helper.from_array(np.array([-1]), "flat")
+    nodes = [
+        helper.make_node("Cast", ["in"], ["whole"], to=7),
+        helper.make_node("Reshape", ["whole", "flat"], ["line"]),
+        helper.make_node("Concat", ["line", "line"], ["size"], axis=0),
+        helper.make_node("ConstantOfShape", ["size"], ["big"]),
+        helper.make_node("ReduceSum", ["big"], ["out"]),
+    ]
+    content = written(tmp_path, "huge.onnx", [tensor("in", 1)], [tensor("out", 1)], nodes, initializer=[flat])
+    graph: Any = opened(content.read_bytes(), ["a"], classifies=False)
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(ValueError, match=r"ConstantOfShape|more than 2048 MB"):
+        graph.predict(pd.DataFrame({"a": [side]}))
+    card = ModelCard(
+        algorithm="ONNX", task="regression", target="y", dataset="d", rows=1,
+        features=[Feature(name="a", kind="number")],
+    )  # fmt: skip
+    with pytest.raises(ToolFailure, match="the graph cannot answer these rows"):
+        scores(graph, pd.DataFrame({"a": [side]}), card)
+    assert graph.predict(pd.DataFrame({"a": [3.0]})).tolist() == [0.0]
+    assert resource.getrlimit(resource.RLIMIT_AS) == limit
 
 
 def test_a_graph_that_was_changed_in_the_store_is_not_opened(work: Work, tmp_path: Path, frame: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from mlops_mcp.config.settings import Settings
-from mlops_mcp.tools.runtime.jobs.launch import table_of
+from mlops_mcp.tools.runtime.jobs.launch import keeper_environment, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.submission import Submission
 from mlops_mcp.tools.runtime.jobs.table import JobRow
@@ -289,9 +290,38 @@ def test_nothing_is_forked_for_what_would_not_be_found_again_or_out_of_a_templat
 
     monkeypatch.setenv(ADDRESS, template.told[ADDRESS])
     assert forked(tmp_path / ("long/" * 300)) is None
-    monkeypatch.setenv(ADDRESS, str(tmp_path / "gone"))
+    monkeypatch.setenv(ADDRESS, f"{'0' * 64} {tmp_path / 'gone'}")
     assert forked(tmp_path) is None
     monkeypatch.delenv(ADDRESS)
     assert forked(tmp_path) is None
     assert not (tmp_path / "log.txt").exists()
     assert template.ready
+
+
+def test_nobody_is_served_without_the_key_of_the_server_and_the_template_lives_on(
+    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a job would ask that is held, and has found the socket among those of the system."""
+    key, _, address = template.told[ADDRESS].partition(" ")
+    given = {"MARKED": "credit.1"}
+    start = Start("nothing", [], given, list(given), tmp_path / "log.txt", sys.path)
+    for said in (b"", b"short", b"x" * 32, b"x" * 4096):
+        with socket.socket(socket.AF_UNIX) as asker:
+            asker.connect(address)
+            asker.sendall(said)
+    monkeypatch.setenv(ADDRESS, f"{'0' * 64} {address}")
+    assert fork_elsewhere(start) is None
+    assert not (tmp_path / "log.txt").exists()
+    monkeypatch.setenv(ADDRESS, f"{key} {address}")
+    assert fork_elsewhere(start)
+    assert template.ready
+
+
+def test_a_job_that_is_held_is_not_told_the_way_to_the_template(
+    template: Template, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the keeper of one that deploys starts the next job.
+    monkeypatch.setenv(ADDRESS, template.told[ADDRESS])
+    held = (("training", "training.client:train_model"), ("serving", "batch:predict_dataset"))
+    assert not any(ADDRESS in keeper_environment(settings, *each) for each in held)
+    assert ADDRESS in keeper_environment(settings, "serving", "client:deploy_model")

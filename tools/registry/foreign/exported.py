@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ToolFailure
 from ...modeling.card import Label
-from ...modeling.graph import FLOATS, TEXT, WHOLE, Classifier, Graph, answer_of, errors, session_of
+from ...modeling.graph import FLOATS, TEXT, WHOLE, Classifier, Graph, answer_of, bounded, session_of
 from ...modeling.graphs import labels_of, read_graph
 
 if TYPE_CHECKING:
@@ -34,10 +34,8 @@ def plain_answers(content: bytes, rows: pd.DataFrame) -> np.ndarray:
         block = rows.iloc[:, start:end]
         given[each.name] = (block.astype(str) if each.type == TEXT else block).to_numpy(dtype=kinds[each.type])
         start = end
-    try:
+    with bounded():
         (found,) = session.run([answer_of(session.get_outputs()).name], given)
-    except errors() as error:
-        raise ValueError(str(error)) from error
     by_label = [[row[label] for label in sorted(row)] for row in found] if isinstance(found, list) else found
     answers = np.asarray(by_label, dtype=np.float64)
     return answers[:, 0] if answers.ndim == 2 and answers.shape[1] == 1 else answers

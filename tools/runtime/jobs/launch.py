@@ -19,10 +19,11 @@ from ...logtail import CHARACTERS, shorten, tail_of
 from ...replica.steps import installation, is_shared
 from ...storage.state_files import private_folder, written_once
 from ...tracing.redaction import redact
+from ..confined import is_held
 from ..inherited import inherited
 from ..limits import quiet_environment, thread_environment
 from ..proctree import MARK
-from ..template.handle import own_template
+from ..template.handle import ADDRESS, own_template
 from .alive import machine
 from .backends import backend_of
 from .shares import Slots
@@ -182,10 +183,20 @@ def _keeper_start(settings: Settings, row: JobRow) -> KeeperStart:
     log = log_path(settings, row.id)
     private_folder(log.parent)
     shorten(log)
-    template = own_template()
-    environment = inherited(template.environment(), settings) | job_environment(settings) | template.told
-    environment.pop(MARK, None)
+    environment = keeper_environment(settings, row.toolset, row.function)
     return KeeperStart(row.id, row.attempt, as_submitted(settings, row.settings), log, environment, tuple(sys.path))
+
+
+def keeper_environment(settings: Settings, toolset: str, function: str) -> dict[str, str]:
+    """What a keeper has, and the job in it: the way to the template only where nothing holds the job.
+
+    One that is held would have others work for it that are not.
+    """
+    template = own_template()
+    found = inherited(template.environment(), settings) | job_environment(settings)
+    hidden = {MARK, ADDRESS} if is_held(toolset, function) else {MARK}
+    told = {} if is_held(toolset, function) else template.told
+    return {name: value for name, value in found.items() if name not in hidden} | told
 
 
 def _exec(start: KeeperStart) -> int:

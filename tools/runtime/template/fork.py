@@ -25,6 +25,7 @@ from ...platforms import data_of_this, limit_data
 from ..afresh import close_descriptors, leave, start_afresh
 from ..limits import thread_count
 from ..proctree import show
+from .admission import show_key
 from .handle import ADDRESS
 
 ANSWER_S = 5.0
@@ -81,13 +82,13 @@ class Start:
 
 def fork_elsewhere(start: Start) -> int | None:
     """Fork the template that this process was told of; the process id, None when it has to start cold."""
-    address = os.environ.get(ADDRESS)
+    key, _, address = os.environ.get(ADDRESS, "").partition(" ")
     if not address:
         return None
     ours, theirs = Pipe()
     with ours:
         with theirs, suppress(OSError):
-            _ask(address, start, theirs.fileno())
+            _ask(address, key, start, theirs.fileno())
         with suppress(OSError, EOFError):
             if ours.poll(ANSWER_S):
                 pid: int = ours.recv()
@@ -96,13 +97,14 @@ def fork_elsewhere(start: Start) -> int | None:
     return None
 
 
-def _ask(address: str, start: Start, starter: int) -> None:
+def _ask(address: str, key: str, start: Start, starter: int) -> None:
     orders, order = os.pipe()
     nothing = os.open(os.devnull, os.O_RDWR)
     try:
         with socket.socket(socket.AF_UNIX) as asked:
             asked.settimeout(ANSWER_S)
             asked.connect(address)
+            show_key(asked, key)
             told: Any = reduction
             # The orders, where its end is noted, what it would watch of its server, a tracker; and ours.
             told.sendfds(asked, [orders, nothing, nothing, nothing, starter])

@@ -16,12 +16,13 @@ from typing import Any
 
 from ...platforms import forks_warm
 from ..proctree import BLANK, MARK, ROOM, ROOM_BLANK
+from .admission import digest_of, new_key, show_to_all
 from .preload import VARIABLE
 
 INSIDE = f"{__package__}.process"
 # So often it may die over its imports.
 ATTEMPTS = 3
-# Where jobs find it.
+# Where jobs find it, after the key that it serves.
 ADDRESS = "MLOPS_TEMPLATE"
 DEATH = select.POLLIN | select.POLLHUP
 
@@ -39,6 +40,8 @@ class Template:
         self._launch_it = forkserver.ensure_running
         # Python would restart one that has died from whatever thread wants a child, and it dies with that thread.
         vars(forkserver._forkserver)["ensure_running"] = _leave_it  # pyright: ignore
+        self._key = new_key()
+        show_to_all(self._key)
         self._lock = threading.Lock()
         self._attempts = 0
         self._under_way = False
@@ -54,9 +57,9 @@ class Template:
 
     @property
     def told(self) -> dict[str, str]:
-        """What a job is told, whose own processes may be forked from it (`fork.py`)."""
+        """What a job that nothing holds is told, whose own processes may be forked from it (`fork.py`)."""
         known: Any = forkserver
-        return {ADDRESS: str(known._forkserver._forkserver_address)} if self.ready else {}
+        return {ADDRESS: f"{self._key} {known._forkserver._forkserver_address}"} if self.ready else {}
 
     def context(self, forked: bool) -> ForkServerContext | SpawnContext:
         return self._fork if forked else self._spawn
@@ -91,7 +94,11 @@ class Template:
         self.threads = threads
         self._fork.set_forkserver_preload([INSIDE])
         # The blank ones make room in the environment that processes forked from the template are known by.
-        own = {VARIABLE: " ".join((str(os.getpid()), str(threads), *entries)), MARK: BLANK, ROOM: ROOM_BLANK}
+        own = {
+            VARIABLE: " ".join((str(os.getpid()), str(threads), digest_of(self._key), *entries)),
+            MARK: BLANK,
+            ROOM: ROOM_BLANK,
+        }
         os.environ |= own
         try:
             self._launch_it()

@@ -14,6 +14,7 @@ from contextlib import suppress
 from ..inherited import inherited, keep_only
 from ..limits import die_with_parent, divert_standard_streams, make_folders, worker_environment
 from ..proctree import MARK, ROOM
+from .admission import ask_of_all
 from .preload import PACKAGE, VARIABLE, preload
 
 # Every job begins with it.
@@ -23,13 +24,14 @@ KEEPER = f"{PACKAGE}.tools.runtime.jobs.keeper"
 # Python restarts a template that has died from whatever thread wants a child, and it would die with that thread.
 if VARIABLE not in os.environ:
     raise SystemExit("the template is started by the server itself")
-server, threads, *entries = os.environ.pop(VARIABLE).split()
+server, threads, key, *entries = os.environ.pop(VARIABLE).split()
 # What is forked from here shows the same block; each is told what it may have.
 keep_only(inherited(os.environ))
 # It stays in the block that the kernel shows, where what is forked writes its own; what is started from here has none.
 for own in (MARK, ROOM):
     os.environ.pop(own, None)
 divert_standard_streams()
+ask_of_all(key)
 die_with_parent(int(server))
 # `python -c` looks into the working directory first, where anything may lie.
 with suppress(ValueError):
