@@ -23,7 +23,7 @@ FENCE = "```"
 
 @dataclass(frozen=True)
 class Fact:
-    """What an argument is looked up with: a tool that only reads, which takes it by the same name.
+    """What an argument is looked up with: a tool that takes it by the same name, and changes nothing as it is asked.
 
     Args:
         rows: of a table, out of the tool's answer.

@@ -1,17 +1,16 @@
-"""The resources, and the completion of what stands in their addresses."""
+"""The resources, and what may stand in their addresses."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Container, Mapping
 from functools import wraps
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
-from mcp.shared.uri_template import UriTemplate
-from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+from mcp.types import CompletionArgument, PromptReference, ResourceTemplateReference
 
 from ..config.settings import Settings
 from ..tools import addresses
@@ -56,17 +55,13 @@ def add_resources(
     Returns:
         Address -> the tools that show the same.
     """
-    completed: set[str] = set()
     added: dict[str, Collection[str]] = {}
     for media_type, published in ((MARKDOWN, _cards(calls, settings)), (PNG, _pictures(calls))):
         for showing, uri, function, title, description in published:
             if any(tool in tools for tool in showing):
                 shown = _guarded(rules, showing, function)
                 server.resource(uri, title=title, description=description, mime_type=media_type)(shown)
-                completed.update(UriTemplate.parse(uri).variable_names)
                 added[uri] = showing
-    if completed:
-        _add_completion(server, calls, completed, rules)
     return added
 
 
@@ -145,22 +140,10 @@ async def _experiments(calls: CallExecutor, settings: Settings) -> str:
     return runs.experiments_card(await calls.call(TOOLSET, runs.experiments) if known is None else known)
 
 
-def _add_completion(server: MCPServer[Any], calls: CallExecutor, completed: Container[str], rules: Rules) -> None:
-    async def complete(
-        _ref: Reference, argument: CompletionArgument, context: CompletionContext | None
-    ) -> Completion | None:
-        if argument.name not in completed:
-            return Completion(values=[])
-        found = await _candidates(calls, rules, argument, (context.arguments if context else None) or {})
-        values = [value for value in found if legible(value) == value]  # another text would name nothing
-        return Completion(values=values[:100], total=len(values), has_more=len(values) > 100)
-
-    cast(Any, server).completion()(complete)
-
-
-async def _candidates(
-    calls: CallExecutor, rules: Rules, argument: CompletionArgument, given: dict[str, str]
+async def address_candidates(
+    calls: CallExecutor, rules: Rules, argument: CompletionArgument, given: Mapping[str, str]
 ) -> list[str]:
+    """What may stand in an address, beginning with what was typed; of what may not be seen there is none."""
     from . import registry, runs
 
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from ..config.settings import Capture, Settings
 from ..resources.publish import add_resources
@@ -20,9 +21,10 @@ from .host import Host
 from .middleware import TraceRequests
 from .policy.document import Shapes
 from .policy.policy import Policy
-from .published import published
+from .published import Published, published
 from .services import Services
 from .subscriptions import Subscriptions
+from .suggested import add_suggestions
 from .task_extension import Tasks
 
 INSTRUCTIONS = (
@@ -53,38 +55,53 @@ def create_server(settings: Settings, *more: Toolset) -> Host:
     """
     offered = published(settings)
     services = Services(settings, dict.fromkeys(offered.tools.values()))
-
-    def capture(tool: str) -> Capture:
-        return settings.tracing.capture_for(offered.tools.get(tool, ""))
-
-    served = {*offered.tools, *(spec.name for toolset in more for spec in toolset.tools)}
     policy = Policy.of(settings, partial(shapes, more))
-    tasks = Tasks(services.jobs, services.audit, served, policy)
-    drawn = DrawnTools(offered.tools)
     host = Host(
         services,
         offered,
         policy,
         more,
-        name=PROJECT,
-        title="MLOps",
-        instructions=f"{INSTRUCTIONS}{offered.told()}",
-        version=version(PROJECT),
+        **_told_of_it(offered),
         subscriptions=services.bus,
-        middleware=[
-            Counted(services.rates),
-            in_the_callers_name,
-            services.logs,
-            TraceRequests(services.tracer, capture, services.owns_trace),
-            tell_apps,
-        ],
-        # With tasks/cancel a read-only server would end what others have started.
-        extensions=[drawn] if settings.server.read_only else [drawn, tasks],
+        middleware=_around_each_request(services, offered),
+        extensions=_extensions(services, offered, policy, more),
     )
-    host.cards.update(add_resources(host, services.calls, settings, offered.tools, policy))
-    add_limits(host, services)
-    if not (settings.server.agent or settings.server.toolsets):  # who serves a part of the tools shows no more than it
-        add_audit(host, services.audit)
+    _add_what_is_read(host, offered, policy)
     services.logs.serve(host.protocol)
     Subscriptions(host, services.bus).serve(host.protocol)
     return host
+
+
+def _told_of_it(offered: Published) -> Mapping[str, str]:
+    """What a client hears of the server when it connects."""
+    instructions = f"{INSTRUCTIONS}{offered.told()}"
+    return {"name": PROJECT, "title": "MLOps", "instructions": instructions, "version": version(PROJECT)}
+
+
+def _around_each_request(services: Services, offered: Published) -> list[Any]:
+    """The outermost first."""
+
+    def capture(tool: str) -> Capture:
+        return services.settings.tracing.capture_for(offered.tools.get(tool, ""))
+
+    traced = TraceRequests(services.tracer, capture, services.owns_trace)
+    return [Counted(services.rates), in_the_callers_name, services.logs, traced, tell_apps]
+
+
+def _extensions(services: Services, offered: Published, policy: Policy, more: Iterable[Toolset]) -> list[Any]:
+    drawn = DrawnTools(offered.tools)
+    if services.settings.server.read_only:  # with tasks/cancel it would end what others have started
+        return [drawn]
+    served = {*offered.tools, *(spec.name for toolset in more for spec in toolset.tools)}
+    return [drawn, Tasks(services.jobs, services.audit, served, policy)]
+
+
+def _add_what_is_read(host: Host, offered: Published, policy: Policy) -> None:
+    """The resources, and what a client may suggest where it asks for them or for a prompt."""
+    services = host.services
+    host.cards.update(add_resources(host, services.calls, services.settings, offered.tools, policy))
+    add_suggestions(host, services.calls, policy, offered.tools)
+    add_limits(host, services)
+    server = services.settings.server
+    if not (server.agent or server.toolsets):  # who serves a part of the tools shows no more than it
+        add_audit(host, services.audit)

@@ -61,5 +61,13 @@ async def _importances(calls: CallExecutor, toolset: str, given: Mapping[str, An
     return shown
 
 
-# Tools that do more than is wanted here, such as to draw, and what reads the same without it.
-PLAINLY: Mapping[str, Plainly] = MappingProxyType({"plot_explanation": _importances})
+async def _verdict(calls: CallExecutor, toolset: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    from ..tools.quality.failures import stored_validation
+
+    found = await calls.call(toolset, stored_validation, given["validation"])
+    shown: Mapping[str, Any] = legible_parts(found.model_dump(mode="json"))
+    return shown
+
+
+# Tools that do more than is wanted here, such as to draw or to keep rows, and what reads the same without it.
+PLAINLY: Mapping[str, Plainly] = MappingProxyType({"plot_explanation": _importances, "get_validation": _verdict})

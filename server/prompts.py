@@ -29,23 +29,23 @@ class PromptHost(MCPServer[Services]):
     def __init__(self, prompts: Sequence[PromptSpec], **options: Any) -> None:
         with _rich_kept_out():
             super().__init__(**options)
-        self._prompts = prompts
+        self.own_prompts = prompts
 
     async def facts(self, spec: PromptSpec, given: Mapping[str, str], context: Context[Services, Any] | None) -> str:
         """What is known of the things that a prompt was given."""
         return ""
 
     async def list_prompts(self) -> list[WirePrompt]:
-        return [*map(_wire, self._prompts), *await super().list_prompts()]
+        return [*map(_wire, self.own_prompts), *await super().list_prompts()]
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Services, Any] | None = None
     ) -> GetPromptResult | InputRequiredResult:
-        spec = next((spec for spec in self._prompts if spec.name == name), None)
+        spec = next((spec for spec in self.own_prompts if spec.name == name), None)
         if spec is None and self._prompt_manager.get_prompt(name):
             return await super().get_prompt(name, arguments, context)
         if spec is None:
-            valid = (spec.name for spec in self._prompts)
+            valid = (spec.name for spec in self.own_prompts)
             raise MCPError(code=INVALID_PARAMS, message=str(unknown("prompt", name, valid)))
         given = {key: str(value) for key, value in (arguments or {}).items()}
         _require(spec, given)

@@ -39,7 +39,7 @@ AGENTS = (
             "load_dataset", "query_dataset", "list_datasets", "describe_dataset", "suggest_suite", "create_suite",
             "get_suite", "list_suites", "validate_dataset", "get_validation", "register_features",
             "list_features", "get_historical_features", "get_feature_statistics", "split_dataset", "get_lineage",
-            "record_decision", "delete", *JOBS,
+            "create_data_docs", "record_decision", "delete", *JOBS,
         ),
     ),
     AgentProfile(
@@ -57,7 +57,7 @@ AGENTS = (
         "Model trainer",
         "Tunes, trains, evaluates and registers one model, all in one run.",
         (
-            "get_historical_features", "start_run", "log_run", "log_artifact", "end_run", "tune_model", "get_study",
+            "describe_dataset", "start_run", "get_run", "log_run", "log_artifact", "end_run", "tune_model", "get_study",
             "train_model", "evaluate_model", "estimate_effect", "log_model", "register_model", "record_decision",
             "delete", *JOBS,
         ),
@@ -89,8 +89,8 @@ AGENTS = (
         (
             "start_span", "end_span", "log_llm_call", "log_metric", "log_feedback", "evaluate_agent", "search_traces",
             "get_trace", "get_lineage", "list_decisions", "record_decision", "list_jobs", "search_runs", "get_run",
-            "compare_runs", "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints",
-            "get_endpoint_logs", "compare_datasets", "create_data_docs", "clean_up", *JOBS,
+            "compare_runs", "get_metric_history", "list_artifacts", "read_artifact", "list_endpoints", "get_endpoint",
+            "get_endpoint_logs", "compare_datasets", "clean_up", *JOBS,
         ),
     ),
     AgentProfile(
@@ -98,9 +98,9 @@ AGENTS = (
         "Prediction synthesizer",
         "Answers questions with predictions, fresh features and reasons.",
         (
-            "list_endpoints", "get_latest_version", "get_model", "list_features", "materialize_features",
-            "get_online_features", "predict", "predict_dataset", "explain_prediction", "get_lineage",
-            "explain_promotion", "record_decision", *JOBS,
+            "list_endpoints", "get_endpoint", "get_latest_version", "get_model", "list_features",
+            "materialize_features", "get_online_features", "predict", "predict_dataset", "explain_prediction",
+            "get_lineage", "explain_promotion", "record_decision", *JOBS,
         ),
     ),
 )  # fmt: skip

@@ -54,6 +54,12 @@ async function call(name, given) {
   received(await request("tools/call", { name, arguments: given }));
 }
 
+// What a call answers, for more of what is drawn already; null where it says no.
+async function answerOf(name, given) {
+  const result = await request("tools/call", { name, arguments: given }).catch(() => null);
+  return result && !result.isError ? result.structuredContent ?? parsed(result.content) : null;
+}
+
 function received(result) {
   const data = result.structuredContent ?? parsed(result.content);
   if (result.isError || !data) {

@@ -122,6 +122,34 @@ function bar(each, top, place) {
   ];
 }
 
+const WIDE = 560;
+const HIGH = 200;
+const LEFT = 70;
+const FOOT = 28;
+
+// A line through `points` and a dot for each of `dots`: both are [x, y].
+function curve(title, points, dots) {
+  const every = [...points, ...dots].filter((each) => each.every(Number.isFinite));
+  if (every.length < 4) return null;
+  const [across, up] = [scale(every.map((each) => each[0])), scale(every.map((each) => each[1]))];
+  const right = (x) => LEFT + across.of(x) * (WIDE - LEFT - 14);
+  const top = (y) => HIGH - FOOT - up.of(y) * (HIGH - FOOT - 14);
+  return drawing(title, WIDE, HIGH, [
+    shape("line", { x1: LEFT, x2: WIDE - 14, y1: HIGH - FOOT, y2: HIGH - FOOT, class: "axis" }),
+    shape("line", { x1: LEFT, x2: LEFT, y1: 14, y2: HIGH - FOOT, class: "axis" }),
+    label(LEFT - 6, 18, number(up.most), "end"), label(LEFT - 6, HIGH - FOOT + 2, number(up.least), "end"),
+    label(LEFT, HIGH - 8, number(across.least), "start"), label(WIDE - 14, HIGH - 8, number(across.most), "end"),
+    shape("path", { d: `M${points.map((each) => `${right(each[0])} ${top(each[1])}`).join(" L")}`, class: "line" }),
+    ...dots.map((each) => shape("circle", { cx: right(each[0]), cy: top(each[1]), r: 2.5, class: "dot" })),
+  ]);
+}
+
+function scale(values) {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const extent = most / 2 - least / 2; // of the halves, since the whole may be more than a number can hold
+  return { least, most, of: (value) => (extent ? (value / 2 - least / 2) / extent : 0.5) };
+}
+
 function label(x, y, words, anchor) {
   return shape("text", { x, y, "text-anchor": anchor }, words);
 }

@@ -13,6 +13,9 @@ WIDTH, HEIGHT, LEFT, EDGE = 640, 220, 70, 14
 ROW, NAMES, BARS, VALUES = 24, 200, 300, 130
 LETTERS = 25
 MOST = 500
+# Points of a line that are marked as well.
+FEW = 80
+Points = Sequence[tuple[float, float | None]]
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,22 @@ class Bar:
     bad: bool = False
 
 
-def line(title: str, points: Sequence[tuple[float, float | None]]) -> Html:
-    """Values over steps; what is no finite number is a gap, and without two numbers nothing is drawn."""
-    shown = [(x, y) for x, y in points[-MOST:] if y is not None and math.isfinite(x) and math.isfinite(y)]
+def line(title: str, points: Points, dots: Points | None = None) -> Html:
+    """Values over steps; what is no finite number is a gap, and without two numbers nothing is drawn.
+
+    Args:
+        dots: other values of the same kind, which no line joins; by default those of the line.
+    """
+    shown = _finite(points)
     if len(shown) < 2:
         return Html()
-    across, up = _scale([x for x, _ in shown]), _scale([y for _, y in shown])
-    places = [
-        (round(LEFT + across.of(x) * (WIDTH - LEFT - EDGE), 1), round(HEIGHT - 28 - up.of(y) * (HEIGHT - 42), 1))
-        for x, y in shown
-    ]
+    marked = shown if dots is None else _finite(dots)
+    across, up = _scale([x for x, _ in shown + marked]), _scale([y for _, y in shown + marked])
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        right, height = across.of(x) * (WIDTH - LEFT - EDGE), up.of(y) * (HEIGHT - 42)
+        return round(LEFT + right, 1), round(HEIGHT - 28 - height, 1)
+
     return _drawn(
         title, WIDTH, HEIGHT,
         tag("line", x1=LEFT, x2=WIDTH - EDGE, y1=HEIGHT - 28, y2=HEIGHT - 28, class_="axis"),
@@ -43,9 +52,17 @@ def line(title: str, points: Sequence[tuple[float, float | None]]) -> Html:
         _label(LEFT - 6, EDGE + 4, number(up.most), "end"), _label(LEFT - 6, HEIGHT - 26, number(up.least), "end"),
         _label(LEFT, HEIGHT - 8, number(across.least), "start"),
         _label(WIDTH - EDGE, HEIGHT - 8, number(across.most), "end"),
-        tag("path", d="M" + " L".join(f"{x} {y}" for x, y in places), class_="line"),
-        [tag("circle", cx=x, cy=y, r=2.5, class_="dot") for x, y in places if len(places) <= 80],
+        tag("path", d="M" + " L".join("{} {}".format(*place(*each)) for each in shown), class_="line"),
+        [_dot(*place(*each)) for each in marked if dots is not None or len(marked) <= FEW],
     )  # fmt: skip
+
+
+def _finite(points: Points) -> list[tuple[float, float]]:
+    return [(x, y) for x, y in points[-MOST:] if y is not None and math.isfinite(x) and math.isfinite(y)]
+
+
+def _dot(x: float, y: float) -> Html:
+    return tag("circle", cx=x, cy=y, r=2.5, class_="dot")
 
 
 def bars(title: str, given: Sequence[Bar]) -> Html:

@@ -18,7 +18,7 @@ from ...tools.serving.models import Version
 from ...tools.tracking import client as tracking
 from ...tools.tuning import client as tuning
 from ...tools.tuning.models import Trial
-from ..html.charts import Bar, bars
+from ..html.charts import MOST, Bar, bars, line
 from ..html.graph import edges_of, lineage
 from ..html.markup import Html, joined, tag
 from ..html.tree import trace_tree
@@ -56,10 +56,14 @@ def _history(handle: str) -> Html:
 
 
 async def study(sources: Sources, asked: Asked) -> Page:
-    found = await sources.read("tuning", tuning.get_study, asked.handle("study"))
+    found = await sources.read("tuning", tuning.get_study, asked.handle("study"), MOST)
+    named = found.metric or "value"
+    tried = [(each.number, each.value) for each in found.history or ()]
+    best = [(each.number, each.best) for each in found.history or ()]
     body = joined(
-        facts(found, linked, without=("best", "top", "importance")),
-        bars(f"the best trials by {found.metric or 'value'}", [bar for each in found.top for bar in _trial_bar(each)]),
+        facts(found, linked, without=("best", "top", "importance", "history")),
+        len(tried) > 1 and joined(tag("h2", "Over the trials"), line(f"{named} over the trials", best, tried)),
+        bars(f"the best trials by {named}", [bar for each in found.top for bar in _trial_bar(each)]),
         table(
             "Best trials",
             (Column("trial", number=True), "state", Column("value", number=True), "parameters"),

@@ -38,7 +38,7 @@ def get_validation(work: Work, validation: str, rule: int, limit: int, cursor: s
     Raises:
         ToolFailure: an unknown validation or rule.
     """
-    whole = _stored(work, validation)
+    whole = stored_validation(work, validation)
     shown = _chosen(whole, rule)
     with work.tracer.span("failing rows", validation=whole.validation):
         found = _failing(work, whole, shown)
@@ -91,7 +91,8 @@ def _failing(work: Work, whole: Validation, results: Sequence[RuleResult]) -> Fa
     return Failing(count, handle, values, [*notes, *said], undo)
 
 
-def _stored(work: Work, text: str) -> Validation:
+def stored_validation(work: Work, text: str) -> Validation:
+    """As validate_dataset has found it; no rows are looked for. Raises ToolFailure for none."""
     folder: Path = work.settings.gx_home / "validations"
     name = parse(text, "validation").name
     known = {path.stem: path for path in folder.glob("*.json")} if folder.is_dir() else {}

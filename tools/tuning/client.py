@@ -20,6 +20,7 @@ from ..runtime.pool import Pool, pool_of
 from ..runtime.work import Work
 from .driver import Driver
 from .found import Found, best_first, directions, importance, trial_view
+from .history import history
 from .models import Study, Tuned, TuneRequest
 from .objective import Objective, open_objective
 from .refit import check_refit, refitted
@@ -95,8 +96,11 @@ def _cut_short(log: TrialLog, reached: Tuned, failure: Unavailable) -> Tuned:
     return reached.model_copy(update={"notes": [why, *reached.notes]})
 
 
-def get_study(work: Work, study: str) -> Study:
-    """A study's best trials and how many there are of each state; of several objectives the Pareto front."""
+def get_study(work: Work, study: str, limit: int = 0) -> Study:
+    """A study's best trials, how many there are of each state, and `limit` of its history.
+
+    Of several objectives the best are the Pareto front.
+    """
     found = find_study(work, study)
     trials = found.get_trials(deepcopy=False)
     states = [trial.state.name.lower() for trial in trials]
@@ -110,6 +114,7 @@ def get_study(work: Work, study: str) -> Study:
         best=trial_view(top[0]) if top else None,
         top=[trial_view(trial) for trial in top[:TOP]],
         importance=importance(found),
+        history=history(found, limit),
     )
 
 

@@ -100,8 +100,16 @@ class StudyLine(BaseModel):
     best_value: Statistic | None
 
 
+class Tried(BaseModel):
+    """The value of a trial, and the best of all until then."""
+
+    number: int
+    value: Statistic
+    best: Statistic
+
+
 class Study(BaseModel):
-    """A stored study and its best trials."""
+    """A stored study and its best trials; `history` in the order of the trials, where it was asked for."""
 
     study: str
     direction: str
@@ -111,6 +119,7 @@ class Study(BaseModel):
     best: Trial | None
     top: list[Trial]
     importance: dict[str, Statistic]
+    history: list[Tried] | None = None
 
 
 class CompareRequest(BaseModel):

@@ -57,9 +57,13 @@ async def tune_model(
     return await context.submit(client.tune_model, request, wait_s)
 
 
-async def get_study(context: Injected, study: StudyHandle) -> Study:
+async def get_study(
+    context: Injected,
+    study: StudyHandle,
+    limit: Annotated[int, Field(ge=0, le=500, description="Trials of its history.")] = 0,
+) -> Study:
     """Read a study: trials by state, the best ones, which parameters mattered."""
-    return await context.call(client.get_study, study)
+    return await context.call(client.get_study, study, limit)
 
 
 async def list_studies(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[StudyLine]:

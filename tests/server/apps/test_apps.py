@@ -16,11 +16,13 @@ from mcp.client.extension import advertise
 from mcp.server.apps import APP_MIME_TYPE, EXTENSION_ID
 from mcp.types import TextResourceContents
 from playwright.async_api import Browser
+from pydantic import BaseModel
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.server.apps.pages import APPS, page
 from mlops_mcp.tools import wire
+from mlops_mcp.tools.tuning.models import Tried
 
 from ...browser import NARROW, OF_THEMES, THEMES, faults, opened
 from .answers import ANSWERS, RUNNING, SCRIPT, STUDY, TUNED, structured
@@ -150,7 +152,9 @@ async def test_a_search_that_runs_is_followed_to_its_end_where_the_host_passes_c
     await host.result(structured(RUNNING))
     await frame.get_by_text("Best parameters").wait_for()
     calls = [each["params"] for each in await host.log() if each.get("method") == "tools/call"]
-    assert calls == [{"name": "get_job", "arguments": {"job": "job:a", "wait_s": 10}}] * 2
+    asked = {"name": "get_job", "arguments": {"job": "job:a", "wait_s": 10}}
+    history = {"name": "get_study", "arguments": {"study": "study:search", "limit": 200}}
+    assert calls == [asked, asked, history]
 
 
 @pytest.mark.slow
@@ -165,9 +169,29 @@ async def test_where_no_calls_are_passed_on_its_progress_is_shown_and_nothing_is
 
 @pytest.mark.slow
 @on_the_browsers_loop
+@pytest.mark.parametrize("answer", [STUDY, TUNED], ids=["stored", "finished"])
+async def test_the_value_over_the_trials_is_asked_for_by_the_app_alone(
+    host: Host, answer: BaseModel, tmp_path: Path
+) -> None:
+    tried = [Tried(number=2 * place, value=0.5 + place % 3 / 10, best=0.5 + min(place, 2) / 10) for place in range(50)]
+    whole = STUDY.model_copy(update={"history": tried})
+    answers = [{"content": [], "structuredContent": structured(whole)}]
+    frame = await host.show(page("study"), calls={"get_study": answers})
+    await host.result(structured(answer))
+    picture = frame.get_by_role("img", name="auc over the trials")
+    await picture.wait_for()
+    assert await picture.locator("circle").count() == 50
+    assert await faults(frame) == []
+    await host.page.screenshot(path=tmp_path / "history.png", full_page=True)
+    calls = [each["params"] for each in await host.log() if each.get("method") == "tools/call"]
+    assert calls == [{"name": "get_study", "arguments": {"study": "study:search", "limit": 200}}]
+
+
+@pytest.mark.slow
+@on_the_browsers_loop
 async def test_a_study_is_read_again_when_it_is_asked_for(host: Host) -> None:
-    later = STUDY.model_copy(update={"metric": "later"})
-    answers = [{"content": [], "structuredContent": structured(later)}]
+    later = STUDY.model_copy(update={"metric": "later", "history": []})
+    answers = [{"content": [], "structuredContent": structured(each)} for each in (STUDY, later)]
     frame = await host.show(page("study"), calls={"get_study": answers})
     await host.result(structured(STUDY))
     await frame.get_by_role("button", name="Look again").click()
