@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,10 @@ from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 from mlops_mcp.tools.runtime.limits import thread_environment
+from mlops_mcp.tools.runtime.template.handle import Template, own_template
+from mlops_mcp.tools.runtime.template.preload import wanted
 from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.slices import SLICES
 from mlops_mcp.tools.tracing.span import Tracer
 
 from . import browser as browsers
@@ -198,9 +202,20 @@ def server_pids() -> list[int]:
 
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncGenerator[Client]:
+    if settings.runtime.preload != "never":
+        warmed()
     server = create_server(settings)
     async with server.services.running(), Client(server) as client:
         yield client
+
+
+def warmed() -> Template:
+    """The template of this process, with everything loaded: whatever begins before it is ready imports its own."""
+    template, settled = own_template(), threading.Event()
+    template.start(wanted(SLICES), load({}).settings.runtime.job_threads, settled.set)
+    assert settled.wait(600)
+    assert template.ready
+    return template
 
 
 @asynccontextmanager

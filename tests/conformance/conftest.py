@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from ..conftest import ROOT, UNHURRIED
+
 Served = Callable[[Path], AbstractContextManager[tuple[subprocess.Popen[str], str]]]
 
 
@@ -33,6 +34,7 @@ def _served(folder: Path) -> Generator[tuple[subprocess.Popen[str], str]]:
         "PYTHONPATH": os.pathsep.join(paths),
         "MLOPS_HOME": str(folder / "home"),
         "MLOPS_CONFIG": str(folder / "empty.yaml"),
+        **UNHURRIED,
     }
     command = [sys.executable, "-m", "tests.conformance.server"]
     with subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True) as process:

@@ -18,7 +18,7 @@ from mcp import Client
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.server.app import create_server
 
-from ..conftest import StdioClient, finished, server_pids
+from ..conftest import StdioClient, connected, finished, server_pids
 
 pytestmark = pytest.mark.slow
 
@@ -64,20 +64,20 @@ async def job_of(client: Client, ready: Callable[[dict[str, Any]], object] = boo
 
 
 async def test_a_job_goes_on_when_its_caller_gives_up_and_another_client_reads_its_result(
-    stdio_client: StdioClient, rows: str
+    stdio_client: StdioClient, client: Client, rows: str
 ) -> None:
-    async with stdio_client() as impatient, stdio_client() as other:
+    async with stdio_client() as impatient:
         call = asyncio.create_task(impatient.call_tool("tune_model", search(rows, n_trials=12, wait_s=50)))
-        job = (await job_of(other))["job"]
+        job = (await job_of(client))["job"]
         call.cancel()
         await asyncio.wait([call])
         assert call.cancelled()
-        found = await answer(other, "get_job", job=job, wait_s=50)
+        found = await answer(client, "get_job", job=job, wait_s=50)
     assert (found["state"], found["result"]["trials"] + found["result"]["pruned"]) == ("done", 12)
 
 
 async def test_a_job_goes_on_when_its_server_is_killed_and_the_next_server_reads_its_result(
-    stdio_client: StdioClient, rows: str
+    stdio_client: StdioClient, settings: Settings, rows: str
 ) -> None:
     killed = 0
     with contextlib.suppress(Exception):  # what a client makes of the death of its server is its own business
@@ -87,7 +87,7 @@ async def test_a_job_goes_on_when_its_server_is_killed_and_the_next_server_reads
             os.kill(killed, signal.SIGKILL)
             await client.call_tool("list_jobs", {})
     assert killed
-    async with stdio_client() as later:
+    async with connected(settings) as later:
         found = await answer(later, "get_job", job=(await job_of(later))["job"], wait_s=50)
     assert found["state"] == "done"
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from mcp import Client, StdioServerParameters
 
+from mlops_mcp.config.load import load
 from mlops_mcp.examples.job_training.study import DATA, report, study
 from mlops_mcp.examples.new_customers.story import tell
 
-from ..conftest import PATIENT
+from ..conftest import PATIENT, connected
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +22,14 @@ pytestmark = pytest.mark.slow
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in PATIENT.items():
         monkeypatch.setenv(name, value)
+    for example in ("job_training.study", "new_customers.story"):
+        monkeypatch.setattr(f"mlops_mcp.examples.{example}.Client", _here)
     return tmp_path / "home"
+
+
+def _here(server: StdioServerParameters) -> AbstractAsyncContextManager[Client]:
+    """What the example starts, in this process, which has the libraries loaded; the demo starts it as it says."""
+    return connected(load(server.env or {}).settings)
 
 
 async def test_a_survey_is_far_from_the_experiment_until_what_is_known_of_before_is_taken_into_account(

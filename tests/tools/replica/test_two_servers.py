@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mlops_mcp.config.load import load
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.launch import mark_of, table_of
 
-from ...conftest import PATIENT, ROOT, UNHURRIED, finished, in_a_task_of_its_own, server_pids
+from ...conftest import PATIENT, ROOT, UNHURRIED, connected, finished, in_a_task_of_its_own, server_pids
 from ...waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -25,9 +25,18 @@ LOANS = ROOT / "examples" / "credit_risk" / "loan_table.parquet"
 
 
 @pytest.fixture
-def variables(tmp_path: Path, postgres: str, bucket: str) -> dict[str, str]:
-    """What both servers are told."""
+def variables(tmp_path: Path, postgres: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What all servers are told; libraries in this process look for keys in its own."""
     import psycopg
+
+    keys = {
+        "MLFLOW_S3_ENDPOINT_URL": bucket,
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for key, value in keys.items():
+        monkeypatch.setenv(key, value)
 
     name = f"pipeline_{os.getpid()}"
     with psycopg.connect(postgres, autocommit=True) as connection:
@@ -41,27 +50,29 @@ def variables(tmp_path: Path, postgres: str, bucket: str) -> dict[str, str]:
         "MLOPS_RUNTIME__CLIENT_WAITS": "{}",
         "MLFLOW_TRACKING_URI": postgres.replace("/postgres?", f"/{name}?"),
         "MLFLOW_ARTIFACT_ROOT": f"s3://shared/{tmp_path.name}/runs",
-        "MLFLOW_S3_ENDPOINT_URL": bucket,
-        "AWS_ACCESS_KEY_ID": "k",
-        "AWS_SECRET_ACCESS_KEY": "s",
-        "AWS_DEFAULT_REGION": "us-east-1",
+        **keys,
         **PATIENT,
-        **UNHURRIED,
     }
 
 
 @asynccontextmanager
 async def served(home: Path, variables: dict[str, str]) -> AsyncGenerator[Client]:
-    """A client of a server with a folder of its own, which is made as it starts."""
+    """A client of a server that can be killed, with a folder of its own, which is made as it starts."""
     home.mkdir()
     environment = {
-        "PATH": os.environ["PATH"], "HOME": str(home / "user"), "MLOPS_HOME": str(home / "state"), **variables,
+        "PATH": os.environ["PATH"], "HOME": str(home / "user"), "MLOPS_HOME": str(home / "state"),
+        **variables, **UNHURRIED,
     }  # fmt: skip
     command = StdioServerParameters(
         command=sys.executable, args=["-m", "mlops_mcp.server", "serve"], env=environment, cwd=home
     )
     async with Client(command) as client:
         yield client
+
+
+def beside(home: Path, variables: dict[str, str]) -> AbstractAsyncContextManager[Client]:
+    """A client of a server in this process, whose jobs find their libraries loaded."""
+    return connected(load({"MLOPS_HOME": str(home / "state"), **variables}).settings)
 
 
 async def answered(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -91,7 +102,7 @@ async def test_a_training_of_a_server_that_was_killed_ends_on_the_other_which_go
     tmp_path: Path, variables: dict[str, str]
 ) -> None:
     one = in_a_task_of_its_own(served(tmp_path / "one", variables))
-    async with served(tmp_path / "two", variables) as two:
+    async with beside(tmp_path / "two", variables) as two:
         first = await one.__aenter__()
         made = await answered(first, "load_dataset", path=str(LOANS), name="loans")
         parts = await answered(two, "split_dataset", dataset=made["dataset"], strategy="random", seed=0)
@@ -105,7 +116,7 @@ async def test_a_training_of_a_server_that_was_killed_ends_on_the_other_which_go
         scored = await answered(two, "evaluate_model", model=model, dataset=test)
         assert scored["score"]["value"] > scored["score"]["baseline"]
         explained = await answered(two, "explain_model", model=model, dataset=test, n_rows=20)
-        async with served(tmp_path / "three", variables) as three:  # which has seen nothing of all this
+        async with beside(tmp_path / "three", variables) as three:  # which has seen nothing of all this
             drawn = await answered(three, "plot_explanation", explanation=explained["explanation"])
             assert drawn["rows"] == 20
             lineage = await answered(three, "get_lineage", handle=explained["explanation"])

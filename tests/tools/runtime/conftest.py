@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator
 from importlib import import_module
 from pathlib import Path
@@ -12,16 +11,15 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.launch import mark_of, table_of
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
 from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.models import ENDED
-from mlops_mcp.tools.runtime.template.handle import Template, own_template
-from mlops_mcp.tools.runtime.template.preload import wanted
-from mlops_mcp.tools.slices import SLICES
+from mlops_mcp.tools.runtime.template.handle import Template
+
+from ...conftest import warmed
 
 
 @pytest.fixture
@@ -52,11 +50,7 @@ def _empty(address: str) -> None:
 @pytest.fixture(scope="session")
 def template() -> Template:
     """The template of this process, with everything loaded."""
-    settled = threading.Event()
-    own_template().start(wanted(SLICES), load({}).settings.runtime.job_threads, settled.set)
-    assert settled.wait(250)
-    assert own_template().ready
-    return own_template()
+    return warmed()
 
 
 @pytest.fixture(params=["cold", "warm", "dask"])
