@@ -18,6 +18,7 @@ from .opening import Opened, is_packed
 BLOCK = 32 << 20
 # The longest record, in blocks.
 LONGEST = 4
+NEWLINE = b"\n"[0]
 # In so many bytes at the end of a block there mostly is a line that is not blank.
 ENDING = 64
 
@@ -117,7 +118,10 @@ def require_text(data: bytes) -> None:
 
 def require_no_blank_lines(body: bytes, rows: int) -> int:
     """How many lines there are; raises UnlikeError for blank ones, which are counted or belong to a cell."""
-    lines = body.count(b"\n")
+    import numpy as np
+
+    # Faster than to count in bytes, and without Python's lock.
+    lines = int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == NEWLINE))
     if lines + (not body.endswith(b"\n")) != rows and (b"\n\n" in body or b"\n\r\n" in body):
         raise UnlikeError
     return lines

@@ -154,11 +154,12 @@ def parsed(
     import pyarrow as pa
     import pyarrow.csv as csv
 
-    names = list(layout.names)
+    names, quoted = list(layout.names), bool(layout.quote) and layout.quote.encode() in layout.body
     parse = csv.ParseOptions(
         delimiter=layout.separator,
-        quote_char=layout.quote or False,
-        newlines_in_values=bool(layout.quote) and layout.quote.encode() in layout.body,
+        # Where there is none, Arrow need not look for it.
+        quote_char=layout.quote if quoted else False,
+        newlines_in_values=quoted,
         invalid_row_handler=bad,
     )
     convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 LEAST = 8 << 20
 # Bytes of text that a thread reads at once, and how many blocks there may be of rows by which the columns are guessed.
 BLOCK, HEAD_BLOCKS = 8 << 20, 8
+# Bytes that are parsed at once, so that they and their cells stay near a core.
+CHUNK = 2 << 20
 # Blocks that are read ahead for each core, while others are stored.
 AHEAD = 4
 
@@ -160,7 +162,7 @@ class Stream:
             raise UnlikeError  # a cell may be too large
         bad = Ragged()
         try:
-            table = parsed(replace(self.layout, body=body), bad, BLOCKS[1:], threads=False)
+            table = parsed(replace(self.layout, body=body), bad, (CHUNK, BLOCKS[-1]), threads=False)
         except pa.ArrowInvalid:
             raise UnlikeError from None
         if bad.rows:

@@ -77,4 +77,4 @@ def _recurs(first: pa.Table, name: str) -> bool:
     try:
         return 2 * int(pc.count_distinct(head).as_py()) <= len(head)
     except pa.ArrowNotImplementedError:  # nested
-        return True
+        return False

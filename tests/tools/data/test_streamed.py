@@ -77,6 +77,7 @@ def read(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(streamed, "BLOCK", 512)
+    monkeypatch.setattr(streamed, "CHUNK", 128)
 
     def read(text: str, name: str, least: int, **options: object) -> tuple[object, ...]:
         path = tmp_path / "rows.csv"
