@@ -37,6 +37,7 @@ TOGETHER = {
     "tests/tools/registry/test_foreign.py": "foreign",
     "tests/tools/registry/test_import.py": "foreign",
     "tests/tools/registry/test_onnx.py": "foreign",
+    "tests/tools/registry/test_pyfunc.py": "foreign",
     "tests/tools/serving/test_doors.py": "serving",
     "tests/tools/serving/targets/test_exporting.py": "serving",
     "tests/tools/serving/test_serving.py": "serving",

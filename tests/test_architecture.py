@@ -25,7 +25,7 @@ FLOORS = {
         for name in ("slices", "errors", "legible", "user_files", "locks", "detached", "logtail", "storage")
     },
     **{f"tools.{name}": 1 for name in ("paging", "numbers", "urls", "estimates", "undo", "vocabulary")},
-    **{f"tools.{name}": 1 for name in ("pictures", "platforms", "landlock", "addresses", "distributions")},
+    **{f"tools.{name}": 1 for name in ("pictures", "platforms", "landlock", "seccomp", "addresses", "distributions")},
     "tools.tracing": 2,
     "tools.audit": 2,
     **{

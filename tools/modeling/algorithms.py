@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from ..errors import NotInstalled, ToolFailure, unknown
-from .card import GRAPH, Task
+from .card import GRAPH, PYFUNC, Task
 
 Encoding = Literal["ordinal", "onehot", "filled"]
 Explainer = Literal["tree", "linear", "sampled"]
@@ -196,7 +196,10 @@ ALGORITHMS = (
 )  # fmt: skip
 
 # What models from elsewhere can be, and none is trained as.
-IMPORTED = (Algorithm(GRAPH, "onnxruntime", {}, "ordinal", "sampled", seeded=False, extra="onnx"),)
+IMPORTED = (
+    Algorithm(GRAPH, "onnxruntime", {}, "ordinal", "sampled", seeded=False, extra="onnx"),
+    Algorithm(PYFUNC, "mlflow", {}, "ordinal", "sampled", seeded=False, extra="tracking", opaque=True),
+)
 
 
 def algorithm_of(model: str, task: Task | None = None) -> Algorithm:

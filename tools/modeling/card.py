@@ -13,9 +13,11 @@ Kind = Literal["number", "category"]
 Label = str | int | float | bool
 
 CARD_FILE = "card.json"
-# The skops file of a fitted pipeline, the sealed one of an effect, and a graph as it was exported.
-MODEL_FILE, EFFECT_FILE, GRAPH_FILE = "model.skops", "model.sealed", "model.onnx"
-GRAPH = "ONNX"
+# The skops file of a fitted pipeline, the sealed one of an effect, a graph as it was exported, and a packed folder.
+MODEL_FILE, EFFECT_FILE, GRAPH_FILE, PYFUNC_FILE = "model.skops", "model.sealed", "model.onnx", "model.zip"
+GRAPH, PYFUNC = "ONNX", "python_function"
+# Among the parameters of a python_function: what it was found to give.
+ANSWERS = "answers"
 
 
 class Feature(BaseModel):
@@ -107,7 +109,7 @@ def file_of(card: ModelCard) -> str:
     """The name of the file that holds the model itself."""
     if card.task == "effect":
         return EFFECT_FILE
-    return GRAPH_FILE if card.algorithm == GRAPH else MODEL_FILE
+    return {GRAPH: GRAPH_FILE, PYFUNC: PYFUNC_FILE}.get(card.algorithm, MODEL_FILE)
 
 
 def digest(path: Path) -> str:

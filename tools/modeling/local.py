@@ -17,7 +17,7 @@ from ..replica.steps import bring
 from ..runtime.work import Work
 from ..storage.state_files import private_folder
 from . import sealed
-from .algorithms import ALGORITHMS
+from .algorithms import ALGORITHMS, IMPORTED
 from .card import CARD_FILE, MODEL_FILE, ModelCard, digest
 from .record import TrainingRecord, read_record
 from .rows import Rows
@@ -63,8 +63,8 @@ def seal_of(work: Work, card: ModelCard, file: Path) -> str:
 
 
 def is_opaque(card: ModelCard) -> bool:
-    """Whether only its own library can look into the model, so that it opens under a seal alone."""
-    return any(card.algorithm == each.name and each.opaque for each in ALGORITHMS)
+    """Whether nobody but its own code can look into the model, so that it opens under a seal alone."""
+    return any(card.algorithm == each.name and each.opaque for each in (*ALGORITHMS, *IMPORTED))
 
 
 def folder_of(work: Work, reference: str) -> Path:

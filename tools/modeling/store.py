@@ -2,7 +2,8 @@
 
 A model is an MLflow logged model (`models:/m-…`): a skops file with its card beside it. On load the nodes inside the
 file are held against a list of ours, and its numbers are looked at (`opened/`); the list stored with the model is not
-believed. Only effect models are pickles, which open only under the seal of this installation (`sealed.py`).
+believed. Only effect models are pickles, which open only under the seal of this installation (`sealed.py`), as what
+is code of others does (`boxed.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
 
@@ -27,12 +28,14 @@ from ..tracking.locations import artifacts_at, fetched, local_folder, reached, r
 from ..tracking.patient import patiently
 from . import sealed
 from .algorithms import algorithm
-from .card import CARD_FILE, EFFECT_FILE, GRAPH, MODEL_FILE, ModelCard, digest, file_of
+from .boxed import Boxed, require_boxes
+from .card import ANSWERS, CARD_FILE, EFFECT_FILE, GRAPH, MODEL_FILE, PYFUNC, PYFUNC_FILE, ModelCard, digest, file_of
 from .effects import EffectModel
 from .graphs import read_graph, write_graph, write_module
 from .local import folder_of, is_local, logged_as, seal_of
 from .opened.admitted import TRUSTED
 from .opened.reading import MAX_BYTES, read_model
+from .pyfunc import Answers
 from .record import LIBRARIES, TrainingRecord
 from .references import locate
 from .rows import Rows
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 SHIPPED = "shipped.py"
 REQUIREMENTS = LIBRARIES
 GRAPH_REQUIREMENTS = ("onnx", "onnxruntime", "numpy", "pandas")
+PYFUNC_REQUIREMENTS = ("mlflow", "numpy", "pandas")
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,14 @@ def open_file(file: Path, card: ModelCard, name: str, sealed: bool) -> Any:
     """What the file beside a card holds; errors as of `load_pipeline`."""
     if card.algorithm == GRAPH:
         return read_graph(file.read_bytes(), name, card.names, bool(card.classes))
-    return read_model(file, name, sealed)
+    return _boxed(file, card, name, sealed) if card.algorithm == PYFUNC else read_model(file, name, sealed)
+
+
+def _boxed(file: Path, card: ModelCard, name: str, sealed: bool) -> Boxed:
+    if not sealed:
+        raise ToolFailure(f"{name} is code that this installation did not seal, so it is not run", "Import it here.")
+    require_boxes()
+    return Boxed(file.read_bytes(), card.names, card.classes, cast(Answers, card.params.get(ANSWERS, "numbers")))
 
 
 def _write(
@@ -242,11 +253,11 @@ def _write(
 ) -> None:
     described = _description(logged, run_id)
     described.signature = _signature(pipeline, card, sample)
-    if card.algorithm == GRAPH:
-        _write_graph(pipeline, described, folder)
+    if card.algorithm == PYFUNC:
+        _write_boxed(cast(Boxed, pipeline), described, folder)
     else:
-        _write_skops(pipeline, described, folder)
-    described.flavors["python_function"] |= {"loader_module": write_module(folder, SHIPPED, "rows"), "code": "code"}
+        (_write_graph if card.algorithm == GRAPH else _write_skops)(pipeline, described, folder)
+        described.flavors["python_function"] |= {"loader_module": write_module(folder, SHIPPED, "rows"), "code": "code"}
     described.save(str(folder / "MLmodel"))
     _stamp(card, folder, seal_of(work, card, folder / file_of(card)))
 
@@ -270,6 +281,14 @@ def _write_skops(pipeline: Pipeline, described: Any, folder: Path) -> None:
 def _write_graph(model: Any, described: Any, folder: Path) -> None:
     write_graph(model, described, folder)
     (folder / "requirements.txt").write_text("\n".join(_pinned(GRAPH_REQUIREMENTS)), encoding="utf-8")
+
+
+def _write_boxed(model: Boxed, described: Any, folder: Path) -> None:
+    """No flavor that MLflow could load: it would run the code without asking for the seal."""
+    folder.mkdir()
+    (folder / PYFUNC_FILE).write_bytes(model.content)
+    described.add_flavor("mlops_mcp_python_function", data=PYFUNC_FILE)
+    (folder / "requirements.txt").write_text("\n".join(_pinned(PYFUNC_REQUIREMENTS)), encoding="utf-8")
 
 
 def _signature(pipeline: Pipeline, card: ModelCard, sample: pd.DataFrame) -> Any:

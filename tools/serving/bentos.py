@@ -18,18 +18,21 @@ from .. import modeling
 from ..errors import NeedsChoice, ToolFailure, Unavailable, require, unknown
 from ..handles import check_name, parse, slug
 from ..modeling import sealed
-from ..modeling.card import CARD_FILE, GRAPH, ModelCard, digest, file_of
+from ..modeling.card import CARD_FILE, GRAPH, PYFUNC, ModelCard, digest, file_of
 from ..modeling.opened.admitted import TRUSTED
 from ..modeling.store import REQUIREMENTS, StoredModel, find_model, load_pipeline, open_file
 from ..runtime.work import Work
 from ..undo import call
-from .building import SPEC_FILE, Source, build
+from .building import Source, build
+from .marks import SPEC_FILE
 from .models import PackageRequest, ServiceSpec
 
 BENTO_FILE, BUILD_FILE = "bento.yaml", "bentofile.yaml"
-GRAPH_CODE = "graph.py"
-BESIDE = ("rows.py", "guard.py", "answerlog.py", "lean.py", GRAPH_CODE)
+OF_MODELING = ("graph.py", "pyfunc.py")
+BESIDE = ("rows.py", "guard.py", "answerlog.py", "lean.py", *OF_MODELING)
 CODE = {"service.py": "service.py.txt"} | {name: name for name in BESIDE}
+# What its service imports beside the libraries of all.
+NEEDED = {GRAPH: ("onnxruntime",), PYFUNC: ("mlflow",)}
 VERSION = re.compile(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?")
 VERSION_LENGTH = 12
 
@@ -242,7 +245,7 @@ def _require_free(work: Work, spec: ServiceSpec) -> None:
 
 def _packages(card: ModelCard) -> list[str]:
     pins: list[str] = []
-    for name in ("bentoml", *REQUIREMENTS, *(["onnxruntime"] if card.algorithm == GRAPH else [])):
+    for name in ("bentoml", *REQUIREMENTS, *NEEDED.get(card.algorithm, ())):
         try:
             pins.append(f"{name}=={version(name)}")
         except PackageNotFoundError:
@@ -267,5 +270,5 @@ def _written_as(name: str, spec: ServiceSpec) -> str:
 
 
 def _code(name: str) -> str:
-    package = modeling.__name__ if name == GRAPH_CODE else __package__ or ""
+    package = modeling.__name__ if name in OF_MODELING else __package__ or ""
     return files(package).joinpath(name).read_text(encoding="utf-8")

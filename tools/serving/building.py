@@ -22,10 +22,11 @@ from ..modeling.card import CARD_FILE, digest
 from ..modeling.store import StoredModel
 from ..runtime.work import Work
 from ..storage.state_files import private_folder
+from .marks import SPEC_FILE
 from .models import ServiceSpec
 
 PATIENCE_S = 120.0
-SPEC_FILE, MODEL_NOTE, LATEST = "spec.json", "model.yaml", "latest"
+MODEL_NOTE, LATEST = "model.yaml", "latest"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+# Beside the code of a service: all that differs between models.
+SPEC_FILE = "spec.json"
 MARK = "MLOPS_ENDPOINT_MARK"
 HOME = "MLOPS_ENDPOINT_HOME"
 Running = Mapping[tuple[str, str], Sequence[psutil.Process]]

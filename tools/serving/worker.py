@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from ..modeling.card import PYFUNC_FILE
+from ..seccomp import isolate, isolates
 from ..slices import declared
 from . import lean
+from .marks import SPEC_FILE
 
 SERVING = "serving"
 THREADS = "OMP_NUM_THREADS"
@@ -27,9 +32,17 @@ def main(tag: str, descriptor: str, number: str) -> None:
     load_libraries()
     _forget_whom_skops_trusts()
     _hold_threads(int(os.environ[THREADS]))
+    if _is_code(tag) and isolates():
+        isolate()
     serve: Any = import_module("_bentoml_impl.worker.service").main
     given = ("--fd", descriptor, "--worker-id", number, "--timeout-keep-alive", str(KEPT_S))
     serve.main(args=[tag, *given], prog_name="bentoml", standalone_mode=False)
+
+
+def _is_code(tag: str) -> bool:
+    """Whether the model is code of others, which is held more tightly than what is looked into."""
+    spec = Path("bentos", *tag.split(":"), "src", SPEC_FILE).read_bytes()
+    return json.loads(spec)["file"] == PYFUNC_FILE
 
 
 def load_libraries() -> None:

@@ -75,6 +75,15 @@ def of_sklearn(model: Any, form: str = "skops", **more: Any) -> Any:
     return sklearn.log_model(model, name="theirs", serialization_format=form, pip_requirements=[], **more)
 
 
+def of_code(folder: Path, code: str, rows: pd.DataFrame) -> Any:
+    """A model that is code of its maker, as MLflow logs one with some rows."""
+    from mlflow import pyfunc
+
+    file = folder / "model_code.py"
+    file.write_text(f"{code}\n\nfrom mlflow.models import set_model\nset_model(Model())\n", encoding="utf-8")
+    return pyfunc.log_model(name="m", python_model=str(file), input_example=rows, pip_requirements=[])
+
+
 def everything_in(folder: Path) -> dict[str, str]:
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()

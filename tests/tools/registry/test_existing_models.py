@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from mlops_mcp.config.load import load
+from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.explain.client import explain_model, explain_prediction
 from mlops_mcp.tools.explain.models import ExplainRequest
 from mlops_mcp.tools.modeling.store import find_model
@@ -21,8 +24,11 @@ from mlops_mcp.tools.registry import client, promotion, stages
 from mlops_mcp.tools.registry.models import PromoteRequest
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving import client as serving
+from mlops_mcp.tools.serving import endpoints
 from mlops_mcp.tools.serving.bentos import make_bento, require_whole
 from mlops_mcp.tools.serving.models import DeployRequest, PackageRequest, Resources
+from mlops_mcp.tools.serving.targets.answers import ExportRequest
+from mlops_mcp.tools.serving.targets.exporting import export_deployment
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracking.backend import mlflow_client
 from mlops_mcp.tools.training.client import evaluate_model, train_model
@@ -31,7 +37,7 @@ from mlops_mcp.tools.tuning.compare import compare_models
 from mlops_mcp.tools.tuning.models import CompareRequest
 
 from ...conftest import PATIENT
-from .imported import answers, everything_in, laid_rows, linear, logged_by_mlflow, of_sklearn, taken
+from .imported import answers, everything_in, laid_rows, linear, logged_by_mlflow, of_code, of_sklearn, taken
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore", "error::ResourceWarning")]
 INPUTS = ["x", "z"]
@@ -108,12 +114,32 @@ def of_onnx(frame: pd.DataFrame) -> tuple[Any, Log]:
     return model, lambda: onnx.log_model(graph, name="m", pip_requirements=[], input_example=rows.head(3))
 
 
+CODE = """
+import numpy as np
+from mlflow.pyfunc import PythonModel
+
+class Model(PythonModel):
+    def predict(self, context, model_input, params=None):
+        print("hello", flush=True)
+        second = 1 / (1 + np.exp(-(model_input[["x", "z"]].to_numpy() @ np.array({weights}) + {bias})))
+        return np.column_stack([1 - second, second])
+"""
+
+
+def of_python_function(frame: pd.DataFrame) -> tuple[Any, Log]:
+    model = linear(frame)
+    code = CODE.format(weights=model.coef_[0].tolist(), bias=float(model.intercept_[0]))
+    folder = Path(tempfile.mkdtemp())
+    return model, lambda: of_code(folder, code, frame[INPUTS].head(3))
+
+
 KINDS = {
     "skops": (of_skops, "LogisticRegression"),
     "xgboost": (of_xgboost, "XGBoost"),
     "lightgbm": (of_lightgbm, "LightGBM"),
     "catboost": (of_catboost, "CatBoost"),
     "onnx": (of_onnx, "ONNX"),
+    "code": (of_python_function, "python_function"),
 }
 
 
@@ -134,7 +160,9 @@ def in_production(shop: Shop, kind: str) -> str:
     theirs = logged_by_mlflow(work, log, f"of {kind}")
     original = Path(mlflow_client(work).get_logged_model(theirs.removeprefix("models:/")).artifact_location)
     before = everything_in(original)
-    found = taken(work, shop.folder, model=theirs)
+    # Code does not say which of its scores is which.
+    classes = ["0", "1"] if kind == "code" else []
+    found = taken(work, shop.folder, model=theirs, classes=classes)
     expected = fitted.predict_proba(shop.frame[INPUTS])
     assert found.algorithm == algorithm
     assert np.allclose(answers(work, found.model, shop.frame), expected, atol=1e-6)
@@ -197,3 +225,21 @@ def test_an_endpoint_of_a_graph_says_what_the_graph_says_and_onnxruntime_is_all_
     spec = make_bento(shop.work, PackageRequest(model="model:onnx/2", name="", version="", batchable=False)).bento.spec
     assert any(each.startswith("onnxruntime==") for each in spec.packages)
     assert os.path.basename(spec.file) == "model.onnx"
+
+
+def test_an_endpoint_of_code_answers_held_more_tightly_than_others(shop: Shop) -> None:
+    request = DeployRequest(
+        bento=in_production(shop, "code"), endpoint="code", replicas=1, resources=Resources(memory="1Gi"), percent=100
+    )
+    serving.deploy_model(shop.work, request)
+    rows = json.loads(shop.frame[INPUTS].head(20).to_json(orient="records"))
+    answer = serving.predict(shop.work, "code", rows)
+    expected = linear(shop.frame).predict_proba(shop.frame[INPUTS].head(20))
+    assert np.allclose(np.array(answer.probabilities), expected, atol=1e-6)
+    served = endpoints.read(shop.work, "code").deployments[0]
+    worker = psutil.Process(served.pid).children()[0]
+    # Its system calls pass a filter (proc(5), Seccomp).
+    assert "Seccomp:\t2" in Path(f"/proc/{worker.pid}/status").read_text()
+    export = ExportRequest.model_validate({"platform": "docker", "name": "code", "traffic": {served.bento: 100}})
+    with pytest.raises(ToolFailure, match="runs code of its maker"):
+        export_deployment(shop.work, export)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ToolFailure
+from ...modeling.boxed import Boxed
 from ...modeling.frame import design
 from ...modeling.graph import Graph
 from ...modeling.graphs import read_graph
@@ -79,6 +80,8 @@ def _after(taken: Taken, rows: pd.DataFrame) -> np.ndarray:
 def _read_again(taken: Taken) -> Any:
     import skops.io
 
+    if isinstance(taken.pipeline, Boxed):
+        return taken.pipeline
     if isinstance(taken.pipeline, Graph):
         return read_graph(taken.pipeline.content, "the model", taken.card.names, bool(taken.card.classes))
     return read_model(skops.io.dumps(taken.pipeline), "the model", is_opaque(taken.card))
@@ -88,6 +91,8 @@ def _before(taken: Taken, opened: Opened, preprocessor: object, rows: pd.DataFra
     """What its own library answers; a preprocessor stands before it there too."""
     import numpy as np
 
+    if isinstance(taken.pipeline, Boxed):
+        return _comparable(scores(taken.pipeline, rows, taken.card))
     given = rows if preprocessor is None else preprocessor.transform(rows)  # type: ignore[attr-defined]
     try:
         return _comparable(np.asarray(opened.answers(given), dtype=np.float64))

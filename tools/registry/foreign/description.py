@@ -26,7 +26,8 @@ FORMS = {
     ".skops": "skops", ".ubj": "xgboost", ".json": "xgboost", ".xgb": "xgboost", ".lgb": "lightgbm", ".txt": "lightgbm",
     ".cb": "catboost", ".cbm": "catboost", ".onnx": "onnx", ".pkl": "pickle", ".pickle": "pickle",
 }  # fmt: skip
-OPAQUE = ("pickle", "catboost")
+PYFUNC = "python_function"
+OPAQUE = ("pickle", "catboost", PYFUNC)
 
 
 class Description(BaseModel):
@@ -71,7 +72,7 @@ def _type(column: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Readable:
-    """The file that holds a model itself, and the form that it has."""
+    """The file that holds a model itself, and the form that it has; of code it is the folder."""
 
     file: Path
     form: str
@@ -92,7 +93,7 @@ def read_description(folder: Path) -> Description:
 
 
 def readable_in(folder: Path, described: Description) -> Readable:
-    """The file to take in.
+    """The file to take in: of what has a flavor that can be looked into, else all that its own code needs.
 
     Raises:
         ToolFailure: no flavor of it holds one, or it names a file elsewhere.
@@ -102,10 +103,11 @@ def readable_in(folder: Path, described: Description) -> Readable:
         named = said.get("pickled_model") or said.get("data") if said else None
         if isinstance(named, str):
             return Readable(_inside(folder, named), form_of(named))
+    if PYFUNC in described.flavors:
+        return Readable(folder, PYFUNC)
     flavors = ", ".join(described.flavors)[:200] or "no flavor"
     raise ToolFailure(
-        f"a model of {flavors} cannot be taken in: {', '.join(FLAVORS)} can",
-        "python_function alone is code of its own, which is not run here. Train one with train_model.",
+        f"a model of {flavors} cannot be taken in: {', '.join((*FLAVORS, PYFUNC))} can", "Train one with train_model."
     )
 
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ToolFailure, require
+from ...modeling.boxed import Boxed, packed, require_boxes
 from ...modeling.opened.lightgbm_trees import check_text
 from ...modeling.opened.reading import read_model
 from ...modeling.opened.xgboost_trees import check_file
 from ...runtime.work import Work
 from ...user_files import content_of
-from .description import OPAQUE, Readable
+from .description import OPAQUE, PYFUNC, Readable
 from .exported import open_graph, plain_answers
 
 if TYPE_CHECKING:
@@ -44,14 +45,28 @@ class Opened:
 
 def opened(work: Work, found: Readable) -> Opened:
     """Raises ToolFailure for a form that is not allowed, and for a file that holds something else."""
-    name = found.file.name
+    name = found.file.name if found.form != PYFUNC else "the model"
     if found.form in OPAQUE and not work.settings.mlflow.allow_pickle:
         raise ToolFailure(
-            f"{name} is a {found.form} file, which can run code when it is opened, so it is not",
+            f"{name} is {_kind(found)}, which can run code when it is opened, so it is not",
             f"Whoever runs this server can allow that by {SETTING}. Else save it as skops (mlflow.sklearn with "
             "serialization_format='skops'), XGBoost's .ubj or LightGBM's text, or train it with train_model.",
         )
+    if found.form == PYFUNC:
+        return _boxed(found.file)
     return READERS[found.form](content_of(found.file.resolve()), name)
+
+
+def _kind(found: Readable) -> str:
+    return f"code of its maker ({PYFUNC})" if found.form == PYFUNC else f"a {found.form} file"
+
+
+def _boxed(folder: Path) -> Opened:
+    """Never opened here, but in a process that is held (`modeling/boxed.py`)."""
+    require("mlflow")
+    require_boxes()
+    model = Boxed(packed(folder))
+    return Opened(model, model.predict)
 
 
 def _skops(content: bytes, name: str) -> Opened:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import ToolFailure, Unavailable
+from ...modeling.boxed import require_boxes
 from ...modeling.card import CARD_FILE
 from ...runtime.work import Work
 from ...tracking.backend import mlflow_client, translated
 from ...tracking.models import cut, fit
 from ..models import ForeignModel
-from .description import OPAQUE, Description, read_description, readable_in
+from .description import OPAQUE, PYFUNC, Description, read_description, readable_in
 from .located import Located, locate_any
 from .opening import SETTING
 
@@ -53,10 +54,17 @@ def _refused(work: Work, located: Located, described: Description) -> str | None
     """Why import_model would not take it, as far as can be seen from outside."""
     try:
         found = readable_in(located.folder, described)
+        if found.form == PYFUNC:
+            require_boxes()
     except ToolFailure as failure:
         return str(failure)
     if found.form in OPAQUE and not work.settings.mlflow.allow_pickle:
-        return f"{found.file.name} is a {found.form} file, which is opened only where {SETTING} allows it"
+        what = (
+            f"it is code of its maker ({PYFUNC})"
+            if found.form == PYFUNC
+            else f"{found.file.name} is a {found.form} file"
+        )
+        return f"{what}, which is opened only where {SETTING} allows it"
     return None
 
 

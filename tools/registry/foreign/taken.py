@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
+from pydantic import JsonValue
+
 from ...data.store import Dataset, resolve
 from ...errors import MissingArgument, ToolFailure, unknown
 from ...modeling.algorithms import ALGORITHMS
-from ...modeling.card import GRAPH, Feature, Label, ModelCard
+from ...modeling.boxed import Boxed
+from ...modeling.card import ANSWERS, GRAPH, PYFUNC, Feature, Label, ModelCard
 from ...modeling.frame import choose_features, design
 from ...modeling.graph import Graph
 from ...modeling.pipelines import refusals
@@ -20,12 +23,15 @@ from ...modeling.target import classes_of, labelled
 from ...runtime.work import Work
 from .exported import bound, classes_in
 from .opening import Opened
+from .pyfuncs import settled
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
 TRIED_ROWS = 20
+# What is one piece: it holds what stands before the model, and says nothing of its inside.
+WHOLE = Graph | Boxed
 # Of more classes there are too many orders for anybody to pick one.
 MAX_ORDERED = 3
 
@@ -62,19 +68,26 @@ def take(work: Work, opened: Opened, preprocessor: Any, asked: Asked) -> Taken:
     """
     pipeline = _whole(opened.model, preprocessor)
     source = resolve(work, asked.dataset)
-    inputs = _inputs(pipeline if isinstance(pipeline, Graph) else pipeline[0], asked, source)
+    inputs = _inputs(pipeline if isinstance(pipeline, WHOLE) else pipeline[0], asked, source)
     target, notes = _target(source, inputs, asked.target)
     source.require([target])
     frame, _ = labelled(source.frame(), target)
     if isinstance(pipeline, Graph):
         pipeline = bound(pipeline, inputs, bool(asked.classes))
-    classes = _classes(_own_classes(pipeline, frame.head(TRIED_ROWS)), frame, target, asked.classes)
+    params: dict[str, JsonValue] = {}
+    if isinstance(pipeline, Boxed):
+        pipeline, classes, told = settled(pipeline, inputs, frame, target, asked.classes)
+        params[ANSWERS] = pipeline.answers
+        notes = [*notes, told]
+    else:
+        classes = _classes(_own_classes(pipeline, frame.head(TRIED_ROWS)), frame, target, asked.classes)
     card = ModelCard(
-        algorithm=GRAPH if isinstance(pipeline, Graph) else _algorithm(type(pipeline[-1])),
+        algorithm=_algorithm(pipeline),
         task="classification" if classes else "regression",
         target=target,
         classes=classes,
         features=_features(frame, target, inputs),
+        params=params,
         dataset=source.handle,
         rows=source.info.rows,
     )
@@ -87,10 +100,12 @@ def take(work: Work, opened: Opened, preprocessor: Any, asked: Asked) -> Taken:
 
 def _whole(model: Any, preprocessor: Any) -> Any:
     """One pipeline, or a graph, which holds all that it does."""
-    if not isinstance(model, Graph):
+    if not isinstance(model, WHOLE):
         return _pipeline(model, preprocessor)
     if preprocessor is not None:
-        raise ToolFailure("a graph of ONNX holds what stands before the model", "Export both as one graph.")
+        raise ToolFailure(
+            "such a model holds what stands before it", "Leave `preprocessor` out, or export both as one."
+        )
     return model
 
 
@@ -108,7 +123,7 @@ def _with_encoder(pipeline: Any, rows: pd.DataFrame) -> Any:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import FunctionTransformer
 
-    if isinstance(pipeline, Graph) or len(pipeline.steps) > 1:
+    if isinstance(pipeline, WHOLE) or len(pipeline.steps) > 1:
         return pipeline
     same = FunctionTransformer(feature_names_out="one-to-one").fit(rows)
     return Pipeline([("pre", same), *pipeline.steps])
@@ -201,8 +216,11 @@ def _numbered(classes: list[Label]) -> bool:
     return classes == list(range(len(classes)))
 
 
-def _algorithm(kind: type) -> str:
-    """The registry's name for a class, else that of the class."""
+def _algorithm(model: Any) -> str:
+    """The registry's name for the class of the last step, else that of the class."""
+    if isinstance(model, WHOLE):
+        return GRAPH if isinstance(model, Graph) else PYFUNC
+    kind = type(model[-1])
     path = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
     for entry in ALGORITHMS:
         for known in entry.estimators.values():

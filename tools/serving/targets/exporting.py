@@ -17,7 +17,7 @@ from ....config.backends import KubernetesSettings
 from ...errors import ToolFailure, unknown
 from ...handles import check_name, parse
 from ...lineage import Lineage
-from ...modeling.card import digest
+from ...modeling.card import PYFUNC, digest
 from ...removal import files_in
 from ...runtime.work import Work
 from ...storage.state_files import private_folder
@@ -57,6 +57,7 @@ def export_deployment(work: Work, request: ExportRequest) -> Exported:
         raise ToolFailure("a bento stands twice in traffic", "Give each one its share once.")
     for each in bentos:
         require_whole(work, each)
+        _require_known(each)
     shares = zip(bentos, request.traffic.values(), strict=True)
     versions = [_version(work, request, each, percent) for each, percent in shares]
     folder, made = _written(work, request, name, bentos, versions)
@@ -91,6 +92,15 @@ def changed(folder: Path) -> str:
     found = {path.relative_to(folder).as_posix(): path for path in files_in([folder]) if path != folder / INDEX}
     wrong = (path for path in listed.keys() | found.keys() if path not in found or path not in listed)
     return next(wrong, "") or next((path for path in listed if digest(found[path]) != listed[path]), "")
+
+
+def _require_known(bento: Bento) -> None:
+    """Code of others needs what its maker had, and is held by nothing of ours where it goes."""
+    if bento.spec.algorithm == PYFUNC:
+        raise ToolFailure(
+            f"{bento.handle} runs code of its maker, so it is deployed on this machine alone, where it is confined",
+            "deploy_model without a target does that; or train a model with train_model.",
+        )
 
 
 def _require_whole_traffic(request: ExportRequest) -> None:
