@@ -99,7 +99,7 @@ AGENTS = (
         "Answers questions with predictions, fresh features and reasons.",
         (
             "list_endpoints", "get_latest_version", "get_model", "list_features", "materialize_features",
-            "get_online_features", "predict", "predict_dataset", "explain_prediction", "get_lineage",
+            "push_features", "get_online_features", "predict", "predict_dataset", "explain_prediction", "get_lineage",
             "explain_promotion", "record_decision", *JOBS,
         ),
     ),

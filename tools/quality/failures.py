@@ -38,7 +38,7 @@ def get_validation(work: Work, validation: str, rule: int, limit: int, cursor: s
     Raises:
         ToolFailure: an unknown validation or rule.
     """
-    whole = _stored(work, validation)
+    whole = stored_validation(work, validation)
     shown = _chosen(whole, rule)
     with work.tracer.span("failing rows", validation=whole.validation):
         found = _failing(work, whole, shown)
@@ -91,13 +91,17 @@ def _failing(work: Work, whole: Validation, results: Sequence[RuleResult]) -> Fa
     return Failing(count, handle, values, [*notes, *said], undo)
 
 
-def _stored(work: Work, text: str) -> Validation:
-    folder: Path = work.settings.gx_home / "validations"
-    name = parse(text, "validation").name
-    known = {path.stem: path for path in folder.glob("*.json")} if folder.is_dir() else {}
+def stored_validation(work: Work, text: str) -> Validation:
+    """Raises ToolFailure for one that there is not."""
+    name, known = parse(text, "validation").name, validations_kept(work)
     if name not in known:
         raise unknown("validation", name, known, "validate_dataset makes one.")
     return Validation.model_validate_json(known[name].read_bytes())
+
+
+def validations_kept(work: Work) -> dict[str, Path]:
+    """Their files by id."""
+    return {path.stem: path for path in (work.settings.gx_home / "validations").glob("*.json")}
 
 
 def _chosen(whole: Validation, rule: int) -> list[RuleResult]:
