@@ -21,11 +21,17 @@ from ..tools.tracing.span import current
 
 MARKDOWN, PNG = "text/markdown", "image/png"
 # Whose workers read the cards.
-TOOLSET = "tracking"
+TOOLSET, QUALITY = "tracking", "quality"
 MODELS = ("list_models", "get_model", "get_latest_version")
 # The tools that name what stands in an address.
 LISTING: Mapping[str, Collection[str]] = MappingProxyType(
-    {"run_id": ("search_runs",), "name": ("list_models",), "version": ("get_model",)}
+    {
+        "run_id": ("search_runs",),
+        "name": ("list_models",),
+        "version": ("get_model",),
+        "suite": ("list_suites",),
+        "validation": ("get_validation",),
+    }
 )
 Reference = ResourceTemplateReference | PromptReference
 # The tools that show the same, its address, what reads it, its title and its description.
@@ -44,9 +50,10 @@ class Rules(Protocol):
 def add_resources(
     server: MCPServer[Any], calls: CallExecutor, settings: Settings, tools: Container[str], rules: Rules
 ) -> Mapping[str, Collection[str]]:
-    """Publish runs and registry entries as cards, and pictures in full; each is read in a worker of its slice.
+    """Publish cards of runs, registry entries, suites and validations, and pictures in full.
 
-    What reads them, with the models of the slices they stand on, is imported when one is read.
+    Each is read in a worker of its slice. What reads them, with the models of the slices they stand on, is imported
+    when one is read.
 
     Args:
         tools: those that are published. What none of them shows is no resource either; all that do change nothing,
@@ -56,7 +63,8 @@ def add_resources(
         Address -> the tools that show the same.
     """
     added: dict[str, Collection[str]] = {}
-    for media_type, published in ((MARKDOWN, _cards(calls, settings)), (PNG, _pictures(calls))):
+    cards = (*_cards(calls, settings), *_quality_cards(calls))
+    for media_type, published in ((MARKDOWN, cards), (PNG, _pictures(calls))):
         for showing, uri, function, title, description in published:
             if any(tool in tools for tool in showing):
                 shown = _guarded(rules, showing, function)
@@ -106,6 +114,23 @@ def _cards(calls: CallExecutor, settings: Settings) -> tuple[Resource, ...]:
     )
 
 
+def _quality_cards(calls: CallExecutor) -> tuple[Resource, ...]:
+    async def suite(suite: str) -> str:
+        from .quality import suite_card
+
+        return await _read(calls.call(QUALITY, suite_card, suite))
+
+    async def validation(validation: str) -> str:
+        from .quality import validation_card
+
+        return await _read(calls.call(QUALITY, validation_card, validation))
+
+    return (
+        (("get_suite",), addresses.SUITE, suite, "Suite", "The rules of a suite."),
+        (("get_validation",), addresses.VALIDATION, validation, "Validation", "What each rule of a suite came to."),
+    )
+
+
 def _pictures(calls: CallExecutor) -> tuple[Resource, ...]:
     async def drawing(explanation: str, kind: str, limit: str) -> bytes:
         from ..tools.explain.kept import explanation_picture
@@ -144,20 +169,30 @@ async def address_candidates(
     calls: CallExecutor, rules: Rules, argument: CompletionArgument, given: Mapping[str, str]
 ) -> list[str]:
     """What may stand in an address, beginning with what was typed; of what may not be seen there is none."""
-    from . import registry, runs
-
     try:
         rules.require_open(LISTING.get(argument.name, ()))
-        if argument.name == "run_id":
-            return await calls.call(TOOLSET, runs.recent_runs, argument.value)
-        if argument.name == "name":
-            return await calls.call(TOOLSET, registry.model_names, argument.value)
-        if argument.name == "version":
-            return await calls.call(TOOLSET, registry.version_numbers, given.get("name", ""), argument.value)
+        return await _found(calls, argument, given)
     except ToolFailure:
         # A suggestion is a courtesy: with a dead backend there is none.
         return []
-    return []
+
+
+async def _found(calls: CallExecutor, argument: CompletionArgument, given: Mapping[str, str]) -> list[str]:
+    from . import quality, registry, runs
+
+    match argument.name:
+        case "run_id":
+            return await calls.call(TOOLSET, runs.recent_runs, argument.value)
+        case "name":
+            return await calls.call(TOOLSET, registry.model_names, argument.value)
+        case "version":
+            return await calls.call(TOOLSET, registry.version_numbers, given.get("name", ""), argument.value)
+        case "suite":
+            return await calls.call(QUALITY, quality.suite_names, argument.value)
+        case "validation":
+            return await calls.call(QUALITY, quality.recent_validations, argument.value)
+        case _:
+            return []
 
 
 def _number(text: str) -> int:

@@ -130,6 +130,10 @@ class Unavailable(ToolFailure):
     """A backend does not answer; the hint says which setting points to it."""
 
 
+class Refused(Unavailable):
+    """A backend answers, and does not take or give what it is asked for: to wait for it does not help."""
+
+
 def key_reused(key: str) -> ToolFailure:
     """An idempotency key stands for one call, with its arguments."""
     return ToolFailure(f"idempotency_key {key!r} was used before with other arguments", "Use a new key.")

@@ -32,6 +32,12 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None = None
 
 
+class OwnPage(Page[T]):
+    """One page of a list that each of several servers has for itself."""
+
+    notes: list[str] = []
+
+
 @dataclass(frozen=True)
 class Position:
     """Where an item stands in a list that is ordered by time, and by id where times are equal."""

@@ -99,8 +99,8 @@ AGENTS = (
         "Answers questions with predictions, fresh features and reasons.",
         (
             "list_endpoints", "get_endpoint", "get_latest_version", "get_model", "list_features",
-            "materialize_features", "get_online_features", "predict", "predict_dataset", "explain_prediction",
-            "get_lineage", "explain_promotion", "record_decision", *JOBS,
+            "materialize_features", "push_features", "get_online_features", "predict", "predict_dataset",
+            "explain_prediction", "get_lineage", "explain_promotion", "record_decision", *JOBS,
         ),
     ),
 )  # fmt: skip

@@ -58,6 +58,10 @@ CALLS: dict[str, tuple[Arguments, Arguments]] = {
         {"features": ["nothing:f"], "rows": [{"k": 1}]},
         {"features": ["nothing"], "rows": [{"k": 1}]},
     ),
+    "push_features": (
+        {"source": "nothing", "rows": [{"k": 1}]},
+        {"source": "nothing", "rows": []},
+    ),
     "get_feature_statistics": ({"view": "nothing"}, {"view": "features:nothing"}),
     "create_experiment": ({"name": ""}, {"nothing": "x"}),
     "list_experiments": ({"cursor": "nothing"}, {"nothing": 1}),

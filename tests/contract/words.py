@@ -56,7 +56,7 @@ WORDS: dict[str, Word] = {
     "tags": Word(OBJECT, "texts by name, kept with a run, an experiment or a version"),
     "path": Word(TEXT, "a file: here, or inside of a run"),
     "folder": Word(TEXT, "a folder inside of a run"),
-    "source": Word(TEXT, "a database of the settings"),
+    "source": Word(TEXT, "a database of the settings, or a push source"),
     # Columns and rows
     "target": plain(TEXT, "the column to predict"),
     "columns": Word(TEXTS, "the columns that are looked at or kept"),

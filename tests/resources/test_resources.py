@@ -110,3 +110,41 @@ def test_a_store_that_cannot_be_read_so_is_left_to_mlflow(tmp_path: Path) -> Non
     broken = load({"MLFLOW_TRACKING_URI": f"sqlite:///{store}", "MLOPS_HOME": str(tmp_path)}).settings
     assert embedded.experiment_ids(remote) is None
     assert embedded.experiment_ids(broken) is None
+
+
+async def test_suites_and_validations_are_cards_with_completions(client: Client, tmp_path: Path) -> None:
+    pd.DataFrame({"a|b": [1.0, 2.0, None], "y": [0, 1, 1]}).to_parquet(tmp_path / "rows.parquet")
+    rules = [
+        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "a|b"}},
+        {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "y", "value_set": [0, 1]}},
+    ]
+    made = await client.call_tool("create_suite", {"name": "carded", "expectations": rules})
+    assert not made.is_error, made.content
+    asked = {"dataset": str(tmp_path / "rows.parquet"), "suite": "suite:carded"}
+    judged = (await client.call_tool("validate_dataset", asked)).structured_content
+    assert judged
+    identity = judged["validation"].removeprefix("validation:")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+
+    suite = await _text(client, "quality://suites/carded")
+    assert r'| expect_column_values_to_not_be_null | {"column": "a\|b"} | critical |' in suite
+    card = await _text(client, f"quality://validations/{identity}")
+    assert "**failed**" in card
+    assert card.index("to_not_be_null") < card.index("to_be_in_set"), "what did not pass comes first"
+    assert "1 of 3" in card
+    assert "e2i" in await _text(client, "quality://suites/e2i_classification_suite")
+    for uri, says in (
+        ("quality://suites/cardet", "Did you mean carded"),
+        ("quality://suites/carded%409", "unknown version"),
+        ("quality://validations/nope", "unknown validation"),
+    ):
+        with pytest.raises(MCPError, match=says):
+            await client.read_resource(uri)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")} == before
+
+    named = ResourceTemplateReference(uri="quality://suites/{suite}")
+    suites = await client.complete(named, {"name": "suite", "value": "car"})
+    assert suites.completion.values == ["carded"]
+    newest = ResourceTemplateReference(uri="quality://validations/{validation}")
+    validations = await client.complete(newest, {"name": "validation", "value": identity[:3]})
+    assert validations.completion.values == [identity]

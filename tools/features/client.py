@@ -22,6 +22,7 @@ from .models import (
     Materialized,
     MaterializeRequest,
     OnlineFeatures,
+    Pushed,
     View,
     ViewMatch,
     ViewStatistics,
@@ -31,6 +32,7 @@ from .register import Registered, register_one, register_view
 from .registry import is_unused, opened, registered
 from .statistics import describe
 from .team import client as team
+from .team import pushing as team_pushing
 from .values import read
 from .views import Definition, all_views, find_view, requested
 
@@ -123,6 +125,15 @@ def materialize_features(work: Work, request: MaterializeRequest) -> Materialize
             done.notes += notes
     work.progress(len(views), len(views), "done")
     return done
+
+
+def push_features(work: Work, source: str, rows: list[dict[str, JsonValue]]) -> Pushed:
+    """Only the repository of a team has push sources: what is registered here comes from datasets."""
+    if not is_repository(work.settings):
+        raise ToolFailure(
+            "there is no Feast repository with push sources", "register_features and materialize_features bring values."
+        )
+    return team_pushing.push_features(work, source, rows)
 
 
 def get_online_features(

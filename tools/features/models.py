@@ -121,6 +121,25 @@ class OnlineFeatures(BaseModel):
     notes: list[str] = []
 
 
+class PushedView(BaseModel):
+    """Keys of one view: `written` are `new` or `replaced`; the rows of the `older` are older than what is online."""
+
+    view: str
+    written: int
+    new: int
+    replaced: int
+    older: int
+
+
+class Pushed(BaseModel):
+    """What a push has changed online. The values before cannot be brought back."""
+
+    source: str
+    views: list[PushedView]
+    notes: list[str] = []
+    undo: str | None = None
+
+
 class FeatureStatistics(BaseModel):
     """One feature over all rows; numbers without their infinite values, text with its most frequent ones."""
 

@@ -20,6 +20,7 @@ from .models import (
     Materialized,
     MaterializeRequest,
     OnlineFeatures,
+    Pushed,
     View,
     ViewStatistics,
 )
@@ -104,6 +105,18 @@ async def get_online_features(
     return await context.call(client.get_online_features, features, rows)
 
 
+async def push_features(
+    context: Injected,
+    source: Annotated[str, Field(description="Push source, from list_features.")],
+    rows: Annotated[
+        list[dict[str, JsonValue]],
+        Field(description="Keys, all features, and their time; default: now.", min_length=1, max_length=100),
+    ],
+) -> Pushed:
+    """Write rows to a team's online features."""
+    return await context.call(client.push_features, source, rows)
+
+
 async def get_feature_statistics(
     context: Injected, view: ViewName, limit: Limit = 20, cursor: Cursor = ""
 ) -> ViewStatistics:
@@ -121,6 +134,7 @@ TOOLSET = Toolset(
         writes(get_historical_features, "Get historical features", job="short", idempotent=True),
         writes(materialize_features, "Materialize features", job="long", idempotent=True),
         reads(get_online_features, "Get online features"),
+        writes(push_features, "Push features", idempotent=True),
         reads(get_feature_statistics, "Get feature statistics"),
     ),
 )

@@ -114,7 +114,7 @@ def _log(work: Work, card: ModelCard, run_id: str, write: Callable[[Path, Any], 
         try:
             folder = Path(scratch) / "model"
             write(folder, logged)
-            patiently(work, lambda: _upload(work, folder, logged.artifact_location))
+            patiently(work, lambda: _upload(work, folder, logged.artifact_location), logged.artifact_location)
             _attach(client, run_id, logged.model_id)
         except BaseException:
             client.finalize_logged_model(logged.model_id, "FAILED")
@@ -365,7 +365,7 @@ def local_copy(work: Work, location: str, name: str) -> Path:
         return folder
     target = work.home / "cache" / "models" / name
     if not target.is_dir():
-        patiently(work, lambda: _download(work, location, target))
+        patiently(work, lambda: _download(work, location, target), location)
     return target
 
 

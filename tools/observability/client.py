@@ -13,7 +13,8 @@ from ..errors import ToolFailure, unknown
 from ..handles import parse
 from ..lineage import Edge as StoredEdge
 from ..lineage import Lineage
-from ..paging import Page, keyset_page, position_of
+from ..paging import OwnPage, Page, keyset_page, position_of
+from ..replica.alone import of_this_server
 from ..runtime.work import Work
 from ..storage.errors import translated
 from ..tracing.ids import trace_of
@@ -33,7 +34,7 @@ MAX_CHARACTERS, MIN_CHARACTERS = 40_000, 200
 DECISIONS, BRIEF = 5, 300
 
 
-def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: str) -> Page[TraceLine]:
+def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: str) -> OwnPage[TraceLine]:
     after = position_of(LIST, cursor)
     which = of_caller(work, name=name, errors_only=errors_only, asking=current())
     with reading(work):
@@ -50,7 +51,7 @@ def search_traces(work: Work, name: str, errors_only: bool, limit: int, cursor: 
         )
         for found in shown
     ]
-    return Page(items=lines, total=total, next_cursor=following)
+    return of_this_server(work.settings, Page(items=lines, total=total, next_cursor=following))
 
 
 def get_trace(work: Work, trace: str, span: str, detail: Detail, limit: int) -> TraceTree:

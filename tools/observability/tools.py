@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from ..decisions import Decision
-from ..paging import Cursor, Limit, Page
+from ..paging import Cursor, Limit, OwnPage, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Span, Trace
@@ -24,7 +24,7 @@ async def search_traces(
     errors_only: bool = False,
     limit: Limit = 20,
     cursor: Cursor = "",
-) -> Page[TraceLine]:
+) -> OwnPage[TraceLine]:
     """List traces, newest first."""
     await context.settle()
     return await context.call(client.search_traces, search, errors_only, limit, cursor)

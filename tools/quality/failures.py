@@ -93,12 +93,15 @@ def _failing(work: Work, whole: Validation, results: Sequence[RuleResult]) -> Fa
 
 def stored_validation(work: Work, text: str) -> Validation:
     """As validate_dataset has found it; no rows are looked for. Raises ToolFailure for none."""
-    folder: Path = work.settings.gx_home / "validations"
-    name = parse(text, "validation").name
-    known = {path.stem: path for path in folder.glob("*.json")} if folder.is_dir() else {}
+    name, known = parse(text, "validation").name, validations_kept(work)
     if name not in known:
         raise unknown("validation", name, known, "validate_dataset makes one.")
     return Validation.model_validate_json(known[name].read_bytes())
+
+
+def validations_kept(work: Work) -> dict[str, Path]:
+    """Their files by id."""
+    return {path.stem: path for path in (work.settings.gx_home / "validations").glob("*.json")}
 
 
 def _chosen(whole: Validation, rule: int) -> list[RuleResult]:

@@ -51,11 +51,12 @@ def installation(settings: Settings) -> str:
 
 
 @contextmanager
-def in_step(settings: Settings, patience_s: float = 0.0) -> Generator[None]:
+def in_step(settings: Settings, patience_s: float = 0.0, bears_until: float = 0.0) -> Generator[None]:
     """What others have made is there as the body begins; what it makes is theirs once it has ended.
 
     Args:
-        patience_s: how long to wait for a database or file store that does not answer.
+        patience_s: how long to wait, before and after, for a database or file store that does not answer.
+        bears_until: until when a caller waits for it in any case, by the clock of `time.monotonic`.
 
     Raises:
         ToolFailure: another server has changed the same at the same time.
@@ -66,10 +67,10 @@ def in_step(settings: Settings, patience_s: float = 0.0) -> Generator[None]:
         return
     began = time.time()
     with _replica(settings) as replica:
-        _patiently(replica.fetch, patience_s)
+        _patiently(replica.fetch, max(bears_until, time.monotonic() + patience_s))
     yield
     with _replica(settings) as replica:
-        _patiently(replica.publish, patience_s)
+        _patiently(replica.publish, max(bears_until, time.monotonic() + patience_s))
         replica.require_kept(began)
 
 
@@ -111,14 +112,13 @@ def _replica(settings: Settings) -> Generator[Replica]:
         catalogue.close()
 
 
-def _patiently(step: Callable[[], object], patience_s: float) -> None:
+def _patiently(step: Callable[[], object], deadline: float) -> None:
     """Work of hours is not lost because a server was started again."""
-    deadline = time.monotonic() + patience_s
     while True:
         try:
             step()
         except StorageError as error:
-            if error.kind != "away" or time.monotonic() > deadline:
+            if error.kind != "away" or time.monotonic() >= deadline:
                 raise
             logger.warning("%s", error)
             time.sleep(AGAIN_S)

@@ -18,7 +18,7 @@ from .jobs.queue import Jobs
 from .jobs.submission import Submission
 from .jobs.table import JobRow
 from .models import ENDED, Budget, JobView, Progress
-from .waits import WaitLimit
+from .waits import WaitLimit, bearing
 from .work import Work
 
 P = ParamSpec("P")
@@ -67,7 +67,8 @@ class ToolContext:
 
     async def call(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a short client function in a worker of the toolset."""
-        return await self.calls.call(self.toolset, function, *args, **kwargs)
+        with bearing(self.limit):
+            return await self.calls.call(self.toolset, function, *args, **kwargs)
 
     async def ask(self, function: Callable[Concatenate[Work, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a client function that only waits for another process of ours, and imports nothing, in a thread."""

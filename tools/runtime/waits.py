@@ -6,7 +6,9 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import translate
 
@@ -134,3 +136,22 @@ class WaitPolicy:
         if len(self._seen) > MAX_CALLERS:
             self._seen.popitem(last=False)
         return seen
+
+
+_bearing: ContextVar[WaitLimit | None] = ContextVar("mlops_mcp_bearing", default=None)
+
+
+@contextmanager
+def bearing(limit: WaitLimit) -> Generator[None]:
+    """Let what the body runs wait for what has gone away, as long as its caller bears it."""
+    token = _bearing.set(limit)
+    try:
+        yield
+    finally:
+        _bearing.reset(token)
+
+
+def borne_s() -> float:
+    """How long the caller of the running code bears to wait from now on; 0 if there is none that is known."""
+    limit = _bearing.get()
+    return limit.wait_s(None) if limit else 0.0

@@ -40,7 +40,8 @@ class Work:
     """The settings, a tracer, a reporter and a cache that lives as long as the process.
 
     `job` is the id of the job that this is, `function` what it runs (`module:function`), `ends_at` (monotonic seconds)
-    when its budget of time is used up; `by` is in whose name it runs.
+    when its budget of time is used up; `bears_until` is until when a call may wait for what has gone away; `by` is in
+    whose name it runs.
     """
 
     settings: Settings
@@ -50,6 +51,7 @@ class Work:
     job: str = ""
     function: str = ""
     ends_at: float | None = None
+    bears_until: float | None = None
     by: Identity = field(default_factory=Identity)
 
     @property

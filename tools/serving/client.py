@@ -11,7 +11,8 @@ from ..features.models import OnlineFeatures
 from ..handles import parse
 from ..lineage import Lineage
 from ..locks import Busy
-from ..paging import Page, page
+from ..paging import OwnPage, Page, page
+from ..replica.alone import of_this_server
 from ..runtime.work import Work
 from ..undo import call, deletes
 from . import endpoints, processes, reverse
@@ -149,12 +150,12 @@ def predict(work: Work, endpoint: str, rows: list[Row], known: OnlineFeatures | 
     )
 
 
-def list_endpoints(work: Work, limit: int, cursor: str) -> Page[EndpointLine]:
+def list_endpoints(work: Work, limit: int, cursor: str) -> OwnPage[EndpointLine]:
     """What runs, as seen from its processes."""
     chosen = page(endpoints.names(work), limit, cursor)
     running = processes.running(work)
     lines = [line_of(work, name, running) for name in chosen.items if endpoints.exists(work, name)]
-    return Page(items=lines, total=chosen.total, next_cursor=chosen.next_cursor)
+    return of_this_server(work.settings, Page(items=lines, total=chosen.total, next_cursor=chosen.next_cursor))
 
 
 def forget_unfinished(work: Work, endpoint: str) -> None:

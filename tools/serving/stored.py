@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from ...config.document import decoded, parse
 from ...config.errors import SettingsError
 from ..distributions import PROJECT
-from ..paging import Page, page
+from ..paging import OwnPage, Page, page
+from ..replica.alone import of_this_server
 from ..runtime.work import Work
 from ..tracking.models import cut, fit
 from .bentos import BENTO_FILE, Bento, damage_of, packaged_in
@@ -25,11 +26,11 @@ ALONE = "a model without a service: package_model packages registered ones, impo
 PLACES: tuple[tuple[StoredKind, str, str], ...] = (("bento", "bentos", BENTO_FILE), ("model", "models", MODEL_YAML))
 
 
-def list_bentos(work: Work, limit: int, cursor: str) -> Page[StoredLine]:
+def list_bentos(work: Work, limit: int, cursor: str) -> OwnPage[StoredLine]:
     """The bentos by name, then the models; nothing of them is run or changed."""
     found = page([*_stored(work.settings.bentoml_home)], limit, cursor)
     lines = [_line(work, kind, folder, file) for kind, folder, file in found.items]
-    return Page(items=lines, total=found.total, next_cursor=found.next_cursor)
+    return of_this_server(work.settings, Page(items=lines, total=found.total, next_cursor=found.next_cursor))
 
 
 def _stored(home: Path) -> Iterator[tuple[StoredKind, Path, str]]:

@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema
 
 from ..features.client import get_online_features
 from ..handles import NewName
-from ..paging import Cursor, Limit, Page
+from ..paging import Cursor, Limit, OwnPage, Page
 from ..runtime.models import JobView, Wait
 from ..spec import Injected, Toolset, reads, writes
 from ..vocabulary import Bento, Dataset, Endpoint, Model
@@ -58,7 +58,7 @@ async def package_model(
     return await context.submit(client.package_model, request, wait_s)
 
 
-async def list_bentos(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[StoredLine]:
+async def list_bentos(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> OwnPage[StoredLine]:
     """List all bentos and models of BentoML's store, and why one cannot be deployed."""
     return await context.call(stored.list_bentos, limit, cursor)
 
@@ -121,7 +121,7 @@ async def predict_dataset(
     return await context.submit(batch.predict_dataset, request, wait_s)
 
 
-async def list_endpoints(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> Page[EndpointLine]:
+async def list_endpoints(context: Injected, limit: Limit = 20, cursor: Cursor = "") -> OwnPage[EndpointLine]:
     """List endpoints: state, traffic, URL, memory."""
     return await context.call(client.list_endpoints, limit, cursor)
 

@@ -154,7 +154,7 @@ def _probe_now_and_then(work: Work, uri: str) -> None:
     if isinstance(last, float) and time.monotonic() - last < PROBE_EVERY_S:
         return
     ask = partial(probe, uri, "the MLflow server", SETTING, WITHOUT_MLFLOW)
-    # Whoever has answered this job before is waited for; one that is dead from the beginning is told at once.
+    # Whoever has answered this process before is waited for; one that is dead from the beginning is told at once.
     patiently(work, ask) if last else ask()
     work.cache[probe] = time.monotonic()
 

@@ -215,7 +215,7 @@ def _store(work: Work, run: MlflowRun, file: Path, folder: str) -> None:
         with reached(location):
             artifacts_at(work.settings, location).log_artifact(str(file), folder or None)
 
-    patiently(work, store)
+    patiently(work, store, location)
 
 
 def end_run(work: Work, run: str, status: RunStatus) -> Run:

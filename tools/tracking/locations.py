@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ...config.settings import Settings
-from ..errors import ToolFailure, Unavailable, require
+from ..errors import Refused, ToolFailure, Unavailable, require
 from ..platforms import files_up_to
 from ..tracing.redaction import redact
 from ..user_files import require_public
 from .backend import WITHOUT_ARTIFACTS, probe
-from .patient import is_away
+from .patient import is_away, is_refused
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -72,19 +72,20 @@ def reached(location: str) -> Generator[None]:
     """Say what went wrong on the way to artifacts, in whichever library, in the words of a tool.
 
     Raises:
-        Unavailable: they cannot be reached now.
+        Unavailable: they cannot be reached now, or are refused.
     """
     try:
         yield
     except ToolFailure:
         raise
     except Exception as error:
+        # The end says why, after the names of both files.
+        said = " ".join(str(error).split())[-200:]
+        hint = f"Look at that place and the settings {SETTING}, MLFLOW_S3_ENDPOINT_URL. {WITHOUT_ARTIFACTS}"
         if is_away(error):
-            said = " ".join(str(error).split())[:200]
-            raise Unavailable(
-                f"the artifacts at {redact(location)} cannot be reached: {redact(said)}",
-                f"Look at that place and the settings {SETTING}, MLFLOW_S3_ENDPOINT_URL. {WITHOUT_ARTIFACTS}",
-            ) from error
+            raise Unavailable(f"the artifacts at {redact(location)} cannot be reached: {redact(said)}", hint) from error
+        if is_refused(error):
+            raise Refused(f"the artifacts at {redact(location)} are refused: {redact(said)}", hint) from error
         raise
 
 

@@ -1,10 +1,12 @@
-"""A store of MLflow that goes away while a job uses it: what was asked is asked again until it is back.
+"""A store of MLflow that goes away while it is used: what was asked is asked again until it is back.
 
-What may have been done, though nobody said so, is looked for before it is done once more.
+A job waits as long as the settings say, a call no longer than its caller bears. What may have been done, though nobody
+said so, is looked for before it is done once more.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import uuid
@@ -13,7 +15,7 @@ from functools import wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..errors import Unavailable
+from ..errors import Refused, Unavailable
 from ..runtime.work import Work
 from . import embedded
 
@@ -25,49 +27,82 @@ Arguments = Mapping[str, Any]
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0
 # The tag by which a run or a model is known again; of those that MLflow, and our tools, do not show.
 ONCE = "mlflow.mlops.once"
-AWAY = "TEMPORARILY_UNAVAILABLE"
+AWAY, ABSENT = "TEMPORARILY_UNAVAILABLE", "RESOURCE_DOES_NOT_EXIST"
 # Of a server that cannot answer now, or of what stands before it.
 STATUS = tuple(f"too many {status} error responses" for status in (502, 503, 504))
-CREATES = ("create_run", "create_logged_model", "create_model_version", "log_outputs")
+CREATES = ("create_experiment", "create_run", "create_logged_model", "create_model_version", "log_outputs")
+TAGGED = ("create_experiment", "create_run", "create_logged_model")
+# What has nothing left to do once it is done, and says then that there is nothing.
+ENDS = (
+    "delete_experiment", "restore_experiment", "delete_logged_model", "delete_model_version", "delete_registered_model",
+)  # fmt: skip
 
 
 def patient(work: Work, client: MlflowClient) -> MlflowClient:
-    """The client of a job, each of whose calls outlasts a store that comes back.
+    """The client, each of whose requests outlasts a store that comes back in time.
 
-    Elsewhere, and over a file, which does not go away, it is the client as it is.
+    Where nobody waits, and over a file, which does not go away, it is the client as it is.
     """
-    return cast("MlflowClient", _Patient(work, client)) if work.job and not embedded.path(work.settings) else client
+    waits = work.job or work.bears_until
+    return cast("MlflowClient", _Patient(work, client)) if waits and not embedded.path(work.settings) else client
 
 
-def patiently(work: Work, call: Callable[[], T]) -> T:
-    """What a call answers that may be made twice, once what it needs is back; elsewhere than in a job at once or not.
+def patiently(work: Work, request: Callable[[], T], at: str = "") -> T:
+    """What a request answers that may be made twice, once what it needs is back; where nobody waits at once or not.
 
-    Whoever has waited in vain once, for `mlflow.patience_s`, does not wait again.
+    A job that has waited in vain does not wait again; calls in the same process do not for `mlflow.patience_s`.
+
+    Args:
+        at: where it goes, which only waits in a call if it has been answered from there before: what is dead from the
+            beginning is told at once.
     """
-    for wait_s in _waits(work):
+    waited = False
+    for wait_s in _waits(work, at):
         try:
-            return call()
+            return _answer(work, request, at)
         except Exception as error:
             if is_away(error):
                 time.sleep(wait_s)
+                waited = True
                 continue
             raise
-    return call()
+    try:
+        return _answer(work, request, at)
+    except Exception as error:
+        if waited and is_away(error):
+            work.cache[patiently] = time.monotonic()
+        raise
 
 
-def _waits(work: Work) -> Iterator[float]:
-    """Seconds, until patience or the job's time is used up."""
-    if not work.job or patiently in work.cache:
+def _answer(work: Work, request: Callable[[], T], at: str) -> T:
+    answer = request()
+    work.cache[patiently, _host(at)] = True
+    return answer
+
+
+def _host(at: str) -> str:
+    return "/".join(at.split("/", 3)[:3])
+
+
+def _waits(work: Work, at: str) -> Iterator[float]:
+    """Seconds, until the patience, or the time of the job or of the caller, is used up."""
+    now, patience_s = time.monotonic(), work.settings.mlflow.patience_s
+    in_vain = cast("float | None", work.cache.get(patiently))
+    if in_vain is not None and (work.job or now - in_vain < patience_s):
         return
-    ends, wait = time.monotonic() + work.settings.mlflow.patience_s, FIRST_WAIT_S
-    while time.monotonic() + wait < min(ends, work.ends_at or ends):
-        yield wait
+    if not work.job and at and (patiently, _host(at)) not in work.cache:
+        return
+    latest = work.ends_at if work.job else work.bears_until or now
+    ends, wait = min(now + patience_s, latest or math.inf), FIRST_WAIT_S
+    while (left := ends - time.monotonic()) > 0:
+        yield min(wait, left)
         wait = min(2 * wait, LONGEST_WAIT_S)
-    work.cache[patiently] = True
 
 
 def is_away(error: BaseException) -> bool:
     """Whether it is the way to a store that has failed, and not what was asked."""
+    if isinstance(error, Refused):
+        return False
     if isinstance(error, Unavailable) or getattr(error, "error_code", "") == AWAY:
         return True
     said = str(error)
@@ -75,13 +110,24 @@ def is_away(error: BaseException) -> bool:
     return any(isinstance(each, _connections()) for each in causes) or any(status in said for status in STATUS)
 
 
+def is_refused(error: BaseException) -> bool:
+    """Whether a store of artifacts has answered that it will not: no such bucket, no right to it, no room."""
+    return isinstance(error, _named({"botocore.exceptions": ("ClientError",), "boto3.exceptions": ("Boto3Error",)}))
+
+
 def _connections() -> tuple[type[BaseException], ...]:
-    """What the libraries that are loaded raise when a connection fails."""
-    named = {
-        "requests.exceptions": ("ConnectionError", "Timeout"),
-        "sqlalchemy.exc": ("OperationalError", "InterfaceError"),
-        "botocore.exceptions": ("HTTPClientError", "ConnectionError"),
-    }
+    """What the libraries raise when a connection fails."""
+    return _named(
+        {
+            "requests.exceptions": ("ConnectionError", "Timeout"),
+            "sqlalchemy.exc": ("OperationalError", "InterfaceError"),
+            "botocore.exceptions": ("HTTPClientError", "ConnectionError"),
+        }
+    )
+
+
+def _named(named: Mapping[str, tuple[str, ...]]) -> tuple[type[BaseException], ...]:
+    """Exceptions by their module, of those libraries that are loaded."""
     return tuple(
         getattr(sys.modules[module], name) for module, names in named.items() if module in sys.modules for name in names
     )
@@ -95,6 +141,8 @@ class _Patient:
         found = getattr(self._client, name)
         if name in CREATES:
             return self._creating(name, found)
+        if name in ENDS:
+            return self._ending(found)
 
         @wraps(found)
         def asked(*arguments: Any, **named: Any) -> Any:
@@ -108,7 +156,7 @@ class _Patient:
         @wraps(create)
         def created(*arguments: Any, **named: Any) -> Any:
             given = signature(create).bind(*arguments, **named).arguments
-            if name in ("create_run", "create_logged_model"):
+            if name in TAGGED:
                 given["tags"] = {**(given.get("tags") or {}), ONCE: uuid.uuid4().hex}
             tried: list[bool] = []
 
@@ -121,10 +169,34 @@ class _Patient:
 
         return created
 
+    def _ending(self, end: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, to which what is gone at a second try has gone at the first."""
+        from mlflow.exceptions import MlflowException
+
+        @wraps(end)
+        def ended(*arguments: Any, **named: Any) -> Any:
+            tried: list[bool] = []
+
+            def call() -> Any:
+                try:
+                    return end(*arguments, **named)
+                except MlflowException as error:
+                    if error.error_code != ABSENT or not tried:
+                        raise
+                finally:
+                    tried.append(True)
+
+            return patiently(self._work, call)
+
+        return ended
+
 
 def found_again(client: MlflowClient, name: str, given: Arguments) -> Any:
     """What a call has made whose answer was lost; None if it has made nothing."""
-    if name == "create_run":
+    if name == "create_experiment":
+        there = client.get_experiment_by_name(given["name"])
+        mine: list[Any] = [there.experiment_id] if there and there.tags.get(ONCE) == given["tags"][ONCE] else []
+    elif name == "create_run":
         mine = client.search_runs([given["experiment_id"]], f"tags.`{ONCE}` = '{given['tags'][ONCE]}'")
     elif name == "create_logged_model":
         mine = [

@@ -89,6 +89,9 @@ def definitions() -> list[Any]:
     source = import_module("feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source")
     driver = feast.Entity(name="driver", join_keys=["driver_id"], value_type=feast.ValueType.INT64)
     route = feast.Entity(name="route", join_keys=["Route"], value_type=feast.ValueType.STRING)
+    drivers = source.PostgreSQLSource(
+        name="drivers", query="SELECT * FROM drivers", timestamp_field="at", created_timestamp_column="made"
+    )
     stats = feast.FeatureView(
         name="DriverStats",
         entities=[driver, route],
@@ -99,9 +102,7 @@ def definitions() -> list[Any]:
             feast.Field(name="Rating", dtype=types.Float64),
             feast.Field(name="trips", dtype=types.Int64),
         ],
-        source=source.PostgreSQLSource(
-            name="drivers", query="SELECT * FROM drivers", timestamp_field="at", created_timestamp_column="made"
-        ),
+        source=feast.PushSource(name="trips_of_now", batch_source=drivers),
     )
     return [driver, route, stats]
 
@@ -163,6 +164,19 @@ def test_materializing_needs_leave_and_writes_what_feast_reads(repository: Path,
     assert made.views[0].keys == 4
     view = theirs(repository).get_feature_view("DriverStats")
     assert view.materialization_intervals[-1][1].isoformat() == made.views[0].end
+
+
+def test_what_is_pushed_is_what_feast_reads_and_what_is_older_is_left_out(repository: Path, tmp_path: Path) -> None:
+    work = opened(repository, tmp_path, write_repository=True)
+    row: dict[str, Any] = {"driver_id": 77, "Route": "a", "Rating": None, "trips": 9_007_199_254_740_993}
+    made = client.push_features(work, "trips_of_now", [row, {**row, "driver_id": 78, "trips": None, "Rating": 0.5}])
+    assert (made.views[0].written, made.views[0].new) == (2, 2)
+    older = client.push_features(work, "trips_of_now", [{**row, "trips": 1, "at": "2024-01-01"}])
+    assert (older.views[0].written, older.views[0].older) == (0, 1)
+    keys = [{"driver_id": driver, "Route": "a"} for driver in (77, 78)]
+    names = ["DriverStats:Rating", "DriverStats:trips"]
+    found = theirs(repository).get_online_features(features=names, entity_rows=keys).to_dict()
+    assert (found["trips"], found["Rating"]) == ([9_007_199_254_740_993, None], [None, 0.5])
 
 
 def test_the_doctor_reads_each_store_and_names_it(work: Work, request: pytest.FixtureRequest) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,11 +22,20 @@ from mlops_mcp.tools.modeling.store import require_logging
 from mlops_mcp.tools.registry.client import get_model, register_model
 from mlops_mcp.tools.registry.client import log_model as log_kept
 from mlops_mcp.tools.registry.models import LogRequest
+from mlops_mcp.tools.registry.removal import find as find_version
+from mlops_mcp.tools.registry.removal import remove as remove_version
 from mlops_mcp.tools.runtime.limits import quiet_environment
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tracing.span import Tracer
 from mlops_mcp.tools.tracking.backend import mlflow_client
-from mlops_mcp.tools.tracking.client import search_runs
+from mlops_mcp.tools.tracking.client import end_run, get_run, log_artifact, log_run, search_runs, start_run
+from mlops_mcp.tools.tracking.removal import (
+    find_experiment,
+    find_runs,
+    remove_experiment,
+    remove_runs,
+    restore_experiment,
+)
 from mlops_mcp.tools.training import keeping
 from mlops_mcp.tools.training.client import train_model
 from mlops_mcp.tools.training.models import Trained, TrainRequest
@@ -54,11 +66,13 @@ def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Working:
     frame = pd.DataFrame({"x": rng.normal(size=60), "z": rng.normal(size=60)})
     frame.assign(y=(frame["x"] > 0).astype(int)).to_parquet(tmp_path / "rows.parquet")
 
-    def make(uri: str, job: str = "a-job", **mlflow: Any) -> Work:
+    def make(uri: str, job: str = "a-job", bears_s: float = 0, **mlflow: Any) -> Work:
         own = {f"mlflow.{name}": value for name, value in mlflow.items()}
         values = {"mlflow.tracking_uri": uri, "data.roots": [str(tmp_path)], "mlflow.experiment_prefix": tmp_path.name}
         environ = {"MLOPS_HOME": str(tmp_path / "home"), "MLOPS_CONFIG": os.devnull}
-        return Work(load(environ, {**values, **own}).settings, Tracer(lambda _span: None), job=job)
+        until_s = None if job else time.monotonic() + bears_s
+        settings = load(environ, {**values, **own}).settings
+        return Work(settings, Tracer(lambda _span: None), job=job, bears_until=until_s)
 
     return make
 
@@ -179,6 +193,89 @@ def test_what_was_made_though_its_answer_was_lost_is_not_made_again(
     assert [output.model_id for output in outputs.model_outputs] == [made.model.removeprefix("models:/")]
 
 
+CALLS_LOST = (
+    "experiments/create", "runs/create ", "runs/log-batch", "runs/update", "registered-models/create",
+    "model-versions/create", "runs/delete", "model-versions/delete", "registered-models/delete", "experiments/delete",
+    "experiments/restore",
+)  # fmt: skip
+
+
+def test_a_call_whose_answer_is_lost_does_nothing_twice_and_answers_as_if_it_had_come(
+    gate: Gate, working: Working, back_after: Any
+) -> None:
+    source = trained(working(at(gate))).model
+    work = working(at(gate), job="", bears_s=600)
+    back_after(lambda: None)
+    gate.losing = [request.encode() for request in CALLS_LOST]
+    run = start_run(work, "called", "once", {}).run
+    log_run(work, run, {}, {"auc": 0.5}, 0, {})
+    assert end_run(work, run, "FINISHED").status == "FINISHED"
+    version = register_model(work, source, "called", {}, "")
+    assert (version.model, version.undo) == ("model:called/1", "delete(handle='model:called/1', dry_run=false)")
+    remove_version(work, find_version(work, version.model))
+    remove_runs(work, find_runs(work, run))
+    experiment = find_experiment(work, "called")
+    remove_experiment(work, experiment)
+    restore_experiment(work, "called")
+    assert gate.losing == []
+    [line] = search_runs(work, "called", "", "", 50, "").items
+    assert (line.run, line.metrics) == (run, {"auc": 0.5})
+
+
+def test_a_call_waits_for_a_server_that_comes_back_while_its_caller_does(
+    gate: Gate, working: Working, back_after: Any
+) -> None:
+    work, waited = working(at(gate), job="", bears_s=600), back_after(gate.open)
+    run = start_run(work, "", "", {}).run
+    gate.shut()
+    assert get_run(work, run).run == run
+    assert len(waited) == 1
+    waited.clear()
+    gate.shut()
+    assert end_run(work, run, "FINISHED").status == "FINISHED"
+    assert len(waited) == 1
+
+
+def test_a_call_waits_no_longer_than_its_caller_and_the_next_ones_not_at_all(
+    gate: Gate, working: Working, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, waited = [1000.0], list[float]()
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        clock[0] += seconds
+
+    work = working(at(gate), job="")
+    run = start_run(work, "", "", {}).run
+    gate.shut()
+    monkeypatch.setattr(
+        "mlops_mcp.tools.tracking.patient.time", SimpleNamespace(monotonic=lambda: clock[0], sleep=wait)
+    )
+    bearing = replace(work, bears_until=clock[0] + 7)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="MLflow server"):
+            get_run(bearing, run)
+    assert sum(waited) == pytest.approx(7)
+    clock[0] += work.settings.mlflow.patience_s
+    with pytest.raises(Unavailable):
+        get_run(replace(work, bears_until=clock[0] + 5), run)
+    assert sum(waited) == pytest.approx(7 + 5)
+
+
+def test_a_call_does_not_wait_for_what_never_answered(
+    gate: Gate, mlflow: Program, working: Working, back_after: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    waited = back_after(gate.open)
+    gate.shut()
+    with pytest.raises(Unavailable, match="MLflow server"):
+        search_runs(working(at(gate), job="", bears_s=600), "", "", "", 50, "")
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    work = working(address_of(mlflow), job="", bears_s=600, artifact_root=f"s3://{BUCKET}")
+    with pytest.raises(Unavailable, match="artifact store"):
+        log_artifact(work, start_run(work, "", "", {}).run, str(tmp_path / "rows.parquet"), "")
+    assert not waited
+
+
 def test_a_job_waits_for_a_store_of_artifacts_that_goes_away_while_it_uploads(
     mlflow: Program, s3: Program, working: Working, back_after: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +300,19 @@ def test_a_store_of_artifacts_that_stays_away_leaves_a_model_here_and_a_run_that
         made = trained(work)
     assert (made.run, made.model.startswith("local:")) == (None, True)
     assert statuses(work) == ["FAILED"]
+
+
+def test_a_store_of_artifacts_that_refuses_a_model_leaves_it_here_without_being_waited_for(
+    mlflow: Program, s3: Program, working: Working, back_after: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = back_after(lambda: None)
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", address_of(s3))
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    made = trained(working(address_of(mlflow), artifact_root="s3://nobody-has-made-this"), experiment="refused")
+    assert made.model.startswith("local:")
+    assert "NoSuchBucket" in " ".join(made.notes)
+    assert not waited
 
 
 def stored_at(way: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

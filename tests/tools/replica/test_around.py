@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import time
+from types import SimpleNamespace
+
 import pytest
 from pydantic import SecretStr
 
@@ -13,9 +17,16 @@ from mlops_mcp.server.deep import deep_answers
 from mlops_mcp.server.probes import answers, questions
 from mlops_mcp.server.transports import require_shared
 from mlops_mcp.tools.modeling import sealed
+from mlops_mcp.tools.observability.client import search_traces
 from mlops_mcp.tools.replica.steps import fetch, in_step
+from mlops_mcp.tools.runtime.calls import worker
+from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.inherited import inherited
 from mlops_mcp.tools.runtime.jobs.launch import as_submitted, home_id, place_of, stored
+from mlops_mcp.tools.runtime.work import Work
+from mlops_mcp.tools.serving.client import list_endpoints
+from mlops_mcp.tools.serving.stored import list_bentos
+from mlops_mcp.tools.tracing.span import Carrier, Tracer
 
 from .conftest import Server
 
@@ -93,3 +104,34 @@ def test_the_doctor_asks_what_is_shared_and_deep_writes_and_reads_there(server: 
     dead = {each.name: each for each in deep_answers(away(settings)) if "shared" in each.name}
     assert {each.state for each in dead.values()} == {"failed"}
     assert dead["shared files"].remedy == "check storage.files"
+
+
+def test_lists_of_what_each_server_has_alone_say_so(server: Server, settings: Settings) -> None:
+    work = Work(settings, Tracer(lambda _span: None))
+    calls = (
+        lambda of: search_traces(of, "", False, 5, ""), lambda of: list_endpoints(of, 5, ""),
+        lambda of: list_bentos(of, 5, ""),
+    )  # fmt: skip
+    for call in calls:
+        assert call(work).notes == []
+        (note,) = call(server("one")).notes
+        assert note == f"those of this server ({platform.node()}) alone: the others that share its state have their own"
+
+
+def test_a_call_waits_for_a_shared_database_as_long_as_its_caller_and_the_next_one_does_not(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, waited = [1000.0], list[float]()
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        clock[0] += seconds
+
+    watch = SimpleNamespace(monotonic=lambda: clock[0], sleep=wait, time=time.time)
+    monkeypatch.setattr("mlops_mcp.tools.replica.steps.time", watch)
+    monkeypatch.setattr("mlops_mcp.tools.runtime.calls.worker.time", watch)
+    monkeypatch.setattr(worker, "_process", {"settings": away(server("one").settings), "cache": {}, "confined": True})
+    for _ in range(2):
+        failure = worker.invoke(list_endpoints, (5, ""), "off", Carrier(), Identity(), 7.0).failure
+        assert "does not answer" in str(failure)
+    assert sum(waited) == 7

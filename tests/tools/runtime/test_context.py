@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.calls.executor import CallExecutor
+from mlops_mcp.tools.runtime.calls.pool import BEARABLE
 from mlops_mcp.tools.runtime.context import ToolContext
 from mlops_mcp.tools.runtime.jobs.queue import Jobs
+from mlops_mcp.tools.runtime.waits import WaitLimit
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +43,8 @@ def train(work, request: Request) -> Result:
     return Result(auc=0.9)
 
 def double(work, number): return 2 * number
+
+def bears(work): return work.bears_until - time.monotonic()
 """
 
 
@@ -75,6 +81,15 @@ async def context(settings: Settings, told: Told) -> AsyncGenerator[ToolContext]
 
 async def test_a_short_call_returns_the_value(context: ToolContext, slow: Any) -> None:
     assert await context.call(slow.double, 21) == 42
+
+
+async def test_a_short_call_is_told_how_long_its_caller_bears_to_wait(
+    context: ToolContext, slow: Any, settings: Settings
+) -> None:
+    most = BEARABLE * settings.runtime.call_timeout_s
+    borne = [await replace(context, limit=WaitLimit(bears_s)).call(slow.bears) for bears_s in (0.0, 40.0, math.inf)]
+    assert borne[0] <= 0 < borne[1] <= 40 < borne[2] <= most
+    assert await context.calls.call("slow", slow.bears) <= 0, "nobody is known to wait"
 
 
 async def test_a_job_that_ends_in_time_returns_its_typed_result_and_told_its_progress(

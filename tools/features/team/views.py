@@ -31,6 +31,7 @@ class TeamView:
     online: bool
     description: str
     descriptions: Mapping[str, str]
+    push_source: str = ""
 
     @property
     def handle(self) -> str:
@@ -76,8 +77,14 @@ def shown(view: TeamView) -> View:
         description=view.description,
         feature_descriptions=dict(view.descriptions) or None,
         online_until=view.until.isoformat() if view.until else None,
-        notes=[] if view.online else ["it is not meant for the online store"],
+        notes=_notes(view),
     )
+
+
+def _notes(view: TeamView) -> list[str]:
+    if not view.online:
+        return ["it is not meant for the online store"]
+    return [f"push_features(source={view.push_source!r}) writes to it"] if view.push_source else []
 
 
 def shown_service(service: TeamService) -> View:
@@ -224,7 +231,15 @@ def _read(view: Any) -> TeamView:
         online=bool(view.online),
         description=view.description,
         descriptions={feature.name: feature.description for feature in view.features if feature.description},
+        push_source=_push_source(view) if view.online else "",
     )
+
+
+def _push_source(view: Any) -> str:
+    from feast import PushSource
+
+    stream = view.stream_source
+    return str(stream.name) if isinstance(stream, PushSource) else ""
 
 
 def dtype_of(field: Any) -> str:

@@ -27,6 +27,7 @@ from ..inherited import inherited
 from ..limits import worker_environment
 from ..outcome import Outcome
 from ..template.handle import Template
+from ..waits import borne_s
 from .line import Line
 from .worker import initialize, invoke, load
 
@@ -35,6 +36,8 @@ CALLS_OF_A_WORKER = 2000
 GROW_AFTER_S = 0.2
 # How much the last call says about the next one.
 WEIGHT = 0.2
+# Of the time that a call may take, what it may wait for something that has gone away.
+BEARABLE = 0.7
 
 
 class Worker:
@@ -70,7 +73,7 @@ class Worker:
         self.calls += 1
         self.busy = True
         self.busy_since = time.monotonic()
-        given = (function, arguments, capture, current(), acting())
+        given = (function, arguments, capture, current(), acting(), min(borne_s(), BEARABLE * limit_s))
         future = self._pool.schedule(invoke, args=given, timeout=limit_s)
         return cast("Future[Outcome]", future)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,7 @@ from ....config.settings import Capture, Settings
 from ... import platforms
 from ...replica.steps import in_step
 from ...slices import SLICES
+from ...storage.errors import StorageError
 from ...storage.usage import LEAST, Usage
 from ...tracing.span import Carrier, Span, Tracer, under
 from ..confined import confine_to, slice_of
@@ -23,6 +26,8 @@ from ..outcome import Outcome, outcome_of
 from ..template.preload import preload
 from ..work import Work
 
+# So long after a call has waited in vain the others of its worker do not.
+VAIN_FOR_S = 60.0
 # A call that is ended in between has what it has written since then uncounted.
 COUNT_EVERY_S = 0.5
 OURS = __name__.partition("tools.")[0]
@@ -57,23 +62,39 @@ def load(entries: Sequence[str]) -> None:
 
 
 def invoke(
-    function: Callable[..., Any], arguments: tuple[Any, ...], capture: Capture, carrier: Carrier, by: Identity
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    capture: Capture,
+    carrier: Carrier,
+    by: Identity,
+    borne_s: float = 0.0,
 ) -> Outcome:
-    """Run one call and bring back its value or failure together with the spans it made."""
+    """Run one call and bring back its value or failure together with the spans it made.
+
+    Args:
+        borne_s: how long its caller bears to wait for what has gone away.
+    """
     settings: Settings = _process["settings"]
     spans: list[Span] = []
     tracer = Tracer(spans.append, capture)
     _confine(settings, function)
     with under(carrier), _killable(), _counted(settings, by.name):
-        outcome = outcome_of(
-            lambda: _answer(function, Work(settings, tracer, cache=_process["cache"], by=by), arguments)
-        )
+        bears_until = time.monotonic() + borne_s
+        work = Work(settings, tracer, cache=_process["cache"], by=by, bears_until=bears_until)
+        outcome = outcome_of(lambda: _answer(function, work, arguments))
     return Outcome(outcome.value, outcome.failure, outcome.crash, spans, memory_mb()[1])
 
 
 def _answer(function: Callable[..., Any], work: Work, arguments: tuple[Any, ...]) -> Any:
-    with in_step(work.settings):
-        return function(work, *arguments)
+    """The answer; whoever has waited in vain for what servers share lets the next calls not wait at all."""
+    in_vain = time.monotonic() - _process.get("in_vain", -math.inf) < VAIN_FOR_S
+    try:
+        with in_step(work.settings, bears_until=0.0 if in_vain else work.bears_until or 0.0):
+            return function(work, *arguments)
+    except StorageError as error:
+        if error.kind == "away":
+            _process["in_vain"] = time.monotonic()
+        raise
 
 
 def _confine(settings: Settings, function: Callable[..., Any]) -> None:
