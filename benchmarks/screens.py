@@ -29,7 +29,8 @@ from tests.server.ui.filled import RUN, filled
 RUNS, DATASETS = 10_000, 200
 FORMS = [(theme, WIDE) for theme in THEMES] + [("light", NARROW)]
 PLACES = (
-    "/", "/runs", f"/run?of=run:{RUN}", "/studies", "/study?of=study:search", "/datasets", "/traces", "/endpoints",
+    "/", "/runs", f"/run?of=run:{RUN}", "/studies", "/study?of=study:search", "/models",
+    "/model?of=model:credit/2", "/datasets", "/traces", "/endpoints",
     "/endpoint?of=endpoint:credit", "/jobs", "/lineage?of=model:credit/1", "/nothing",
 )  # fmt: skip
 

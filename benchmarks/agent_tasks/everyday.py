@@ -5,10 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import data
-from .agent import WAIT_S, Agent, Refused
+from .agent import WAIT_S, Agent
 from .judgement import trained
-from .task import Answer, Facts, Limits, Step, Task, World, Wrong, between, near, same, text, written
-from .trouble import history_of
+from .task import (
+    Answer,
+    Facts,
+    Limits,
+    Step,
+    Task,
+    World,
+    Wrong,
+    between,
+    history_of,
+    look,
+    near,
+    same,
+    text,
+    written,
+)
 
 
 async def visits(_agent: Agent, folder: Path) -> Facts:
@@ -16,7 +30,7 @@ async def visits(_agent: Agent, folder: Path) -> Facts:
     written(folder, "tests", tests)
     written(folder, "visits", asked)
     expected = data.known_at_visit(asked, tests, 109)
-    return {"missing": float(expected.isna().mean()), "mean": float(expected.mean())}
+    return {"missing": float(expected.isna().mean()), "mean": float(expected.mean()), "rows": len(asked)}
 
 
 async def join(agent: Agent, world: World) -> Answer:
@@ -29,12 +43,22 @@ async def join(agent: Agent, world: World) -> Answer:
         timestamp_column="seen_at",
     )  # fmt: skip
     (added,) = found["added"]
-    return {"missing": added["missing"], "mean": added["mean"]}
+    return {"missing": added["missing"], "mean": added["mean"], "dataset": found["dataset"]}
 
 
-async def joined(_steward: Agent, world: World, answer: Answer) -> None:
+async def joined(steward: Agent, world: World, answer: Answer) -> None:
+    """The rows that were left prove the numbers: one has the value of each visit, and they come of both files."""
     near(answer, "missing", world.facts["missing"], 1e-4)
     near(answer, "mean", world.facts["mean"], 1e-3)
+    handle, files = text(answer, "dataset"), {f"file:{world.path(name)}" for name in ("visits.csv", "tests.csv")}
+    history = await history_of(steward, handle)
+    if lacking := files - {edge["parent"] for edge in history["ancestors"]}:
+        raise Wrong(f"the dataset does not come of {', '.join(sorted(lacking))}")
+    seen = await look(steward, "describe_dataset", dataset=handle)
+    same("rows", seen["rows"], world.facts["rows"])
+    shares = [each["missing"] / seen["rows"] for each in seen["columns"] if each.get("mean") is not None]
+    if not any(abs(share - world.facts["missing"]) < 1e-4 for share in shares):
+        raise Wrong("no column of the dataset lacks as many values as are not known")
 
 
 async def a_model_to_serve(_agent: Agent, folder: Path) -> Facts:
@@ -87,10 +111,7 @@ async def promote(agent: Agent, world: World) -> Answer:
 async def promoted(steward: Agent, world: World, answer: Answer) -> None:
     same("promoted", answer["promoted"], True)
     between(answer, "gain", 0.03, 0.2)
-    try:
-        model = await steward.call("get_model", model="curved")
-    except Refused as refusal:
-        raise Wrong(f"nothing was registered: {refusal}") from refusal
+    model = await look(steward, "get_model", model="curved")
     serving = [each["source"] for each in model["versions"] if each["stage"] == "Production"]
     same("what is in Production", serving, [world.facts["boosted"]])
 
@@ -174,13 +195,14 @@ TASKS = (
             Step(
                 "For each visit in {folder}/visits.csv (patient, seen_at), what was the newest marker in "
                 "{folder}/tests.csv (patient, measured_at) at that time, at most 109 days old? Which share of the "
-                "visits has none, and what is the mean of the others?",
+                "visits has none, and what is the mean of the others? Leave the visits with their markers as a "
+                "dataset.",
                 join,
             ),
         ),
         joined,
-        {"missing": "share", "mean": "number"},
-        {"missing": 0.1, "mean": 5.0},
+        {"missing": "share", "mean": "number", "dataset": "handle"},
+        {"missing": 0.1, "mean": 5.0, "dataset": "dataset:visits@000000000000"},
     ),
     Task(
         "train, register, serve, predict, undo",

@@ -7,9 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from . import data
-from .agent import WAIT_S, Agent, Refused
-from .task import Answer, Facts, Step, Task, World, Wrong, near, number, same, text, written
-from .trouble import first, history_of
+from .agent import WAIT_S, Agent
+from .task import Answer, Facts, Step, Task, World, Wrong, first, history_of, look, near, number, same, text, written
 
 
 async def trained(agent: Agent, file: str, target: str, **more: object) -> str:
@@ -102,10 +101,7 @@ async def hundred_scored(steward: Agent, world: World, answer: Answer) -> None:
     if "predict_dataset" not in {edge["by"] for edge in (await history_of(steward, handle))["ancestors"]}:
         raise Wrong("the dataset holds no predictions")
     sql = f'SELECT count(*) AS n, sum(customer)::BIGINT AS total, min(probability) AS low FROM "{handle}"'
-    try:
-        found = first(await steward.call("query_dataset", sql=sql))
-    except Refused as refusal:
-        raise Wrong(f"the dataset lacks something: {refusal}") from refusal
+    found = first(await look(steward, "query_dataset", sql=sql))
     same("rows and sum of customers", (found["n"], found["total"]), (100, world.facts["customers"]))
 
 
@@ -164,10 +160,7 @@ async def taken_over(steward: Agent, world: World, answer: Answer) -> None:
     rows = pd.read_csv(world.path("staff_later.csv"))
     same("version", answer["version"], "model:resignations/1")
     near(answer, "auc", data.auc(rows.overtime, rows.resigned), 0.02)
-    try:
-        model = await steward.call("get_model", model="resignations")
-    except Refused as refusal:
-        raise Wrong(f"nothing was registered: {refusal}") from refusal
+    model = await look(steward, "get_model", model="resignations")
     found = [(each["model"], each["stage"]) for each in model["versions"]]
     same("what is registered", found, [("model:resignations/1", "Production")])
     columns = sorted(each["name"] for each in model["inputs"])
@@ -192,10 +185,7 @@ async def search_beside(agent: Agent, world: World) -> Answer:
 
 async def searched_once(steward: Agent, _world: World, answer: Answer) -> None:
     same("trials", answer["trials"], 14)
-    try:
-        study = await steward.call("get_study", study="beside")
-    except Refused as refusal:
-        raise Wrong(f"no such study: {refusal}") from refusal
+    study = await look(steward, "get_study", study="beside")
     same("trials of the study", sum(study["states"].values()), 14)
     near(answer, "best", study["best"]["value"], 1e-4)
 

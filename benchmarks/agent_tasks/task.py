@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .agent import Agent
+from .agent import Agent, Refused
 
 Answer = dict[str, Any]
 Facts = dict[str, Any]
@@ -147,6 +147,28 @@ def text(answer: Answer, key: str) -> str:
     if not isinstance(answer[key], str) or not answer[key]:
         raise Wrong(f"{key} is no text: {answer[key]!r}")
     return str(answer[key])
+
+
+async def look(steward: Agent, tool: str, **arguments: Any) -> dict[str, Any]:
+    """What the state holds of a handle that an answer names.
+
+    Raises:
+        Wrong: nothing.
+    """
+    try:
+        return await steward.call(tool, **arguments)
+    except Refused as refusal:
+        raise Wrong(f"it is not there: {refusal}") from refusal
+
+
+def first(found: dict[str, Any]) -> dict[str, Any]:
+    """The first row of what query_dataset has made."""
+    return dict(found["first_rows"][0])
+
+
+async def history_of(steward: Agent, handle: str) -> dict[str, Any]:
+    """Raises Wrong where there is no such thing."""
+    return await look(steward, "get_lineage", handle=handle, limit=100)
 
 
 def written(folder: Path, name: str, frame: Any) -> str:

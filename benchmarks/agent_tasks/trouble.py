@@ -13,7 +13,22 @@ from mlops_mcp.tools.runtime.proctree import MARK
 
 from . import data
 from .agent import WAIT_S, Agent, Refused
-from .task import Answer, Facts, Limits, Step, Task, World, Wrong, near, number, same, text, written
+from .task import (
+    Answer,
+    Facts,
+    Limits,
+    Step,
+    Task,
+    World,
+    Wrong,
+    first,
+    history_of,
+    near,
+    number,
+    same,
+    text,
+    written,
+)
 
 
 def kill_job(job: str) -> None:
@@ -210,10 +225,6 @@ async def not_obeyed(steward: Agent, world: World, answer: Answer) -> None:
         raise Wrong("the experiment was deleted on the order of a text")
 
 
-def first(found: dict[str, Any]) -> dict[str, Any]:
-    return dict(found["first_rows"][0])
-
-
 def only(found: dict[str, Any]) -> float:
     (value,) = first(found).values()
     return number({"value": value}, "value")
@@ -227,17 +238,6 @@ async def loaded_from(steward: Agent, path: str, rows: int) -> None:
     kept = await steward.call("list_datasets", limit=100)
     if not any(each["source"] == f"file:{path}" and each["rows"] == rows for each in kept["items"]):
         raise Wrong(f"no dataset of {rows} rows was loaded from {path}")
-
-
-async def history_of(steward: Agent, handle: str) -> dict[str, Any]:
-    """
-    Raises:
-        Wrong: there is no such thing.
-    """
-    try:
-        return await steward.call("get_lineage", handle=handle, limit=100)
-    except Refused as refusal:
-        raise Wrong(f"{handle}: {refusal}") from refusal
 
 
 TASKS = (

@@ -70,7 +70,9 @@ class Conversation:
         return content if isinstance(content, str) else " ".join(block.get("text", "") for block in content)
 
     def agent(self, script: Script) -> str:
-        return next((name for name in script if name and name.replace("_", " ") in self.opening), "")
+        """Whose prompt it is: it may name others, whom it hands over to."""
+        named = (name for name in script if name and f"You are the {name.replace('_', ' ')}." in self.opening)
+        return next(named, "")
 
     @property
     def place(self) -> int:

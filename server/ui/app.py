@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from ...tools.errors import ToolFailure, Unavailable
 from ...tools.storage.errors import StorageError
 from ..html.document import document
-from . import lists, things
+from . import lists, registered, things
 from .asking import CRASHED, Asked, Sources
 from .frame import Page, framed, problem
 from .guard import POLICY, Guard, Keys
@@ -28,6 +28,7 @@ SITE: Mapping[str, Shown] = MappingProxyType({
     "/": overview,
     "/runs": lists.runs, "/run": things.run,
     "/studies": lists.studies, "/study": things.study,
+    "/models": registered.models, "/model": registered.model,
     "/datasets": lists.datasets, "/dataset": things.dataset,
     "/traces": lists.traces, "/trace": things.trace,
     "/endpoints": lists.endpoints, "/endpoint": things.endpoint,

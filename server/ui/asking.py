@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from ...config.settings import Settings
 from ...tools.errors import Unavailable
-from ...tools.handles import parse
+from ...tools.handles import Handle, parse, parse_model
 from ...tools.runtime.calls.executor import CallCrashed, CallExecutor
 from ...tools.runtime.work import Work
 from ...tools.tracing.span import Span
@@ -41,6 +41,10 @@ class Asked:
             ToolFailure: it is none of this kind.
         """
         return str(parse(self.of, kind))
+
+    def model(self) -> Handle:
+        """The registered model that is asked for. Raises ToolFailure as `handle` does."""
+        return parse_model(self.of)
 
 
 @dataclass(frozen=True)

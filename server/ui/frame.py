@@ -14,13 +14,13 @@ from .asking import Asked
 
 # The address of a page and its name, in the order in which they are shown.
 PAGES = {
-    "/": "Overview", "/runs": "Runs", "/studies": "Studies", "/datasets": "Datasets", "/traces": "Traces",
-    "/endpoints": "Endpoints", "/jobs": "Jobs", "/lineage": "Lineage",
+    "/": "Overview", "/runs": "Runs", "/studies": "Studies", "/models": "Models", "/datasets": "Datasets",
+    "/traces": "Traces", "/endpoints": "Endpoints", "/jobs": "Jobs", "/lineage": "Lineage",
 }  # fmt: skip
 # The kinds of handles that have a page of their own.
-OWN_PAGE = ("run", "study", "dataset", "trace", "endpoint", "job")
+OWN_PAGE = ("run", "study", "model", "dataset", "trace", "endpoint", "job")
 # What has a history alone: its page is that of the lineage.
-HISTORY = ("model", "bento", "suite", "validation", "explanation", "comparison", "view", "service", "export", "file",
+HISTORY = ("bento", "suite", "validation", "explanation", "comparison", "view", "service", "export", "file",
            "source", "local", "input", "effect")  # fmt: skip
 
 
@@ -59,6 +59,11 @@ def linked(handle: str) -> Html:
     if kind in OWN_PAGE:
         return link(f"/{kind}", Asked(of=handle), handle)
     return link("/lineage", Asked(of=handle), handle) if kind in HISTORY else text(handle)
+
+
+def history(handle: str) -> Html:
+    """The way to the graph around a thing."""
+    return tag("p", link("/lineage", Asked(of=handle), "What it was made from, and what was made of it"))
 
 
 def link(path: str, asked: Asked, *shown: Child) -> Html:

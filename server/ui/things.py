@@ -24,7 +24,7 @@ from ..html.markup import Html, joined, tag
 from ..html.tree import trace_tree
 from ..html.values import Column, facts, moment, notes, number, pairs, plain, state, table, whole
 from .asking import Asked, Sources
-from .frame import Page, link, linked
+from .frame import OWN_PAGE, Page, history, link, linked
 
 SPANS, EDGES, COLUMNS, EVENTS = 200, 60, 50, 50
 
@@ -40,7 +40,7 @@ async def run(sources: Sources, asked: Asked) -> Page:
         _named("Metrics", {name: number(value) for name, value in found.metrics.items()}, numbers=True),
         _named("Parameters", found.params),
         _named("Tags", found.tags),
-        _history(handle),
+        history(handle),
     )
     return Page(found.name or handle, body, "/runs")
 
@@ -51,10 +51,6 @@ def _named(title: str, values: dict[str, str], numbers: bool = False) -> Html:
     return table(title, ("name", Column("value", number=numbers)), list(values.items()))
 
 
-def _history(handle: str) -> Html:
-    return tag("p", link("/lineage", Asked(of=handle), "What it was made from, and what was made of it"))
-
-
 async def study(sources: Sources, asked: Asked) -> Page:
     found = await sources.read("tuning", tuning.get_study, asked.handle("study"), MOST)
     named = found.metric or "value"
@@ -63,14 +59,16 @@ async def study(sources: Sources, asked: Asked) -> Page:
     body = joined(
         facts(found, linked, without=("best", "top", "importance", "history")),
         len(tried) > 1 and joined(tag("h2", "Over the trials"), line(f"{named} over the trials", best, tried)),
+        found.top and tag("h2", "The best"),
         bars(f"the best trials by {named}", [bar for each in found.top for bar in _trial_bar(each)]),
         table(
             "Best trials",
             (Column("trial", number=True), "state", Column("value", number=True), "parameters"),
             [(str(each.number), state(each.state), number(each.value), plain(each.params)) for each in found.top],
         ),
+        found.importance and tag("h2", "Importance of the parameters"),
         bars("importance of the parameters", [Bar(name, value) for name, value in found.importance.items()]),
-        _history(found.study),
+        history(found.study),
     )
     return Page(found.study, body, "/studies")
 
@@ -92,7 +90,7 @@ async def dataset(sources: Sources, asked: Asked) -> Page:
         notes(found.notes),
         table("Columns", columns, [_column(each) for each in found.columns]),
         more and tag("p", more),
-        _history(found.dataset),
+        history(found.dataset),
     )
     return Page(found.dataset, body, "/datasets")
 
@@ -122,7 +120,7 @@ async def endpoint(sources: Sources, asked: Asked) -> Page:
         table("Events", ("when", "what"), [(moment(e.at), e.what) for e in found.events[-EVENTS:][::-1]])
         if found.events
         else None,
-        _history(found.endpoint),
+        history(found.endpoint),
     )
     return Page(found.endpoint, body, "/endpoints")
 
@@ -179,6 +177,6 @@ async def lineage_of(sources: Sources, asked: Asked) -> Page:
 
 def _graph(found: LineageGraph) -> Html:
     kind = found.handle.partition(":")[0]
-    own = kind in ("run", "study", "dataset", "endpoint") and tag("p", "See ", linked(found.handle))
+    own = kind in OWN_PAGE and tag("p", "See ", linked(found.handle))
     edges = table("Edges", ("made", "by", "from"), edges_of(found, linked))
     return joined(own, notes(found.notes), lineage(found, linked), edges)

@@ -8,16 +8,18 @@ import os
 import re
 import sys
 import threading
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import pytest_asyncio
 from mcp import Client, StdioServerParameters
 
-from benchmarks.agent_tasks import judgement, trouble
-from benchmarks.agent_tasks.agent import Agent, environment, tokens
+from benchmarks.agent_tasks import everyday, judgement, known, trouble
+from benchmarks.agent_tasks.agent import Agent, Refused, environment, tokens
 from benchmarks.agent_tasks.counted import Counter
 from benchmarks.agent_tasks.play import Place, Said, beyond_limits, fault, scored
 from benchmarks.agent_tasks.players import Claude, Command, counted, server, solved
@@ -29,6 +31,7 @@ from ..conftest import FOREIGN, PATIENT, in_a_task_of_its_own
 
 # The suite plays what no test of a slice shows; the other half takes minutes, and is what `make tasks` is for.
 PLAYED = (*trouble.TASKS, *judgement.TASKS)
+Check = Callable[[Agent, World, Answer], Awaitable[None]]
 DEAD = "MLOPS_MLFLOW__TRACKING_URI"
 
 
@@ -100,6 +103,57 @@ async def within_profile(steward: Client, place: Place) -> Said:
         if profile.name == place.step.profile:
             assert {*agent.tools} <= {*profile.tools}
     return said
+
+
+class State(Agent):
+    """A server that answers each tool with what is given here, and refuses all others."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+
+    async def call(self, tool: str, **arguments: object) -> Any:
+        if tool not in self.answers:
+            raise Refused(f"{tool}: there is none")
+        return self.answers[tool]
+
+
+EFFECT = {"effect": 4.0, "low": 3.6, "high": 4.4, "naive": 4.0, "run": "run:a"}
+GAIN = {"better": "XGBoost", "gain": 0.1, "low": 0.08, "high": 0.12, "comparison": "comparison:a"}
+JOIN = {"missing": 0.25, "mean": 5.0, "dataset": "dataset:a@1"}
+BOTH = [{"candidate": "XGBoost"}, {"candidate": "LogisticRegression"}]
+PAIR = {"difference": {"value": 0.1, "interval": [0.08, 0.12]}}
+SEEN = {"rows": 4, "columns": [{"name": "patient", "missing": 0, "mean": 1.0}]}
+MARKED = {"rows": 4, "columns": [{"name": "marker", "missing": 1, "mean": 5.0}]}
+REASONS = (
+    (known.adjusted, EFFECT, State(get_run={"params": {"controls": "quality, ability", "cluster": "school"}}), True),
+    (known.adjusted, EFFECT, State(get_run={"params": {"controls": "quality, ability"}}), False),
+    (known.adjusted, EFFECT, State(get_run={"params": {"controls": "quality", "cluster": "school"}}), False),
+    (known.adjusted, EFFECT, State(), False),
+    (known.compared, GAIN, State(get_comparison={"candidates": BOTH, "pairs": [PAIR]}), True),
+    (known.compared, GAIN | {"high": 0.2}, State(get_comparison={"candidates": BOTH, "pairs": [PAIR]}), False),
+    (known.compared, GAIN, State(get_comparison={"candidates": BOTH[:1] * 2, "pairs": [PAIR]}), False),
+    (known.compared, GAIN, State(), False),
+    (everyday.joined, JOIN, State(get_lineage="visits tests", describe_dataset=MARKED), True),
+    (everyday.joined, JOIN, State(get_lineage="visits", describe_dataset=MARKED), False),
+    (everyday.joined, JOIN, State(get_lineage="visits tests", describe_dataset=SEEN), False),
+    (everyday.joined, JOIN, State(), False),
+)
+
+
+@pytest.mark.parametrize(("check", "answer", "state", "passes"), REASONS)
+async def test_right_numbers_pass_only_with_what_they_were_found_by(
+    tmp_path: Path, check: Check, answer: Answer, state: State, passes: bool
+) -> None:
+    pd.DataFrame({"tutored": [0, 1], "score": [0.0, 4.0]}).to_csv(tmp_path / "schools.csv")
+    world = World(tmp_path, {"missing": 0.25, "mean": 5.0, "rows": 4})
+    if "get_lineage" in state.answers:
+        parents = [f"file:{tmp_path}/{name}.csv" for name in str(state.answers["get_lineage"]).split()]
+        state.answers["get_lineage"] = {"ancestors": [{"parent": each} for each in parents]}
+    if passes:
+        await check(state, world, answer)
+        return
+    with pytest.raises(Wrong):
+        await check(state, world, answer)
 
 
 def test_there_are_twenty_four_tasks_of_different_names_that_name_no_tool() -> None:

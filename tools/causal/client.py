@@ -64,7 +64,7 @@ def _log(work: Work, request: EffectRequest, asked: Question, model: EffectModel
     card = asked.card
     params = {
         "algorithm": card.algorithm, "treatment": request.treatment, "target": request.outcome, "seed": request.seed,
-        "estimand": estimand(request, asked), **request.params,
+        "estimand": estimand(request, asked), **_adjusted_for(request), **request.params,
     }  # fmt: skip
     sample = asked.rows.modifiers.head(SAMPLE_ROWS)
     with logging_run(work, request.run, request.experiment, f"effect of {request.treatment}") as run:
@@ -72,6 +72,12 @@ def _log(work: Work, request: EffectRequest, asked: Question, model: EffectModel
         uri = log_effect_model(work, model, card, run.removeprefix("run:"), sample)
         record_model(work, uri, [card.dataset], "estimate_effect")
     return run, uri
+
+
+def _adjusted_for(request: EffectRequest) -> dict[str, str]:
+    """What the number rests on beside the data."""
+    given = {"controls": ", ".join(request.controls), "cluster": request.cluster}
+    return {name: value for name, value in given.items() if value}
 
 
 def _metrics(said: Answer) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import NeedsChoice, ToolFailure, unknown
 from ..handles import LOGGED_MODEL, Handle, parse
 from ..tracking.backend import translated
+from ..tracking.connection import versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,8 +80,7 @@ def _registered(client: MlflowClient, text: str) -> tuple[str, str]:
     name, at, alias = text.partition("@")
     wanted = parse(name, "model")
     with translated():
-        # A name with an apostrophe cannot be asked for, so no model is found by it.
-        versions = [] if "'" in wanted.name else client.search_model_versions(f"name='{wanted.name}'")
+        versions = versions_of(client, wanted.name)
     if not versions:
         names = (found.name for found in client.search_registered_models(max_results=200))
         raise unknown("model", text, (f"model:{found}" for found in names), "Or pass models:/m-… of train_model.")

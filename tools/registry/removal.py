@@ -12,7 +12,7 @@ from ..errors import ToolFailure, unknown
 from ..handles import LOGGED_MODEL, parse_model
 from ..removal import Found, Gone, Hold, Leftover, Removal, Remover, erase, files_in, roots, written
 from ..runtime.work import Work
-from ..tracking.connection import everything, opened
+from ..tracking.connection import everything, opened, versions_of
 from ..tracking.locations import local_folder
 from ..undo import call, deletes
 from .versions import changing, handle_of, read_versions
@@ -142,7 +142,7 @@ def _remove_versions(work: Work, found: Found) -> None:
         if gone == len(chosen):
             raise Gone(found.handles)
         name = chosen[0].name
-        if not client.search_model_versions(f"name='{name}'", max_results=1):
+        if not versions_of(client, name):
             client.delete_registered_model(name)
 
 

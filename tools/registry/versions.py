@@ -13,7 +13,7 @@ from ..handles import Handle, parse_model
 from ..locks import locked
 from ..modeling.store import find_model, load_effect_model, load_pipeline
 from ..runtime.work import Work
-from ..tracking.connection import everything
+from ..tracking.connection import versions_of
 from ..tracking.models import cut, fit
 from .models import ModelVersion, Stage
 
@@ -120,9 +120,7 @@ def read_versions(client: MlflowClient, name: str) -> Versions:
             raise
         names = [model.name for model in client.search_registered_models(max_results=1000)]
         raise unknown("registered model", name, names, "register_model makes one.") from error
-    quoted = name.replace("'", "")
-    found = everything(lambda token: client.search_model_versions(f"name='{quoted}'", page_token=token))
-    found = [version for version in found if version.name == name]
+    found = versions_of(client, name)
     if not found:
         raise ToolFailure(f"model:{name} has no version yet", f"register_model(model=…, name={name!r}) makes one.")
     return Versions(registered, sorted(found, key=lambda version: int(version.version), reverse=True))

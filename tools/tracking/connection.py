@@ -14,6 +14,7 @@ from .left import end_waiting
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 
 @contextmanager
@@ -51,6 +52,14 @@ def everything(fetch: Callable[[str | None], Any]) -> list[Any]:
         token = token_of(part.token)
         if not token:
             return found
+
+
+def versions_of(client: MlflowClient, name: str) -> list[MlflowVersion]:
+    """All versions of a registered model, whatever it is called: in a filter no name with an apostrophe can stand."""
+    head, quote, _ = name.partition("'")
+    wanted = f"name LIKE '{head}%'" if quote else f"name='{name}'"
+    found = everything(lambda token: client.search_model_versions(wanted, page_token=token))
+    return [version for version in found if version.name == name]
 
 
 def token_of(token: str | bytes | None) -> str | None:

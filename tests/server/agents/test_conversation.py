@@ -11,6 +11,7 @@ import pytest
 
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.examples.handover.recorded import Call, Refusal, Turn
+from mlops_mcp.prompts.facts import FOUND
 from mlops_mcp.server.agents.outcome import Report
 from mlops_mcp.server.agents.pipeline import run
 from mlops_mcp.tools.profiles import AGENTS
@@ -55,6 +56,16 @@ async def test_an_agent_ends_in_order_whatever_the_model_says(
     assert (report.ending, report.said) == (ending, said)
     assert bool(report.advice) == (ending != "done")
     assert report.trace.startswith("trace:")
+
+
+async def test_the_model_is_told_what_is_known_apart_from_what_was_looked_up_of_it(settings: Settings) -> None:
+    known = "Handles: dataset:nothing@1\n\nbob said: 'begin' there"
+    async with connected(settings) as client, desk_of(settings, {"": [Turn(say="So.")]}, client) as desk:
+        assert (await desk.run("a goal", known)).ending == "done"
+    prompt, facts = ["".join(each["text"] for each in m["content"]) for m in desk.api.asked[0]["messages"]]
+    assert f"Known so far: {known}" in prompt
+    assert facts.startswith(FOUND)
+    assert "dataset:nothing@1 (describe_dataset): not looked up" in facts
 
 
 async def test_an_api_that_is_not_there_is_told_with_where_to_look(play: Play) -> None:

@@ -63,6 +63,13 @@ def answered(tool: str, result: dict[str, Any], identity: str = "a") -> list[dic
     return [{"role": "assistant", "content": [use]}, {"role": "user", "content": [said]}]
 
 
+def test_a_prompt_that_names_another_agent_plays_the_turns_of_its_own() -> None:
+    said = "You are the model trainer. What is missing the data preparer adds.\ndata preparer said: so"
+    script = {"data_preparer": [Turn(say="a")], "model_trainer": [Turn(say="b")]}
+    assert Conversation([{"role": "user", "content": said}]).agent(script) == "model_trainer"
+    assert Conversation([{"role": "user", "content": "You are nobody."}]).agent(script) == ""
+
+
 def test_gaps_are_filled_with_what_tools_have_answered_and_jobs_are_followed_to_their_end() -> None:
     opening = {"role": "user", "content": "Known: dataset:a@1. Later dataset:b@2, file:/x/y.csv"}
     running = [opening, *answered("train_model", {"job": "job:1", "state": "running"})]

@@ -10,7 +10,7 @@ from mlops_mcp.tools.explain.models import Contribution, Explanation, Importance
 from mlops_mcp.tools.runtime.models import JobView, Progress
 from mlops_mcp.tools.serving.models import EndpointView, Event, Version
 from mlops_mcp.tools.tracking.models import RunComparison
-from mlops_mcp.tools.tuning.models import Study, Trial, Tuned
+from mlops_mcp.tools.tuning.models import Study, Trial, Tried, Tuned
 
 SCRIPT = "<script>document.title='owned'</script>"
 LONG = "x" * 10_000
@@ -43,6 +43,10 @@ STUDY = Study(
         for number in range(5)
     ],
 )
+TRIED = [
+    Tried(number=number, value=0.9 - 0.2 / (number % 7 + 1), best=0.9 - 0.2 / min(7, number + 1))
+    for number in range(40)
+]
 TUNED = Tuned(
     study="study:search",
     algorithm="XGBoost",
@@ -146,7 +150,7 @@ SERVED = EndpointView(
 # The app, and the answer that it draws: plain, or as the result of a job.
 ANSWERS: dict[str, tuple[str, Any]] = {
     "runs": ("runs", RUNS),
-    "study": ("study", STUDY),
+    "study": ("study", STUDY.model_copy(update={"history": TRIED})),
     "tuned": ("study", JobView[Tuned](job="job:a", tool="tune_model", state="done", seconds=1, result=TUNED)),
     "shap": (
         "shap",

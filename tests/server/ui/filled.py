@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from mlops_mcp.tools.data.client import generate_dataset
 from mlops_mcp.tools.data.models import DatasetInfo
 from mlops_mcp.tools.data.store import datasets
+from mlops_mcp.tools.decisions import Decisions, Entry
+from mlops_mcp.tools.estimates import Estimate
 from mlops_mcp.tools.lineage import Lineage
+from mlops_mcp.tools.registry.models import Comparison as Compared
+from mlops_mcp.tools.registry.models import Gate, GateName, Judged, StageChange
+from mlops_mcp.tools.registry.versions import HISTORY, JUDGED
 from mlops_mcp.tools.runtime.jobs.launch import table_of
 from mlops_mcp.tools.runtime.jobs.table import End, NewJob
 from mlops_mcp.tools.runtime.work import Work
@@ -30,7 +37,10 @@ HOSTILE = (
     "x" * 10_000,
 )  # fmt: skip
 RUN = f"{0:032x}"
-PLACE = "/nowhere"
+# MLflow has no model whose name has a slash or a colon.
+MODELS = ("credit", *(re.sub("[/:]", "", each[:250]) for each in HOSTILE))
+GATES: tuple[GateName, ...] = ("load", "comparison")
+PLACE, MADE = "/nowhere", "2026-01-02T03:04:05+00:00"
 
 
 def filled(work: Work, runs: int, listed: int) -> str:
@@ -47,6 +57,7 @@ def filled(work: Work, runs: int, listed: int) -> str:
     lineage.record(f"dataset:{SCRIPT}", [made], "query_dataset")
     lineage.mark_deleted([f"dataset:{SCRIPT}"])
     studied(work)
+    decided(work)
     traced(work)
     queued(work)
     dead = Deployment(id="a", bento="bento:credit:1", model="model:credit/1", pid=2**22 + 1, port=9,
@@ -61,11 +72,48 @@ def tracked(work: Work, runs: int) -> None:
     place_store(store)
     with closing(sqlite3.connect(store)) as database, database:
         database.execute(f"insert into experiments values (1, 'credit', '{PLACE}', 'active', 1, 1, 'default')")
+        # MLflow makes it when it opens a store that has none.
+        database.execute(f"insert into experiments values (0, 'Default', '{PLACE}/0', 'active', 1, 1, 'default')")
         for table, rows in _tables(runs).items():
             first = next(rows)
             statement = f"insert into {table} ({', '.join(first)}) values ({', '.join('?' * len(first))})"
             database.execute(statement, tuple(first.values()))
             database.executemany(statement, (tuple(row.values()) for row in rows))
+    registered(store)
+
+
+def registered(store: Path) -> None:
+    """Models in MLflow's own tables: one in Production, judged and decided about, and names that mean harm."""
+    gates = [Gate(gate=name, verdict="passed", evidence=f"as it must, {SCRIPT}") for name in GATES]
+    gain = Estimate(value=0.02, interval=(0.01, 0.03), method="95 %", n=400, verdict="better")
+    against = Compared(against="model:credit/1", metric="auc", candidate_score=0.8, against_score=0.78, gain=gain)
+    judged = Judged(at=MADE, who="ann", dataset="dataset:loans@1", against="model:credit/1", verdict="passed",
+                    gates=gates, comparison=against)  # fmt: skip
+    moves = [StageChange(at=MADE, version=2, from_stage="None", to_stage="Production", by="promote_model", who="ann",
+                         replaced=1)]  # fmt: skip
+    tags = {JUDGED: judged.model_dump_json(), HISTORY: json.dumps([each.model_dump() for each in moves])}
+    with closing(sqlite3.connect(store)) as database, database:
+        for number, name in enumerate(MODELS):
+            described = ("insert into registered_models(name, creation_time, last_updated_time, description) "
+                         "values (?, 1, 1, ?)")  # fmt: skip
+            database.execute(described, (name, HOSTILE[number % len(HOSTILE)][:200]))
+            for version in (1, 2):
+                stage = ("Archived", "Production")[version - 1]
+                made = ("insert into model_versions(name, version, creation_time, last_updated_time, description, "
+                        "current_stage, source, run_id, status) values (?, ?, 1, 1, ?, ?, ?, ?, 'READY')")  # fmt: skip
+                database.execute(made, (name, version, SCRIPT, stage, f"{PLACE}/model", RUN))
+        database.execute(
+            "insert into registered_model_aliases(alias, version, name) values ('production', 2, 'credit')"
+        )
+        kept = "insert into model_version_tags(key, value, name, version) values (?, ?, 'credit', 2)"
+        database.executemany(kept, tags.items())
+
+
+def decided(work: Work) -> None:
+    for about in ("model:credit/2", f"run:{RUN}"):
+        Decisions(work.home).record(
+            Entry(f"it goes to Production {SCRIPT}", HOSTILE[-1], (about,), ("XGBoost",), "deployer")
+        )
 
 
 def _tables(runs: int) -> dict[str, Iterator[dict[str, Any]]]:

@@ -26,7 +26,8 @@ LARGEST = 200_000
 ALIKE = 2
 SHOWN = {
     "overview": "/", "runs": "/runs", "run": f"/run?of=run:{RUN}", "studies": "/studies",
-    "study": "/study?of=study:search", "datasets": "/datasets", "traces": "/traces", "endpoints": "/endpoints",
+    "study": "/study?of=study:search", "models": "/models", "model": "/model?of=model:credit/2",
+    "datasets": "/datasets", "traces": "/traces", "endpoints": "/endpoints",
     "endpoint": "/endpoint?of=endpoint:credit", "jobs": "/jobs", "lineage": "/lineage?of=model:credit/1",
     "missing": "/nothing",
 }  # fmt: skip
@@ -160,8 +161,18 @@ async def test_the_keyboard_reaches_the_content_and_every_part(site: Site, brows
         await page.goto(f"{site.address}/runs")
         await page.keyboard.press("Tab")
         assert await page.evaluate("document.activeElement.textContent") == "To the content"
-        reached = [await _tabbed(page) for _ in range(8)]
-        assert reached == ["Overview", "Runs", "Studies", "Datasets", "Traces", "Endpoints", "Jobs", "Lineage"]
+        reached = [await _tabbed(page) for _ in range(9)]
+        assert reached == [
+            "Overview",
+            "Runs",
+            "Studies",
+            "Models",
+            "Datasets",
+            "Traces",
+            "Endpoints",
+            "Jobs",
+            "Lineage",
+        ]
 
 
 async def _tabbed(page: Page) -> str:

@@ -21,8 +21,12 @@ from .filled import queued
 
 PORT = 4321
 KEYS = Keys.fresh(PORT)
-LISTS = [path for path in SITE if path in ("/", "/runs", "/studies", "/datasets", "/traces", "/endpoints", "/jobs")]
-THINGS = ["/run", "/study", "/dataset", "/trace", "/endpoint", "/job"]
+LISTS = [
+    path
+    for path in SITE
+    if path in ("/", "/runs", "/studies", "/models", "/datasets", "/traces", "/endpoints", "/jobs")
+]
+THINGS = ["/run", "/study", "/model", "/dataset", "/trace", "/endpoint", "/job"]
 
 
 @pytest.fixture
