@@ -3,9 +3,10 @@
 `python benchmarks/outages.py [BACKEND or WORK …]` puts up PostgreSQL, an MLflow server over it, an S3 store and a Dask
 cluster, each in processes of its own, and does each kind of work over MCP: a job that trains, a search, a registration,
 values logged into a run, a read. While it goes on, the backend is killed (-9) and started again after 2 s, or stopped
-(SIGSTOP) for 20 s. The S3 store keeps all in memory, so the way to it is cut for 2 s instead. Printed for each: how the
-work ended and after how many seconds, whether the same call works afterwards, how many runs are still open, and how
-often there is twice what should be there once. The caller is one that bears 45 s, as most hosts of agents do.
+(SIGSTOP) for 20 s. The S3 store keeps all in memory, so the way to it is cut for 2 s instead. Dask's workers end with
+their scheduler, and are started again with it. Printed for each: how long the backend was away, how the work ended and
+after how many seconds, whether the same call works afterwards, how many runs are still open, and how often there is
+twice what should be there once. The caller bears 45 s, as most hosts of agents do.
 """
 
 from __future__ import annotations
@@ -80,6 +81,28 @@ class Way:
 
     def thaw(self) -> None:
         self.program.thaw()
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A scheduler whose workers end with it, and are started again by whoever keeps them."""
+
+    scheduler: Program
+    workers: Program
+
+    def start(self) -> None:
+        self.scheduler.start()
+        self.workers.stop(signal.SIGKILL)
+        self.workers.start()
+
+    def stop(self, how: signal.Signals) -> None:
+        self.scheduler.stop(how)
+
+    def freeze(self) -> None:
+        self.scheduler.freeze()
+
+    def thaw(self) -> None:
+        self.scheduler.thaw()
 
 
 @dataclass(frozen=True)
@@ -172,12 +195,12 @@ async def measured(client: Client, backend: str, server: Server, work: str, outa
         last = (await newest(client)).get("job")
         doing = asyncio.create_task(WORK[work](caller, name))
         await begun(client, last)
-        await OUTAGES[outage](server)
+        away_s = await seconds_of(OUTAGES[outage](server))
     else:
-        going_away = asyncio.create_task(OUTAGES[outage](server))
+        going_away = asyncio.create_task(seconds_of(OUTAGES[outage](server)))
         await asyncio.sleep(0.3)
         doing = asyncio.create_task(WORK[work](caller, name))
-        await going_away
+        away_s = await going_away
     said = await doing
     took = time.monotonic() - began
     again = await WORK[work](caller, f"{name}b")
@@ -185,10 +208,17 @@ async def measured(client: Client, backend: str, server: Server, work: str, outa
     notes = " ".join(map(str, said.result.get("notes") or []))[:80] if said.ok else said.text[:160]
     verdict = f"{'done' if said.ok else 'refused'} after {took:5.1f} s"
     print(
-        f"{backend:<10}{work:<10}{outage:<13}{verdict:<24}again {'done' if again.ok else again.text[:80]:<6}"
-        f" open {open_runs} twice {twice}  {' '.join(notes.split())}",
+        f"{backend:<10}{work:<10}{outage:<13}away {away_s:5.1f} s  {verdict:<24}again"
+        f" {'done' if again.ok else again.text[:80]:<6} open {open_runs} twice {twice}  {' '.join(notes.split())}",
         flush=True,
     )
+
+
+async def seconds_of(outage: Coroutine[Any, Any, None]) -> float:
+    """How long it took until the backend answered again; on a busy machine a server takes long to start."""
+    began = time.monotonic()
+    await outage
+    return time.monotonic() - began
 
 
 async def newest(client: Client) -> dict[str, Any]:
@@ -238,7 +268,7 @@ async def table(folder: Path, wanted: list[str], works: list[str]) -> None:
             scheduler = stack.enter_context(running(dask_scheduler(folder)))
             workers: Program = stack.enter_context(running(dask_workers(folder, scheduler.port)))
             own = {"runtime.engine": "dask", "runtime.scheduler": f"tcp://127.0.0.1:{scheduler.port}"}
-            cluster: dict[str, Server] = {"scheduler": scheduler, "workers": workers}
+            cluster: dict[str, Server] = {"scheduler": Cluster(scheduler, workers), "workers": workers}
             chosen = {name: cluster[name] for name in cluster if name in wanted}
             await rows(folder / "there", {**shared, **own}, chosen, [work for work in works if work in JOBS])
 

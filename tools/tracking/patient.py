@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -47,19 +48,27 @@ def patient(work: Work, client: MlflowClient) -> MlflowClient:
     return cast("MlflowClient", _Patient(work, client)) if waits and not embedded.path(work.settings) else client
 
 
+@dataclass
+class Heard:
+    """What a process knows of one place: whether it was answered, and when it has waited in vain since then."""
+
+    answered: bool = False
+    in_vain: float | None = None
+
+
 def patiently(work: Work, request: Callable[[], T], at: str = "") -> T:
     """What a request answers that may be made twice, once what it needs is back; where nobody waits at once or not.
 
-    A job that has waited in vain does not wait again; calls in the same process do not for `mlflow.patience_s`.
+    A job that has waited in vain does not wait again until it is answered; a call does not for `mlflow.patience_s`.
 
     Args:
-        at: where it goes, which only waits in a call if it has been answered from there before: what is dead from the
+        at: where it goes, if not to MLflow. A call waits there only if that has answered before: what is dead from the
             beginning is told at once.
     """
-    waited = False
-    for wait_s in _waits(work, at):
+    heard, waited = _heard_from(work, at), False
+    for wait_s in _waits(work, heard, bool(at)):
         try:
-            return _answer(work, request, at)
+            return _answer(request, heard)
         except Exception as error:
             if is_away(error):
                 time.sleep(wait_s)
@@ -67,30 +76,30 @@ def patiently(work: Work, request: Callable[[], T], at: str = "") -> T:
                 continue
             raise
     try:
-        return _answer(work, request, at)
+        return _answer(request, heard)
     except Exception as error:
         if waited and is_away(error):
-            work.cache[patiently] = time.monotonic()
+            heard.in_vain = time.monotonic()
         raise
 
 
-def _answer(work: Work, request: Callable[[], T], at: str) -> T:
+def _heard_from(work: Work, at: str) -> Heard:
+    key = (patiently, "/".join(at.split("/", 3)[:3]))
+    return cast(Heard, work.cache.setdefault(key, Heard()))
+
+
+def _answer(request: Callable[[], T], heard: Heard) -> T:
     answer = request()
-    work.cache[patiently, _host(at)] = True
+    heard.answered, heard.in_vain = True, None
     return answer
 
 
-def _host(at: str) -> str:
-    return "/".join(at.split("/", 3)[:3])
-
-
-def _waits(work: Work, at: str) -> Iterator[float]:
+def _waits(work: Work, heard: Heard, elsewhere: bool) -> Iterator[float]:
     """Seconds, until the patience, or the time of the job or of the caller, is used up."""
     now, patience_s = time.monotonic(), work.settings.mlflow.patience_s
-    in_vain = cast("float | None", work.cache.get(patiently))
-    if in_vain is not None and (work.job or now - in_vain < patience_s):
+    if heard.in_vain is not None and (work.job or now - heard.in_vain < patience_s):
         return
-    if not work.job and at and (patiently, _host(at)) not in work.cache:
+    if elsewhere and not (work.job or heard.answered):
         return
     latest = work.ends_at if work.job else work.bears_until or now
     ends, wait = min(now + patience_s, latest or math.inf), FIRST_WAIT_S

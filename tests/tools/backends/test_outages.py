@@ -260,6 +260,12 @@ def test_a_call_waits_no_longer_than_its_caller_and_the_next_ones_not_at_all(
     with pytest.raises(Unavailable):
         get_run(replace(work, bears_until=clock[0] + 5), run)
     assert sum(waited) == pytest.approx(7 + 5)
+    gate.open()
+    assert get_run(work, run).run == run
+    gate.shut()
+    with pytest.raises(Unavailable):
+        get_run(replace(work, bears_until=clock[0] + 3), run)
+    assert sum(waited) == pytest.approx(7 + 5 + 3), "it was answered meanwhile"
 
 
 def test_a_call_does_not_wait_for_what_never_answered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import shutil
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from mlops_mcp.tools.replica.steps import in_step, installation
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.storage.errors import StorageError
 
+from ..backends.conftest import folder_of
+from ..backends.gate import gate_to
+from ..backends.servers import Database
 from .conftest import Server
 
 pytestmark = pytest.mark.slow
@@ -77,6 +81,36 @@ def test_a_bucket_keeps_large_files_and_gives_them_back_as_they_were(
     deleted(two, made.handle)
     with in_step(one.settings), pytest.raises(ToolFailure, match="unknown dataset"):
         resolve(one, made.handle)
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_call_outlasts_a_database_that_stands_still_and_a_bucket_that_is_cut_off(
+    server: Server, bucket: str, postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both at once while it publishes what it has made; they come back as it waits for them."""
+    database, (host, port) = Database(folder_of(postgres)), bucket.removeprefix("http://").split(":")
+    with gate_to(int(port)) as way:
+        one = in_bucket(server("one"), f"http://{host}:{way.port}", tmp_path.name)
+        waited = list[float]()
+
+        def wait(seconds: float) -> None:
+            waited.append(seconds)
+            (database.thaw if len(waited) == 1 else way.open)()
+
+        monkeypatch.setattr("mlops_mcp.tools.replica.steps.time.sleep", wait)
+        file = tmp_path / "rows.csv"
+        file.write_text(
+            "a,b\n" + "".join(f"{row},{row * 7919 % 104729}.5\n" for row in range(40_000)), encoding="utf-8"
+        )
+        with in_step(one.settings, bears_until=math.inf):
+            made = load_file(one, str(file), "rows")
+            way.shut()
+            database.freeze()
+        assert waited == [1.0, 1.0]
+    two = in_bucket(server("two"), bucket, tmp_path.name)
+    with in_step(two.settings):
+        assert [info.dataset for info in stored(two)] == [made.handle]
+        assert resolve(two, made.handle).path.read_bytes() == made.path.read_bytes()
 
 
 def in_bucket(work: Work, endpoint: str, folder: str) -> Work:
