@@ -252,7 +252,7 @@ class Host(PromptHost):
     ) -> Mapping[str, Any]:
         """As `read`, and traced by nobody, for what is asked at every letter that somebody types."""
         if name not in self._wire:
-            raise ToolFailure(f"this server does not publish {name}")
+            raise ToolFailure(f"this server does not publish {name}", "Ask one that serves all its toolsets.")
         spec, given = await self._admitted(name, arguments)
         assert spec.read_only or name in PLAINLY, f"{name} changes something"
         caller = caller_of(context)

@@ -72,7 +72,7 @@ async def test_every_caller_reads_the_cards_and_the_prompts_of_the_server(door: 
         answers["admin"][0],
         [each for each in answers["admin"][1] if each["uri"] not in RESOURCES],
     ]
-    assert len(answers["read"][0]) == 6
+    assert len(answers["read"][0]) == 8
 
 
 def queued(settings: Settings, owner: str, tool: str = "train_model") -> str:
