@@ -31,7 +31,7 @@ def loop(work, request: Request) -> Result:
 
 def boost(work, request: Request) -> Result:
     import numpy, xgboost
-    values = numpy.random.default_rng(0).normal(size=(20000, 40))
+    values = numpy.random.default_rng(0).normal(size=(3000, 10))
     data = xgboost.DMatrix(values, label=values[:, 0])
     work.keep(Result(name="kept", total=7))
     note(request, "start")

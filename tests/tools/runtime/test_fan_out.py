@@ -137,12 +137,16 @@ def test_what_a_lost_cluster_has_not_answered_is_done_by_the_job(
     pd.testing.assert_frame_equal(resolve(work, here.dataset).frame(), resolve(work, there.dataset).frame())
 
 
-@pytest.mark.parametrize("algorithm", ["XGBoost", "RandomForest", "LogisticRegression"])
+@pytest.mark.parametrize(
+    ("algorithm", "params"),
+    [("XGBoost", {"n_estimators": 12}), ("RandomForest", {"n_estimators": 12}), ("LogisticRegression", {})],
+)
 def test_rows_are_explained_on_a_cluster_as_by_one_process(
-    work: Work, away: Work, rows: str, asked: list[Any], monkeypatch: pytest.MonkeyPatch, algorithm: str
-) -> None:
+    work: Work, away: Work, rows: str, asked: list[Any], monkeypatch: pytest.MonkeyPatch,
+    fitted_once: None, algorithm: str, params: dict[str, Any],
+) -> None:  # fmt: skip
     monkeypatch.setattr(explain, "BLOCK_ROWS", 120)
-    model = train_model(work, TrainRequest(dataset=rows, target="y", algorithm=algorithm)).model
+    model = train_model(work, TrainRequest(dataset=rows, target="y", algorithm=algorithm, params=params)).model
     request = ExplainRequest(model=model, dataset=rows, rows=300, label="", seed=0)
     here, there = (explain_model(each, request).model_dump(exclude={"explanation", "undo"}) for each in (work, away))
     assert [place for _, place in asked] == [(0, 120), (120, 240), (240, 300)]
@@ -170,7 +174,8 @@ def test_interactions_are_of_a_cluster_as_of_one_process(
     work: Work, away: Work, rows: str, asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(values, "PAIR_ROWS", 120)
-    model = train_model(work, TrainRequest(dataset=rows, target="y", algorithm="XGBoost")).model
+    few: dict[str, Any] = {"n_estimators": 12}
+    model = train_model(work, TrainRequest(dataset=rows, target="y", algorithm="XGBoost", params=few)).model
     request = ExplainRequest(model=model, dataset=rows, rows=300, label="", seed=0)
     here, there = (explain_interactions(each, request) for each in (work, away))
     assert [place for _, place in asked] == [(0, 120), (120, 240), (240, 300)]
