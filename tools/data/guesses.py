@@ -106,7 +106,7 @@ def guess_of(head: pa.ChunkedArray, convention: Convention, missing: Sequence[st
         return _guess_of_text(head.slice(0, FIRST), convention, missing)
     known, look = _seen(head, missing)
     if known.null_count == len(known):
-        raise UnlikeError
+        return Blank(missing)
     if whole_values(known, look) is not None:
         return Whole(missing)
     if convention.decimal != "," and finite_values(known, look) is not None:
@@ -152,6 +152,28 @@ def _valued(known: pa.ChunkedArray, look: Look, kind: pa.DataType, values_of: Va
     if (values := values_of(known, look)) is None:
         raise UnlikeError
     return values
+
+
+@dataclass(frozen=True)
+class Blank:
+    """Nothing but missing cells."""
+
+    missing: Sequence[str]
+
+    def read(self, piece: pa.ChunkedArray) -> Part:
+        import pyarrow as pa
+
+        if Cells(piece, self.missing).known:
+            raise UnlikeError
+        return Part(pa.chunked_array([pa.nulls(len(piece))]))
+
+    def take(self, part: Part) -> None:
+        pass
+
+    def column(self) -> Column:
+        import pyarrow as pa
+
+        return Column(pa.chunked_array([], pa.null()))
 
 
 @dataclass

@@ -44,6 +44,8 @@ PLAIN = {
     "a mark of UTF-8, blank lines at the end": "\ufeff" + _rows("a") + "\n\n\n",
     "no end of the last line": _rows("a").rstrip("\n"),
     "epochs": _rows("1700000000", "1700000001").replace("id,v", "id,created_at"),
+    "nothing": _rows(""),
+    "nothing but words for what is missing": _rows("NA", "", "null", odd=" "),
     "hostile words": _rows("<script>", "\x1b[31m", odd="=cmd()"),
 }
 OTHERWISE = {
