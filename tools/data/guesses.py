@@ -317,6 +317,31 @@ class Text:
 
 
 @dataclass
+class Kept:
+    """Text that was asked for, as it is written."""
+
+    missing: Sequence[str]
+    marked: int = 0
+
+    def read(self, piece: pa.ChunkedArray) -> Part:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        trimmed = pc.utf8_trim_whitespace(piece)
+        gone = pc.is_in(trimmed, value_set=pa.array(self.missing, piece.type))
+        marked = pc.sum(pc.and_(gone, pc.not_equal(trimmed, ""))).as_py() or 0
+        return Part(pc.if_else(gone, pa.scalar(None, piece.type), piece), marked=marked)
+
+    def take(self, part: Part) -> None:
+        self.marked += part.marked
+
+    def column(self) -> Column:
+        import pyarrow as pa
+
+        return Column(pa.chunked_array([], pa.string()), marked=self.marked)
+
+
+@dataclass
 class Words:
     """Text of few values, all of which are known in the end, in the order of their first cells."""
 

@@ -128,6 +128,23 @@ def test_options_count_as_they_do_at_once(read: Read, text: str, options: dict[s
     assert read(text, "parts", 0, **options) == read(text, "whole", 1 << 30, **options)
 
 
+@pytest.mark.parametrize("options", [{}, {"null_values": ["1", "n/a"]}, {"null_values": []}], ids=str)
+@pytest.mark.parametrize("text", [_rows("1", "007", "", " x", " "), _rows("NA", odd="n/a")], ids=["codes", "missing"])
+def test_text_that_is_asked_for_is_read_in_one_pass(
+    read: Read, monkeypatch: pytest.MonkeyPatch, text: str, options: dict[str, object]
+) -> None:
+    asked = {"types": {"v": "text"}, **options}
+    whole = read(text, "whole", 1 << 30, **asked)
+    monkeypatch.setattr(store, "read_table", None)
+    assert read(text, "parts", 0, **asked) == whole
+
+
+@pytest.mark.parametrize("types", [{"v": "number"}, {"w": "text"}], ids=str)
+def test_other_types_that_are_asked_for_are_read_at_once(read: Read, types: dict[str, object]) -> None:
+    text = _rows("1", "2", "")
+    assert read(text, "parts", 0, types=types) == read(text, "whole", 1 << 30, types=types)
+
+
 def test_text_of_too_many_values_is_read_at_once(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     text = _rows(*["a"] * 30, *(f"w{place}" for place in range(99)))
     whole = read(text, "whole", 1 << 30)
