@@ -106,7 +106,7 @@ def guess_of(head: pa.ChunkedArray, convention: Convention, missing: Sequence[st
         return _guess_of_text(head.slice(0, FIRST), convention, missing)
     known, look = _seen(head, missing)
     if known.null_count == len(known):
-        raise UnlikeError
+        return Blank(missing)
     if whole_values(known, look) is not None:
         return Whole(missing)
     if convention.decimal != "," and finite_values(known, look) is not None:
@@ -152,6 +152,28 @@ def _valued(known: pa.ChunkedArray, look: Look, kind: pa.DataType, values_of: Va
     if (values := values_of(known, look)) is None:
         raise UnlikeError
     return values
+
+
+@dataclass(frozen=True)
+class Blank:
+    """Nothing but missing cells."""
+
+    missing: Sequence[str]
+
+    def read(self, piece: pa.ChunkedArray) -> Part:
+        import pyarrow as pa
+
+        if Cells(piece, self.missing).known:
+            raise UnlikeError
+        return Part(pa.chunked_array([pa.nulls(len(piece))]))
+
+    def take(self, part: Part) -> None:
+        pass
+
+    def column(self) -> Column:
+        import pyarrow as pa
+
+        return Column(pa.chunked_array([], pa.null()))
 
 
 @dataclass
@@ -284,6 +306,31 @@ class Text:
         if is_spaced(piece):
             raise UnlikeError
         return Part(known_text(piece, self.missing), marked=marked_cells(piece, self.missing))
+
+    def take(self, part: Part) -> None:
+        self.marked += part.marked
+
+    def column(self) -> Column:
+        import pyarrow as pa
+
+        return Column(pa.chunked_array([], pa.string()), marked=self.marked)
+
+
+@dataclass
+class Kept:
+    """Text that was asked for, as it is written."""
+
+    missing: Sequence[str]
+    marked: int = 0
+
+    def read(self, piece: pa.ChunkedArray) -> Part:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        trimmed = pc.utf8_trim_whitespace(piece)
+        gone = pc.is_in(trimmed, value_set=pa.array(self.missing, piece.type))
+        marked = pc.sum(pc.and_(gone, pc.not_equal(trimmed, ""))).as_py() or 0
+        return Part(pc.if_else(gone, pa.scalar(None, piece.type), piece), marked=marked)
 
     def take(self, part: Part) -> None:
         self.marked += part.marked

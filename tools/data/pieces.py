@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -139,6 +139,20 @@ def stepped(parts: Iterable[pa.Table], rows: int | None = None) -> Iterator[pa.T
         left = rest
     if left is not None:
         yield left
+
+
+def ahead(parts: Generator[pa.Table]) -> Generator[pa.Table]:
+    """The same tables, each next one made by a thread while the one before is used.
+
+    Whoever takes no further ones has no thread that makes them.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with closing(parts), ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = pool.submit(next, parts, None)
+        while (part := waiting.result()) is not None:
+            waiting = pool.submit(next, parts, None)
+            yield part
 
 
 def bytes_of(table: pa.Table) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -22,7 +22,7 @@ from .cells import FIRST, Convention, missing_words
 from .columns import notes_on
 from .delimited import BLOCKS, Ragged, parsed
 from .extents import MAX_CELL_MB, require_cells
-from .guesses import Guess, Numbers, Part, guess_of
+from .guesses import Guess, Kept, Numbers, Part, guess_of
 from .large import Large, Tell
 from .layout import Layout
 from .models import ReadOptions
@@ -67,7 +67,7 @@ def read_streamed(source: Path, options: ReadOptions, tell: Tell) -> Generator[L
 def _stream(name: str, file: BinaryIO, options: ReadOptions, tell: Tell) -> Stream | None:
     with suppress(UnlikeError, ToolFailure), told(name):
         layout = layout_at(name, file, options, BLOCK)
-        if not options.asked:
+        if set(options.asked.values()) <= {"text"} and options.asked.keys() <= set(layout.names):
             return Stream(name, file, layout, options, tell)
     return None
 
@@ -123,11 +123,16 @@ class Stream:
         convention = Convention(self.options.decimal, bool(self.options.decimal), self.options.day_first)
         missing, names = missing_words(self.options), self.layout.names
         with ThreadPoolExecutor(max_workers=pa.cpu_count()) as pool:
-            found = pool.map(lambda name: guess_of(head.column(name), convention, missing), names)
+            found = pool.map(lambda name: self._guess(name, head, convention, missing), names)
             guesses = dict(zip(names, found, strict=True))
         if self.layout.separator == ";" and any(isinstance(guess, Numbers) for guess in guesses.values()):
             raise UnlikeError  # where a point may group thousands, the other columns have a say
         return guesses
+
+    def _guess(self, name: str, head: pa.Table, convention: Convention, missing: Sequence[str]) -> Guess:
+        if name in self.options.asked:
+            return Kept(missing_words(self.options, ("",)))
+        return guess_of(head.column(name), convention, missing)
 
     def _ahead(
         self, head: Iterable[pa.Table], texts: Iterator[bytes], guesses: Mapping[str, Guess]

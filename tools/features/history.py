@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from ..data.pieces import ahead
 from ..data.readers import normalise
 from ..data.store import Dataset, resolve
 from ..errors import ToolFailure, unknown
@@ -125,16 +127,25 @@ def gather(view: Definition, names: Sequence[str], places: np.ndarray) -> Joined
 
 def parts(work: Work, rows: Rows, joined: Sequence[tuple[Joined, Sequence[str]]]) -> Generator[pa.Table]:
     """The rows with what was joined to them, under its new names, some at a time; at least one table."""
+    first, every = 0, rows.source.info.rows
+    with closing(ahead(_joined_parts(rows, joined))) as made:
+        for part in made:
+            yield part
+            first += len(part)
+            if every:
+                work.progress(first, every, f"row {first} of {every}")
+
+
+def _joined_parts(rows: Rows, joined: Sequence[tuple[Joined, Sequence[str]]]) -> Generator[pa.Table]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    first, every = 0, rows.source.info.rows
+    first = 0
     with pq.ParquetFile(rows.source.path) as file:
         for batch in file.iter_batches(PART):
             yield _beside(pa.Table.from_batches([batch]), first, joined)
             first += batch.num_rows
-            work.progress(first, every, f"row {first} of {every}")
-    if not every:
+    if not first:
         yield _beside(rows.schema.empty_table(), 0, joined)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Generator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -184,3 +187,46 @@ def test_groups_are_the_same_however_rows_come(monkeypatch: pytest.MonkeyPatch) 
     groups = [[len(group) for group in pieces.grouped(parts)] for parts in cuts]
     assert groups == [[20, 40, 40, 40, 40, 20]] * 3
     assert [len(group) for group in pieces.grouped([rows.slice(0, 0)])] == [0]
+
+
+def test_the_next_rows_are_made_while_these_are_used() -> None:
+    made, asked = list[int](), threading.Event()
+
+    def parts() -> Generator[pa.Table]:
+        for place in range(3):
+            made.append(place)
+            if place == 1:
+                asked.set()
+            yield pa.table({"place": [place]})
+
+    found = pieces.ahead(parts())
+    first = next(found)
+    assert asked.wait(timeout=60)
+    assert [part["place"][0].as_py() for part in (first, *found)] == made == [0, 1, 2]
+
+
+def test_rows_that_are_no_longer_asked_for_are_not_made() -> None:
+    closed = list[str]()
+
+    def parts() -> Generator[pa.Table]:
+        try:
+            while True:
+                yield pa.table({"place": [1]})
+        finally:
+            closed.append("closed")
+
+    before = threading.active_count()
+    with closing(pieces.ahead(parts())) as found:
+        next(found)
+    assert (closed, threading.active_count()) == (["closed"], before)
+
+
+def test_what_fails_while_rows_are_made_is_told_to_who_asks_for_them() -> None:
+    def parts() -> Generator[pa.Table]:
+        yield pa.table({"place": [1]})
+        raise ToolFailure("the second part", "Nothing.")
+
+    found = pieces.ahead(parts())
+    next(found)
+    with pytest.raises(ToolFailure, match="the second part"):
+        next(found)

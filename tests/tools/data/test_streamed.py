@@ -44,6 +44,8 @@ PLAIN = {
     "a mark of UTF-8, blank lines at the end": "\ufeff" + _rows("a") + "\n\n\n",
     "no end of the last line": _rows("a").rstrip("\n"),
     "epochs": _rows("1700000000", "1700000001").replace("id,v", "id,created_at"),
+    "nothing": _rows(""),
+    "nothing but words for what is missing": _rows("NA", "", "null", odd=" "),
     "hostile words": _rows("<script>", "\x1b[31m", odd="=cmd()"),
 }
 OTHERWISE = {
@@ -124,6 +126,23 @@ def test_what_shows_late_that_it_is_another_thing_is_read_at_once(read: Read, te
 @pytest.mark.parametrize("text", [_rows("1", "2", ""), _rows("1") + "7\n"], ids=["plain", "ragged"])
 def test_options_count_as_they_do_at_once(read: Read, text: str, options: dict[str, object]) -> None:
     assert read(text, "parts", 0, **options) == read(text, "whole", 1 << 30, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"null_values": ["1", "n/a"]}, {"null_values": []}], ids=str)
+@pytest.mark.parametrize("text", [_rows("1", "007", "", " x", " "), _rows("NA", odd="n/a")], ids=["codes", "missing"])
+def test_text_that_is_asked_for_is_read_in_one_pass(
+    read: Read, monkeypatch: pytest.MonkeyPatch, text: str, options: dict[str, object]
+) -> None:
+    asked = {"types": {"v": "text"}, **options}
+    whole = read(text, "whole", 1 << 30, **asked)
+    monkeypatch.setattr(store, "read_table", None)
+    assert read(text, "parts", 0, **asked) == whole
+
+
+@pytest.mark.parametrize("types", [{"v": "number"}, {"w": "text"}], ids=str)
+def test_other_types_that_are_asked_for_are_read_at_once(read: Read, types: dict[str, object]) -> None:
+    text = _rows("1", "2", "")
+    assert read(text, "parts", 0, types=types) == read(text, "whole", 1 << 30, types=types)
 
 
 def test_text_of_too_many_values_is_read_at_once(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
