@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from mlops_mcp.tools.errors import MissingArgument, ToolFailure
 from mlops_mcp.tools.landlock import confines_tcp
 from mlops_mcp.tools.modeling import box, boxed
-from mlops_mcp.tools.modeling.boxed import Boxed, packed
+from mlops_mcp.tools.modeling.boxed import Boxed, Child, packed
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.registry import client
 from mlops_mcp.tools.registry.foreign.pyfuncs import settled
@@ -220,3 +221,29 @@ def test_the_same_folder_is_the_same_file_and_links_are_refused(tmp_path: Path) 
     (tmp_path / "model/link").symlink_to("/etc/passwd")
     with pytest.raises(ToolFailure, match="holds a link, 'link'"):
         packed(tmp_path / "model")
+
+
+def test_what_a_killed_process_has_left_unpacked_is_taken_away_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/MLmodel").write_text("a: b")
+    content, places = (
+        packed(tmp_path / "model"),
+        [tmp_path / f"{boxed.PREFIX}{name}" for name in ("left", "fresh", "away")],
+    )
+    for each in places[:2]:
+        each.mkdir()
+        (each / boxed.LOCK).touch()
+    places[2].symlink_to(tmp_path / "model")
+    (tmp_path / "model" / boxed.LOCK).touch()
+    used = Child(content)
+    for each in tmp_path.glob(f"{boxed.PREFIX}*"):
+        if each != places[1]:
+            os.utime(each, (0, 0))
+    other = Child(content)
+    assert [each.exists() for each in places] == [False, True, True]
+    assert len({*tmp_path.glob(f"{boxed.PREFIX}*/model/MLmodel")}) == 2, "those that are in use stay"
+    del used, other
+    assert not {*tmp_path.glob(f"{boxed.PREFIX}*/model/MLmodel")}
