@@ -24,6 +24,8 @@ from mlops_mcp.tools.registry import client
 from mlops_mcp.tools.registry.foreign.pyfuncs import settled
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.seccomp import isolates
+from mlops_mcp.tools.serving.batch import predict_dataset
+from mlops_mcp.tools.serving.models import BatchRequest
 from mlops_mcp.tools.tracking.backend import mlflow_client
 
 from .imported import allowing, answers, everything_in, laid_rows, logged_by_mlflow, of_code, taken
@@ -83,6 +85,8 @@ def test_a_model_of_code_is_taken_in_where_it_is_allowed_and_answers_as_before(w
     second = 1 / (1 + np.exp(-(2 * frame["x"] + frame["z"])))
     assert np.allclose(answers(work, found.model, frame), np.column_stack([1 - second, second]))
     assert client.get_model(work, "model:ours/1", 5, True).check is not None
+    request = BatchRequest(model=found.model, dataset=str(tmp_path / "rows.parquet"), name="", columns=[])
+    assert sum(predict_dataset(work, request).counts.values()) == len(frame)
     assert everything_in(folder) == before
     stored = find_model(work, "model:ours/1")
     card = stored.folder / "card.json"
