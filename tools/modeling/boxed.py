@@ -7,17 +7,21 @@ so much memory and time.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pickle
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from io import BytesIO
 from multiprocessing.connection import Connection, Pipe
@@ -27,9 +31,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ToolFailure
 from ..landlock import confines_tcp
 from ..legible import legible
+from ..locks import is_locked
 from ..runtime.limits import quiet_environment, thread_environment
 from ..runtime.proctree import MARK
 from ..seccomp import isolates
+from ..storage.state_files import open_private
 from . import box
 from .pyfunc import Answers, as_shares, lay_out
 
@@ -41,6 +47,7 @@ MEMORY_MB = 4096
 # To start, with its libraries on a busy machine; and to answer.
 START_S, ANSWER_S = 300.0, 120.0
 MAX_SAID = 1 << 20
+PREFIX, LOCK, FRESH_S = "mlops-mcp-model-", "lock", 60.0
 MAX_BYTES, MAX_FILES = 2 << 30, 10_000
 THREADS = 1
 KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ", MARK)
@@ -103,11 +110,14 @@ class Child:
 
     def __init__(self, content: bytes) -> None:
         require_boxes()
-        self._folder = tempfile.mkdtemp(prefix="mlops-mcp-model-")
+        _clear_what_is_left()
+        self._folder = tempfile.mkdtemp(prefix=PREFIX)
+        held = open_private(Path(self._folder, LOCK))
+        fcntl.flock(held, fcntl.LOCK_EX)
         self._process: subprocess.Popen[bytes] | None = None
         self._line: Connection | None = None
         self._lock = threading.Lock()
-        self._forget = weakref.finalize(self, _take_away, self._folder, os.getpid())
+        self._forget = weakref.finalize(self, _take_away, self._folder, held, os.getpid())
         lay_out(content, Path(self._folder, "model"))
 
     def ask(self, question: bytes, at_most: int) -> bytes:
@@ -228,10 +238,22 @@ def _kill(process: subprocess.Popen[bytes], late: threading.Event) -> None:
     process.kill()
 
 
-def _take_away(folder: str, owner: int) -> None:
+def _take_away(folder: str, held: int, owner: int) -> None:
     """One that was forked meanwhile leaves what is not its own."""
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _clear_what_is_left() -> None:
+    """Of processes that were killed: the folders of ours whose lock nobody holds."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
+        with suppress(OSError):
+            found, us = os.lstat(lock.parent), os.getuid()
+            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == us and not lock.is_symlink()
+            # A younger one may be about to be locked.
+            if ours and time.time() - found.st_mtime > FRESH_S and not is_locked(lock):
+                shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def _strange() -> ToolFailure:

@@ -202,6 +202,14 @@ def test_a_pickle_is_taken_in_only_where_the_administrator_allows_it_and_holds_n
     for name, says in (("other.pkl", "not trusted"), ("none.pkl", "no pickle of a model")):
         with pytest.raises(ToolFailure, match=says):
             taken(allowing(work), tmp_path, name)
+    # What MLflow knows how to load is asked as code instead, in a process of its own.
+    other = SVC().fit(frame[["x", "z"]], frame["y"])
+    example = frame[["x", "z"]].head(3)
+    uri = logged_by_mlflow(work, lambda: of_sklearn(other, "cloudpickle", input_example=example))
+    found = taken(allowing(work), tmp_path, model=uri)
+    assert (found.algorithm, found.classes) == ("python_function", [0, 1])
+    assert found.notes == ["it names the class alone: its shares are 0 and 1"]
+    assert [*answers(work, found.model, frame).argmax(axis=1)] == [*other.predict(frame[["x", "z"]])]
 
 
 def test_a_model_of_catboost_is_taken_in_under_the_seal_of_this_installation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ import pytest
 from mlops_mcp.tools.errors import MissingArgument, ToolFailure
 from mlops_mcp.tools.landlock import confines_tcp
 from mlops_mcp.tools.modeling import box, boxed
-from mlops_mcp.tools.modeling.boxed import Boxed, packed
+from mlops_mcp.tools.modeling.boxed import Boxed, Child, packed
 from mlops_mcp.tools.modeling.store import find_model, load_pipeline
 from mlops_mcp.tools.registry import client
 from mlops_mcp.tools.registry.foreign.pyfuncs import settled
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.seccomp import isolates
+from mlops_mcp.tools.serving.batch import predict_dataset
+from mlops_mcp.tools.serving.models import BatchRequest
 from mlops_mcp.tools.tracking.backend import mlflow_client
 
 from .imported import allowing, answers, everything_in, laid_rows, logged_by_mlflow, of_code, taken
@@ -82,6 +85,8 @@ def test_a_model_of_code_is_taken_in_where_it_is_allowed_and_answers_as_before(w
     second = 1 / (1 + np.exp(-(2 * frame["x"] + frame["z"])))
     assert np.allclose(answers(work, found.model, frame), np.column_stack([1 - second, second]))
     assert client.get_model(work, "model:ours/1", 5, True).check is not None
+    request = BatchRequest(model=found.model, dataset=str(tmp_path / "rows.parquet"), name="", columns=[])
+    assert sum(predict_dataset(work, request).counts.values()) == len(frame)
     assert everything_in(folder) == before
     stored = find_model(work, "model:ours/1")
     card = stored.folder / "card.json"
@@ -220,3 +225,29 @@ def test_the_same_folder_is_the_same_file_and_links_are_refused(tmp_path: Path) 
     (tmp_path / "model/link").symlink_to("/etc/passwd")
     with pytest.raises(ToolFailure, match="holds a link, 'link'"):
         packed(tmp_path / "model")
+
+
+def test_what_a_killed_process_has_left_unpacked_is_taken_away_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/MLmodel").write_text("a: b")
+    content, places = (
+        packed(tmp_path / "model"),
+        [tmp_path / f"{boxed.PREFIX}{name}" for name in ("left", "fresh", "away")],
+    )
+    for each in places[:2]:
+        each.mkdir()
+        (each / boxed.LOCK).touch()
+    places[2].symlink_to(tmp_path / "model")
+    (tmp_path / "model" / boxed.LOCK).touch()
+    used = Child(content)
+    for each in tmp_path.glob(f"{boxed.PREFIX}*"):
+        if each != places[1]:
+            os.utime(each, (0, 0))
+    other = Child(content)
+    assert [each.exists() for each in places] == [False, True, True]
+    assert len({*tmp_path.glob(f"{boxed.PREFIX}*/model/MLmodel")}) == 2, "those that are in use stay"
+    del used, other
+    assert not {*tmp_path.glob(f"{boxed.PREFIX}*/model/MLmodel")}

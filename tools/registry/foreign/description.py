@@ -72,10 +72,14 @@ def _type(column: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Readable:
-    """The file that holds a model itself, and the form that it has; of code it is the folder."""
+    """The file that holds a model itself, and the form that it has; of code it is the folder.
+
+    `whole` is the folder of one of scikit-learn that can be asked as code if it holds more than is taken in.
+    """
 
     file: Path
     form: str
+    whole: Path | None = None
 
 
 def read_description(folder: Path) -> Description:
@@ -98,12 +102,14 @@ def readable_in(folder: Path, described: Description) -> Readable:
     Raises:
         ToolFailure: no flavor of it holds one, or it names a file elsewhere.
     """
+    as_code = PYFUNC in described.flavors
     for flavor in FLAVORS:
         said = described.flavors.get(flavor)
         named = said.get("pickled_model") or said.get("data") if said else None
         if isinstance(named, str):
-            return Readable(_inside(folder, named), form_of(named))
-    if PYFUNC in described.flavors:
+            whole = folder if flavor == "sklearn" and as_code else None
+            return Readable(_inside(folder, named), form_of(named), whole)
+    if as_code:
         return Readable(folder, PYFUNC)
     flavors = ", ".join(described.flavors)[:200] or "no flavor"
     raise ToolFailure(

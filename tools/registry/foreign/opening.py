@@ -54,7 +54,13 @@ def opened(work: Work, found: Readable) -> Opened:
         )
     if found.form == PYFUNC:
         return _boxed(found.file)
-    return READERS[found.form](content_of(found.file.resolve()), name)
+    try:
+        return READERS[found.form](content_of(found.file.resolve()), name)
+    except ToolFailure:
+        # A class that is not on our list, or whose module lies beside the model: its own process may know it.
+        if found.whole is None or not work.settings.mlflow.allow_pickle:
+            raise
+    return _boxed(found.whole)
 
 
 def _kind(found: Readable) -> str:
