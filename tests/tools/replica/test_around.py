@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import subprocess
+import sys
 import time
+from dataclasses import asdict, fields
 from types import SimpleNamespace
 
 import pytest
@@ -20,9 +25,13 @@ from mlops_mcp.tools.modeling import sealed
 from mlops_mcp.tools.observability.client import search_traces
 from mlops_mcp.tools.replica.steps import fetch, in_step
 from mlops_mcp.tools.runtime.calls import worker
+from mlops_mcp.tools.runtime.dask.remote import other_storage
+from mlops_mcp.tools.runtime.dask.runner import REMOTE
 from mlops_mcp.tools.runtime.identity import Identity
 from mlops_mcp.tools.runtime.inherited import inherited
 from mlops_mcp.tools.runtime.jobs.launch import as_submitted, home_id, place_of, stored
+from mlops_mcp.tools.runtime.jobs.supervisor import ENDED
+from mlops_mcp.tools.runtime.jobs.table import JobRow
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.serving.client import list_endpoints
 from mlops_mcp.tools.serving.stored import list_bentos
@@ -104,6 +113,24 @@ def test_the_doctor_asks_what_is_shared_and_deep_writes_and_reads_there(server: 
     dead = {each.name: each for each in deep_answers(away(settings)) if "shared" in each.name}
     assert {each.state for each in dead.values()} == {"failed"}
     assert dead["shared files"].remedy == "check storage.files"
+
+
+def test_a_dask_worker_with_another_storage_refuses_the_job_before_it_runs(server: Server, settings: Settings) -> None:
+    shared = server("one").settings
+    row = {field.name: None for field in fields(JobRow)} | {"id": "j", "settings": stored(shared), "folder": "/"}
+    carrier = asdict(Carrier())
+    spec = json.dumps({"row": json.dumps(row), "carrier": json.dumps(carrier), "mark": "j.01"})
+    environment = {**os.environ, "MLOPS_HOME": str(settings.home), "MLOPS_CONFIG": os.devnull}
+    command = [sys.executable, "-P", "-m", REMOTE]
+    said = subprocess.run(command, input=f"{spec}\n", env=environment, capture_output=True, text=True, timeout=600)
+    (line,) = said.stdout.splitlines()
+    kind, text = json.loads(line)[:2]
+    assert kind == ENDED, said.stderr
+    assert json.loads(text)["fault"] == "refused"
+    assert f"storage.files '', and the server that sent the job {shared.storage.files!r}" in json.loads(text)["error"]
+    assert other_storage(shared, stored(shared)) is None
+    assert other_storage(settings, stored(settings)) is None
+    assert other_storage(shared, stored(settings)), "what the server has alone is not there either"
 
 
 def test_lists_of_what_each_server_has_alone_say_so(server: Server, settings: Settings) -> None:

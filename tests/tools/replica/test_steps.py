@@ -6,7 +6,9 @@ import dataclasses
 import hashlib
 import math
 import shutil
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
@@ -97,7 +99,8 @@ def test_a_call_outlasts_a_database_that_stands_still_and_a_bucket_that_is_cut_o
             waited.append(seconds)
             (database.thaw if len(waited) == 1 else way.open)()
 
-        monkeypatch.setattr("mlops_mcp.tools.replica.steps.time.sleep", wait)
+        watch = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=wait)
+        monkeypatch.setattr("mlops_mcp.tools.replica.steps.time", watch)
         file = tmp_path / "rows.csv"
         file.write_text(
             "a,b\n" + "".join(f"{row},{row * 7919 % 104729}.5\n" for row in range(40_000)), encoding="utf-8"
