@@ -11,6 +11,7 @@ from ..modeling.store import log_effect_model, record_model, require_ready
 from ..runtime.work import Work
 from ..tracking.client import log_run
 from ..tracking.ending import logging_run
+from ..tracking.models import cut
 from ..undo import deletes
 from .answers import Answer, answer
 from .estimate import averages, by_row, check, fitted
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE_ROWS = 5
+# Characters of a list that a run keeps: MLflow has room for 6,000.
+LISTED = 2000
 # Segments in an answer; of more, the surest.
 SHOWN = 12
 
@@ -76,7 +79,7 @@ def _log(work: Work, request: EffectRequest, asked: Question, model: EffectModel
 
 def _adjusted_for(request: EffectRequest) -> dict[str, str]:
     """What the number rests on beside the data."""
-    given = {"controls": ", ".join(request.controls), "cluster": request.cluster}
+    given = {"controls": cut(", ".join(request.controls), LISTED), "cluster": request.cluster}
     return {name: value for name, value in given.items() if value}
 
 

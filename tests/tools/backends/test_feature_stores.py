@@ -85,26 +85,12 @@ def filled(address: str) -> None:
 
 
 def definitions() -> list[Any]:
-    feast, types = imported(), import_module("feast.types")
     source = import_module("feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source")
-    driver = feast.Entity(name="driver", join_keys=["driver_id"], value_type=feast.ValueType.INT64)
-    route = feast.Entity(name="route", join_keys=["Route"], value_type=feast.ValueType.STRING)
-    drivers = source.PostgreSQLSource(
+    rows = source.PostgreSQLSource(
         name="drivers", query="SELECT * FROM drivers", timestamp_field="at", created_timestamp_column="made"
     )
-    stats = feast.FeatureView(
-        name="DriverStats",
-        entities=[driver, route],
-        ttl=timedelta(days=30),
-        schema=[
-            feast.Field(name="driver_id", dtype=types.Int64),
-            feast.Field(name="Route", dtype=types.String),
-            feast.Field(name="Rating", dtype=types.Float64),
-            feast.Field(name="trips", dtype=types.Int64),
-        ],
-        source=feast.PushSource(name="trips_of_now", batch_source=drivers),
-    )
-    return [driver, route, stats]
+    pushed = imported().PushSource(name="trips_of_now", batch_source=rows)
+    return teams.driver_stats(pushed)
 
 
 def opened(repository: Path, tmp_path: Path, **more: Any) -> Work:

@@ -179,6 +179,8 @@ def test_confounded_schools_are_settled_by_one_call(work: Work, tmp_path: Path) 
     frame = pd.DataFrame({"x": x, "t": treated, "y": outcome, "school": [f"S{number}" for number in school]})
     frame.to_parquet(tmp_path / "schools.parquet")
     found = estimate(work, str(tmp_path / "schools.parquet"), effect_modifiers=[], controls=["x"], cluster="school")
+    told = get_run(work, found.run).params
+    assert (told["controls"], told["cluster"]) == ("x", "school")
     assert found.effect is not None
     assert found.effect.method == "95 % AIPW, t by cluster"
     low, high = bounds(found)

@@ -94,11 +94,11 @@ def inside(folder: Path) -> Generator[None]:
         os.chdir(before)
 
 
-def definitions() -> list[Any]:
+def driver_stats(source: Any) -> list[Any]:
+    """Two entities and a view of them."""
     feast, types = imported(), import_module("feast.types")
     driver = feast.Entity(name="driver", join_keys=["driver_id"], value_type=feast.ValueType.INT64)
     route = feast.Entity(name="route", join_keys=["Route"], value_type=feast.ValueType.STRING)
-    city = feast.Entity(name="city", join_keys=["City"], value_type=feast.ValueType.STRING)
     stats = feast.FeatureView(
         name="DriverStats",
         entities=[driver, route],
@@ -109,8 +109,16 @@ def definitions() -> list[Any]:
             feast.Field(name="Rating", dtype=types.Float64, description="mean of a day"),
             feast.Field(name="trips", dtype=types.Int64),
         ],
-        source=feast.FileSource(path="data/drivers.parquet", timestamp_field="at", created_timestamp_column="made"),
+        source=source,
     )
+    return [driver, route, stats]
+
+
+def definitions() -> list[Any]:
+    feast, types = imported(), import_module("feast.types")
+    rows = feast.FileSource(path="data/drivers.parquet", timestamp_field="at", created_timestamp_column="made")
+    driver, route, stats = driver_stats(rows)
+    city = feast.Entity(name="city", join_keys=["City"], value_type=feast.ValueType.STRING)
     places = feast.FeatureView(
         name="places",
         entities=[city],
