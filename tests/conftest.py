@@ -203,16 +203,19 @@ def server_pids() -> list[int]:
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncGenerator[Client]:
     if settings.runtime.preload != "never":
-        warmed()
+        warmed(settings)
     server = create_server(settings)
     async with server.services.running(), Client(server) as client:
         yield client
 
 
-def warmed() -> Template:
-    """The template of this process, with everything loaded: whatever begins before it is ready imports its own."""
+def warmed(settings: Settings) -> Template:
+    """The template of this process, with everything loaded: whatever begins before it is ready imports its own.
+
+    Jobs with another number of threads than those for whom it was started first start cold.
+    """
     template, settled = own_template(), threading.Event()
-    template.start(wanted(SLICES), load({}).settings.runtime.job_threads, settled.set)
+    template.start(wanted(SLICES), settings.runtime.job_threads, settled.set)
     assert settled.wait(600)
     assert template.ready
     return template

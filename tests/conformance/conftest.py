@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import ROOT, UNHURRIED
-
+ROOT = Path(__file__).parents[2]
 Served = Callable[[Path], AbstractContextManager[tuple[subprocess.Popen[str], str]]]
 
 
@@ -34,7 +33,6 @@ def _served(folder: Path) -> Generator[tuple[subprocess.Popen[str], str]]:
         "PYTHONPATH": os.pathsep.join(paths),
         "MLOPS_HOME": str(folder / "home"),
         "MLOPS_CONFIG": str(folder / "empty.yaml"),
-        **UNHURRIED,
     }
     command = [sys.executable, "-m", "tests.conformance.server"]
     with subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True) as process:

@@ -73,7 +73,7 @@ def _address(request: pytest.FixtureRequest, server: str) -> str:
 def team(request: pytest.FixtureRequest, environ: dict[str, str]) -> Team:
     """The settings of a team, with names of its own in what several share."""
     own, place = request.param(request)
-    named = {"mlflow.experiment_prefix": f"{request.param.__name__}_", "runtime.job_slots": 2}
+    named = {"mlflow.experiment_prefix": f"{request.param.__name__}_", "runtime.job_slots": 1}
     settings = load({**environ, **PATIENT}, {**named, **own}).settings
     return Team(settings, place or settings.artifact_root)
 

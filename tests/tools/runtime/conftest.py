@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from mlops_mcp.config.load import load
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.runtime import proctree
 from mlops_mcp.tools.runtime.jobs.launch import mark_of, table_of
@@ -49,8 +50,11 @@ def _empty(address: str) -> None:
 
 @pytest.fixture(scope="session")
 def template() -> Template:
-    """The template of this process, with everything loaded."""
-    return warmed()
+    """The template of this process, with everything loaded; jobs of one slot are forked from it."""
+    settings = load({}, {"runtime.job_slots": 1}).settings
+    template = warmed(settings)
+    assert template.threads == settings.runtime.job_threads, "what shall start warm would start cold"
+    return template
 
 
 @pytest.fixture(params=["cold", "warm", "dask"])
@@ -64,7 +68,7 @@ def engine(request: pytest.FixtureRequest, settings: Settings) -> Settings:
         return with_runtime(settings, preload="never", job_store=SecretStr(request.getfixturevalue("postgres")))
     if request.param == "warm":
         request.getfixturevalue("template")
-        return with_runtime(settings, job_slots=0)
+        return settings
     return with_runtime(settings, engine="dask", scheduler=request.getfixturevalue("scheduler"))
 
 
