@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mcp import Client, MCPError
+from mcp.types import RequestParamsMeta
 from mcp.types import Tool as WireTool
 
 from ...config.settings import AgentSettings
@@ -65,7 +66,7 @@ async def work(place: Workplace, agent: AgentProfile, goal: str, known: str, mor
         box = Toolbox(place.server, report, span.meta, place.told)
         try:
             async with asyncio.timeout(place.limits.max_s):
-                prompt = await _prompt(place.server, agent.name, asked)
+                prompt = await _prompt(place.server, agent.name, asked, span.meta)
                 await _converse(place, box, spent, prompt, [*box.runnable(place.offered, agent.tools), *more])
                 await note(place.server, report, span.meta)
         except TimeoutError:
@@ -82,13 +83,14 @@ async def work(place: Workplace, agent: AgentProfile, goal: str, known: str, mor
     return report
 
 
-async def _prompt(server: Client, name: str, asked: dict[str, str]) -> list[Any]:
+async def _prompt(server: Client, name: str, asked: dict[str, str], meta: Mapping[str, str]) -> list[Any]:
     """The prompt of the agent, as the server fills it in, with what it finds about the handles that are known."""
     from anthropic.lib.tools.mcp import mcp_message
 
     kinds = next((spec.named for spec in PROMPTS if spec.name == name), ())
     given = {key: text for key, text in asked.items() if text} | named_in(asked["known"], kinds)
-    return [mcp_message(message) for message in (await server.get_prompt(name, given)).messages]
+    found = await server.get_prompt(name, given, meta=cast(RequestParamsMeta, dict(meta)))
+    return [mcp_message(message) for message in found.messages]
 
 
 async def _converse(place: Workplace, box: Toolbox, spent: Spent, messages: list[Any], tools: list[Any]) -> None:

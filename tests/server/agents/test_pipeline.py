@@ -55,6 +55,8 @@ def test_the_eight_agents_hand_over_to_each_other_and_leave_their_reasons(
     ]
     assert any(line.startswith("    anthropic.messages") for line in tree)
     assert any(line.startswith("      job train_model") for line in tree)
+    # What was looked up for a prompt hangs below the agent whose prompt it is.
+    assert {line.split()[0] for line in tree if line.startswith("    ")} >= {agent.name for agent in AGENTS}
 
     model = "model:credit/1"
     decided = [each.decided for each in list_decisions(work, model, 50, "").items]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mlops_mcp.tools.modeling.metrics import Direction
 from mlops_mcp.tools.runtime.work import Work
 from mlops_mcp.tools.tuning.client import get_study
 from mlops_mcp.tools.tuning.history import thinned
@@ -11,7 +12,7 @@ from mlops_mcp.tools.tuning.models import Tried
 from mlops_mcp.tools.tuning.storage import open_storage
 
 
-def studied(work: Work, values: list[float | None], *directions: str) -> None:
+def studied(work: Work, values: list[float | None], *directions: Direction) -> None:
     """A study of these values; None is a trial that fails."""
     import optuna
     from optuna.trial import TrialState, create_trial
@@ -29,7 +30,7 @@ def studied(work: Work, values: list[float | None], *directions: str) -> None:
     ("direction", "best"), [("maximize", [0.2, 0.2, 0.7, 0.7]), ("minimize", [0.2, 0.1, 0.1, 0.1])]
 )
 def test_the_best_so_far_stands_beside_each_value_and_what_is_no_number_is_left_out(
-    work: Work, direction: str, best: list[float]
+    work: Work, direction: Direction, best: list[float]
 ) -> None:
     studied(work, [0.2, None, 0.1, float("inf"), 0.7, 0.3], direction)
     found = get_study(work, "study:search", 100).history or []
