@@ -17,7 +17,11 @@ from mlops_mcp.tools import wire
 from mlops_mcp.tools.profiles import AGENTS
 
 KEY = "sk-of-nobody"
-ASKED: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "You are the tester"}]}
+ASKED: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 9,
+    "messages": [{"role": "user", "content": "You are the tester."}],
+}
 TURNS = [Turn(say="Hello ⚙", call=[Call(tool="add", input={"a": [1, "ü"]})], tokens=(7, 3))]
 
 

@@ -28,6 +28,7 @@ from mlops_mcp.tools.serving.batch import predict_dataset
 from mlops_mcp.tools.serving.models import BatchRequest
 from mlops_mcp.tools.tracking.backend import mlflow_client
 
+from ...processes import words_of
 from .imported import allowing, answers, everything_in, laid_rows, logged_by_mlflow, of_code, taken
 
 pytestmark = [
@@ -206,7 +207,7 @@ def test_one_that_hangs_or_dies_is_an_error_and_the_next_question_is_answered(
     monkeypatch.setattr(boxed, "ANSWER_S", 1.0)
     with pytest.raises(ToolFailure, match="did not answer within 1 s"):
         hostile.predict(pd.DataFrame({"do": ["time.sleep(1000)"]}))
-    assert not [each for each in psutil.Process().children() if box.__name__ in each.cmdline()]
+    assert not [each for each in psutil.Process().children() if box.__name__ in words_of(each)]
 
 
 def test_where_the_kernel_cannot_hold_it_no_code_is_run(hostile: Boxed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def asks_twice(work, request: Request) -> Result:
     return Result(name=" ".join(answers), total=len(answers[0]))
 
 def shares(work, request: Request) -> Result:
-    piece = bytearray(os.urandom(1 << 20) * 150)
+    piece = bytearray(os.urandom(1 << 20) * 300)
     children = []
     for _ in range(4):
         pid = os.fork()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from mlops_mcp.config.settings import Settings
 from mlops_mcp.tools.errors import ToolFailure
 from mlops_mcp.tools.runtime.calls.executor import CallExecutor
-from mlops_mcp.tools.runtime.calls.pool import WorkerPool
+from mlops_mcp.tools.runtime.calls.pool import STARTS, Worker, WorkerPool
 from mlops_mcp.tools.runtime.identity import in_lane
 from mlops_mcp.tools.runtime.template.handle import Template
 
@@ -72,6 +73,25 @@ async def test_a_slow_call_does_not_hold_up_its_slice(pools: Pools, probes: Prob
         others = {await pool.call("slow", slow.pid) for _ in range(5)}
         (tmp_path / "end").touch()
         assert len({*others, await call}) == 2
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+async def test_a_worker_that_cannot_be_started_is_started_again_but_only_so_often(
+    pools: Pools, probes: Probes, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    slow, failing, look = probes("slow", SLOW), iter(range(failures)), vars(Worker)["alive"].fget
+
+    def alive(worker: Worker) -> bool:
+        if next(failing, None) is not None:
+            raise BrokenProcessPool from EOFError()
+        return bool(look(worker))
+
+    monkeypatch.setattr(Worker, "alive", property(alive))
+    async with pools() as pool, asyncio.timeout(600):
+        if failures == STARTS:
+            with pytest.raises(ToolFailure, match="no worker can be started: EOFError"):
+                await pool.call("slow", slow.add, 1, 2)
+        assert await pool.call("slow", slow.add, 1, 2) == 3
 
 
 async def test_calls_that_wait_briefly_start_no_second_worker(

@@ -160,6 +160,7 @@ def test_a_worker_keeps_what_is_idle_longer_than_those_who_pass_calls_on(monkeyp
     monkeypatch.setattr(worker, "load_libraries", lambda: None)
     monkeypatch.setattr(worker, "_forget_whom_skops_trusts", lambda: None)
     monkeypatch.setattr(worker, "_hold_threads", lambda _: None)
+    monkeypatch.setattr(worker, "_is_code", lambda _: False)
     monkeypatch.setattr(worker, "import_module", lambda _: SimpleNamespace(main=Serves))
     worker.main("a:1", "7", "2")
     assert given[:5] == ["a:1", "--fd", "7", "--worker-id", "2"]

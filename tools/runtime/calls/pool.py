@@ -38,6 +38,8 @@ GROW_AFTER_S = 0.2
 WEIGHT = 0.2
 # Of the time that a call may take, what it may wait for something that has gone away.
 BEARABLE = 0.7
+# A busy machine may keep one from being started: the template waits only so long for whoever asks it for a process.
+STARTS = 3
 
 
 class Worker:
@@ -118,6 +120,7 @@ class WorkerPool:
         self._idle: list[Worker] = []
         self._line = Line[asyncio.Future[Worker]]()
         self._starting: set[asyncio.Task[None]] = set()
+        self._failed = 0
         self._mean_s = 0.0
 
     @property
@@ -254,11 +257,15 @@ class WorkerPool:
                 await asyncio.wrap_future(worker.load(self._libraries, self._settings.runtime.call_timeout_s))
                 worker.warming, worker.warmed = False, True
         except (OSError, RuntimeError) as error:  # no memory for it, it died over its imports, or the server ends
-            another = worker.warming or (worker.forked and not self._template.ready)
+            self._failed += 1
+            another = worker.warming or (worker.forked and not self._template.ready) or self._failed < STARTS
             self._retire(worker, replace=another)
             if not another:
-                self._fail(ToolFailure(f"no worker can be started: {error}", "Repeat it in a minute."))
+                why = error.__cause__ or error
+                text = f"no worker can be started: {str(why) or type(why).__name__}"
+                self._fail(ToolFailure(text, "Repeat it in a minute."))
         else:
+            self._failed = 0
             self._give(worker)
 
     def _retire(self, worker: Worker, replace: bool = True) -> None:

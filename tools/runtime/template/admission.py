@@ -18,8 +18,8 @@ from multiprocessing import forkserver, reduction
 from typing import Any
 
 KEY_BYTES = 32
-# Who has connected has the key at hand; until it is told, nobody else is served.
-PATIENCE_S = 2.0
+# Who has connected has the key at hand, unless the machine is busy; until it is told, nobody else is served.
+PATIENCE_S = 5.0
 LOST = (OSError, EOFError, ValueError, RuntimeError)
 
 
