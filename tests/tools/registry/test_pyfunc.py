@@ -142,6 +142,21 @@ def test_what_is_not_its_own_is_out_of_reach(hostile: Boxed, tmp_path: Path) -> 
     assert secret.read_text() == "key"
 
 
+def test_what_code_says_of_itself_on_the_pipe_is_looked_at_before_it_is_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = pd.DataFrame({"x": [1.0]})
+    for said in (
+        b"[]",
+        b"{}",
+        b"[" * 200_000,
+        b'{"texts": true, "whole": false, "width": 1, "names": [], "labels": null}',
+    ):
+        monkeypatch.setattr(boxed.Boxed, "_told", lambda *_, said=said: box.SAID + said)
+        with pytest.raises(ToolFailure, match="something else than it was asked for"):
+            Boxed(b"", ["x"]).said(rows)
+
+
 def test_answers_that_are_none_are_errors_that_say_what_came_instead(hostile: Boxed) -> None:
     for expression, says in (
         ("[1.0, 2.0]", r"shape \(2,\) for 1 rows"),
