@@ -1,8 +1,9 @@
 """A filter of system calls (seccomp(2)): what a process that runs code of others must not even ask the kernel for.
 
 Landlock holds files and TCP. It does not hold signals (before Linux 6.12), UDP, Unix sockets, the mode of a file that
-can be named, or how many processes there are; this does. By prctl(2) and a program of our own, as in `landlock.py`: the
-libraries for it need one in C. Numbers are those of the kernel's tables (syscall_64.tbl, asm-generic/unistd.h).
+can be named or read, memory that is a file, or how many processes there are; this does. By prctl(2) and a program of
+our own, as in `landlock.py`: the libraries for it need one in C. Numbers are those of the kernel's tables
+(syscall_64.tbl, asm-generic/unistd.h).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 1, 38, 22, 2
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 KILL, REFUSE, ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 # Of struct seccomp_data.
@@ -34,9 +35,12 @@ X86_64 = {
     "setpriority": 141, "ioprio_set": 251, "move_pages": 279, "migrate_pages": 256, "kcmp": 312,
     "unshare": 272, "setns": 308, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323,
     "keyctl": 250, "add_key": 248, "request_key": 249,
-    "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semctl": 66, "msgget": 68, "msgctl": 71, "mq_open": 240,
-    "mknod": 133, "mknodat": 259, "chmod": 90, "fchmodat": 268, "chown": 92, "lchown": 94, "fchownat": 260,
-    "setxattr": 188, "lsetxattr": 189, "removexattr": 197, "lremovexattr": 198,
+    "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "semtimedop": 220, "msgget": 68,
+    "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "mq_open": 240, "mq_unlink": 241, "memfd_create": 319, "prctl": 157,
+    "mknod": 133, "mknodat": 259, "chmod": 90, "fchmod": 91, "fchmodat": 268, "chown": 92, "fchown": 93, "lchown": 94,
+    "fchownat": 260, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198,
+    "fremovexattr": 199, "adjtimex": 159, "clock_adjtime": 305, "setdomainname": 171, "iopl": 172, "ioperm": 173,
+    "delete_module": 176, "kexec_file_load": 320,
     "utime": 132, "utimes": 235, "utimensat": 280, "futimesat": 261,
     "reboot": 169, "init_module": 175, "finit_module": 313, "kexec_load": 246, "swapon": 167, "swapoff": 168,
     "sethostname": 170, "settimeofday": 164, "clock_settime": 227, "syslog": 103, "acct": 163, "chroot": 161,
@@ -50,9 +54,12 @@ AARCH64 = {
     "setpriority": 140, "ioprio_set": 30, "move_pages": 239, "migrate_pages": 238, "kcmp": 272,
     "unshare": 97, "setns": 268, "bpf": 280, "perf_event_open": 241, "userfaultfd": 282,
     "keyctl": 219, "add_key": 217, "request_key": 218,
-    "shmget": 194, "shmat": 196, "shmctl": 195, "semget": 190, "semctl": 191, "msgget": 186, "msgctl": 187,
-    "mq_open": 180, "mknodat": 33, "fchmodat": 53, "fchownat": 54,
-    "setxattr": 5, "lsetxattr": 6, "removexattr": 14, "lremovexattr": 15, "utimensat": 88,
+    "shmget": 194, "shmat": 196, "shmctl": 195, "semget": 190, "semctl": 191, "semtimedop": 192, "semop": 193,
+    "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189, "mq_open": 180, "mq_unlink": 181,
+    "memfd_create": 279, "prctl": 167, "mknodat": 33, "fchmod": 52, "fchmodat": 53, "fchownat": 54, "fchown": 55,
+    "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
+    "utimensat": 88, "adjtimex": 171, "clock_adjtime": 266, "setdomainname": 162, "delete_module": 106,
+    "kexec_file_load": 294,
     "reboot": 142, "init_module": 105, "finit_module": 273, "kexec_load": 104, "swapon": 224, "swapoff": 225,
     "sethostname": 161, "settimeofday": 170, "clock_settime": 112, "syslog": 116, "acct": 89, "chroot": 51,
     "open_by_handle_at": 265,
@@ -60,8 +67,8 @@ AARCH64 = {
 # Since these every architecture has the same numbers.
 COMMON = {
     "pidfd_send_signal": 424, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "pidfd_open": 434,
-    "clone3": 435, "pidfd_getfd": 438, "process_madvise": 440, "process_mrelease": 448, "fchmodat2": 452,
-    "setxattrat": 463, "removexattrat": 466,
+    "clone3": 435, "pidfd_getfd": 438, "process_madvise": 440, "memfd_secret": 447, "process_mrelease": 448,
+    "fchmodat2": 452, "setxattrat": 463, "removexattrat": 466,
 }  # fmt: skip
 # What may be done to this process itself; 0 stands for it too, but for signals, where it is a whole group.
 TO_ITSELF = ("kill", "tgkill", "prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam",
@@ -121,6 +128,10 @@ def _rule(name: str, number: int, process: int) -> Iterator[bytes]:
         yield from (_step(EQUAL, process if name in SIGNALS else 0, 1, 0), _refused(errno.EPERM), _step(RETURN, ALLOW))
     elif name == "clone":
         yield from (_step(EQUAL, number, 0, 4), _step(LOAD, FIRST), _step(ANY_BIT, THREAD, 1, 0))
+        yield from (_refused(errno.EPERM), _step(RETURN, ALLOW))
+    elif name == "prctl":
+        # Whoever could take this back would outlive the process that looks after it.
+        yield from (_step(EQUAL, number, 0, 4), _step(LOAD, FIRST), _step(EQUAL, PR_SET_PDEATHSIG, 0, 1))
         yield from (_refused(errno.EPERM), _step(RETURN, ALLOW))
     else:
         # The C library takes to clone, whose flags can be seen, where there is no clone3.

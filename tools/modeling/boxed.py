@@ -8,7 +8,6 @@ so much memory and time.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import pickle
 import shutil
@@ -27,6 +26,8 @@ from io import BytesIO
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from ..errors import ToolFailure
 from ..landlock import confines_tcp
@@ -83,10 +84,9 @@ class Boxed:
         """What kind of answers it gives (`pyfunc.PyFunc.said`)."""
         told = self._told("said", rows, MAX_SAID)
         try:
-            found: dict[str, Any] = json.loads(told.removeprefix(box.SAID))
-        except ValueError as error:
+            return _Said.model_validate_json(told.removeprefix(box.SAID)).model_dump()
+        except ValidationError as error:
             raise _strange() from error
-        return found
 
     def _numbers(self, question: str, rows: pd.DataFrame, width: int) -> np.ndarray:
         import numpy as np
@@ -103,6 +103,16 @@ class Boxed:
     def _told(self, question: str, rows: pd.DataFrame, at_most: int) -> bytes:
         asked = pickle.dumps((question, rows, (self.names, self.classes, self.answers)), protocol=5)
         return _child_of(self.content, os.getpid()).ask(asked, at_most)
+
+
+class _Said(BaseModel, strict=True):
+    """As `pyfunc.PyFunc.said` says it, unless it is the code of the model that speaks."""
+
+    texts: bool
+    whole: bool
+    width: int = Field(ge=1)
+    names: list[str]
+    labels: list[str]
 
 
 class Child:

@@ -132,12 +132,30 @@ def test_what_is_not_its_own_is_out_of_reach(hostile: Boxed, tmp_path: Path) -> 
             f"socket.socket(socket.AF_UNIX).connect({str(path)!r})", "os.fork()", "subprocess.run(['true'])",
             "os.posix_spawn('/bin/true', ['true'], {})", f"os.kill({us}, 9)", "os.kill(-1, 9)", "os.kill(0, 9)",
             f"__import__('resource').prlimit({us}, 7, (0, 0))", "os.mknod('device', 0o60600, 0)",
-            "os.setpriority(os.PRIO_USER, 0, 19)",
+            "os.setpriority(os.PRIO_USER, 0, 19)", "os.fchmod(os.open('../model/MLmodel', os.O_RDONLY), 0o777)",
+            "os.fchown(os.open('../model/MLmodel', os.O_RDONLY), -1, -1)", "os.memfd_create('memory')",
+            "os.setxattr(os.open('../model/MLmodel', os.O_RDONLY), 'user.x', b'')",
         ):  # fmt: skip
             assert told(hostile, f"tried(lambda: {action})") == "PermissionError", action
     assert told(hostile, "tried(lambda: open('scratch', 'w').write('x'))") == "done"
     assert told(hostile, "'MLOPS_HOME' in os.environ") == "false"
+    assert told(hostile, "ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)") == "-1"
     assert secret.read_text() == "key"
+
+
+def test_what_code_says_of_itself_on_the_pipe_is_looked_at_before_it_is_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = pd.DataFrame({"x": [1.0]})
+    for said in (
+        b"[]",
+        b"{}",
+        b"[" * 200_000,
+        b'{"texts": true, "whole": false, "width": 1, "names": [], "labels": null}',
+    ):
+        monkeypatch.setattr(boxed.Boxed, "_told", lambda *_, said=said: box.SAID + said)
+        with pytest.raises(ToolFailure, match="something else than it was asked for"):
+            Boxed(b"", ["x"]).said(rows)
 
 
 def test_answers_that_are_none_are_errors_that_say_what_came_instead(hostile: Boxed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 Row = Mapping[str, JsonValue]
 # How far the clock of whoever measured may be ahead of ours.
 AHEAD = timedelta(minutes=1)
-NUMBERS = ("float64", "float32")
+# The largest of each type.
+NUMBERS = {"float64": sys.float_info.max, "float32": (2 - 2**-23) * 2.0**127}
 KINDS = ("string", "int64", "int32", "bool", "timestamp", *NUMBERS)
 
 
@@ -138,7 +140,8 @@ def _typed(name: str, kind: str, given: JsonValue, number: int) -> Any:
     elif kind == "timestamp" and isinstance(given, str) and given:
         found = moment(given, f"row {number}: {name}")
     elif kind in NUMBERS and isinstance(given, int | float) and not isinstance(given, bool):
-        found = float(given)
+        # Not what is no number, nor what would be infinite in its type.
+        found = float(given) if abs(given) <= NUMBERS[kind] else None
     if found is None:
         raise ToolFailure(f"row {number}: {name} is {kind}, not {given!r}"[:300], "Pass that type.")
     return found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TRIED_ROWS = 200
 # Whole numbers of more values are amounts, and no labels.
 MAX_LABELS = 20
-SHOWN = 10
+SHOWN, LONGEST = 10, 40
 
 
 def settled(
@@ -52,10 +52,15 @@ def settled(
 def _named(labels: Sequence[str], there: Mapping[str, Label], asked: Sequence[str], target: str) -> list[Label]:
     if strange := [label for label in labels if label not in there]:
         raise ToolFailure(
-            f"the model gives {strange[:SHOWN]}, those of {target} are {list(there)[:SHOWN]}",
+            f"the model gives {_short(strange)}, those of {target} are {list(there)[:SHOWN]}",
             "Pass the target it was trained on.",
         )
     return _chosen(there, asked, len(there)) if asked else list(there.values())
+
+
+def _short(labels: Sequence[str]) -> list[str]:
+    """As much of them as an error has room for."""
+    return [label[:LONGEST] for label in labels[:SHOWN]]
 
 
 def _scored(said: Mapping[str, Any], there: Mapping[str, Label], asked: Sequence[str], target: str) -> list[Label]:

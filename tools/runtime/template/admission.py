@@ -13,6 +13,7 @@ import hmac
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from multiprocessing import forkserver, reduction
 from typing import Any
@@ -52,8 +53,7 @@ def ask_of_all(digest: str) -> None:
 
     def recvfds(asker: socket.socket, size: int) -> list[int]:
         try:
-            asker.settimeout(PATIENCE_S)
-            if not hmac.compare_digest(hashlib.sha256(_received(asker)).hexdigest(), digest):
+            if not hmac.compare_digest(hashlib.sha256(_received(asker, PATIENCE_S)).hexdigest(), digest):
                 raise PermissionError(errno.EPERM, "not the key")
             found: list[int] = plain.recvfds(asker, size)
             return found
@@ -64,10 +64,19 @@ def ask_of_all(digest: str) -> None:
     _replace("recvfds", recvfds)
 
 
-def _received(asker: socket.socket) -> bytes:
-    found = b""
-    while len(found) < KEY_BYTES and (more := asker.recv(KEY_BYTES - len(found))):
+def _received(asker: socket.socket, wait_s: float) -> bytes:
+    """The whole of it in that time: byte by byte, anybody could hold up all others.
+
+    Raises:
+        OSError: it takes longer.
+    """
+    found, ends = b"", time.monotonic() + wait_s
+    while len(found) < KEY_BYTES:
+        asker.settimeout(max(ends - time.monotonic(), 0.001))
+        if not (more := asker.recv(KEY_BYTES - len(found))):
+            break
         found += more
+    asker.settimeout(wait_s)
     return found
 
 
