@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 Row = Mapping[str, JsonValue]
 # How far the clock of whoever measured may be ahead of ours.
 AHEAD = timedelta(minutes=1)
-NUMBERS = ("float64", "float32")
-KINDS = ("string", "int64", "int32", "bool", "timestamp", *NUMBERS)
+# The largest number of each kind; beyond it NumPy makes infinity of one.
+MOST = {"float64": sys.float_info.max, "float32": (2 - 2**-23) * 2.0**127}
+KINDS = ("string", "int64", "int32", "bool", "timestamp", *MOST)
 
 
 @dataclass(frozen=True)
@@ -137,11 +139,16 @@ def _typed(name: str, kind: str, given: JsonValue, number: int) -> Any:
         found = given
     elif kind == "timestamp" and isinstance(given, str) and given:
         found = moment(given, f"row {number}: {name}")
-    elif kind in NUMBERS and isinstance(given, int | float) and not isinstance(given, bool):
-        found = float(given)
+    elif kind in MOST and isinstance(given, int | float) and not isinstance(given, bool):
+        found = _finite(given, MOST[kind])
     if found is None:
         raise ToolFailure(f"row {number}: {name} is {kind}, not {given!r}"[:300], "Pass that type.")
     return found
+
+
+def _finite(given: float, most: float) -> float | None:
+    """None of what is no number of the kind: too large for it, or not finite."""
+    return float(given) if -most <= given <= most else None
 
 
 def _pushed(work: Work, team: Team, view: TeamView, values: Sequence[Value]) -> PushedView:
