@@ -73,7 +73,8 @@ def section(found: Sequence[tuple[str, Iterable[Row] | str]]) -> str:
 def _part(title: str, rows: Iterable[Row] | str, room: int) -> str:
     head = cell(title, 2 * MAX_CELL)
     if isinstance(rows, str):
-        return f"{head}: {cell(rows, MAX_SENTENCE)}" if rows else head
+        said = f"{head}: {cell(rows, MAX_SENTENCE)}" if rows else head
+        return said.encode("utf-8", "replace")[: BYTES_PER_TOKEN * max(room, 0)].decode("utf-8", "ignore")
     lines = [head, *filter(None, map(_line, rows))]
     kept, left = list[str](), room - tokens(MORE.format(10_000))
     for line in lines:

@@ -64,6 +64,12 @@ def test_facts_stay_within_their_bound_however_much_there_is(count: int, name: s
     assert text.count("more lines") == count
 
 
+def test_sentences_stay_within_the_bound_as_well() -> None:
+    text = section([(f"dataset {place}", "漢" * 300) for place in range(3)])
+    assert tokens(text) <= MAX_TOKENS
+    assert all(f"dataset {place}: 漢" in text for place in range(3))
+
+
 def test_what_one_fact_leaves_over_another_may_take() -> None:
     rows = list(FACTS["dataset"].rows(profile(500)))
     alone = section([("dataset a", rows)]).count("int")
