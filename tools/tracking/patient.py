@@ -216,8 +216,10 @@ def found_again(client: MlflowClient, name: str, given: Arguments) -> Any:
             if (model.tags or {}).get(ONCE) == given["tags"][ONCE]
         ]
     elif name == "create_model_version":
-        every = client.search_model_versions(f"name='{given['name']}'")
-        mine = [version for version in every if version.source == given["source"]]
+        from .connection import versions_of
+
+        same = [version for version in versions_of(client, given["name"]) if version.source == given["source"]]
+        mine = sorted(same, key=lambda version: int(version.version), reverse=True)
     else:
         outputs = client.get_run(given["run_id"]).outputs
         kept = {output.model_id for output in outputs.model_outputs} if outputs else set()
