@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from .platforms import any_child_ended
 
 LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 LOG_MODE = 0o600
+SHOWN_S, LOOK_S = 10.0, 0.0005
 
 
 def spawn(module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> int:
@@ -24,7 +26,7 @@ def spawn(module: str, *arguments: str, environment: Mapping[str, str], log: Pat
 def spawn_program(command: list[str], environment: Mapping[str, str], log: Path) -> int:
     """The same of any program, which the command names by its path."""
     # Not subprocess: its object would have to be kept and waited for, and this process may end first.
-    return os.posix_spawn(
+    pid = os.posix_spawn(
         command[0],
         command,
         environment,
@@ -35,6 +37,17 @@ def spawn_program(command: list[str], environment: Mapping[str, str], log: Path)
         ],
         setsid=True,
     )
+    if environment:
+        _await_environment(pid)
+    return pid
+
+
+def _await_environment(pid: int) -> None:
+    """For a moment after execve(2) a process shows none, and whoever knows it by a variable would take it for dead."""
+    deadline = time.monotonic() + SHOWN_S
+    with contextlib.suppress(psutil.Error):
+        while not psutil.Process(pid).environ() and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
 
 
 def take_streams(log: Path) -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import psutil
+
+from mlops_mcp.tools.detached import spawn_program
+
+from ..processes import variables_of
 
 # A process that inherits orphans, as the first of a container does. The one it starts leaves a detached one behind.
 ADOPTS = """
@@ -60,3 +68,13 @@ def test_a_process_that_was_started_with_closed_streams_gets_some_that_take_all(
     command = f"exec {sys.executable} -c '{CLOSED}' {tmp_path}/file 0<&- 2>&-"
     done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, text=True, check=True)
     assert int(done.stdout) > 2
+
+
+def test_a_process_is_known_by_its_environment_as_soon_as_it_is_started(tmp_path: Path) -> None:
+    waits, shown = [sys.executable, "-c", "import signal; signal.pause()"], list[str | None]()
+    for _ in range(20):
+        pid = spawn_program(waits, {"KNOWN_BY": "this"}, tmp_path / "log")
+        shown.append(variables_of(psutil.Process(pid)).get("KNOWN_BY"))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert shown == ["this"] * 20
