@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +20,8 @@ from mlops_mcp.tools.runtime.calls.executor import CallExecutor
 from mlops_mcp.tools.runtime.calls.pool import STARTS, Worker, WorkerPool
 from mlops_mcp.tools.runtime.identity import in_lane
 from mlops_mcp.tools.runtime.template.handle import Template
+
+from ...conftest import warmed
 
 pytestmark = pytest.mark.slow
 
@@ -61,8 +64,9 @@ async def held(pool: CallExecutor, slow: Any, path: Path) -> asyncio.Task[int]:
     """A call that has begun and lasts until `path` exists."""
     call = asyncio.create_task(pool.call("slow", slow.hold, str(path)))
     async with asyncio.timeout(600):
-        while not path.with_suffix(".began").exists():
+        while not (call.done() or path.with_suffix(".began").exists()):
             await asyncio.sleep(0.01)
+    assert not call.done(), call.exception()
     return call
 
 
@@ -252,3 +256,12 @@ async def test_the_warm_up_of_a_call_that_is_cancelled_goes_on_without_it(
         await asyncio.to_thread(helpers.shutdown)
         for worker in pool.workers:
             worker.stop()
+
+
+def test_a_handle_that_starts_nothing_leaves_the_template_of_this_process_to_it(settings: Settings) -> None:
+    template = warmed(settings)
+    Template()
+    child = template.context(forked=True).Process(target=os.getpid)
+    child.start()
+    child.join()
+    assert child.exitcode == 0

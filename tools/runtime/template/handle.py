@@ -41,7 +41,6 @@ class Template:
         # Python would restart one that has died from whatever thread wants a child, and it dies with that thread.
         vars(forkserver._forkserver)["ensure_running"] = _leave_it  # pyright: ignore
         self._key = new_key()
-        show_to_all(self._key)
         self._lock = threading.Lock()
         self._attempts = 0
         self._under_way = False
@@ -92,6 +91,8 @@ class Template:
             os.close(self._handle)
         self._handle, self._under_way, self._attempts = None, True, self._attempts + 1
         self.threads = threads
+        # Not before: until it is there, this process may have another one, which knows another key.
+        show_to_all(self._key)
         self._fork.set_forkserver_preload([INSIDE])
         # The blank ones make room in the environment that processes forked from the template are known by.
         own = {
