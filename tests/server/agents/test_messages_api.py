@@ -101,3 +101,5 @@ def test_the_recorded_agents_call_tools_of_their_own_with_arguments_that_these_h
         for call in (call for turn in script[agent.name] for call in turn.call):
             assert call.tool in agent.tools
             assert set(call.input) <= set(wire.shipped(call.tool)["inputSchema"]["properties"])
+            # By its name alone a dataset that is there in two versions is refused.
+            assert "${" in str(call.input.get("sql", "${"))
