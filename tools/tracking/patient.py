@@ -69,6 +69,7 @@ def patiently(work: Work, request: Callable[[], T], at: str = "") -> T:
     for wait_s in _waits(work, heard, bool(at)):
         try:
             return _answer(request, heard)
+        # What the libraries of a store raise has no parent in common, and goes on from here unless it is waited for.
         except Exception as error:
             if is_away(error):
                 time.sleep(wait_s)
